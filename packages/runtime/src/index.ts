@@ -1,3 +1,7 @@
+export { defineCapabilities } from './contract/capabilities.js';
+export type { Capabilities, SpecFeatures } from './contract/capabilities.js';
+export { COMMON_SETTINGS, commonOptionsShape, resolveOptions } from './contract/configuration.js';
+export type { CommonOptions, Setting } from './contract/configuration.js';
 export {
   ERROR_CODES,
   ERROR_TRAITS,
@@ -7,4 +11,48 @@ export {
   VmRuntimeError,
 } from './contract/errors.js';
 export type { ErrorCode, ErrorDetails } from './contract/errors.js';
+export type { EventsOptions, VmEvent } from './contract/events.js';
 export type { ExecChunk, ExecProcess, ExecRequest, ExecResult, Guest, GuestInfo } from './contract/guest.js';
+export type { HostFinding, HostReport } from './contract/host-report.js';
+export { parseSnapshotId, parseSnapshotUid, parseVmId } from './contract/ids.js';
+export type { OperationOptions } from './contract/options.js';
+export { VmProvider } from './contract/provider.js';
+export type { SnapshotRef } from './contract/provider.js';
+export type { VmQuery } from './contract/query.js';
+export { VmRuntime } from './contract/runtime.js';
+export type { ConsoleOptions, RecoveryReport } from './contract/runtime.js';
+export { parseVmSpec, resolveVmSpec } from './contract/spec.js';
+export type { ResolvedVmSpec, VmSpec } from './contract/spec.js';
+export { isLive, LIVE_STATES, TRANSITIONS, VM_STATES, VM_VERBS } from './contract/states.js';
+export type { VmState, VmVerb } from './contract/states.js';
+export type {
+  InterruptedOutcome,
+  JobKind,
+  JobProgress,
+  JobStatus,
+  JobView,
+  ProcessIdentity,
+  SnapshotView,
+  VmEnding,
+  VmView,
+} from './contract/views.js';
+export type {
+  Adoption,
+  Captured,
+  CaptureTarget,
+  DriverEvents,
+  DriverVm,
+  JsonObject,
+  JsonValue,
+  RestoreSource,
+  Resumption,
+  Run,
+  SnapshotPart,
+  VmDriver,
+  VmmInfo,
+} from './driver/driver.js';
+export { systemClock } from './driver/clock.js';
+export type { Clock } from './driver/clock.js';
+export type { DirectoryLock, Host } from './driver/host.js';
+export { openRuntime } from './engine/open-runtime.js';
+export type { EngineOptions } from './engine/open-runtime.js';

@@ -1,0 +1,40 @@
+import { z } from 'zod';
+import { parseSchema } from './parse.js';
+import type { JobProgress, JobView } from './views.js';
+
+const signalSchema = z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'an AbortSignal');
+
+const operationOptionsSchema = z.strictObject({
+  signal: signalSchema.optional(),
+  timeoutMs: z
+    .number()
+    .positive()
+    .max(2 ** 31 - 1)
+    .optional(),
+  idempotencyKey: z.string().min(1).max(255).optional(),
+  onProgress: z
+    .custom<(progress: JobProgress) => void>((value) => typeof value === 'function', 'a function')
+    .optional(),
+  onJob: z.custom<(job: JobView) => void>((value) => typeof value === 'function', 'a function').optional(),
+});
+
+/** What every verb takes last. */
+export interface OperationOptions {
+  /** An abort cancels the operation, undoes what it did, and rejects with the signal's own reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** From the call to the operation's end, waiting included, in milliseconds. Then `MICROVM_TIMEOUT`, undone as by an abort. */
+  readonly timeoutMs?: number | undefined;
+  /**
+   * The same key with the same request answers with the first call's outcome instead of doing it again; with another
+   * request it is `MICROVM_IDEMPOTENCY_CONFLICT`.
+   */
+  readonly idempotencyKey?: string | undefined;
+  readonly onProgress?: ((progress: JobProgress) => void) | undefined;
+  /** Called once, with the job as it was queued. */
+  readonly onJob?: ((job: JobView) => void) | undefined;
+}
+
+/** Checks the options of a verb. Throws `MICROVM_INVALID_ARGUMENT`. */
+export function parseOperationOptions(value: unknown): OperationOptions {
+  return value === undefined ? {} : parseSchema(operationOptionsSchema, value, 'options');
+}

@@ -1,0 +1,90 @@
+import { unsupported } from './errors.js';
+import type { OperationOptions } from './options.js';
+import type { VmSpec } from './spec.js';
+import type { SnapshotView, VmView } from './views.js';
+
+/** Names a snapshot: through the VM it was taken of (a destroyed one too), or by its own uid. */
+export type SnapshotRef =
+  { readonly vmId: string; readonly snapshotId: string } | { readonly snapshotUid: string };
+
+/**
+ * Changes the state of VMs. Each change is a lifecycle job: one at a time per VM, in the order of the calls.
+ *
+ * Checks come in this order, before any effect: argument, VM not found, state, name exists. An abort or a time-out before
+ * the job began leaves all as it was; afterwards what was done is undone, or, for stop and destroy, carried as far as it
+ * came. After `close()` every call rejects with `MICROVM_CLOSED`.
+ */
+export abstract class VmProvider {
+  /**
+   * Makes a VM from the workspace's defaults: `created`.
+   * Errors: VM_ALREADY_EXISTS, NO_SPACE, HOST_UNSUPPORTED. Aborted: nothing is left, the id is free. Not idempotent without a key.
+   */
+  abstract createVm(vmId: string, options?: OperationOptions): Promise<VmView>;
+
+  /**
+   * Starts a created, stopped or crashed VM (cold boot on the same disks), or resumes a paused one: `running`, its agent answers.
+   * Errors: INVALID_TRANSITION, GUEST_UNREACHABLE, VMM_EXITED. Aborted: back in the earlier state, the attempt's VMM gone.
+   */
+  abstract startVm(vmId: string, options?: OperationOptions): Promise<VmView>;
+
+  /**
+   * Stops a running VM: `stopped`. The guest gets `shutdownTimeoutMs` to flush, then force; `stop` in the view says which it was.
+   * Errors: INVALID_TRANSITION. Aborted: what the VMM says; a guest that was told already may still halt by itself.
+   */
+  abstract stopVm(vmId: string, options?: OperationOptions): Promise<VmView>;
+
+  /**
+   * Publishes a snapshot, whole or not at all; the VM's state is unchanged, a running guest stands still meanwhile.
+   * Errors: INVALID_TRANSITION, SNAPSHOT_ALREADY_EXISTS, NO_SPACE. Aborted: no snapshot, the guest goes on.
+   */
+  abstract snapshotVm(vmId: string, snapshotId: string, options?: OperationOptions): Promise<SnapshotView>;
+
+  /**
+   * Ends the VM in any state and removes all it had, verified: `destroyed`. Its snapshots stay.
+   * Errors: CLEANUP_INCOMPLETE (then `crashed`; call it again). Aborted: the same as incomplete.
+   */
+  abstract destroyVm(vmId: string, options?: OperationOptions): Promise<VmView>;
+
+  /**
+   * Makes a VM that differs from the defaults, or restores one: `restoreFrom` a memory snapshot gives a `running` VM (`paused`
+   * with `resumeImmediately: false`), from a disk snapshot a `created` one. Fields that contradict the snapshot are refused.
+   * Errors: those of createVm, SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_INCOMPATIBLE, UNSUPPORTED. Aborted: as createVm.
+   * This default knows no overrides: it hands over to `createVm`.
+   */
+  createVmWithSpec(vmId: string, _spec: VmSpec, options?: OperationOptions): Promise<VmView> {
+    return this.createVm(vmId, options);
+  }
+
+  /**
+   * Gives a VM another id, whatever runs on in it; nothing of the host moves. Onto itself: no effect.
+   * Errors: VM_ALREADY_EXISTS, INVALID_TRANSITION. Atomic: an abort comes before or after it.
+   */
+  renameVm(_oldVmId: string, _newVmId: string, _options?: OperationOptions): Promise<VmView> {
+    return Promise.reject(unsupported('renameVm'));
+  }
+
+  /** Holds a running guest still: `paused`. Errors: INVALID_TRANSITION. Aborted: what the VMM says. */
+  pauseVm(_vmId: string, _options?: OperationOptions): Promise<VmView> {
+    return Promise.reject(unsupported('pauseVm'));
+  }
+
+  /** Lets a paused guest go on, its clock corrected: `running`. Errors: INVALID_TRANSITION. Aborted: paused. */
+  resumeVm(_vmId: string, _options?: OperationOptions): Promise<VmView> {
+    return Promise.reject(unsupported('resumeVm'));
+  }
+
+  /** Removes a snapshot. Errors: SNAPSHOT_NOT_FOUND, SNAPSHOT_IN_USE while a live VM maps its memory. */
+  deleteSnapshot(_snapshot: SnapshotRef, _options?: OperationOptions): Promise<void> {
+    return Promise.reject(unsupported('deleteSnapshot'));
+  }
+
+  /** Reads every file of a snapshot against its digests. Errors: SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT. */
+  verifySnapshot(_snapshot: SnapshotRef, _options?: OperationOptions): Promise<SnapshotView> {
+    return Promise.reject(unsupported('verifySnapshot'));
+  }
+
+  /** Removes a destroyed VM's tombstone; its snapshots stay, by uid. Errors: INVALID_TRANSITION. */
+  forgetVm(_vmId: string, _options?: OperationOptions): Promise<void> {
+    return Promise.reject(unsupported('forgetVm'));
+  }
+}

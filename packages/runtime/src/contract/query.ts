@@ -1,0 +1,16 @@
+import type { SnapshotRef } from './provider.js';
+import type { JobView, SnapshotView, VmView } from './views.js';
+
+/** Reads what is true now. An unknown id answers undefined, not an error; a malformed one is `MICROVM_INVALID_ARGUMENT`. */
+export interface VmQuery {
+  /** Every VM, tombstones too, sorted by id (by UTF-16 code units). */
+  listVms(): Promise<readonly VmView[]>;
+  getVm(vmId: string): Promise<VmView | undefined>;
+  /** A VM's snapshots in creation order; undefined for an unknown VM. */
+  listSnapshots(vmId: string): Promise<readonly SnapshotView[] | undefined>;
+  /** A snapshot, also one whose VM is gone. */
+  describeSnapshot(snapshot: SnapshotRef): Promise<SnapshotView | undefined>;
+  /** Jobs that are queued, running, or still in the bounded history, in the order they were asked for. */
+  listJobs(filter?: { readonly vmId?: string }): Promise<readonly JobView[]>;
+  getJob(jobId: string): Promise<JobView | undefined>;
+}

@@ -1,0 +1,259 @@
+import { z } from 'zod';
+import { parseSchema } from './parse.js';
+
+// The limits of numbers are Firecracker's where it has one (vCPUs 1–32); other bounds keep sizes within what a host can have.
+const MIB_MAX = 16 * 1024 * 1024;
+const path = z
+  .string()
+  .min(1)
+  .max(4095)
+  .refine((value) => !value.includes('\0'), 'a path without NUL');
+const positive = z.int().positive();
+const name = z.string().regex(/^[A-Za-z0-9_]{1,64}$/, '1 to 64 of [A-Za-z0-9_]');
+const deviceName = z.string().regex(/^[^\s/]{1,15}$/, 'a Linux interface name, at most 15 characters');
+const mac = z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i, 'a MAC address such as 02:00:00:00:00:01');
+const port = z.int().min(1).max(65535);
+
+/** Firecracker's token bucket: `size` tokens, refilled over `refillTimeMs`. */
+const bucket = z.strictObject({
+  /** Bytes for bandwidth, operations for ops. */
+  size: positive,
+  /** Extra tokens that are there once, at the start. */
+  oneTimeBurst: z.int().nonnegative().optional(),
+  refillTimeMs: positive,
+});
+
+const rateLimiter = z.strictObject({ bandwidth: bucket.optional(), ops: bucket.optional() });
+
+const driveShape = {
+  /** Image file on the host. */
+  path,
+  /**
+   * `private`: the VM gets its own writable copy (reflink where the file system can). `shared`: the file itself,
+   * read-only, by any number of VMs. Default `private`.
+   */
+  mode: z.enum(['private', 'shared']).optional(),
+  /** The guest cannot write. Always so for `shared`. */
+  readOnly: z.boolean().optional(),
+  /** The private copy is grown to this size; never shrunk. In MiB. */
+  sizeMib: positive.max(MIB_MAX).optional(),
+  cacheType: z.enum(['Unsafe', 'Writeback']).optional(),
+  ioEngine: z.enum(['Sync', 'Async']).optional(),
+  rateLimiter: rateLimiter.optional(),
+};
+
+function isWritableShare(drive: { mode?: string | undefined; readOnly?: boolean | undefined }): boolean {
+  return drive.mode === 'shared' && drive.readOnly === false;
+}
+const SHARED_IS_READ_ONLY = { path: ['readOnly'], message: 'true, as a shared drive is read-only' };
+
+const rootDrive = z.strictObject(driveShape).refine((drive) => !isWritableShare(drive), SHARED_IS_READ_ONLY);
+const drive = z
+  .strictObject({ driveId: name, ...driveShape })
+  .refine((drive) => !isWritableShare(drive), SHARED_IS_READ_ONLY);
+
+const networkInterface = z.strictObject({
+  ifaceId: name,
+  /** An existing TAP of the caller's; absent: the runtime makes one. */
+  hostDevName: deviceName.optional(),
+  /** Path of an existing network namespace that holds the TAP. */
+  netnsPath: path.optional(),
+  guestMac: mac.optional(),
+  mtu: z.int().min(576).max(65535).optional(),
+  rxRateLimiter: rateLimiter.optional(),
+  txRateLimiter: rateLimiter.optional(),
+});
+
+const egressRule = z.strictObject({
+  cidr: z.union([z.cidrv4(), z.cidrv6()]),
+  protocol: z.enum(['tcp', 'udp', 'icmp']).optional(),
+  ports: z.array(port).min(1).optional(),
+});
+
+const portForward = z.strictObject({
+  /** Default 127.0.0.1. */
+  hostAddress: z.union([z.ipv4(), z.ipv6()]).optional(),
+  hostPort: port,
+  guestPort: port,
+  protocol: z.enum(['tcp', 'udp']).optional(),
+});
+
+const bootArgs = z.union([
+  /** Added behind the tuned default. */
+  z.strictObject({ append: z.string().max(2048) }),
+  /** Instead of the tuned default. */
+  z.strictObject({ replace: z.string().max(2048) }),
+]);
+
+const restoreFrom = z.union([
+  z.strictObject({ vmId: z.string(), snapshotId: z.string() }),
+  z.strictObject({ snapshotUid: z.string() }),
+]);
+
+export const vmSpecSchema = z.strictObject({
+  /** Kernel image on the host: an ELF vmlinux or a bzImage. */
+  kernelPath: path.optional(),
+  initrdPath: path.optional(),
+  bootArgs: bootArgs.optional(),
+  /** 1 to 32; with `smt` 1 or an even number. */
+  vcpuCount: z.int().min(1).max(32).optional(),
+  /** Guest memory in MiB. */
+  memSizeMib: z.int().min(16).max(MIB_MAX).optional(),
+  smt: z.boolean().optional(),
+  cpuTemplate: z.enum(['C3', 'T2', 'T2S', 'T2CL', 'T2A', 'V1N1', 'None']).optional(),
+  trackDirtyPages: z.boolean().optional(),
+  hugePages: z.enum(['None', '2M']).optional(),
+  rootDrive: rootDrive.optional(),
+  drives: z.array(drive).max(32).optional(),
+  networkInterfaces: z.array(networkInterface).max(16).optional(),
+  /** What the guest may reach; everything else is denied. */
+  egress: z.strictObject({ allow: z.array(egressRule).max(1024) }).optional(),
+  portForwards: z.array(portForward).max(256).optional(),
+  vsock: z.strictObject({ guestCid: z.int().min(3).max(0xffff_fffe).optional() }).optional(),
+  balloon: z
+    .strictObject({
+      amountMib: z.int().nonnegative().max(MIB_MAX),
+      deflateOnOom: z.boolean().optional(),
+      /** Seconds between the guest's reports; 0 for none. */
+      statsPollingIntervalS: z.int().nonnegative().max(65535).optional(),
+    })
+    .optional(),
+  entropy: z.strictObject({ rateLimiter: rateLimiter.optional() }).optional(),
+  mmds: z
+    .strictObject({
+      version: z.enum(['V1', 'V2']).optional(),
+      ipv4Address: z.ipv4().optional(),
+      networkInterfaces: z.array(name).min(1),
+      data: z.record(z.string(), z.json()).optional(),
+    })
+    .optional(),
+  serial: z.strictObject({ rateLimiter: rateLimiter.optional() }).optional(),
+  /** Space that the console log may take, in bytes; the oldest output goes first. Default 1 MiB. */
+  consoleLimitBytes: z
+    .int()
+    .min(4096)
+    .max(2 ** 40)
+    .optional(),
+  limits: z
+    .strictObject({
+      /** Processor time as a number of cores, such as 0.5. */
+      cpuCores: z.number().positive().max(1024).optional(),
+      /** Memory of the VMM beyond the guest's own, in MiB. */
+      memoryHeadroomMib: positive.max(MIB_MAX).optional(),
+      pidsMax: positive.optional(),
+      ioReadBytesPerSecond: positive.optional(),
+      ioWriteBytesPerSecond: positive.optional(),
+    })
+    .optional(),
+  /** Run the VMM in the official jail, where the driver has one. */
+  jail: z.boolean().optional(),
+  /** `required` (default): a boot is ready when the agent answers. `none`: the image has no agent of ours. */
+  agent: z.enum(['required', 'none']).optional(),
+  /** When the guest reboots itself: boot again (default), or be stopped. */
+  onGuestReboot: z.enum(['restart', 'stop']).optional(),
+  /** When our process is gone: `keep` the VM for the next owner (default), or `destroy` it at once. */
+  onOwnerDeath: z.enum(['keep', 'destroy']).optional(),
+  /** How long `stopVm` lets the guest flush before force, in milliseconds. Default 10,000. */
+  shutdownTimeoutMs: z
+    .int()
+    .nonnegative()
+    .max(2 ** 31 - 1)
+    .optional(),
+  /** The caller's own notes; at most 64. */
+  labels: z
+    .record(z.string().min(1).max(63), z.string().max(255))
+    .refine((labels) => Object.keys(labels).length <= 64, 'at most 64 labels')
+    .optional(),
+  /** Come from this snapshot instead of a cold boot. Cold-boot fields beside it must agree with the snapshot. */
+  restoreFrom: restoreFrom.optional(),
+  /** With `restoreFrom`: run at once (default), or stay paused. */
+  resumeImmediately: z.boolean().optional(),
+  /** With `restoreFrom`: other TAPs for the snapshot's interfaces. */
+  networkOverrides: z.array(z.strictObject({ ifaceId: name, hostDevName: deviceName })).optional(),
+});
+
+/** What a VM shall be. Every field is optional: the runtime's defaults fill the rest. Unknown fields are refused. */
+export type VmSpec = z.infer<typeof vmSpecSchema>;
+
+/** Fields about the way a VM comes to be, not about what it is: they are not kept in its record. */
+export const RESTORE_FIELDS = ['restoreFrom', 'resumeImmediately', 'networkOverrides'] as const;
+
+/** Fields that a restored VM may choose anew: they do not describe what the snapshot holds. */
+export const FREE_ON_RESTORE = [
+  'consoleLimitBytes',
+  'limits',
+  'onGuestReboot',
+  'onOwnerDeath',
+  'shutdownTimeoutMs',
+  'labels',
+] as const satisfies readonly (keyof VmSpec)[];
+
+/** A spec after the defaults: what the record and the snapshot keep. */
+export type ResolvedVmSpec = Omit<VmSpec, (typeof RESTORE_FIELDS)[number]> &
+  Required<
+    Pick<
+      VmSpec,
+      | 'vcpuCount'
+      | 'memSizeMib'
+      | 'consoleLimitBytes'
+      | 'agent'
+      | 'onGuestReboot'
+      | 'onOwnerDeath'
+      | 'shutdownTimeoutMs'
+    >
+  >;
+
+const DEFAULTS = {
+  vcpuCount: 1,
+  memSizeMib: 128,
+  consoleLimitBytes: 1024 * 1024,
+  agent: 'required',
+  onGuestReboot: 'restart',
+  onOwnerDeath: 'keep',
+  shutdownTimeoutMs: 10_000,
+} as const satisfies Partial<VmSpec>;
+
+const RULES: readonly (readonly [path: string, expected: string, broken: (spec: VmSpec) => boolean])[] = [
+  [
+    'vcpuCount',
+    '1 or an even number with smt',
+    (s) => s.smt === true && (s.vcpuCount ?? 1) > 1 && (s.vcpuCount ?? 1) % 2 === 1,
+  ],
+  [
+    'resumeImmediately',
+    'restoreFrom beside it',
+    (s) => s.resumeImmediately !== undefined && s.restoreFrom === undefined,
+  ],
+  [
+    'networkOverrides',
+    'restoreFrom beside it',
+    (s) => s.networkOverrides !== undefined && s.restoreFrom === undefined,
+  ],
+  ['drives', 'drive ids that differ', (s) => hasDouble(s.drives?.map((drive) => drive.driveId))],
+  [
+    'networkInterfaces',
+    'interface ids that differ',
+    (s) => hasDouble(s.networkInterfaces?.map((nic) => nic.ifaceId)),
+  ],
+  ['balloon.amountMib', 'at most memSizeMib', (s) => (s.balloon?.amountMib ?? 0) > (s.memSizeMib ?? MIB_MAX)],
+];
+
+function hasDouble(values: readonly string[] | undefined): boolean {
+  return values !== undefined && new Set(values).size !== values.length;
+}
+
+/** Checks a spec at the edge. Throws `MICROVM_INVALID_ARGUMENT` with the path of the first wrong field. */
+export function parseVmSpec(value: unknown, at = 'spec'): VmSpec {
+  return parseSchema(vmSpecSchema, value, at, (spec) => {
+    const broken = RULES.find(([, , isBroken]) => isBroken(spec));
+    return broken === undefined ? undefined : { path: broken[0], expected: broken[1] };
+  });
+}
+
+/** Fills a checked spec from the workspace's defaults, then from ours. */
+export function resolveVmSpec(spec: VmSpec, workspaceDefaults: VmSpec): ResolvedVmSpec {
+  const given = Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined));
+  const merged: Record<string, unknown> = { ...DEFAULTS, ...workspaceDefaults, ...given };
+  for (const field of RESTORE_FIELDS) delete merged[field];
+  return Object.freeze(merged) as ResolvedVmSpec;
+}

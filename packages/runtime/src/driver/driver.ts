@@ -1,0 +1,141 @@
+import type { Capabilities } from '../contract/capabilities.js';
+import type { Guest } from '../contract/guest.js';
+import type { HostReport } from '../contract/host-report.js';
+import type { ConsoleOptions } from '../contract/runtime.js';
+import type { ResolvedVmSpec, VmSpec } from '../contract/spec.js';
+import type { JobProgress, ProcessIdentity, VmEnding } from '../contract/views.js';
+
+export type JsonValue =
+  string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+export type JsonObject = { readonly [key: string]: JsonValue };
+
+/** A VM as a driver sees it. Host resources are named by `instanceId`; `vmId` is for messages only and may change. */
+export interface DriverVm {
+  readonly instanceId: string;
+  readonly vmId: string;
+  readonly spec: ResolvedVmSpec;
+  /** What `plan` answered for this VM; kept in its record. */
+  readonly plan: JsonObject;
+  /** The VM's own folder, made by the engine; undefined when the runtime has no state directory. */
+  readonly directory: string | undefined;
+  /** The VMM as last recorded. */
+  readonly vmm: ProcessIdentity | undefined;
+}
+
+/** What a driver method may use while it runs. */
+export interface Run {
+  /** Aborted by the caller, by `cancelJob` or by the deadline. The method then undoes nothing that `halt` or `release` undo, and rejects soon. */
+  readonly signal: AbortSignal;
+  progress(progress: JobProgress): void;
+  /**
+   * Marks a step: an effect was made whose loss a crash here would mean. Named `<method>:<step>`, listed in the driver's `steps`.
+   * Tests kill the process in it.
+   */
+  step(name: string): Promise<void>;
+}
+
+/** One file of a snapshot, by its name in the snapshot's folder. */
+export interface SnapshotPart {
+  readonly name: string;
+  readonly role: 'memory' | 'vmstate' | 'disk' | 'kernel' | 'initrd';
+}
+
+export interface Captured {
+  readonly parts: readonly SnapshotPart[];
+  readonly diskCopy: 'reflink' | 'copy' | 'none';
+  readonly vmmVersion: string;
+  /** What a restore must find equal, or be told to be incompatible: CPU, machine type, devices. The driver's own. */
+  readonly compatibility: JsonObject;
+}
+
+export interface CaptureTarget {
+  readonly snapshotUid: string;
+  /** An empty folder, published afterwards as it is; undefined when the runtime has no state directory: the driver keeps the parts by uid. */
+  readonly directory: string | undefined;
+  /** The VM is paused and its memory belongs to the snapshot; else disks only. */
+  readonly memory: boolean;
+}
+
+export interface RestoreSource {
+  readonly snapshotUid: string;
+  readonly directory: string | undefined;
+  readonly memory: boolean;
+  readonly parts: readonly SnapshotPart[];
+  readonly vmmVersion: string;
+  readonly compatibility: JsonObject;
+  readonly networkOverrides: NonNullable<VmSpec['networkOverrides']>;
+}
+
+/** How `resume` comes about: after a pause the guest's clock is corrected, after a restore also its entropy and identity. */
+export type Resumption = 'pause' | 'restore';
+
+export interface VmmInfo {
+  /** Absent for a VM without a process, as in memory. */
+  readonly vmm?: ProcessIdentity;
+}
+
+/** What an adopted VM turned out to be. */
+export type Adoption =
+  | { readonly state: 'running' | 'paused'; readonly vmm?: ProcessIdentity }
+  | { readonly state: 'ended'; readonly ending: VmEnding };
+
+/** How a driver tells the engine what it did not ask for. Both may be called at any time, also during a method. */
+export interface DriverEvents {
+  /** The guest or its VMM ended by itself. Called once per life; not for an end that the engine asked for. The VMM may still be there: the engine calls `halt`. */
+  ended(instanceId: string, ending: VmEnding): void;
+}
+
+/**
+ * Makes host effects for one kind of VMM; knows no ids, no jobs, no journal. The engine calls one method at a time per VM, many VMs at
+ * once. A method rejects with a `VmRuntimeError` where a code fits, else with the system's own error. `halt` and `release` work in
+ * every condition, also half-way through another method that was interrupted by a crash of the process, and may be called again.
+ */
+export interface VmDriver {
+  readonly name: string;
+  readonly capabilities: Capabilities;
+  /** Every step name that `Run.step` is called with. */
+  readonly steps: readonly string[];
+
+  /** Called once, before anything else but `probe`. */
+  open(events: DriverEvents): Promise<void>;
+  probe(): Promise<HostReport>;
+
+  /** Refuses what this host or VMM cannot do, before any effect: `MICROVM_UNSUPPORTED`, `MICROVM_INVALID_ARGUMENT`. */
+  checkSpec(spec: ResolvedVmSpec, overrides: VmSpec): Promise<void>;
+  /** Names every host resource the VM may get; written to the record before the first effect. Pure. */
+  plan(vm: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject;
+
+  /** Makes the VM's resources: `created`. */
+  prepare(vm: DriverVm, run: Run): Promise<VmmInfo>;
+  /** Cold boot; resolves when the guest is ready: `running`. After a failure the engine calls `halt`. */
+  boot(vm: DriverVm, run: Run): Promise<VmmInfo>;
+  /** Freezes the workload and holds the CPUs: `paused`. Without effect on a VM that is paused. */
+  pause(vm: DriverVm, run: Run): Promise<void>;
+  /** `running` again, the guest repaired before its workload goes on. Without effect on a running VM. */
+  resume(vm: DriverVm, how: Resumption, run: Run): Promise<void>;
+  /** Asks the guest to flush and halt, waits, forces; afterwards the VMM is gone. Rejects only by the signal. */
+  shutdown(vm: DriverVm, run: Run): Promise<VmEnding>;
+  /** Ends the VMM at once, keeps the disks. */
+  halt(vm: DriverVm): Promise<void>;
+  /** Writes the snapshot's files. With `memory` the VM is paused and stays so. */
+  capture(vm: DriverVm, target: CaptureTarget, run: Run): Promise<Captured>;
+  /** Refuses a snapshot that this host or VMM cannot take, before any effect: `MICROVM_SNAPSHOT_INCOMPATIBLE`. */
+  checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void>;
+  /** Makes a VM's resources from a snapshot: `paused` with memory (workload frozen), `created` without. */
+  restore(vm: DriverVm, source: RestoreSource, run: Run): Promise<VmmInfo>;
+  /** Removes all the VM has but its folder, and verifies it; answers what is left. */
+  release(vm: DriverVm): Promise<readonly string[]>;
+
+  /** `instanceId`s of every VMM of ours that lives on this host, in one look. */
+  survey(): Promise<ReadonlySet<string>>;
+  /** Takes over a living VM, or says how it ended. */
+  adopt(vm: DriverVm, run: Run): Promise<Adoption>;
+
+  guest(vm: DriverVm): Promise<Guest>;
+  console(vm: DriverVm, options: ConsoleOptions): AsyncIterable<Buffer>;
+
+  /** Lets go of what belongs to this process: watches, connections. VMs run on. */
+  close(): Promise<void>;
+  /** Forgets a snapshot that was kept by uid; only without a state directory. */
+  forgetSnapshot(snapshotUid: string): void;
+}
