@@ -100,7 +100,7 @@ export interface SpawnOptions {
   readonly cwd?: string;
   /**
    * Descriptor i of the child is a copy of our descriptor `fds[i]`; null is `/dev/null`. 0, 1 and 2 are
-   * `/dev/null` when not given. The child has no other descriptor. They need to stay open until the promise settles.
+   * `/dev/null` when not given. The child has no other descriptor. You may close yours as soon as the call has returned.
    */
   readonly fds?: readonly (number | null)[];
   /** User of the child. Supplementary groups are dropped when `uid` or `gid` is given. */

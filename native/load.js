@@ -1,0 +1,65 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Where this package lies. */
+export const packagePath = fileURLToPath(new URL('.', import.meta.url));
+
+let addon;
+
+/**
+ * The addon, loaded by the first call.
+ *
+ * @throws Error with code `MICROVM_NATIVE_NOT_LOADED`, which says for what host there is no binary and what to do.
+ */
+export function loadAddon() {
+  addon ??= load();
+  return addon;
+}
+
+function load() {
+  try {
+    return createRequire(import.meta.url)('node-gyp-build')(packagePath);
+  } catch (cause) {
+    throw Object.assign(new Error(diagnose(cause), { cause }), { code: 'MICROVM_NATIVE_NOT_LOADED' });
+  }
+}
+
+function diagnose(cause) {
+  const host = `${process.platform}-${process.arch}`;
+  const libc = process.platform === 'linux' ? ` (${libcName()})` : '';
+  const lines = [
+    `@microvm/native does not load on ${host}${libc}, Node ${process.versions.node}: ${cause.message}`,
+  ];
+  if (process.platform !== 'linux') {
+    lines.push('It needs Linux: run it in a Linux machine or VM.');
+  } else if (!hasBinary()) {
+    lines.push(`The package has binaries for: ${prebuilds().join(', ') || 'none'}.`);
+    lines.push('In a clone of the repository build it: npm run build -w native (needs g++ and cmake).');
+    lines.push(
+      'If it was installed with --omit=optional or copied from another machine: npm install on this one.',
+    );
+  } else {
+    lines.push('A binary is there, but this system refuses it: is it older than the one it was built on?');
+    lines.push('Build it here: npm run build -w native (needs g++ and cmake).');
+  }
+  return lines.join('\n');
+}
+
+function libcName() {
+  const { glibcVersionRuntime } = process.report.getReport().header;
+  return glibcVersionRuntime === undefined ? 'musl' : `glibc ${glibcVersionRuntime}`;
+}
+
+function prebuilds() {
+  const folder = join(packagePath, 'prebuilds');
+  return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+function hasBinary() {
+  return (
+    existsSync(join(packagePath, 'build/Release/native.node')) ||
+    prebuilds().includes(`${process.platform}-${process.arch}`)
+  );
+}

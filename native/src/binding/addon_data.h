@@ -1,0 +1,41 @@
+#pragma once
+
+#include <napi.h>
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+
+#include "binding/mailbox.h"
+#include "core/cancellation.h"
+#include "core/handles.h"
+#include "core/process_reaper.h"
+
+namespace microvm::binding {
+
+// What one JavaScript environment holds; JavaScript thread only. JavaScript names things by a number, so that
+// garbage collection decides nothing: a lock that nobody references any more is still held.
+struct AddonData {
+  // A process under watch; gone from the table once it has ended or was closed.
+  struct Process {
+    std::shared_ptr<core::WatchedProcess> watched;
+    Napi::Promise::Deferred exited;
+    bool is_held = false;
+  };
+  struct Copy {
+    std::shared_ptr<core::Cancellation> cancellation;
+    Napi::FunctionReference on_progress;
+  };
+
+  static AddonData& Of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
+
+  ~AddonData();
+
+  std::shared_ptr<Mailbox> mailbox;
+  uint32_t last_id = 0;
+  std::unordered_map<uint32_t, Process> processes;
+  std::unordered_map<uint32_t, core::UniqueFd> locks;
+  std::unordered_map<uint32_t, Copy> copies;
+};
+
+}  // namespace microvm::binding

@@ -1,0 +1,95 @@
+#include "binding/mailbox.h"
+
+#include <algorithm>
+
+#include "core/thread.h"
+
+namespace microvm::binding {
+
+std::shared_ptr<Mailbox> Mailbox::Create(Napi::Env env) {
+  auto mailbox = std::make_shared<Mailbox>();
+  // The thread-safe function owns one reference until Finalize.
+  auto owned = std::make_unique<std::shared_ptr<Mailbox>>(mailbox);
+  const napi_status status =
+      napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "microvm"), 0, 1, nullptr,
+                                      Finalize, owned.get(), Deliver, &mailbox->function_);
+  if (status != napi_ok) {
+    Napi::Error::New(env, "cannot make a thread-safe function").ThrowAsJavaScriptException();
+    return nullptr;
+  }
+  static_cast<void>(owned.release());
+  napi_unref_threadsafe_function(env, mailbox->function_);
+  return mailbox;
+}
+
+void Mailbox::Post(Task task) {
+  const std::lock_guard lock(mutex_);
+  if (is_closed_) return;
+  tasks_.push_back(std::move(task));
+  // Called with the lock held: Finalize takes it before Node frees the function.
+  if (tasks_.size() == 1) napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
+}
+
+void Mailbox::Hold(Napi::Env env) {
+  if (holds_++ == 0) napi_ref_threadsafe_function(env, function_);
+}
+
+void Mailbox::Drop(Napi::Env env) {
+  if (--holds_ == 0) napi_unref_threadsafe_function(env, function_);
+}
+
+core::Status Mailbox::RunOnThread(const char* name, std::shared_ptr<core::Cancellation> cancellation,
+                                  std::function<void()> work) {
+  {
+    const std::lock_guard lock(mutex_);
+    running_.push_back(cancellation);
+  }
+  const auto end = [self = shared_from_this(), cancellation] {
+    const std::lock_guard lock(self->mutex_);
+    self->running_.erase(std::find(self->running_.begin(), self->running_.end(), cancellation));
+    self->thread_ended_.notify_all();
+  };
+  auto started = core::StartThread(name, [work = std::move(work), end] {
+    work();
+    end();
+  });
+  if (!started.Ok()) end();
+  return started;
+}
+
+void Mailbox::Deliver(napi_env env, napi_value, void* context, void*) {
+  // SAFETY: the context is what Create handed over, alive until Finalize. A null env means that it ends soon.
+  auto* mailbox = static_cast<std::shared_ptr<Mailbox>*>(context)->get();
+  if (env != nullptr) mailbox->RunTasks(Napi::Env(env));
+}
+
+void Mailbox::RunTasks(Napi::Env env) {
+  std::vector<Task> tasks;
+  {
+    const std::lock_guard lock(mutex_);
+    tasks.swap(tasks_);
+  }
+  for (const Task& task : tasks) {
+    const Napi::HandleScope scope(env);
+    task(env);
+    // A callback of the caller threw: as in Node's own callbacks, that is an uncaught exception.
+    if (env.IsExceptionPending()) napi_fatal_exception(env, env.GetAndClearPendingException().Value());
+  }
+}
+
+void Mailbox::Finalize(napi_env, void*, void* context) {
+  // SAFETY: ends the ownership that Create gave to the thread-safe function.
+  const std::unique_ptr<std::shared_ptr<Mailbox>> owned(static_cast<std::shared_ptr<Mailbox>*>(context));
+  (*owned)->Close();
+}
+
+void Mailbox::Close() {
+  std::vector<Task> dropped;
+  std::unique_lock lock(mutex_);
+  is_closed_ = true;
+  dropped.swap(tasks_);
+  for (const auto& cancellation : running_) cancellation->Cancel();
+  thread_ended_.wait(lock, [this] { return running_.empty(); });
+}
+
+}  // namespace microvm::binding

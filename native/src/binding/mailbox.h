@@ -1,0 +1,56 @@
+#pragma once
+
+#include <napi.h>
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/cancellation.h"
+#include "core/result.h"
+
+namespace microvm::binding {
+
+// The way of other threads into one JavaScript environment. Shared: a thread that reports late, after the
+// environment is gone, posts into a closed box, which drops the task. (Node frees a thread-safe function at
+// the end of its environment whoever still uses it, so the box, not Node, decides when nobody may call it any
+// more.)
+class Mailbox : public std::enable_shared_from_this<Mailbox> {
+ public:
+  using Task = std::function<void(Napi::Env)>;
+
+  // Empty when an exception is pending.
+  static std::shared_ptr<Mailbox> Create(Napi::Env env);
+
+  // Any thread. Tasks run in order on the JavaScript thread. They must own no Napi reference: the last copy
+  // may die anywhere.
+  void Post(Task task);
+
+  // JavaScript thread: while there is a hold the environment stays alive. It starts without one.
+  void Hold(Napi::Env env);
+  void Drop(Napi::Env env);
+
+  // Runs work on a thread of its own, for what can take long; the end of the environment cancels it and waits
+  // for it.
+  core::Status RunOnThread(const char* name, std::shared_ptr<core::Cancellation> cancellation,
+                           std::function<void()> work);
+
+ private:
+  static void Deliver(napi_env env, napi_value, void* context, void*);
+  static void Finalize(napi_env, void*, void* context);
+  void RunTasks(Napi::Env env);
+  void Close();
+
+  std::mutex mutex_;
+  std::condition_variable thread_ended_;
+  bool is_closed_ = false;
+  std::vector<Task> tasks_;
+  std::vector<std::shared_ptr<core::Cancellation>> running_;
+  napi_threadsafe_function function_ = nullptr;
+  // JavaScript thread only.
+  int holds_ = 0;
+};
+
+}  // namespace microvm::binding

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <napi.h>
+
+#include "core/handles.h"
+#include "core/process_identity.h"
+
+namespace microvm::binding {
+
+Napi::Object IdentityObject(Napi::Env env, const core::ProcessIdentity& identity);
+
+// { id, identity, exited } of a process that is watched from now on. Empty with an exception pending when
+// that fails; a child is dead then.
+Napi::Value NewProcessObject(Napi::Env env, core::UniqueFd pidfd, const core::ProcessIdentity& identity,
+                             bool is_child);
+
+}  // namespace microvm::binding

@@ -1,0 +1,17 @@
+#include "binding/promise.h"
+
+namespace microvm::binding {
+
+Napi::Error MakeSystemError(Napi::Env env, const core::SysError& error) {
+  const std::string code = core::ErrnoName(error.number);
+  std::string message = code + ": " + core::ErrnoText(error.number) + ", " + error.syscall;
+  if (!error.path.empty()) message += " '" + error.path + "'";
+  Napi::Error result = Napi::Error::New(env, message);
+  result.Set("errno", Napi::Number::New(env, -error.number));
+  result.Set("code", Napi::String::New(env, code));
+  result.Set("syscall", Napi::String::New(env, error.syscall));
+  if (!error.path.empty()) result.Set("path", Napi::String::New(env, error.path));
+  return result;
+}
+
+}  // namespace microvm::binding

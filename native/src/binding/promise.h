@@ -1,0 +1,90 @@
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "binding/addon_data.h"
+#include "core/errno_name.h"
+#include "core/result.h"
+
+namespace microvm::binding {
+
+// An error with the fields of Node's own system errors.
+Napi::Error MakeSystemError(Napi::Env env, const core::SysError& error);
+
+template <typename T>
+using ToJs = std::function<Napi::Value(Napi::Env, T&)>;
+
+template <typename T>
+void Settle(Napi::Env env, const Napi::Promise::Deferred& deferred, core::Result<T>& result,
+            const ToJs<T>& to_js) {
+  if (!result.Ok()) {
+    deferred.Reject(MakeSystemError(env, result.Error()).Value());
+    return;
+  }
+  const Napi::Value value = to_js(env, result.Value());
+  // A conversion that failed half-way has left an exception: it becomes the rejection.
+  if (env.IsExceptionPending()) {
+    deferred.Reject(env.GetAndClearPendingException().Value());
+  } else {
+    deferred.Resolve(value);
+  }
+}
+
+// Runs `work` (plain data, no env) on libuv's pool and settles a promise with its result: for what takes a
+// few milliseconds.
+template <typename T>
+class PromiseWorker final : public Napi::AsyncWorker {
+ public:
+  using Work = std::function<core::Result<T>()>;
+
+  static Napi::Value Run(Napi::Env env, Work work, ToJs<T> to_js) {
+    // SAFETY: an AsyncWorker deletes itself when it has completed.
+    auto* worker = std::make_unique<PromiseWorker>(env, std::move(work), std::move(to_js)).release();
+    worker->Queue();
+    return worker->deferred_.Promise();
+  }
+
+  PromiseWorker(Napi::Env env, Work work, ToJs<T> to_js)
+      : AsyncWorker(env),
+        work_(std::move(work)),
+        to_js_(std::move(to_js)),
+        deferred_(Napi::Promise::Deferred::New(env)) {}
+
+ protected:
+  void Execute() override { result_ = std::make_unique<core::Result<T>>(work_()); }
+  void OnOK() override { Settle<T>(Env(), deferred_, *result_, to_js_); }
+
+ private:
+  const Work work_;
+  const ToJs<T> to_js_;
+  std::unique_ptr<core::Result<T>> result_;
+  const Napi::Promise::Deferred deferred_;
+};
+
+// The same on a thread of its own: for what can take long. The end of the environment cancels it.
+template <typename T>
+Napi::Value RunOnOwnThread(Napi::Env env, const char* name, std::shared_ptr<core::Cancellation> cancellation,
+                           std::function<core::Result<T>()> work, ToJs<T> to_js) {
+  const auto deferred = Napi::Promise::Deferred::New(env);
+  const auto mailbox = AddonData::Of(env).mailbox;
+  mailbox->Hold(env);
+  auto body = [mailbox, deferred, work = std::move(work), to_js = std::move(to_js)] {
+    auto result = std::make_shared<core::Result<T>>(work());
+    mailbox->Post([mailbox, deferred, result, to_js](Napi::Env js) {
+      mailbox->Drop(js);
+      Settle<T>(js, deferred, *result, to_js);
+    });
+  };
+  auto started = mailbox->RunOnThread(name, std::move(cancellation), std::move(body));
+  if (!started.Ok()) {
+    mailbox->Drop(env);
+    deferred.Reject(MakeSystemError(env, started.Error()).Value());
+  }
+  return deferred.Promise();
+}
+
+}  // namespace microvm::binding

@@ -1,0 +1,64 @@
+#include "core/directory_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "core/file_io.h"
+
+namespace microvm::core {
+namespace {
+
+constexpr size_t kMaxLockFile = 512;
+
+// The value of a field in the JSON that WriteHolder made; the file may be half written, so nothing is taken
+// for granted.
+std::string Field(const std::string& json, const std::string& name) {
+  const std::string key = "\"" + name + "\":";
+  size_t begin = json.find(key);
+  if (begin == std::string::npos) return {};
+  begin += key.size();
+  if (begin < json.size() && json[begin] == '"') ++begin;
+  const size_t end = json.find_first_of("\",}", begin);
+  return end == std::string::npos ? std::string() : json.substr(begin, end - begin);
+}
+
+LockHolder ReadHolder(const std::string& path) {
+  LockHolder holder;
+  auto text = ReadSmallFile(path, kMaxLockFile);
+  if (!text.Ok()) return holder;
+  const long pid = strtol(Field(text.Value(), "pid").c_str(), nullptr, 10);
+  if (pid > 0) holder.pid = static_cast<pid_t>(pid);
+  holder.start_time = Field(text.Value(), "startTime");
+  return holder;
+}
+
+Status WriteHolder(int fd, const std::string& path) {
+  auto self = IdentifyProcess(getpid());
+  if (!self.Ok()) return self.Error();
+  if (!self.Value()) return SysError{ESRCH, "open", "/proc/self/stat"};
+  const ProcessIdentity& identity = *self.Value();
+  const std::string json = "{\"pid\":" + std::to_string(identity.pid) + ",\"startTime\":\"" +
+                           identity.start_time + "\",\"bootId\":\"" + identity.boot_id + "\"}\n";
+  if (ftruncate(fd, 0) != 0) return SysError::Last("ftruncate", path);
+  return WriteAll(fd, json, path);
+}
+
+}  // namespace
+
+Result<LockOutcome> LockDirectory(const std::string& path) {
+  const std::string file = path + "/lock";
+  auto fd = OpenFile(file, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  if (!fd.Ok()) return fd.Error();
+  if (RetryOnSignal([&] { return flock(fd.Value().Get(), LOCK_EX | LOCK_NB); }) != 0) {
+    if (errno != EWOULDBLOCK) return SysError::Last("flock", file);
+    return LockOutcome(ReadHolder(file));
+  }
+  auto written = WriteHolder(fd.Value().Get(), file);
+  if (!written.Ok()) return written.Error();
+  return LockOutcome(std::move(fd.Value()));
+}
+
+}  // namespace microvm::core

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <utility>
+
+namespace microvm::core {
+
+// Owns one descriptor. Move-only; errno survives its destruction.
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(other.Release()) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept {
+    Reset(other.Release());
+    return *this;
+  }
+  UniqueFd(const UniqueFd&) = delete;
+  UniqueFd& operator=(const UniqueFd&) = delete;
+  ~UniqueFd() { Reset(); }
+
+  int Get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  int Release() { return std::exchange(fd_, -1); }
+  void Reset(int fd = -1) {
+    if (fd_ >= 0 && fd_ != fd) {
+      const int saved = errno;
+      close(fd_);
+      errno = saved;
+    }
+    fd_ = fd;
+  }
+
+ private:
+  int fd_ = -1;
+};
+
+// Owns one memory mapping. Move-only.
+class Mmap {
+ public:
+  Mmap() = default;
+  Mmap(void* address, size_t length) : address_(address), length_(length) {}
+  Mmap(Mmap&& other) noexcept
+      : address_(std::exchange(other.address_, nullptr)), length_(std::exchange(other.length_, 0)) {}
+  Mmap& operator=(Mmap&& other) noexcept {
+    std::swap(address_, other.address_);
+    std::swap(length_, other.length_);
+    return *this;
+  }
+  Mmap(const Mmap&) = delete;
+  Mmap& operator=(const Mmap&) = delete;
+  ~Mmap() {
+    if (address_ != nullptr) munmap(address_, length_);
+  }
+
+  // Anonymous zeroed memory; empty when the kernel refuses.
+  static Mmap Anonymous(size_t length, int extra_flags = 0) {
+    void* address =
+        mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | extra_flags, -1, 0);
+    return address == MAP_FAILED ? Mmap() : Mmap(address, length);
+  }
+
+  explicit operator bool() const { return address_ != nullptr; }
+  unsigned char* Bytes() const { return static_cast<unsigned char*>(address_); }
+  size_t Length() const { return length_; }
+
+ private:
+  void* address_ = nullptr;
+  size_t length_ = 0;
+};
+
+// Runs an action when the scope is left, unless dismissed.
+template <typename Action>
+class ScopeExit {
+ public:
+  explicit ScopeExit(Action action) : action_(std::move(action)) {}
+  ScopeExit(const ScopeExit&) = delete;
+  ScopeExit& operator=(const ScopeExit&) = delete;
+  ~ScopeExit() {
+    if (armed_) action_();
+  }
+  void Dismiss() { armed_ = false; }
+
+ private:
+  Action action_;
+  bool armed_ = true;
+};
+
+}  // namespace microvm::core
