@@ -1,0 +1,111 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ProgramFailed, type ProgramOptions, runProgram } from './program.js';
+
+/** One version of a Debian package. */
+export interface AptPackage {
+  readonly name: string;
+  readonly version: string;
+  readonly sizeBytes: number;
+}
+
+/** A package that no list has. */
+export class PackageMissing extends Error {
+  override readonly name = 'PackageMissing';
+}
+
+export interface AptOptions {
+  /** Folder for apt's own files; the caller removes it. */
+  readonly workDir: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Added to apt's environment, such as `APT_CONFIG`. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+}
+
+/**
+ * apt as an ordinary user may use it: with the host's own sources, keys and proxies, and with the host's package lists or, after
+ * `refreshLists`, with lists of our own. Nothing is installed.
+ */
+export class Apt {
+  readonly #workDir: string;
+  readonly #programOptions: ProgramOptions;
+  #listOptions: readonly string[] = [];
+
+  constructor({ workDir, signal, env }: AptOptions) {
+    this.#workDir = workDir;
+    this.#programOptions = { signal, env };
+  }
+
+  /** Names of all known packages that begin with `prefix`. */
+  async packageNames(prefix: string): Promise<string[]> {
+    const output = await this.#run('apt-cache', ['pkgnames', prefix]);
+    return output.split('\n').filter(Boolean);
+  }
+
+  /** The candidate version of each package, in the order of the names. */
+  async candidates(names: readonly string[]): Promise<AptPackage[]> {
+    const output = await this.#run('apt-cache', ['show', '--no-all-versions', ...names]);
+    const records = output.split('\n\n').map(parseControlFields);
+    return names.map((name) => {
+      const record = records.find((item) => item.get('Package') === name);
+      const version = record?.get('Version');
+      if (version === undefined) throw new PackageMissing(`no Debian package "${name}"`);
+      return { name, version, sizeBytes: Number(record?.get('Size') ?? 0) };
+    });
+  }
+
+  /** Fetches packages into a folder; apt checks their digests against its signed lists. Returns the files. `onPercent` gets 0 to 100. */
+  async download(
+    packages: readonly AptPackage[],
+    into: string,
+    onPercent: (percent: number) => void,
+  ): Promise<string[]> {
+    const exact = packages.map(({ name, version }) => `${name}=${version}`);
+    await this.#run('apt-get', ['download', '-o', 'APT::Status-Fd=3', ...exact], {
+      cwd: into,
+      onStatusLine: (line) => {
+        const percent = /^dlstatus:\d+:([\d.]+):/.exec(line)?.[1];
+        if (percent !== undefined) onPercent(Number(percent));
+      },
+    });
+    const files = await readdir(into);
+    return packages.map(({ name }) => {
+      const file = files.find((item) => item.startsWith(`${name}_`) && item.endsWith('.deb'));
+      if (file === undefined) throw new PackageMissing(`apt fetched "${name}", but there is no file of it`);
+      return join(into, file);
+    });
+  }
+
+  /**
+   * Fetches package lists into folders of our own and uses them from now on. Returns what went wrong, which need not matter: one
+   * source of several may be out of reach, or a hook of the host's configuration may need root.
+   */
+  async refreshLists(): Promise<ProgramFailed | undefined> {
+    const lists = join(this.#workDir, 'lists');
+    const cache = join(this.#workDir, 'cache');
+    await mkdir(join(lists, 'partial'), { recursive: true });
+    await mkdir(join(cache, 'archives', 'partial'), { recursive: true });
+    this.#listOptions = ['-o', `Dir::State::Lists=${lists}`, '-o', `Dir::Cache=${cache}`];
+    try {
+      await this.#run('apt-get', ['update', '-q']);
+      return undefined;
+    } catch (error) {
+      if (error instanceof ProgramFailed) return error;
+      throw error;
+    }
+  }
+
+  async #run(program: string, args: readonly string[], options?: ProgramOptions): Promise<string> {
+    const output = await runProgram(program, [...this.#listOptions, ...args], {
+      ...this.#programOptions,
+      ...options,
+    });
+    return output.toString();
+  }
+}
+
+/** The one-line fields of a record as dpkg and apt print it. */
+function parseControlFields(record: string): Map<string, string> {
+  const fields = record.matchAll(/^([A-Za-z0-9-]+): (.*)$/gm);
+  return new Map([...fields].map(([, name = '', value = '']) => [name, value]));
+}

@@ -1,0 +1,156 @@
+import { rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { agentBinaryPath } from '@microvm/guest';
+import { resolveOptions, type Setting } from '@microvm/runtime';
+import { z } from 'zod';
+import { Apt } from './apt.js';
+import { BASE_FILES, makeBaseImage } from './base-image.js';
+import { type HostFacts, readHostFacts, requireDebian } from './host-check.js';
+import { toContractError } from './host-errors.js';
+import { ImageStore, type StoreEntry } from './image-store.js';
+import { INITRD_FILE, makeInitrd } from './initrd-image.js';
+import type { OnImageProgress } from './progress.js';
+
+/** Of what the store's entries contain; another number makes everything anew. */
+const FORMAT = 1;
+
+/**
+ * Kernel arguments for a guest with a serial console. A panic or reboot ends the VMM (`panic=-1 reboot=t`); the self-tests of the
+ * cryptographic code and the wait for entropy were what costs boot time measurably.
+ */
+export const DEFAULT_BOOT_ARGS =
+  'console=ttyS0 quiet reboot=t panic=-1 cryptomgr.notests random.trust_cpu=on';
+
+/** A guest that boots: Debian's kernel, an initrd with busybox and the agent, and an empty disk to copy. */
+export interface DefaultImage {
+  /** What QEMU boots: the ELF kernel, or the bzImage where it could not be unpacked. */
+  readonly kernelPath: string;
+  readonly bzImagePath: string;
+  readonly initrdPath: string;
+  /** An empty ext4 file system, sparse; copy it with `createDisk`, never attach it itself. */
+  readonly dataDiskPath: string;
+  /** `uname -r` of the guest. */
+  readonly kernelRelease: string;
+  /** SHA-256 in hex; `kernel` is that of `kernelPath`. */
+  readonly digests: { readonly kernel: string; readonly initrd: string; readonly dataDisk: string };
+  readonly bootArgs: string;
+}
+
+export interface DefaultImageOptions {
+  /** Default: `$MICROVM_CACHE_DIR`, else `$XDG_CACHE_HOME/microvm`, else `~/.cache/microvm`. */
+  readonly cacheDir?: string | undefined;
+  /** Look for newer packages even though the image is cached; default false. */
+  readonly refresh?: boolean | undefined;
+  /** Called as the work goes on, not at all when everything is cached. A throw ends the work and is passed on. */
+  readonly onProgress?: OnImageProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Settings of the default image. */
+export const IMAGE_SETTINGS: readonly Setting[] = [
+  {
+    option: 'cacheDir',
+    env: 'MICROVM_CACHE_DIR',
+    type: 'path',
+    default: '$XDG_CACHE_HOME/microvm, else ~/.cache/microvm',
+    meaning:
+      'Folder of the default image and of what it is made from; absolute. It may be removed when no VM uses it.',
+  },
+];
+
+const optionsSchema = z.strictObject({
+  cacheDir: z.string().refine(isAbsolute, 'an absolute path').optional(),
+  refresh: z.boolean().optional(),
+  onProgress: z.custom<OnImageProgress>((value) => typeof value === 'function', 'a function').optional(),
+  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'an AbortSignal').optional(),
+});
+
+/**
+ * The default image: made on the first call, from Debian packages that apt fetches and checks, without root and without installing
+ * anything; from then on it is in the cache. A new agent gives a new initrd of the same packages. The packages stay what they
+ * are until `refresh`. Several processes may call it at once. An abort rejects with the signal's reason and leaves nothing half made.
+ *
+ * @throws MICROVM_HOST_UNSUPPORTED where the host is not Debian on x86-64 or lacks a program, MICROVM_NO_SPACE,
+ * MICROVM_INVALID_ARGUMENT, MICROVM_HOST_FAILURE (apt's sources out of reach, cache not writable)
+ */
+export async function ensureDefaultImage(options: DefaultImageOptions = {}): Promise<DefaultImage> {
+  const { cacheDir, refresh, onProgress, signal } = resolveOptions(optionsSchema, IMAGE_SETTINGS, options);
+  return makeDefaultImage({
+    cacheDir: cacheDir ?? defaultCacheDir(process.env),
+    agentPath: agentBinaryPath(),
+    host: await readHostFacts(),
+    refresh,
+    onProgress,
+    signal,
+  });
+}
+
+/** What `ensureDefaultImage` takes from its surroundings, as arguments. */
+export interface ImageInputs extends DefaultImageOptions {
+  readonly cacheDir: string;
+  readonly agentPath: string;
+  readonly host: HostFacts;
+  /** Added to apt's environment. */
+  readonly aptEnv?: Readonly<Record<string, string>>;
+}
+
+export async function makeDefaultImage(inputs: ImageInputs): Promise<DefaultImage> {
+  const { signal } = inputs;
+  const root = join(resolve(inputs.cacheDir), `image-v${FORMAT}`);
+  try {
+    signal?.throwIfAborted();
+    const store = new ImageStore(root, signal);
+    const base = (await selectedBase(store, inputs)) ?? (await newBase(store, inputs));
+    const initrd = await makeInitrd({ store, base, ...inputs });
+    return describeImage(base, initrd);
+  } catch (error) {
+    throw await toContractError(error, {
+      operation: 'make the default image',
+      path: join(root, 'x'),
+      signal,
+    });
+  }
+}
+
+function defaultCacheDir(env: NodeJS.ProcessEnv): string {
+  // The XDG specification has relative paths ignored.
+  const xdg = env['XDG_CACHE_HOME'];
+  return join(xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), '.cache'), 'microvm');
+}
+
+async function selectedBase(store: ImageStore, { refresh }: ImageInputs): Promise<StoreEntry | undefined> {
+  const key = refresh === true ? undefined : await store.selected('base');
+  return key === undefined ? undefined : store.open('base', key);
+}
+
+async function newBase(store: ImageStore, inputs: ImageInputs): Promise<StoreEntry> {
+  requireDebian(inputs.host);
+  const { signal, aptEnv, onProgress = () => {} } = inputs;
+  const workDir = await store.makeFolder();
+  try {
+    const apt = new Apt({ workDir, signal, env: aptEnv });
+    const base = await makeBaseImage({ store, apt, workDir, onProgress, signal });
+    await store.select('base', base.key);
+    return base;
+  } finally {
+    await rm(workDir, { recursive: true, force: true });
+  }
+}
+
+function describeImage(base: StoreEntry, initrd: StoreEntry): DefaultImage {
+  const kernel = base.files.includes(BASE_FILES.vmlinux) ? BASE_FILES.vmlinux : BASE_FILES.bzImage;
+  return {
+    kernelPath: base.path(kernel),
+    bzImagePath: base.path(BASE_FILES.bzImage),
+    initrdPath: initrd.path(INITRD_FILE),
+    dataDiskPath: base.path(BASE_FILES.dataDisk),
+    kernelRelease: base.facts['kernelRelease'] ?? '',
+    digests: {
+      kernel: base.digest(kernel),
+      initrd: initrd.digest(INITRD_FILE),
+      dataDisk: base.digest(BASE_FILES.dataDisk),
+    },
+    bootArgs: DEFAULT_BOOT_ARGS,
+  };
+}

@@ -1,0 +1,23 @@
+/** A step of making the default image, in the order in which they come. Steps whose result is cached do not appear. */
+export type ImageStep = 'find packages' | 'download' | 'unpack' | 'kernel' | 'modules' | 'disk' | 'initrd';
+
+export interface ImageProgress {
+  readonly step: ImageStep;
+  readonly done: number;
+  readonly total: number;
+  readonly unit: 'bytes' | 'files' | 'steps';
+}
+
+export type OnImageProgress = (progress: ImageProgress) => void;
+
+/** Runs one step that has no finer measure than begun and done. */
+export async function reportStep<T>(
+  onProgress: OnImageProgress,
+  step: ImageStep,
+  work: () => Promise<T>,
+): Promise<T> {
+  onProgress({ step, done: 0, total: 1, unit: 'steps' });
+  const result = await work();
+  onProgress({ step, done: 1, total: 1, unit: 'steps' });
+  return result;
+}
