@@ -188,21 +188,6 @@ export const FREE_ON_RESTORE = [
   'labels',
 ] as const satisfies readonly (keyof VmSpec)[];
 
-/** A spec after the defaults: what the record and the snapshot keep. */
-export type ResolvedVmSpec = Omit<VmSpec, (typeof RESTORE_FIELDS)[number]> &
-  Required<
-    Pick<
-      VmSpec,
-      | 'vcpuCount'
-      | 'memSizeMib'
-      | 'consoleLimitBytes'
-      | 'agent'
-      | 'onGuestReboot'
-      | 'onOwnerDeath'
-      | 'shutdownTimeoutMs'
-    >
-  >;
-
 const DEFAULTS = {
   vcpuCount: 1,
   memSizeMib: 128,
@@ -212,6 +197,11 @@ const DEFAULTS = {
   onOwnerDeath: 'keep',
   shutdownTimeoutMs: 10_000,
 } as const satisfies Partial<VmSpec>;
+
+/** A spec after the defaults: what the record and the snapshot keep. */
+export type ResolvedVmSpec = Omit<VmSpec, (typeof RESTORE_FIELDS)[number] | keyof typeof DEFAULTS> & {
+  readonly [Field in keyof typeof DEFAULTS]: NonNullable<VmSpec[Field]>;
+};
 
 const RULES: readonly (readonly [path: string, expected: string, broken: (spec: VmSpec) => boolean])[] = [
   [
