@@ -56,3 +56,4 @@ export type { Clock } from './driver/clock.js';
 export type { DirectoryLock, Host } from './driver/host.js';
 export { openRuntime } from './engine/open-runtime.js';
 export type { EngineOptions } from './engine/open-runtime.js';
+export { LIFECYCLE_STEPS } from './engine/steps.js';

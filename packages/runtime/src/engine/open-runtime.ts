@@ -1,24 +1,104 @@
 import type { CommonOptions } from '../contract/configuration.js';
+import { invalidArgument } from '../contract/errors.js';
 import type { VmRuntime } from '../contract/runtime.js';
-import type { Clock } from '../driver/clock.js';
+import { systemClock, type Clock } from '../driver/clock.js';
 import type { VmDriver } from '../driver/driver.js';
 import type { Host } from '../driver/host.js';
+import { Core } from './core.js';
+import { DirectoryStore } from './directory-store.js';
+import { EventHub } from './event-hub.js';
+import { Fleet } from './fleet.js';
+import { JobBook } from './job-book.js';
+import { JobRunner } from './job-runner.js';
+import { LifecycleEngine } from './lifecycle-engine.js';
+import { recover } from './recovery.js';
+import { SnapshotCatalogue } from './snapshot-catalogue.js';
+import type { StateStore } from './state-store.js';
+import { translateError } from './translate-error.js';
+import { VolatileStore } from './volatile-store.js';
 
 /** What a driver's factory hands to the engine. */
 export interface EngineOptions extends CommonOptions {
   readonly driver: VmDriver;
   /** Needed with `stateDir`. */
-  readonly host?: Host;
+  readonly host?: Host | undefined;
   /** Default: the system's. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
   /** Called when the runtime was closed, after the driver. */
-  readonly onClose?: () => Promise<void>;
+  readonly onClose?: (() => Promise<void>) | undefined;
 }
 
 /**
  * Opens (and locks) the state directory, recovers what a crash left, and answers with the runtime. Without `stateDir` nothing is durable.
  * Errors: STATE_LOCKED, STATE_CORRUPT, HOST_FAILURE.
  */
-export function openRuntime(_options: EngineOptions): Promise<VmRuntime> {
-  return Promise.reject(new Error('the engine is being written'));
+export async function openRuntime(options: EngineOptions): Promise<VmRuntime> {
+  const store = await openStore(options);
+  try {
+    return await openOn(store, options);
+  } catch (error) {
+    await options.driver.close();
+    await store.close();
+    throw translateError(error, `open "${options.stateDir ?? 'runtime'}"`);
+  }
+}
+
+async function openStore({ stateDir, host }: EngineOptions): Promise<StateStore> {
+  if (stateDir === undefined) return new VolatileStore();
+  if (host === undefined) throw invalidArgument('host', 'a host beside stateDir');
+  try {
+    return await DirectoryStore.open(stateDir, host);
+  } catch (error) {
+    throw translateError(error, `open "${stateDir}"`);
+  }
+}
+
+async function openOn(store: StateStore, options: EngineOptions): Promise<VmRuntime> {
+  const { driver, host, clock = systemClock } = options;
+  const loaded = await store.load();
+  const hub = new EventHub();
+  const book = new JobBook({
+    historyLimit: options.jobHistoryLimit ?? 8,
+    retentionMs: options.idempotencyRetentionMs ?? 86_400_000,
+    now: () => clock.now(),
+    onDropped: (jobId) => void store.removeJob(jobId).catch(() => undefined), // swept at a later open
+  });
+  const core = new Core({
+    driver,
+    store,
+    catalogue: new SnapshotCatalogue(store, host?.bootId() ?? ''),
+    fleet: new Fleet(),
+    book,
+    hub,
+    clock,
+    abortGraceMs: options.abortGraceMs ?? 5_000,
+    onStep: options.onStep,
+  });
+  const runner = new JobRunner({
+    book,
+    store,
+    hub,
+    clock,
+    concurrency: options.concurrency ?? 64,
+    operationTimeoutMs: options.operationTimeoutMs ?? 120_000,
+  });
+  let engine: LifecycleEngine | undefined;
+  const early: [string, Parameters<LifecycleEngine['onEnded']>[1]][] = [];
+  await driver.open({
+    ended: (instanceId, ending) => {
+      if (engine === undefined) early.push([instanceId, ending]);
+      else engine.onEnded(instanceId, ending);
+    },
+  });
+  const recovery = await recover(core, loaded);
+  engine = new LifecycleEngine({
+    core,
+    runner,
+    hub,
+    defaults: options.defaults ?? {},
+    recovery,
+    onClose: options.onClose,
+  });
+  for (const [instanceId, ending] of early) engine.onEnded(instanceId, ending);
+  return engine;
 }

@@ -1,0 +1,218 @@
+import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import pLimit from 'p-limit';
+import { VmRuntimeError } from '../contract/errors.js';
+import type { DirectoryLock, Host } from '../driver/host.js';
+import { manifestProblem, type SnapshotManifest } from './manifest.js';
+import { isFinishedJob, recordProblem, type FinishedJob, type VmRecord } from './record.js';
+import type { LoadedState, StateStore } from './state-store.js';
+
+const RECORD = 'vm.json';
+const MANIFEST = 'manifest.json';
+const STAGING = '.staging-';
+const FOLDERS = ['vms', 'jobs', 'snapshots'] as const;
+const READS_AT_ONCE = 32;
+
+/** State in a folder that this process alone owns; ARCHITECTURE.md has its layout. */
+export class DirectoryStore implements StateStore {
+  readonly isDurable = true;
+  readonly #root: string;
+  readonly #host: Host;
+  readonly #lock: DirectoryLock;
+
+  private constructor(root: string, host: Host, lock: DirectoryLock) {
+    this.#root = root;
+    this.#host = host;
+    this.#lock = lock;
+  }
+
+  /** Makes the folders where they are missing and takes the lock. Errors: STATE_LOCKED, the system's. */
+  static async open(root: string, host: Host): Promise<DirectoryStore> {
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    const lock = await host.lockDirectory(root).catch((error: unknown) => {
+      throw lockError(root, error);
+    });
+    for (const folder of FOLDERS) await mkdir(join(root, folder), { recursive: true, mode: 0o700 });
+    await syncDirectory(root);
+    return new DirectoryStore(root, host, lock);
+  }
+
+  async load(): Promise<LoadedState> {
+    const leftovers: string[] = [];
+    const corruptSnapshots: { snapshotUid: string; problem: string }[] = [];
+    const limit = pLimit(READS_AT_ONCE);
+    const read = <T>(folder: string, load: (name: string) => Promise<T | undefined>): Promise<T[]> =>
+      readdir(join(this.#root, folder))
+        .then((names) => limit.map(names, load))
+        .then((loaded) => loaded.filter((item) => item !== undefined));
+    const records = await read('vms', (name) => this.#loadRecord(name, leftovers));
+    const manifests = await read('snapshots', (name) =>
+      this.#loadManifest(name, leftovers, corruptSnapshots),
+    );
+    const jobs = await read('jobs', (name) => this.#loadJob(name, leftovers));
+    return { records, manifests, corruptSnapshots, jobs, leftovers };
+  }
+
+  async #loadRecord(name: string, leftovers: string[]): Promise<VmRecord | undefined> {
+    const path = join(this.#root, 'vms', name, RECORD);
+    const read = await readJson(path);
+    if (read.missing) {
+      leftovers.push(join('vms', name));
+      return undefined;
+    }
+    const problem = read.problem ?? recordProblem(read.value, name);
+    if (problem !== undefined) {
+      throw new VmRuntimeError('MICROVM_STATE_CORRUPT', `read "${path}": ${problem}`, {
+        details: { path, problem },
+      });
+    }
+    return read.value as VmRecord;
+  }
+
+  async #loadManifest(
+    name: string,
+    leftovers: string[],
+    corrupt: { snapshotUid: string; problem: string }[],
+  ): Promise<SnapshotManifest | undefined> {
+    if (name.startsWith(STAGING)) {
+      leftovers.push(join('snapshots', name));
+      return undefined;
+    }
+    const read = await readJson(join(this.#root, 'snapshots', name, MANIFEST));
+    const problem = read.missing ? 'no manifest' : (read.problem ?? manifestProblem(read.value, name));
+    if (problem === undefined) return read.value as SnapshotManifest;
+    corrupt.push({ snapshotUid: name, problem });
+    return undefined;
+  }
+
+  async #loadJob(name: string, leftovers: string[]): Promise<FinishedJob | undefined> {
+    const read = await readJson(join(this.#root, 'jobs', name));
+    if (name.endsWith('.json') && isFinishedJob(read.value)) return read.value;
+    // A job of the history decides nothing any more: an unreadable one is not worth refusing to open.
+    leftovers.push(join('jobs', name));
+    return undefined;
+  }
+
+  async removeLeftovers(paths: readonly string[]): Promise<void> {
+    for (const path of paths) await rm(join(this.#root, path), { recursive: true, force: true });
+  }
+
+  vmDirectory(instanceId: string): string {
+    return join(this.#root, 'vms', instanceId);
+  }
+
+  async createVm(record: VmRecord): Promise<void> {
+    await mkdir(this.vmDirectory(record.instanceId), { mode: 0o700 });
+    await this.writeVm(record);
+    await syncDirectory(join(this.#root, 'vms'));
+  }
+
+  writeVm(record: VmRecord): Promise<void> {
+    return this.#host.writeDurable(join(this.vmDirectory(record.instanceId), RECORD), JSON.stringify(record));
+  }
+
+  async clearVm(instanceId: string): Promise<void> {
+    const directory = this.vmDirectory(instanceId);
+    for (const name of await readdir(directory)) {
+      if (name !== RECORD) await rm(join(directory, name), { recursive: true, force: true });
+    }
+  }
+
+  async removeVm(instanceId: string): Promise<void> {
+    const directory = this.vmDirectory(instanceId);
+    // The record goes last: a folder whose record is gone is swept at the next open, one that has it is a VM.
+    await this.clearVm(instanceId).catch(ignoreMissing);
+    await this.#host.removeDurable(join(directory, RECORD)).catch(ignoreMissing);
+    await rm(directory, { recursive: true, force: true });
+  }
+
+  saveJob(job: FinishedJob): Promise<void> {
+    return this.#host.writeDurable(join(this.#root, 'jobs', `${job.jobId}.json`), JSON.stringify(job));
+  }
+
+  async removeJob(jobId: string): Promise<void> {
+    await rm(join(this.#root, 'jobs', `${jobId}.json`), { force: true });
+  }
+
+  snapshotDirectory(snapshotUid: string): string {
+    return join(this.#root, 'snapshots', snapshotUid);
+  }
+
+  async stageSnapshot(snapshotUid: string): Promise<string> {
+    const directory = this.#stagingDirectory(snapshotUid);
+    await mkdir(directory, { mode: 0o700 });
+    return directory;
+  }
+
+  async publishSnapshot(manifest: SnapshotManifest): Promise<void> {
+    const staging = this.#stagingDirectory(manifest.snapshotUid);
+    await syncTree(
+      staging,
+      manifest.parts.map((part) => part.name),
+    );
+    await this.#host.writeDurable(join(staging, MANIFEST), JSON.stringify(manifest));
+    await this.#host.renameDurable(staging, this.snapshotDirectory(manifest.snapshotUid));
+  }
+
+  async removeSnapshot(snapshotUid: string): Promise<void> {
+    const published = this.snapshotDirectory(snapshotUid);
+    const staging = this.#stagingDirectory(snapshotUid);
+    // Renamed back first: a half-removed snapshot must not be found under its published name.
+    await this.#host.renameDurable(published, staging).catch(ignoreMissing);
+    await rm(staging, { recursive: true, force: true });
+  }
+
+  #stagingDirectory(snapshotUid: string): string {
+    return join(this.#root, 'snapshots', `${STAGING}${snapshotUid}`);
+  }
+
+  async close(): Promise<void> {
+    await this.#lock.release();
+  }
+}
+
+interface ReadResult {
+  readonly missing: boolean;
+  readonly value?: unknown;
+  readonly problem?: string;
+}
+
+async function readJson(path: string): Promise<ReadResult> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return { missing: true };
+    return { missing: false, problem: (error as Error).message };
+  }
+  try {
+    return { missing: false, value: JSON.parse(text) as unknown };
+  } catch (error) {
+    return { missing: false, problem: (error as Error).message };
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  await handle.sync().finally(() => handle.close());
+}
+
+async function syncTree(root: string, names: readonly string[]): Promise<void> {
+  const folders = new Set(names.map((name) => join(root, name, '..')));
+  for (const path of [...names.map((name) => join(root, name)), ...folders]) await syncDirectory(path);
+}
+
+function ignoreMissing(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+}
+
+function lockError(stateDir: string, error: unknown): unknown {
+  const { code, pid } = error as NodeJS.ErrnoException & { pid?: number };
+  if (code !== 'EWOULDBLOCK' && code !== 'EAGAIN') return error;
+  const holder = pid === undefined ? 'another process' : `process ${pid}`;
+  return new VmRuntimeError('MICROVM_STATE_LOCKED', `open "${stateDir}": ${holder} owns it`, {
+    details: pid === undefined ? { stateDir } : { stateDir, pid },
+    cause: error,
+  });
+}

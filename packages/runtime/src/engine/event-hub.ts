@@ -1,0 +1,83 @@
+import type { EventsOptions, VmEvent } from '../contract/events.js';
+
+const DEFAULT_BUFFER_SIZE = 1024;
+
+/** Hands events to any number of readers, each with a bounded buffer of its own. */
+export class EventHub {
+  readonly #readers = new Set<Reader>();
+
+  emit(event: VmEvent): void {
+    for (const reader of this.#readers) reader.push(event);
+  }
+
+  /** A new reader; it is subscribed from this call on, not from its first read. */
+  read(options: EventsOptions = {}): AsyncIterable<VmEvent> {
+    const reader = new Reader(options.bufferSize ?? DEFAULT_BUFFER_SIZE, () => {
+      this.#readers.delete(reader);
+      options.signal?.removeEventListener('abort', end);
+    });
+    const end = (): void => reader.end();
+    this.#readers.add(reader);
+    options.signal?.addEventListener('abort', end, { once: true });
+    if (options.signal?.aborted === true) end();
+    return { [Symbol.asyncIterator]: () => reader };
+  }
+
+  /** Ends every reader once it has read what is buffered. */
+  close(): void {
+    for (const reader of this.#readers) reader.end();
+  }
+}
+
+class Reader implements AsyncIterator<VmEvent> {
+  readonly #bufferSize: number;
+  readonly #onEnd: () => void;
+  #buffer: VmEvent[] = [];
+  #missed = 0;
+  #ended = false;
+  #waiting: ((result: IteratorResult<VmEvent>) => void)[] = [];
+
+  constructor(bufferSize: number, onEnd: () => void) {
+    this.#bufferSize = bufferSize;
+    this.#onEnd = onEnd;
+  }
+
+  push(event: VmEvent): void {
+    const waiter = this.#waiting.shift();
+    if (waiter !== undefined) {
+      waiter({ done: false, value: event });
+      return;
+    }
+    this.#buffer.push(event);
+    if (this.#buffer.length > this.#bufferSize) {
+      this.#buffer.shift();
+      this.#missed += 1;
+    }
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#onEnd();
+    for (const waiter of this.#waiting.splice(0)) waiter({ done: true, value: undefined });
+  }
+
+  next(): Promise<IteratorResult<VmEvent>> {
+    const first = this.#buffer[0];
+    if (this.#missed > 0 && first !== undefined) {
+      const lagged: VmEvent = { type: 'lagged', at: first.at, missed: this.#missed };
+      this.#missed = 0;
+      return Promise.resolve({ done: false, value: lagged });
+    }
+    const event = this.#buffer.shift();
+    if (event !== undefined) return Promise.resolve({ done: false, value: event });
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  return(): Promise<IteratorResult<VmEvent>> {
+    this.#buffer = [];
+    this.end();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+}

@@ -1,0 +1,137 @@
+import { invalidArgument, VmRuntimeError } from '../contract/errors.js';
+import { TRANSITIONS, type VmVerb } from '../contract/states.js';
+import type { VmEnding, VmView } from '../contract/views.js';
+import type { DriverVm } from '../driver/driver.js';
+import { snapshotView } from './manifest.js';
+import type { VmRecord } from './record.js';
+import type { SnapshotCatalogue } from './snapshot-catalogue.js';
+import type { StateStore } from './state-store.js';
+
+/** A VM that the engine holds: its record as last written or, for an ending just seen, about to be. */
+export interface Vm {
+  record: VmRecord;
+  /** The driver told of an end that no job has dealt with yet. */
+  unhandledEnding: VmEnding | undefined;
+}
+
+/** All VMs, by the caller's id and by our own. */
+export class Fleet {
+  readonly #byId = new Map<string, Vm>();
+  readonly #byInstance = new Map<string, Vm>();
+
+  get(vmId: string): Vm | undefined {
+    return this.#byId.get(vmId);
+  }
+
+  byInstance(instanceId: string): Vm | undefined {
+    return this.#byInstance.get(instanceId);
+  }
+
+  /** Errors: VM_NOT_FOUND. */
+  require(vmId: string): Vm {
+    const vm = this.#byId.get(vmId);
+    if (vm === undefined) {
+      throw new VmRuntimeError('MICROVM_VM_NOT_FOUND', `no VM "${vmId}"`, { details: { vmId } });
+    }
+    return vm;
+  }
+
+  all(): Iterable<Vm> {
+    return this.#byInstance.values();
+  }
+
+  /** Sorted by id. */
+  sorted(): Vm[] {
+    const ids = [...this.#byId.keys()].sort();
+    return ids.map((vmId) => this.require(vmId));
+  }
+
+  add(record: VmRecord): Vm {
+    const vm: Vm = { record, unhandledEnding: undefined };
+    this.#byId.set(record.vmId, vm);
+    this.#byInstance.set(record.instanceId, vm);
+    return vm;
+  }
+
+  remove(vm: Vm): void {
+    const { vmId, instanceId } = vm.record;
+    if (this.#byId.get(vmId) === vm) this.#byId.delete(vmId);
+    this.#byInstance.delete(instanceId);
+  }
+
+  rename(vm: Vm, record: VmRecord): void {
+    if (this.#byId.get(vm.record.vmId) === vm) this.#byId.delete(vm.record.vmId);
+    vm.record = record;
+    this.#byId.set(record.vmId, vm);
+  }
+}
+
+/** Refuses a verb that the table does not allow in the VM's state. */
+export function guard(vm: Vm, verb: VmVerb): void {
+  const { vmId, state } = vm.record;
+  const { from } = TRANSITIONS[verb];
+  if (from.includes(state)) return;
+  throw new VmRuntimeError(
+    'MICROVM_INVALID_TRANSITION',
+    `${verb} "${vmId}": it is ${state}, must be ${from.join(' or ')}`,
+    { details: { vmId, verb, expected: from, actual: state } },
+  );
+}
+
+/** Refuses an id that a VM has; a destroyed one's is free. */
+export function guardFree(fleet: Fleet, vmId: string): void {
+  const vm = fleet.get(vmId);
+  if (vm === undefined || vm.record.state === 'destroyed') return;
+  throw new VmRuntimeError(
+    'MICROVM_VM_ALREADY_EXISTS',
+    `"${vmId}" is in use: that VM is ${vm.record.state}`,
+    {
+      details: { vmId },
+    },
+  );
+}
+
+export function driverVm(record: VmRecord, store: StateStore): DriverVm {
+  const { instanceId, vmId, spec, plan, vmm } = record;
+  return { instanceId, vmId, spec, plan, vmm, directory: store.vmDirectory(instanceId) };
+}
+
+export function vmView(record: VmRecord, catalogue: SnapshotCatalogue): VmView {
+  const { vmId, instanceId, state, spec, createdAt, changedAt, operation } = record;
+  return {
+    vmId,
+    instanceId,
+    state,
+    ...(operation === undefined
+      ? {}
+      : { operation: { jobId: operation.jobId, kind: operation.kind, startedAt: operation.startedAt } }),
+    spec,
+    createdAt,
+    changedAt,
+    snapshots: catalogue.ofInstance(instanceId).map(snapshotView),
+    ...pick(record, ['restoredFrom', 'ending', 'stop', 'cleanup', 'vmm']),
+  };
+}
+
+type Defined<T, K extends keyof T> = { [P in K]?: Exclude<T[P], undefined> };
+
+function pick<T, K extends keyof T>(source: T, keys: readonly K[]): Defined<T, K> {
+  return Object.fromEntries(
+    keys.filter((key) => source[key] !== undefined).map((key) => [key, source[key]]),
+  ) as Defined<T, K>;
+}
+
+/** Fields of a spec that contradict the snapshot it is to be restored from are refused, never dropped. */
+export function refuseContradiction(path: string, given: unknown, captured: unknown): void {
+  if (JSON.stringify(sortKeys(given)) === JSON.stringify(sortKeys(captured))) return;
+  throw invalidArgument(path, `what the snapshot holds: ${JSON.stringify(captured) ?? 'nothing'}`);
+}
+
+function sortKeys(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(sortKeys);
+  const entries = Object.entries(value).filter(([, item]) => item !== undefined);
+  return Object.fromEntries(
+    entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, item]) => [key, sortKeys(item)]),
+  );
+}

@@ -1,0 +1,187 @@
+import pLimit, { type LimitFunction } from 'p-limit';
+import { ERROR_CODES, VmRuntimeError, type ErrorDetails } from '../contract/errors.js';
+import type { OperationOptions } from '../contract/options.js';
+import type { JobView } from '../contract/views.js';
+import type { Clock } from '../driver/clock.js';
+import type { EventHub } from './event-hub.js';
+import { Job, type JobInit } from './job.js';
+import type { JobBook } from './job-book.js';
+import { Lanes, untilAborted } from './lanes.js';
+import type { FinishedJob } from './record.js';
+import type { StateStore } from './state-store.js';
+import { translateError } from './translate-error.js';
+
+/** What a verb asks the runner to do. */
+export interface JobRequest<T> extends Omit<JobInit, 'options'> {
+  /** Jobs that share a lane run one after the other. */
+  readonly lanes: readonly string[];
+  execute(job: Job): Promise<T>;
+  /** Answers for a job under the same idempotency key that succeeded before. */
+  replay(finished: FinishedJob): Promise<T>;
+}
+
+export interface JobRunnerOptions {
+  readonly book: JobBook;
+  readonly store: StateStore;
+  readonly hub: EventHub;
+  readonly clock: Clock;
+  readonly concurrency: number;
+  readonly operationTimeoutMs: number;
+}
+
+/** Runs lifecycle jobs: in order per lane, many at once up to a limit, each with its deadline, abort and idempotency key. */
+export class JobRunner {
+  readonly #options: JobRunnerOptions;
+  readonly #lanes = new Lanes();
+  readonly #limit: LimitFunction;
+  readonly #flights = new Map<Job, Promise<unknown>>();
+
+  constructor(options: JobRunnerOptions) {
+    this.#options = options;
+    this.#limit = pLimit(options.concurrency);
+  }
+
+  /** Resolves as the job does. Errors: those of the verb, TIMEOUT, CANCELLED, IDEMPOTENCY_CONFLICT; an abort rejects with the signal's reason. */
+  async run<T>(request: JobRequest<T>, options: OperationOptions): Promise<T> {
+    options.signal?.throwIfAborted();
+    const { book, clock } = this.#options;
+    const key = options.idempotencyKey;
+    const earlier = key === undefined ? undefined : book.findByKey(key, request.kind, request.request);
+    if (earlier instanceof Job) return this.#join<T>(earlier, request, options.signal);
+    if (earlier !== undefined) return replay(earlier, request);
+
+    const job = new Job({ ...request, options }, () => clock.now());
+    book.add(job);
+    this.#emit(job);
+    options.onJob?.(job.view());
+    const flight = this.#fly(request, job, options);
+    this.#flights.set(job, flight);
+    try {
+      return await flight;
+    } finally {
+      this.#flights.delete(job);
+    }
+  }
+
+  /** Cancels a job and waits for its end. Undefined for an unknown one. */
+  async cancel(jobId: string): Promise<JobView | undefined> {
+    const job = this.#options.book.live(jobId);
+    if (job !== undefined) {
+      job.abort(
+        new VmRuntimeError('MICROVM_CANCELLED', `job ${jobId} was cancelled`, { details: { jobId } }),
+      );
+      await this.#flights.get(job)?.catch(() => undefined); // its caller has the error
+    }
+    return job?.view() ?? this.#options.book.view(jobId);
+  }
+
+  /** Waits until no job is queued or running. */
+  async idle(): Promise<void> {
+    while (this.#flights.size > 0) await Promise.allSettled(this.#flights.values());
+  }
+
+  async #join<T>(job: Job, request: JobRequest<T>, signal: AbortSignal | undefined): Promise<T> {
+    const flight = this.#flights.get(job);
+    if (flight === undefined) return this.#replayEnded(job, request);
+    const outcome = flight.then(
+      () => this.#replayEnded(job, request),
+      () => this.#replayEnded(job, request),
+    );
+    return signal === undefined ? outcome : untilAborted(outcome, signal);
+  }
+
+  #replayEnded<T>(job: Job, request: JobRequest<T>): Promise<T> {
+    if (job.finished === undefined) throw new Error(`job ${job.jobId} has no end`);
+    return replay(job.finished, request);
+  }
+
+  async #fly<T>(request: JobRequest<T>, job: Job, options: OperationOptions): Promise<T> {
+    const disarm = this.#arm(job, options);
+    try {
+      const value = await this.#lanes.run(request.lanes, job.signal, () => this.#limited(request, job));
+      if (job.finished === undefined) job.end(job.success({}));
+      return value;
+    } catch (error) {
+      const translated = translateError(error, `${job.kind} "${job.vmId ?? ''}"`, job.signal.reason);
+      if (job.finished === undefined) job.end(job.failure(translated));
+      throw translated;
+    } finally {
+      disarm();
+      await this.#end(job);
+    }
+  }
+
+  // An abort while the job waits for its share of the limit ends it at once; afterwards the job itself decides when it lets go.
+  #limited<T>(request: JobRequest<T>, job: Job): Promise<T> {
+    let hasStarted = false;
+    const run = this.#limit(async () => {
+      job.signal.throwIfAborted();
+      hasStarted = true;
+      job.start();
+      this.#emit(job);
+      return request.execute(job);
+    });
+    return untilAborted(run, job.signal).catch((error: unknown) => {
+      if (hasStarted) return run;
+      run.catch(() => undefined); // it will reject with the same reason once its share comes
+      throw error;
+    });
+  }
+
+  #arm(job: Job, options: OperationOptions): () => void {
+    const timeoutMs = options.timeoutMs ?? this.#options.operationTimeoutMs;
+    const operation = `${job.kind}${job.vmId === undefined ? '' : ` "${job.vmId}"`}`;
+    const cancelTimer = this.#options.clock.schedule(timeoutMs, () => {
+      job.abort(
+        new VmRuntimeError('MICROVM_TIMEOUT', `${operation}: not done after ${timeoutMs} ms`, {
+          details: { operation, timeoutMs },
+        }),
+      );
+    });
+    const onAbort = (): void => job.abort(options.signal?.reason);
+    options.signal?.addEventListener('abort', onAbort, { once: true });
+    return () => {
+      cancelTimer();
+      options.signal?.removeEventListener('abort', onAbort);
+    };
+  }
+
+  async #end(job: Job): Promise<void> {
+    const { finished } = job;
+    if (finished === undefined) return;
+    this.#options.book.end(finished, job.isInRecord);
+    this.#emit(job);
+    const matters = job.hadEffects || (job.idempotencyKey !== undefined && finished.status === 'succeeded');
+    if (!job.isInRecord && matters) await this.#options.store.saveJob(finished);
+  }
+
+  #emit(job: Job): void {
+    const at = new Date(this.#options.clock.now()).toISOString();
+    this.#options.hub.emit({ type: 'job', at, job: job.view() });
+  }
+}
+
+function replay<T>(finished: FinishedJob, request: JobRequest<T>): Promise<T> {
+  if (finished.status === 'succeeded' || finished.outcome === 'carried-through')
+    return request.replay(finished);
+  return Promise.reject(errorOf(finished));
+}
+
+/** The error that a job ended by, made anew from what was kept of it. */
+function errorOf({ jobId, status, outcome, error }: FinishedJob): VmRuntimeError {
+  if (status === 'cancelled') {
+    return new VmRuntimeError('MICROVM_CANCELLED', `job ${jobId} was cancelled`, { details: { jobId } });
+  }
+  if (status === 'interrupted') {
+    const details = { jobId, outcome: outcome ?? 'undone' };
+    return new VmRuntimeError('MICROVM_INTERRUPTED', `job ${jobId} was interrupted`, { details });
+  }
+  const known = ERROR_CODES.find((code) => code === error?.code);
+  const message = error?.message ?? `job ${jobId} failed`;
+  if (known === undefined) {
+    return new VmRuntimeError('MICROVM_HOST_FAILURE', message, { details: { operation: jobId } });
+  }
+  return new VmRuntimeError(known, message, {
+    details: error?.details as unknown as ErrorDetails[typeof known],
+  });
+}

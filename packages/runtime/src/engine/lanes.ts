@@ -1,0 +1,40 @@
+/**
+ * Runs tasks that share a key one after the other, in the order of their calls; tasks without a common key at once. A task
+ * of several keys takes its place in all of its lanes in the same turn, so lanes cannot deadlock.
+ */
+export class Lanes {
+  readonly #tails = new Map<string, Promise<void>>();
+
+  /** Runs the task when it is its turn. Aborted before that, it never runs, gives up its place and rejects with the signal's reason. */
+  async run<T>(keys: readonly string[], signal: AbortSignal, task: () => Promise<T>): Promise<T> {
+    const turn = Promise.all(keys.map((key) => this.#tails.get(key)));
+    let leave!: () => void;
+    const done = new Promise<void>((resolve) => (leave = resolve));
+    const tail = turn.then(() => done);
+    for (const key of keys) this.#tails.set(key, tail);
+    void tail.then(() => {
+      for (const key of keys) if (this.#tails.get(key) === tail) this.#tails.delete(key);
+    });
+    try {
+      await untilAborted(turn, signal);
+      return await task();
+    } finally {
+      leave();
+    }
+  }
+}
+
+/** Waits for the promise or for the abort, whichever is first; an abort rejects with the signal's reason. */
+export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let onAbort!: () => void;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -1,0 +1,173 @@
+import { stat, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { VmRuntimeError } from '../contract/errors.js';
+import { digestFile } from './digest.js';
+import type { ManifestPart, PinnedFile, SnapshotManifest } from './manifest.js';
+import type { StateStore } from './state-store.js';
+
+/** Kept beside the manifest: which files were read whole, and found right, since this host booted. */
+const SEAL = 'verified.json';
+
+interface Seal {
+  readonly bootId: string;
+  readonly files: readonly string[];
+}
+
+/** Every published snapshot, by uid and by the VM it was taken of. */
+export class SnapshotCatalogue {
+  readonly #store: StateStore;
+  readonly #bootId: string;
+  readonly #manifests = new Map<string, SnapshotManifest>();
+  readonly #byInstance = new Map<string, readonly SnapshotManifest[]>();
+  readonly #corrupt = new Map<string, string>();
+  readonly #holds = new Map<string, number>();
+  readonly #pins = new Map<string, PinnedFile>();
+
+  constructor(store: StateStore, bootId: string) {
+    this.#store = store;
+    this.#bootId = bootId;
+  }
+
+  load(
+    manifests: readonly SnapshotManifest[],
+    corrupt: readonly { snapshotUid: string; problem: string }[],
+  ): void {
+    const ordered = [...manifests].sort((a, b) =>
+      a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : 0,
+    );
+    for (const manifest of ordered) this.#add(manifest);
+    for (const { snapshotUid, problem } of corrupt) this.#corrupt.set(snapshotUid, problem);
+  }
+
+  get(snapshotUid: string): SnapshotManifest | undefined {
+    return this.#manifests.get(snapshotUid);
+  }
+
+  /** Also true for one whose manifest cannot be read. */
+  has(snapshotUid: string): boolean {
+    return this.#manifests.has(snapshotUid) || this.#corrupt.has(snapshotUid);
+  }
+
+  /** What is wrong with a snapshot's manifest, if anything. */
+  corruption(snapshotUid: string): VmRuntimeError | undefined {
+    const problem = this.#corrupt.get(snapshotUid);
+    return problem === undefined ? undefined : corrupt(snapshotUid, 'manifest.json', problem);
+  }
+
+  /** In creation order. */
+  ofInstance(instanceId: string): readonly SnapshotManifest[] {
+    return this.#byInstance.get(instanceId) ?? [];
+  }
+
+  find(instanceId: string, snapshotId: string): SnapshotManifest | undefined {
+    return this.ofInstance(instanceId).find((manifest) => manifest.snapshotId === snapshotId);
+  }
+
+  async publish(manifest: SnapshotManifest): Promise<void> {
+    await this.#store.publishSnapshot(manifest);
+    this.#add(manifest);
+    // The digests were made from these very files, in this boot.
+    await this.#seal(manifest);
+  }
+
+  async remove(snapshotUid: string): Promise<void> {
+    await this.#store.removeSnapshot(snapshotUid);
+    const manifest = this.#manifests.get(snapshotUid);
+    this.#manifests.delete(snapshotUid);
+    this.#corrupt.delete(snapshotUid);
+    if (manifest === undefined) return;
+    const rest = this.ofInstance(manifest.instanceId).filter((other) => other !== manifest);
+    if (rest.length === 0) this.#byInstance.delete(manifest.instanceId);
+    else this.#byInstance.set(manifest.instanceId, rest);
+  }
+
+  /** Keeps a snapshot from being deleted while a restore reads it. */
+  hold(snapshotUid: string): () => void {
+    this.#holds.set(snapshotUid, (this.#holds.get(snapshotUid) ?? 0) + 1);
+    return () => {
+      const left = (this.#holds.get(snapshotUid) ?? 1) - 1;
+      if (left === 0) this.#holds.delete(snapshotUid);
+      else this.#holds.set(snapshotUid, left);
+    };
+  }
+
+  isHeld(snapshotUid: string): boolean {
+    return this.#holds.has(snapshotUid);
+  }
+
+  /**
+   * Sizes and identity of every file always; their digests when `full`, or when the files were not yet read since the host booted.
+   * Errors: SNAPSHOT_CORRUPT; an abort rejects with the signal's reason.
+   */
+  async verify(
+    manifest: SnapshotManifest,
+    options: { readonly full: boolean; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const directory = this.#store.snapshotDirectory(manifest.snapshotUid);
+    if (directory === undefined) return;
+    const identities = await Promise.all(
+      manifest.parts.map((part) => identify(manifest.snapshotUid, directory, part)),
+    );
+    if (!options.full && (await this.#isSealed(directory, identities))) return;
+    for (const part of manifest.parts) {
+      const digest = await digestFile(join(directory, part.name), options.signal);
+      if (digest !== part.digest) {
+        throw corrupt(manifest.snapshotUid, part.name, `digest ${digest}, expected ${part.digest}`);
+      }
+    }
+    await this.#seal(manifest);
+  }
+
+  /** Digest of a file that a spec names; cached as long as the file's identity is the same. */
+  async pin(path: string | undefined, signal: AbortSignal): Promise<PinnedFile | undefined> {
+    if (path === undefined || !this.#store.isDurable) return undefined;
+    const { ino, size, mtimeMs, ctimeMs } = await stat(path);
+    const key = `${path}:${ino}:${size}:${mtimeMs}:${ctimeMs}`;
+    const known = this.#pins.get(key);
+    if (known !== undefined) return known;
+    const pinned = { sizeBytes: size, digest: await digestFile(path, signal) };
+    this.#pins.set(key, pinned);
+    return pinned;
+  }
+
+  #add(manifest: SnapshotManifest): void {
+    this.#manifests.set(manifest.snapshotUid, manifest);
+    this.#byInstance.set(manifest.instanceId, [...this.ofInstance(manifest.instanceId), manifest]);
+  }
+
+  async #isSealed(directory: string, identities: readonly string[]): Promise<boolean> {
+    try {
+      const seal = JSON.parse(await readFile(join(directory, SEAL), 'utf8')) as Seal;
+      return seal.bootId === this.#bootId && JSON.stringify(seal.files) === JSON.stringify(identities);
+    } catch {
+      // No seal, or an unreadable one: the files are read once more, which is always right.
+      return false;
+    }
+  }
+
+  async #seal(manifest: SnapshotManifest): Promise<void> {
+    const directory = this.#store.snapshotDirectory(manifest.snapshotUid);
+    if (directory === undefined) return;
+    const files = await Promise.all(
+      manifest.parts.map((part) => identify(manifest.snapshotUid, directory, part)),
+    );
+    const seal: Seal = { bootId: this.#bootId, files };
+    await writeFile(join(directory, SEAL), JSON.stringify(seal));
+  }
+}
+
+async function identify(snapshotUid: string, directory: string, part: ManifestPart): Promise<string> {
+  const status = await stat(join(directory, part.name)).catch((error: unknown) => {
+    throw corrupt(snapshotUid, part.name, (error as Error).message);
+  });
+  if (status.size !== part.sizeBytes) {
+    throw corrupt(snapshotUid, part.name, `${status.size} bytes, expected ${part.sizeBytes}`);
+  }
+  return `${part.name}:${status.ino}:${status.mtimeMs}:${status.ctimeMs}`;
+}
+
+function corrupt(snapshotUid: string, part: string, problem: string): VmRuntimeError {
+  return new VmRuntimeError('MICROVM_SNAPSHOT_CORRUPT', `read snapshot ${snapshotUid}, ${part}: ${problem}`, {
+    details: { snapshotUid, part, problem },
+  });
+}
