@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { resolve } from 'node:path';
-import { loadAddon } from './load.js';
+import { binaryPath, loadAddon } from './load.js';
 
 const NEWEST_REALTIME_SIGNAL = 64;
 
@@ -124,4 +124,23 @@ export function listenUnix(path, { mode = 0o600, backlog = 511 } = {}) {
 
 export function sendDescriptors(socketFd, data, fds) {
   loadAddon().sendDescriptors(socketFd, data, fds);
+}
+
+export function copyFile(from, to, { signal, ...options } = {}) {
+  const paths = [absolute(from, 'from'), absolute(to, 'to')];
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('signal', 'an AbortSignal');
+  if (signal?.aborted) return Promise.reject(signal.reason);
+  const { id, copied } = loadAddon().copyFile(...paths, options);
+  if (signal === undefined) return copied;
+  const cancel = () => loadAddon().cancelCopy(id);
+  signal.addEventListener('abort', cancel, { once: true });
+  return copied
+    .catch((error) => {
+      throw error.code === 'ECANCELED' ? signal.reason : error;
+    })
+    .finally(() => signal.removeEventListener('abort', cancel));
+}
+
+export function watcherPath() {
+  return binaryPath('microvm-watcher');
 }

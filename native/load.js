@@ -3,8 +3,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Where this package lies. */
-export const packagePath = fileURLToPath(new URL('.', import.meta.url));
+const packagePath = fileURLToPath(new URL('.', import.meta.url));
 
 let addon;
 
@@ -18,11 +17,27 @@ export function loadAddon() {
   return addon;
 }
 
+/**
+ * The path of an executable that comes with the addon.
+ *
+ * @throws Error as of {@link loadAddon} when this host has none.
+ */
+export function binaryPath(name) {
+  const folders = ['build/Release', `prebuilds/${process.platform}-${process.arch}`];
+  const path = folders.map((folder) => join(packagePath, folder, name)).find((file) => existsSync(file));
+  if (path === undefined) throw notLoaded(new Error(`there is no ${name}`));
+  return path;
+}
+
+function notLoaded(cause) {
+  return Object.assign(new Error(diagnose(cause), { cause }), { code: 'MICROVM_NATIVE_NOT_LOADED' });
+}
+
 function load() {
   try {
     return createRequire(import.meta.url)('node-gyp-build')(packagePath);
   } catch (cause) {
-    throw Object.assign(new Error(diagnose(cause), { cause }), { code: 'MICROVM_NATIVE_NOT_LOADED' });
+    throw notLoaded(cause);
   }
 }
 

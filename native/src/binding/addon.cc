@@ -25,6 +25,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterLock(env, exports);
   RegisterDurable(env, exports);
   RegisterSocket(env, exports);
+  RegisterCopy(env, exports);
   return exports;
 }
 

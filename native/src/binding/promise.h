@@ -66,23 +66,27 @@ class PromiseWorker final : public Napi::AsyncWorker {
 };
 
 // The same on a thread of its own: for what can take long. The end of the environment cancels it.
+// `before_settling` runs on the JavaScript thread in any outcome.
 template <typename T>
 Napi::Value RunOnOwnThread(Napi::Env env, const char* name, std::shared_ptr<core::Cancellation> cancellation,
-                           std::function<core::Result<T>()> work, ToJs<T> to_js) {
+                           std::function<core::Result<T>()> work, ToJs<T> to_js,
+                           std::function<void(Napi::Env)> before_settling) {
   const auto deferred = Napi::Promise::Deferred::New(env);
   const auto mailbox = AddonData::Of(env).mailbox;
-  mailbox->Hold(env);
-  auto body = [mailbox, deferred, work = std::move(work), to_js = std::move(to_js)] {
-    auto result = std::make_shared<core::Result<T>>(work());
-    mailbox->Post([mailbox, deferred, result, to_js](Napi::Env js) {
-      mailbox->Drop(js);
-      Settle<T>(js, deferred, *result, to_js);
-    });
+  const auto settle = [mailbox, deferred, to_js, before_settling](Napi::Env js, core::Result<T>& result) {
+    mailbox->Drop(js);
+    before_settling(js);
+    Settle<T>(js, deferred, result, to_js);
   };
-  auto started = mailbox->RunOnThread(name, std::move(cancellation), std::move(body));
+  mailbox->Hold(env);
+  auto started =
+      mailbox->RunOnThread(name, std::move(cancellation), [mailbox, settle, work = std::move(work)] {
+        auto result = std::make_shared<core::Result<T>>(work());
+        mailbox->Post([settle, result](Napi::Env js) { settle(js, *result); });
+      });
   if (!started.Ok()) {
-    mailbox->Drop(env);
-    deferred.Reject(MakeSystemError(env, started.Error()).Value());
+    core::Result<T> failed(started.Error());
+    settle(env, failed);
   }
   return deferred.Promise();
 }

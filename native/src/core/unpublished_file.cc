@@ -1,0 +1,73 @@
+#include "core/unpublished_file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/file_io.h"
+
+namespace microvm::core {
+namespace {
+
+std::string TemporaryName() { return ".tmp-" + RandomHex16(); }
+
+}  // namespace
+
+Result<UnpublishedFile> UnpublishedFile::Create(const std::string& path, unsigned mode) {
+  UnpublishedFile created;
+  const SplitPath split = Split(path);
+  created.path_ = path;
+  created.name_ = split.name;
+  auto folder = OpenDirectory(split.directory);
+  if (!folder.Ok()) return SysError{folder.Error().number, "open", path};
+  created.folder_ = std::move(folder.Value());
+  const int folder_fd = created.folder_.Get();
+  created.file_.Reset(
+      RetryOnSignal([&] { return openat(folder_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode); }));
+  if (created.file_) return created;
+  // EOPNOTSUPP: this file system has no nameless files. EISDIR, ENOENT: nor has this kernel.
+  if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT) return SysError::Last("open", path);
+  const std::string name = TemporaryName();
+  created.file_.Reset(RetryOnSignal([&] {
+    return openat(folder_fd, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+  }));
+  if (!created.file_) return SysError::Last("open", path);
+  created.temporary_name_ = name;
+  return created;
+}
+
+UnpublishedFile::~UnpublishedFile() {
+  if (folder_ && !temporary_name_.empty()) unlinkat(folder_.Get(), temporary_name_.c_str(), 0);
+}
+
+Status UnpublishedFile::Link(const std::string& name) {
+  const std::string self = "/proc/self/fd/" + std::to_string(file_.Get());
+  if (linkat(AT_FDCWD, self.c_str(), folder_.Get(), name.c_str(), AT_SYMLINK_FOLLOW) == 0) return {};
+  return SysError::Last("link", path_);
+}
+
+Status UnpublishedFile::Publish(bool durable) {
+  if (durable && fsync(file_.Get()) != 0) return SysError::Last("fsync", path_);
+  bool is_published = false;
+  if (temporary_name_.empty()) {
+    auto linked = Link(name_);
+    is_published = linked.Ok();
+    if (!is_published && linked.Error().number != EEXIST) return linked;
+  }
+  if (!is_published && temporary_name_.empty()) {
+    const std::string name = TemporaryName();
+    auto linked = Link(name);
+    if (!linked.Ok()) return linked;
+    temporary_name_ = name;
+  }
+  if (!is_published) {
+    if (renameat(folder_.Get(), temporary_name_.c_str(), folder_.Get(), name_.c_str()) != 0) {
+      return SysError::Last("rename", path_);
+    }
+    temporary_name_.clear();
+  }
+  if (durable && fsync(folder_.Get()) != 0) return SysError::Last("fsync", path_);
+  return {};
+}
+
+}  // namespace microvm::core
