@@ -1,0 +1,34 @@
+import type { ResolvedVmSpec } from '@microvm/runtime';
+import type { Accelerator } from './machine.js';
+
+// `reboot=t`: the machine has no keyboard controller to reset it. `panic=-1`: a kernel without the pvpanic module ends too.
+// `cryptomgr.notests`, `random.trust_cpu=on`: a tenth of the boot time under emulation.
+const TUNED = 'console=ttyS0 reboot=t panic=-1 cryptomgr.notests random.trust_cpu=on';
+const TSC_PARAMETER = 'tsc_early_khz';
+
+export interface KernelArgsInput {
+  readonly spec: Pick<ResolvedVmSpec, 'bootArgs' | 'initrdPath' | 'rootDrive'>;
+  readonly accelerator: Accelerator;
+  readonly tscKhz: number | undefined;
+}
+
+/**
+ * The kernel's command line. Under emulation the guest's calibration of its clock can fail and then the kernel waits for
+ * ever for a tick (about one boot in ten on a busy host); the host's frequency makes that calibration needless. It is a fact of the
+ * host and not a choice, so it is also added to arguments that replace ours, unless they name it themselves.
+ */
+export function kernelArgs({ spec, accelerator, tscKhz }: KernelArgsInput): string {
+  const given = spec.bootArgs;
+  const base = given !== undefined && 'replace' in given ? [given.replace] : tuned(spec);
+  const appended = given !== undefined && 'append' in given ? [given.append] : [];
+  const chosen = [...base, ...appended].join(' ');
+  const needsTsc = accelerator === 'tcg' && tscKhz !== undefined && !chosen.includes(`${TSC_PARAMETER}=`);
+  return needsTsc ? `${TSC_PARAMETER}=${tscKhz} ${chosen}`.trimEnd() : chosen;
+}
+
+function tuned(spec: KernelArgsInput['spec']): string[] {
+  // With an initramfs it is that which mounts the disks.
+  if (spec.initrdPath !== undefined || spec.rootDrive === undefined) return [TUNED];
+  const isReadOnly = spec.rootDrive.readOnly === true || spec.rootDrive.mode === 'shared';
+  return [TUNED, `root=/dev/vda ${isReadOnly ? 'ro' : 'rw'}`];
+}
