@@ -1,0 +1,23 @@
+import { invalidArgument, type ExecRequest } from '@microvm/runtime';
+import { parseExecOptions, type ExecOptions } from './options.js';
+
+/** A command as `exec` was asked for it, checked. */
+export interface Command {
+  readonly argv: ExecRequest['argv'];
+  /** For messages. */
+  readonly text: string;
+  readonly options: ExecOptions;
+}
+
+function isArgv(value: unknown): value is ExecRequest['argv'] {
+  return Array.isArray(value) && value.length > 0 && value.every((word) => typeof word === 'string');
+}
+
+/** Throws `MICROVM_INVALID_ARGUMENT`. */
+export function parseCommand(command: unknown, options: unknown): Command {
+  if (typeof command === 'string' && command !== '') {
+    return { argv: ['/bin/sh', '-c', command], text: command, options: parseExecOptions(options) };
+  }
+  if (!isArgv(command)) throw invalidArgument('command', 'a shell command, or program and arguments');
+  return { argv: [...command], text: command.join(' '), options: parseExecOptions(options) };
+}

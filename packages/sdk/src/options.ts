@@ -1,0 +1,106 @@
+import type { CommonOptions, OperationOptions, VmSpec } from '@microvm/runtime';
+import { COMMON_SETTINGS, commonOptionsShape, resolveOptions } from '@microvm/runtime';
+import type { Setting, VmRuntime } from '@microvm/runtime';
+import { z } from 'zod';
+
+/** Drivers that the SDK knows, best first. `in-memory` runs no real guest and is never picked by itself. */
+export const DRIVER_NAMES = ['qemu', 'in-memory'] as const;
+
+export type DriverName = (typeof DRIVER_NAMES)[number];
+
+/** Settings of the SDK itself; those of every runtime come on top. */
+export const SDK_SETTINGS: readonly Setting[] = [
+  {
+    option: 'driver',
+    env: 'MICROVM_DRIVER',
+    type: 'string',
+    default: 'the best one whose probe says that it is usable',
+    meaning: `Driver that runs the VMs: ${DRIVER_NAMES.join(' or ')}.`,
+  },
+];
+
+const openOptionsSchema = z.strictObject({
+  ...commonOptionsShape,
+  driver: z.enum(DRIVER_NAMES).optional(),
+});
+
+/**
+ * How `createMicrovm` opens its runtime: the options of every runtime and `driver`. Without `stateDir` the state lives in a
+ * temporary folder that goes with the process, and VMs are destroyed when the process ends, however it ends.
+ */
+export interface OpenOptions extends CommonOptions {
+  /** Default: `MICROVM_DRIVER`, else the best driver whose probe says that it is usable. */
+  readonly driver?: DriverName | undefined;
+}
+
+/** Either a runtime, which stays the caller's to close, or how to open one at the first call that needs it. */
+export type MicrovmOptions = { readonly runtime: VmRuntime } | (OpenOptions & { readonly runtime?: never });
+
+/** Options, then `MICROVM_*` variables. Throws `MICROVM_INVALID_ARGUMENT`. */
+export function parseOpenOptions(
+  options: unknown,
+  env?: Readonly<Record<string, string | undefined>>,
+): OpenOptions {
+  return resolveOptions(openOptionsSchema, [...COMMON_SETTINGS, ...SDK_SETTINGS], options, env);
+}
+
+/** What a VM shall be: the runtime's spec, and how the SDK handles it. */
+export type CreateSpec = VmSpec & {
+  /** The caller's name for the VM; default: a generated one. */
+  readonly vmId?: string | undefined;
+  /** False leaves a new VM `created`. Default true: it runs and its agent answers when the promise resolves. */
+  readonly start?: boolean | undefined;
+};
+
+/** What a VM restored from a snapshot shall be: fields that contradict the snapshot are refused. */
+export type RestoreSpec = Omit<CreateSpec, 'restoreFrom'>;
+
+/** Options of calls that take several steps: an abort or the deadline ends the whole, and undoes it. */
+export type CreateOptions = Pick<OperationOptions, 'signal' | 'timeoutMs' | 'onProgress'>;
+
+const execOptionsSchema = z.strictObject({
+  env: z.record(z.string(), z.string()).optional(),
+  cwd: z.string().startsWith('/', 'an absolute path').optional(),
+  input: z.custom<ExecInput>(isExecInput, 'a string, a Uint8Array, or an async iterable of them').optional(),
+  maxOutputBytes: z.int().positive().optional(),
+  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'an AbortSignal').optional(),
+  timeoutMs: z
+    .number()
+    .positive()
+    .max(2 ** 31 - 1)
+    .optional(),
+  throwOnError: z.boolean().optional(),
+});
+
+/** Bytes for a command: at once, or as they come, such as any `Readable`. */
+export type ExecInput = string | Uint8Array | AsyncIterable<string | Uint8Array>;
+
+export interface ExecOptions {
+  /** Added to the agent's own environment. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Working directory in the guest, absolute. Default `/`. */
+  readonly cwd?: string | undefined;
+  /** The command's standard input, which is closed after it. Default: empty, so nothing waits for a keyboard. */
+  readonly input?: ExecInput | undefined;
+  /** Bytes of each stream that an awaited result may have, 1 MiB by default; more is `MICROVM_OUTPUT_LIMIT`. Iterating is not limited. */
+  readonly maxOutputBytes?: number | undefined;
+  /** Aborting kills the command's process group in the guest and rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** From the call to the command's end, in milliseconds; then the command is killed: `MICROVM_TIMEOUT`. Default: no limit. */
+  readonly timeoutMs?: number | undefined;
+  /**
+   * Reject with a `CommandError` unless the command exits with 0. Default false: like `fetch`, a call that worked resolves,
+   * and `ok` says what the command thought of it. An exit code of code that one sandboxes is data, not a fault of ours.
+   */
+  readonly throwOnError?: boolean | undefined;
+}
+
+function isExecInput(value: unknown): value is ExecInput {
+  if (typeof value === 'string' || value instanceof Uint8Array) return true;
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+}
+
+/** Checks the options of `exec`. Throws `MICROVM_INVALID_ARGUMENT`. */
+export function parseExecOptions(options: unknown): ExecOptions {
+  return resolveOptions(execOptionsSchema, [], options);
+}

@@ -1,0 +1,167 @@
+import { VmRuntimeError } from '@microvm/runtime';
+import type { ConsoleOptions, ExecRequest, Guest, OperationOptions, VmView } from '@microvm/runtime';
+import { parseCommand } from './command.js';
+import { ConsoleOutput } from './console-output.js';
+import type { Context } from './context.js';
+import { Execution } from './execution.js';
+import { generateId } from './generate-id.js';
+import type { ExecOptions } from './options.js';
+import { Snapshot } from './snapshot.js';
+
+/**
+ * One VM. The handle belongs to the VM, not to its id: it follows a rename, by whomever, and never reaches a later VM that got
+ * the same id. Every call rejects with the runtime's own errors.
+ */
+export class Vm implements AsyncDisposable {
+  readonly #context: Context;
+  #vmId: string;
+  readonly #instanceId: string;
+  #destroyed: VmView | undefined;
+  #destroying: Promise<void> | undefined;
+
+  constructor(context: Context, view: VmView) {
+    this.#context = context;
+    this.#vmId = view.vmId;
+    this.#instanceId = view.instanceId;
+  }
+
+  /** The VM's name, as last seen. */
+  get vmId(): string {
+    return this.#vmId;
+  }
+
+  /** Immutable, never used again: what the host's processes and folders of this VM are named by. */
+  get instanceId(): string {
+    return this.#instanceId;
+  }
+
+  /**
+   * Runs a command in the guest: a string by the guest's `/bin/sh -c`, an array as program and arguments without a shell.
+   * Await the answer for the result, or iterate it for the output. Errors: INVALID_TRANSITION, GUEST_UNREACHABLE,
+   * EXEC_FAILED (no such program), OUTPUT_LIMIT, TIMEOUT.
+   */
+  exec(command: string | ExecRequest['argv'], options: ExecOptions = {}): Execution {
+    return new Execution({
+      parse: () => parseCommand(command, options),
+      guest: () => this.guest(),
+      alive: this.#context.alive,
+    });
+  }
+
+  /** The runtime's own view of the guest's agent, for what `exec` does not show. */
+  guest(): Promise<Guest> {
+    return this.#do((vmId) => this.#context.runtime.guest(vmId));
+  }
+
+  /** Captures memory and disks of a live VM, disks of another one; a running guest stands still for `view.pausedMs`. */
+  async snapshot(name: string = generateId('snapshot'), options?: OperationOptions): Promise<Snapshot> {
+    const view = await this.#do((vmId) => this.#context.runtime.snapshotVm(vmId, name, options));
+    return new Snapshot(this.#context, view);
+  }
+
+  /** The snapshots of this VM, in creation order. */
+  async snapshots(): Promise<readonly Snapshot[]> {
+    const { snapshots } = await this.view();
+    return snapshots.map((view) => new Snapshot(this.#context, view));
+  }
+
+  /** Gives the VM another id, whatever runs on in it. */
+  async rename(vmId: string, options?: OperationOptions): Promise<VmView> {
+    const view = await this.#do((old) => this.#context.runtime.renameVm(old, vmId, options));
+    this.#vmId = view.vmId;
+    return view;
+  }
+
+  /** Boots a created, stopped or crashed VM, or resumes a paused one; resolves when its agent answers. */
+  start(options?: OperationOptions): Promise<VmView> {
+    return this.#do((vmId) => this.#context.runtime.startVm(vmId, options));
+  }
+
+  /** Lets the guest flush and halt, then force; `stop` of the answer says which it was. The disks stay. */
+  stop(options?: OperationOptions): Promise<VmView> {
+    return this.#do((vmId) => this.#context.runtime.stopVm(vmId, options));
+  }
+
+  pause(options?: OperationOptions): Promise<VmView> {
+    return this.#do((vmId) => this.#context.runtime.pauseVm(vmId, options));
+  }
+
+  resume(options?: OperationOptions): Promise<VmView> {
+    return this.#do((vmId) => this.#context.runtime.resumeVm(vmId, options));
+  }
+
+  /** What the guest wrote to its serial console, also after its death. */
+  console(options?: ConsoleOptions): ConsoleOutput {
+    const { runtime, alive } = this.#context;
+    const locate = () => this.#locate();
+    async function* bytes(): AsyncGenerator<Buffer, void, undefined> {
+      yield* runtime.consoleVm(await locate(), options);
+    }
+    return new ConsoleOutput(bytes, alive);
+  }
+
+  /** What is true now; after `destroy` the last of it. */
+  async view(): Promise<VmView> {
+    if (this.#destroyed !== undefined) return this.#destroyed;
+    return this.#look();
+  }
+
+  /**
+   * Ends the VM in any state and removes all it had but its snapshots, its id included. Idempotent.
+   * Errors: CLEANUP_INCOMPLETE, after which it may be called again.
+   */
+  destroy(options?: OperationOptions): Promise<void> {
+    this.#destroying ??= this.#destroy(options).catch((error: unknown) => {
+      this.#destroying = undefined;
+      throw error;
+    });
+    return this.#destroying;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.destroy();
+  }
+
+  async #destroy(options: OperationOptions | undefined): Promise<void> {
+    const { runtime, alive } = this.#context;
+    const found = await alive.during(this.#find());
+    if (found === undefined) return;
+    const view =
+      found.state === 'destroyed' ? found : await this.#do((vmId) => runtime.destroyVm(vmId, options));
+    this.#destroyed = view;
+    await this.#do((vmId) => runtime.forgetVm(vmId));
+  }
+
+  async #do<T>(call: (vmId: string) => Promise<T>): Promise<T> {
+    return this.#context.alive.during(this.#locate().then(call));
+  }
+
+  async #locate(): Promise<string> {
+    return (await this.#look()).vmId;
+  }
+
+  async #look(): Promise<VmView> {
+    const view = await this.#find();
+    if (view !== undefined) return view;
+    throw new VmRuntimeError(
+      'MICROVM_VM_NOT_FOUND',
+      `VM "${this.#vmId}" (${this.#instanceId}) does not exist`,
+      {
+        details: { vmId: this.#vmId },
+        remedy: 'the VM was destroyed: create or restore another one',
+      },
+    );
+  }
+
+  /** An id is a name that can be given on: only the instance tells whether it is still ours. */
+  async #find(): Promise<VmView | undefined> {
+    const { runtime } = this.#context;
+    const named = await runtime.getVm(this.#vmId);
+    const view =
+      named?.instanceId === this.#instanceId
+        ? named
+        : (await runtime.listVms()).find((vm) => vm.instanceId === this.#instanceId);
+    if (view !== undefined) this.#vmId = view.vmId;
+    return view;
+  }
+}
