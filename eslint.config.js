@@ -1,0 +1,90 @@
+import tseslint from 'typescript-eslint';
+
+/**
+ * Who may import whom: nothing imports upward, nothing reaches into another package's inside. `native` imports nothing of ours.
+ * Tests may also use the conformance suite and the in-memory runtime.
+ */
+const IMPORTS = {
+  'packages/runtime': [],
+  'packages/guest': ['runtime'],
+  'packages/image': ['runtime', 'native', 'guest'],
+  'packages/conformance': ['runtime'],
+  'packages/in-memory': ['runtime', 'native', 'guest'],
+  'packages/qemu': ['runtime', 'native', 'guest', 'image'],
+  'packages/sdk': ['runtime', 'in-memory', 'qemu'],
+  'packages/bench': ['runtime', 'native', 'guest', 'image', 'in-memory', 'qemu', 'sdk'],
+  'tools/quickstart': ['runtime', 'image', 'qemu', 'sdk'],
+  'examples/hello': ['sdk'],
+};
+const NAMES = ['native', ...Object.keys(IMPORTS).map((folder) => folder.split('/')[1])];
+
+function importRules(allowed) {
+  const forbidden = NAMES.filter((name) => !allowed.includes(name)).map((name) => `@microvm/${name}`);
+  return {
+    'no-restricted-imports': [
+      'error',
+      {
+        paths: forbidden.map((name) => ({ name, message: 'imports go downward only: see ARCHITECTURE.md' })),
+        patterns: [
+          { group: ['@microvm/*/*'], message: 'a package is used through its index' },
+          {
+            group: ['**/packages/**', '**/native/src/**'],
+            message: 'another package is imported by its name',
+          },
+        ],
+      },
+    ],
+  };
+}
+
+export default tseslint.config(
+  {
+    ignores: [
+      '**/dist/**',
+      '**/build/**',
+      '**/prebuilds/**',
+      '**/node_modules/**',
+      '.nx/**',
+      'coverage/**',
+      '**/generated/**',
+    ],
+  },
+  {
+    files: [
+      'native/**/*.ts',
+      'packages/*/{src,test}/**/*.ts',
+      'tools/*/{src,test}/**/*.ts',
+      'examples/*/{src,test}/**/*.ts',
+    ],
+    ignores: ['**/*.d.ts'],
+    extends: [tseslint.configs.recommendedTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      '@typescript-eslint/only-throw-error': 'off',
+      '@typescript-eslint/prefer-promise-reject-errors': 'off',
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_', destructuredArrayIgnorePattern: '^_' },
+      ],
+      'max-params': ['error', 4],
+      'max-lines': ['error', { max: 400 }],
+      'max-lines-per-function': ['error', { max: 50, skipBlankLines: true, skipComments: true }],
+      'no-restricted-exports': ['error', { restrictDefaultExports: { direct: true } }],
+      'no-warning-comments': ['error', { terms: ['todo', 'fixme', 'xxx'] }],
+      eqeqeq: 'error',
+    },
+  },
+  ...Object.entries(IMPORTS).map(([folder, allowed]) => ({
+    files: [`${folder}/src/**/*.ts`],
+    rules: importRules(allowed),
+  })),
+  {
+    files: ['**/test/**/*.ts'],
+    rules: { 'max-lines': ['error', { max: 500 }], 'max-lines-per-function': 'off' },
+  },
+  // The conformance suite is made of tests: a describe block is a function of any length.
+  { files: ['packages/conformance/src/suites/**/*.ts'], rules: { 'max-lines-per-function': 'off' } },
+);
