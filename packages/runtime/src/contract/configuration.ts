@@ -92,10 +92,8 @@ export const commonOptionsShape = {
     .optional(),
 };
 
-const commonOptionsSchema = z.strictObject(commonOptionsShape);
-
 /** Options that every runtime takes. */
-export type CommonOptions = z.infer<typeof commonOptionsSchema>;
+export type CommonOptions = z.infer<z.ZodObject<typeof commonOptionsShape>>;
 
 function fromText(setting: Setting, name: string, text: string): unknown {
   switch (setting.type) {

@@ -153,7 +153,7 @@ export class Job {
 function describeError(error: unknown, isCancelled: boolean): NonNullable<FinishedJob['error']> {
   const message = error instanceof Error ? error.message : String(error);
   if (!isVmRuntimeError(error)) return { code: isCancelled ? 'ABORT' : 'UNKNOWN', message };
-  return { code: error.code, message, details: error.details as unknown as JsonObject };
+  return { code: error.code, message, details: { ...error.details } };
 }
 
 export function finishedJobView(job: FinishedJob): JobView {

@@ -7,7 +7,7 @@ export class Lanes {
 
   /** Runs the task when it is its turn. Aborted before that, it never runs, gives up its place and rejects with the signal's reason. */
   async run<T>(keys: readonly string[], signal: AbortSignal, task: () => Promise<T>): Promise<T> {
-    const turn = Promise.all(keys.map((key) => this.#tails.get(key)));
+    const turn = Promise.all(keys.map((key) => this.#tails.get(key) ?? Promise.resolve()));
     let leave!: () => void;
     const done = new Promise<void>((resolve) => (leave = resolve));
     const tail = turn.then(() => done);

@@ -14,7 +14,7 @@ import { endedPatch, type Core } from './core.js';
 import type { EventHub } from './event-hub.js';
 import type { Vm } from './fleet.js';
 import type { Job } from './job.js';
-import type { JobRunner } from './job-runner.js';
+import type { JobRequest, JobRunner } from './job-runner.js';
 import { snapshotView } from './manifest.js';
 import type { FinishedJob } from './record.js';
 import { createVm } from './verbs/create.js';
@@ -30,6 +30,11 @@ export interface LifecycleEngineParts {
   readonly defaults: VmSpec;
   readonly recovery: RecoveryReport;
   readonly onClose: (() => Promise<void>) | undefined;
+}
+
+interface Work<T> extends Pick<JobRequest<T>, 'lanes' | 'execute' | 'replay'> {
+  /** What makes two calls of a verb the same request. */
+  readonly args: readonly unknown[];
 }
 
 /** The contract, implemented once for every driver: checks arguments, makes jobs of verbs, answers queries from the records. */
@@ -69,7 +74,9 @@ export class LifecycleEngine extends VmRuntime {
     const { restoreFrom } = parsed;
     if (restoreFrom !== undefined) parseSnapshotRef(restoreFrom, 'spec.restoreFrom');
     const request = { vmId, spec: parsed, defaults: this.#defaults };
-    return this.#run('createVm', [vmId], [vmId, parsed], options, {
+    return this.#run('createVm', options, {
+      lanes: [vmId],
+      args: [vmId, parsed],
       execute: (job) => createVm(this.#core, request, job),
       replay: (finished) => this.#replayVm(finished),
     });
@@ -98,7 +105,9 @@ export class LifecycleEngine extends VmRuntime {
   override async forgetVm(vmId: string, options?: OperationOptions): Promise<void> {
     this.#assertOpen();
     parseVmId(vmId);
-    return this.#run('forgetVm', [vmId], [vmId], options, {
+    return this.#run('forgetVm', options, {
+      lanes: [vmId],
+      args: [vmId],
       execute: (job) => this.#withVm(vmId, (vm) => forgetVm(this.#core, vm, job)),
       replay: () => Promise.resolve(),
     });
@@ -110,7 +119,9 @@ export class LifecycleEngine extends VmRuntime {
     parseVmId(newVmId, 'newVmId');
     this.#require(this.capabilities.rename, 'renameVm');
     const lanes = [...new Set([oldVmId, newVmId])];
-    return this.#run('renameVm', lanes, [oldVmId, newVmId], options, {
+    return this.#run('renameVm', options, {
+      lanes: lanes,
+      args: [oldVmId, newVmId],
       execute: (job) => this.#withVm(oldVmId, (vm) => renameVm(this.#core, vm, newVmId, job)),
       replay: (finished) => this.#replayVm(finished),
     });
@@ -126,7 +137,9 @@ export class LifecycleEngine extends VmRuntime {
     parseSnapshotId(snapshotId);
     const { memorySnapshot, diskSnapshot } = this.capabilities;
     this.#require(memorySnapshot || diskSnapshot, 'snapshotVm');
-    return this.#run('snapshotVm', [vmId], [vmId, snapshotId], options, {
+    return this.#run('snapshotVm', options, {
+      lanes: [vmId],
+      args: [vmId, snapshotId],
       execute: (job) => this.#withVm(vmId, (vm) => snapshotVm(this.#core, vm, snapshotId, job)),
       replay: (finished) => this.#replaySnapshot(finished),
     });
@@ -135,7 +148,9 @@ export class LifecycleEngine extends VmRuntime {
   override async deleteSnapshot(snapshot: SnapshotRef, options?: OperationOptions): Promise<void> {
     this.#assertOpen();
     const ref = parseSnapshotRef(snapshot);
-    return this.#run('deleteSnapshot', [`snapshot ${JSON.stringify(ref)}`], [ref], options, {
+    return this.#run('deleteSnapshot', options, {
+      lanes: [`snapshot ${JSON.stringify(ref)}`],
+      args: [ref],
       execute: (job) => deleteSnapshot(this.#core, ref, job),
       replay: () => Promise.resolve(),
     });
@@ -144,7 +159,9 @@ export class LifecycleEngine extends VmRuntime {
   override async verifySnapshot(snapshot: SnapshotRef, options?: OperationOptions): Promise<SnapshotView> {
     this.#assertOpen();
     const ref = parseSnapshotRef(snapshot);
-    return this.#run('verifySnapshot', [`snapshot ${JSON.stringify(ref)}`], [ref], options, {
+    return this.#run('verifySnapshot', options, {
+      lanes: [`snapshot ${JSON.stringify(ref)}`],
+      args: [ref],
       execute: (job) => verifySnapshot(this.#core, ref, job),
       replay: async () => snapshotView(requireSnapshot(this.#core, ref)),
     });
@@ -269,7 +286,9 @@ export class LifecycleEngine extends VmRuntime {
     this.#assertOpen();
     parseVmId(vmId);
     if (kind === 'pauseVm' || kind === 'resumeVm') this.#require(this.capabilities.pause, kind);
-    return this.#run(kind, [vmId], [vmId], options, {
+    return this.#run(kind, options, {
+      lanes: [vmId],
+      args: [vmId],
       execute: (job) => this.#withVm(vmId, (vm) => verb(this.#core, vm, job)),
       replay: (finished) => this.#replayVm(finished),
     });
@@ -285,17 +304,15 @@ export class LifecycleEngine extends VmRuntime {
     }
   }
 
-  #run<T>(
-    kind: JobKind,
-    lanes: readonly string[],
-    args: readonly unknown[],
-    options: OperationOptions | undefined,
-    work: { execute(job: Job): Promise<T>; replay(finished: FinishedJob): Promise<T> },
-  ): Promise<T> {
+  #run<T>(kind: JobKind, options: OperationOptions | undefined, work: Work<T>): Promise<T> {
+    const { lanes, args, execute, replay } = work;
     const request = createHash('sha256').update(JSON.stringify(args)).digest('base64url');
     const vmId = kind === 'deleteSnapshot' || kind === 'verifySnapshot' ? undefined : lanes[0];
     const named = vmId === undefined ? {} : { vmId };
-    return this.#runner.run({ kind, ...named, lanes, request, ...work }, parseOperationOptions(options));
+    return this.#runner.run(
+      { kind, ...named, lanes, request, execute, replay },
+      parseOperationOptions(options),
+    );
   }
 
   async #replayVm({ vmId = '', result }: FinishedJob): Promise<VmView> {

@@ -1,5 +1,6 @@
 import type { CommonOptions } from '../contract/configuration.js';
 import { invalidArgument } from '../contract/errors.js';
+import type { VmEnding } from '../contract/views.js';
 import type { VmRuntime } from '../contract/runtime.js';
 import { systemClock, type Clock } from '../driver/clock.js';
 import type { VmDriver } from '../driver/driver.js';
@@ -82,16 +83,12 @@ async function openOn(store: StateStore, options: EngineOptions): Promise<VmRunt
     concurrency: options.concurrency ?? 64,
     operationTimeoutMs: options.operationTimeoutMs ?? 120_000,
   });
-  let engine: LifecycleEngine | undefined;
-  const early: [string, Parameters<LifecycleEngine['onEnded']>[1]][] = [];
-  await driver.open({
-    ended: (instanceId, ending) => {
-      if (engine === undefined) early.push([instanceId, ending]);
-      else engine.onEnded(instanceId, ending);
-    },
-  });
+  // Ends that are seen while recovery is at work wait for the engine.
+  const early: [instanceId: string, ending: VmEnding][] = [];
+  let onEnded = (instanceId: string, ending: VmEnding): void => void early.push([instanceId, ending]);
+  await driver.open({ ended: (instanceId, ending) => onEnded(instanceId, ending) });
   const recovery = await recover(core, loaded);
-  engine = new LifecycleEngine({
+  const engine = new LifecycleEngine({
     core,
     runner,
     hub,
@@ -99,6 +96,7 @@ async function openOn(store: StateStore, options: EngineOptions): Promise<VmRunt
     recovery,
     onClose: options.onClose,
   });
-  for (const [instanceId, ending] of early) engine.onEnded(instanceId, ending);
+  onEnded = (instanceId, ending) => engine.onEnded(instanceId, ending);
+  for (const [instanceId, ending] of early) onEnded(instanceId, ending);
   return engine;
 }

@@ -37,7 +37,7 @@ export async function createVm(core: Core, request: CreateRequest, job: Job): Pr
   try {
     const spec = restoredSpec(request.spec, manifest);
     await core.driver.checkSpec(spec, request.spec);
-    const source = await checkSource(core, request.spec, manifest, spec, job.signal);
+    const source = await checkSource(core, { given: request.spec, manifest, spec }, job.signal);
     return await make(core, job, { request, spec, source });
   } finally {
     release();
@@ -126,11 +126,15 @@ function restoredSpec(given: VmSpec, manifest: SnapshotManifest): ResolvedVmSpec
   return Object.freeze({ ...manifest.spec, ...chosen });
 }
 
+interface Restoration {
+  readonly given: VmSpec;
+  readonly manifest: SnapshotManifest;
+  readonly spec: ResolvedVmSpec;
+}
+
 async function checkSource(
   core: Core,
-  given: VmSpec,
-  manifest: SnapshotManifest,
-  spec: ResolvedVmSpec,
+  { given, manifest, spec }: Restoration,
   signal: AbortSignal,
 ): Promise<RestoreSource> {
   const { snapshotUid, parts, vmmVersion, compatibility } = manifest;
