@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { isVmRuntimeError } from '../contract/errors.js';
 import type { OperationOptions } from '../contract/options.js';
 import type { JobKind, JobProgress, JobStatus, JobView } from '../contract/views.js';
-import type { JsonObject } from '../driver/driver.js';
 import type { FinishedJob, OperationRecord } from './record.js';
 
 let sequence = 0;
