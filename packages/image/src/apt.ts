@@ -22,6 +22,9 @@ export interface AptOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
 }
 
+// What is installed on this host would be a candidate as well, also when no source has that version to download.
+const NOTHING_INSTALLED = ['-o', 'Dir::State::status=/dev/null'];
+
 /**
  * apt as an ordinary user may use it: with the host's own sources, keys and proxies, and with the host's package lists or, after
  * `refreshLists`, with lists of our own. Nothing is installed.
@@ -96,7 +99,7 @@ export class Apt {
   }
 
   async #run(program: string, args: readonly string[], options?: ProgramOptions): Promise<string> {
-    const output = await runProgram(program, [...this.#listOptions, ...args], {
+    const output = await runProgram(program, [...NOTHING_INSTALLED, ...this.#listOptions, ...args], {
       ...this.#programOptions,
       ...options,
     });

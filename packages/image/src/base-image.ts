@@ -29,6 +29,8 @@ export interface BaseImageOptions {
   readonly apt: Apt;
   /** Empty folder for what is fetched and unpacked; the caller removes it. */
   readonly workDir: string;
+  /** Fetch package lists first; otherwise only when those of the host do not do. */
+  readonly refresh: boolean;
   readonly onProgress: OnImageProgress;
   readonly signal: AbortSignal | undefined;
 }
@@ -49,30 +51,30 @@ export async function makeBaseImage(options: BaseImageOptions): Promise<StoreEnt
     const debs = await download(options, Object.values(chosen));
     return () => store.publish('base', key, (folder) => fillBase(options, { chosen, debs, folder }));
   };
-  const result = await withFreshLists(apt, attempt);
+  const result = await withPackageLists(apt, options.refresh, attempt);
   return typeof result === 'function' ? result() : result;
 }
 
 /** Tries with the host's package lists; when they are missing or too old for what the mirrors have, with new ones of our own. */
-async function withFreshLists<T>(apt: Apt, attempt: () => Promise<T>): Promise<T> {
-  const failures: Error[] = [];
-  const note = (error: unknown): void => {
-    if (!(error instanceof ProgramFailed) && !(error instanceof PackageMissing)) throw error;
-    failures.push(error);
-  };
-  try {
-    return await attempt();
-  } catch (error) {
-    note(error);
+async function withPackageLists<T>(apt: Apt, refresh: boolean, attempt: () => Promise<T>): Promise<T> {
+  if (!refresh) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isAboutPackages(error)) throw error;
+    }
   }
   const refreshFailure = await apt.refreshLists();
   try {
     return await attempt();
   } catch (error) {
-    note(error);
-    if (refreshFailure !== undefined) throw refreshFailure;
-    throw error;
+    // Why there are no lists says more than that a package is in none of them.
+    throw isAboutPackages(error) && refreshFailure !== undefined ? refreshFailure : error;
   }
+}
+
+function isAboutPackages(error: unknown): boolean {
+  return error instanceof ProgramFailed || error instanceof PackageMissing;
 }
 
 async function choosePackages(apt: Apt): Promise<ChosenPackages> {

@@ -126,11 +126,11 @@ async function selectedBase(store: ImageStore, { refresh }: ImageInputs): Promis
 
 async function newBase(store: ImageStore, inputs: ImageInputs): Promise<StoreEntry> {
   requireDebian(inputs.host);
-  const { signal, aptEnv, onProgress = () => {} } = inputs;
+  const { refresh = false, signal, aptEnv, onProgress = () => {} } = inputs;
   const workDir = await store.makeFolder();
   try {
     const apt = new Apt({ workDir, signal, env: aptEnv });
-    const base = await makeBaseImage({ store, apt, workDir, onProgress, signal });
+    const base = await makeBaseImage({ store, apt, workDir, refresh, onProgress, signal });
     await store.select('base', base.key);
     return base;
   } finally {
