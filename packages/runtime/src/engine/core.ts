@@ -67,7 +67,7 @@ export class Core {
   }
 
   emit(event: DistributiveOmit<VmEvent, 'at'>): void {
-    this.#hub.emit({ ...event, at: this.stamp() });
+    if (this.#hub.hasReaders) this.#hub.emit({ ...event, at: this.stamp() });
   }
 
   async step(name: string): Promise<void> {

@@ -20,7 +20,7 @@ export async function digestFile(path: string, signal?: AbortSignal): Promise<st
       while (next < chunks.length) {
         signal?.throwIfAborted();
         const index = next++;
-        const { bytesRead } = await file.read(buffer, 0, CHUNK_BYTES, index * CHUNK_BYTES);
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, index * CHUNK_BYTES);
         chunks[index] = Buffer.from(await webcrypto.subtle.digest('SHA-256', buffer.subarray(0, bytesRead)));
       }
     };

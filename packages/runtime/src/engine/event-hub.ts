@@ -6,6 +6,11 @@ const DEFAULT_BUFFER_SIZE = 1024;
 export class EventHub {
   readonly #readers = new Set<Reader>();
 
+  /** Whether anybody would see an event: making one costs something. */
+  get hasReaders(): boolean {
+    return this.#readers.size > 0;
+  }
+
   emit(event: VmEvent): void {
     for (const reader of this.#readers) reader.push(event);
   }

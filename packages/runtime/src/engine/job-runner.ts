@@ -156,6 +156,7 @@ export class JobRunner {
   }
 
   #emit(job: Job): void {
+    if (!this.#options.hub.hasReaders) return;
     const at = new Date(this.#options.clock.now()).toISOString();
     this.#options.hub.emit({ type: 'job', at, job: job.view() });
   }

@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest';
+import { isVmRuntimeError, parseVmSpec, resolveVmSpec, type VmSpec } from '../src/index.js';
+
+function problem(value: unknown): { path: string; expected: string } {
+  try {
+    parseVmSpec(value);
+  } catch (error) {
+    if (isVmRuntimeError(error, 'MICROVM_INVALID_ARGUMENT')) return error.details;
+    throw error;
+  }
+  throw new Error('the spec was accepted');
+}
+
+describe('parseVmSpec', () => {
+  it.each([
+    [{ memSizeMiB: 128 }, 'spec.memSizeMiB', 'did you mean "memSizeMib"?'],
+    [{ rootDrive: { path: '/a', readonly: true } }, 'spec.rootDrive.readonly', 'did you mean "readOnly"?'],
+    [
+      { drives: [{ driveId: 'a', path: '/a', cachetype: 'Unsafe' }] },
+      'spec.drives[0].cachetype',
+      '"cacheType"',
+    ],
+  ])('refuses the unknown key in %j with the closest known one', (spec, path, hint) => {
+    expect(problem(spec).path).toBe(path);
+    expect(problem(spec).expected).toContain(hint);
+  });
+
+  it.each([
+    [{ memSizeMib: '128' }, 'spec.memSizeMib'],
+    [{ memSizeMib: 0 }, 'spec.memSizeMib'],
+    [{ memSizeMib: 128.5 }, 'spec.memSizeMib'],
+    [{ memSizeMib: Number.NaN }, 'spec.memSizeMib'],
+    [{ memSizeMib: 2 ** 50 }, 'spec.memSizeMib'],
+    [{ vcpuCount: 33 }, 'spec.vcpuCount'],
+    [{ vcpuCount: 3, smt: true }, 'spec.vcpuCount'],
+    [{ rootDrive: { path: '' } }, 'spec.rootDrive.path'],
+    [{ rootDrive: { path: 'a\0b' } }, 'spec.rootDrive.path'],
+    [{ rootDrive: { path: '/a', mode: 'shared', readOnly: false } }, 'spec.rootDrive.readOnly'],
+    [{ drives: [{ driveId: 'a-b', path: '/a' }] }, 'spec.drives[0].driveId'],
+    [{ drives: [drive('a'), drive('a')] }, 'spec.drives'],
+    [{ networkInterfaces: [{ ifaceId: 'e', guestMac: 'no' }] }, 'spec.networkInterfaces[0].guestMac'],
+    [
+      { networkInterfaces: [{ ifaceId: 'e', hostDevName: 'a-name-that-is-too-long' }] },
+      'spec.networkInterfaces[0].hostDevName',
+    ],
+    [{ egress: { allow: [{ cidr: '10.0.0.0' }] } }, 'spec.egress.allow[0].cidr'],
+    [{ balloon: { amountMib: 256 }, memSizeMib: 128 }, 'spec.balloon.amountMib'],
+    [{ vsock: { guestCid: 2 } }, 'spec.vsock.guestCid'],
+    [{ resumeImmediately: false }, 'spec.resumeImmediately'],
+    [{ networkOverrides: [] }, 'spec.networkOverrides'],
+    [{ onOwnerDeath: 'die' }, 'spec.onOwnerDeath'],
+    [{ shutdownTimeoutMs: -1 }, 'spec.shutdownTimeoutMs'],
+    [{ restoreFrom: { vmId: 'a' } }, 'spec.restoreFrom'],
+    [{ bootArgs: { append: 'a', replace: 'b' } }, 'spec.bootArgs'],
+    ['spec', 'spec'],
+    [null, 'spec'],
+  ])('refuses %j and names %s', (spec, path) => {
+    expect(problem(spec).path).toBe(path);
+    expect(problem(spec).expected).not.toBe('');
+  });
+
+  it('accepts every field that Firecracker has', () => {
+    const limiter = {
+      bandwidth: { size: 1, refillTimeMs: 1 },
+      ops: { size: 1, oneTimeBurst: 2, refillTimeMs: 3 },
+    };
+    const spec: VmSpec = {
+      kernelPath: '/k',
+      initrdPath: '/i',
+      bootArgs: { append: 'debug' },
+      vcpuCount: 2,
+      memSizeMib: 256,
+      smt: true,
+      cpuTemplate: 'T2',
+      trackDirtyPages: true,
+      hugePages: '2M',
+      rootDrive: {
+        path: '/r',
+        mode: 'private',
+        sizeMib: 512,
+        cacheType: 'Writeback',
+        ioEngine: 'Async',
+        rateLimiter: limiter,
+      },
+      drives: [drive('data')],
+      networkInterfaces: [{ ifaceId: 'eth0', hostDevName: 'tap0', mtu: 1500, rxRateLimiter: limiter }],
+      egress: { allow: [{ cidr: '10.0.0.0/8', protocol: 'tcp', ports: [443] }] },
+      portForwards: [{ hostPort: 8080, guestPort: 80 }],
+      vsock: { guestCid: 3 },
+      balloon: { amountMib: 64, deflateOnOom: true, statsPollingIntervalS: 1 },
+      entropy: {},
+      mmds: { version: 'V2', networkInterfaces: ['eth0'], data: { a: [1, 'b'] } },
+      serial: { rateLimiter: limiter },
+      limits: { cpuCores: 0.5, memoryHeadroomMib: 64, pidsMax: 32 },
+      labels: { owner: 'me' },
+    };
+    expect(parseVmSpec(spec)).toEqual(spec);
+  });
+});
+
+describe('resolveVmSpec', () => {
+  it('takes the spec first, the workspace second, our defaults third', () => {
+    const spec = resolveVmSpec({ memSizeMib: 64, vcpuCount: undefined }, { memSizeMib: 256, vcpuCount: 2 });
+    expect(spec).toMatchObject({ memSizeMib: 64, vcpuCount: 2, onOwnerDeath: 'keep' });
+  });
+
+  it('keeps nothing about the way the VM came to be', () => {
+    const restoreFrom = { vmId: 'a', snapshotId: 'b' };
+    expect(resolveVmSpec({ restoreFrom, resumeImmediately: true }, {})).not.toHaveProperty('restoreFrom');
+  });
+});
+
+function drive(driveId: string): { driveId: string; path: string } {
+  return { driveId, path: '/d' };
+}
