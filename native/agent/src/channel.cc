@@ -1,0 +1,209 @@
+#include "channel.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <linux/vm_sockets.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "clock.h"
+#include "proc_file.h"
+
+namespace microvm::agent {
+namespace {
+
+constexpr const char* kPortName = "microvm.agent\n";
+constexpr const char* kPortDirectory = "/sys/class/virtio-ports";
+constexpr unsigned kVsockPort = 1024;
+// A host that reconnects at once must not lose its session: the kernel may tell of the old connection's end after the new one's first
+// bytes were read.
+constexpr uint64_t kHostAwayMs = 1000;
+constexpr uint64_t kSearchTickMs = 5;
+constexpr uint64_t kSlowSearchTickMs = 500;
+constexpr uint64_t kSlowSearchAfterMs = 30000;
+// Where both kinds could exist, a virtio port gets this long to show itself first.
+constexpr uint64_t kVsockAfterMs = 50;
+
+std::string FindPortDevice() {
+  const std::unique_ptr<DIR, int (*)(DIR*)> ports(opendir(kPortDirectory), closedir);
+  if (!ports) return {};
+  while (const dirent* entry = readdir(ports.get())) {
+    if (entry->d_name[0] == '.') continue;
+    const std::string name = ReadSmallFile((std::string(kPortDirectory) + "/" + entry->d_name + "/name").c_str());
+    if (name == kPortName) return std::string("/dev/") + entry->d_name;
+  }
+  return {};
+}
+
+bool HungUp(int fd) {
+  pollfd entry{fd, 0, 0};
+  return poll(&entry, 1, 0) == 1 && (entry.revents & POLLHUP) != 0;
+}
+
+}  // namespace
+
+bool Channel::Adopt(UniqueFd fd) {
+  const int flags = fcntl(fd.get(), F_GETFL);
+  if (flags < 0 || fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) return false;
+  fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
+  fd_ = std::move(fd);
+  readable_ = writable_ = true;
+  host_away_ = host_left_ = false;
+  deadline_ = kNever;
+  return poller_->Add(fd_.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP, Tag{Tag::Kind::kChannel, 0, 0});
+}
+
+bool Channel::UseDescriptor(int fd) {
+  kind_ = Kind::kDescriptor;
+  return Adopt(UniqueFd(fd));
+}
+
+bool Channel::Listen(const char* path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (strlen(path) >= sizeof(address.sun_path)) {
+    errno = ENAMETOOLONG;
+    return false;
+  }
+  strcpy(address.sun_path, path);
+  UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  unlink(path);
+  // SAFETY: the socket calls' own idea of a base type.
+  if (!listener.valid() || bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
+      listen(listener.get(), 4) != 0) {
+    return false;
+  }
+  kind_ = Kind::kListener;
+  listener_ = std::move(listener);
+  return poller_->Add(listener_.get(), EPOLLIN, Tag{Tag::Kind::kListener, 0, 0});
+}
+
+bool Channel::ListenVsock() {
+  sockaddr_vm address{};
+  address.svm_family = AF_VSOCK;
+  address.svm_cid = VMADDR_CID_ANY;
+  address.svm_port = kVsockPort;
+  UniqueFd listener(socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  // SAFETY: as in Listen.
+  if (!listener.valid() || bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
+      listen(listener.get(), 4) != 0) {
+    return false;
+  }
+  kind_ = Kind::kListener;
+  listener_ = std::move(listener);
+  return poller_->Add(listener_.get(), EPOLLIN, Tag{Tag::Kind::kListener, 0, 0});
+}
+
+void Channel::Find(KernelOptions::Transport transport) {
+  transport_ = transport;
+  kind_ = Kind::kPort;
+  searching_since_ = NowMs();
+  deadline_ = 0;
+}
+
+bool Channel::OpenPort() {
+  const std::string device = FindPortDevice();
+  if (device.empty()) return false;
+  UniqueFd fd(open(device.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  return fd.valid() && Adopt(std::move(fd));
+}
+
+void Channel::Tick(uint64_t now) {
+  if (now < deadline_) return;
+  deadline_ = kNever;
+  if (kind_ == Kind::kPort && !fd_.valid()) {
+    using Transport = KernelOptions::Transport;
+    if (transport_ != Transport::kVsock && OpenPort()) return;
+    const bool vsock_turn = transport_ == Transport::kVsock || now - searching_since_ >= kVsockAfterMs;
+    if (transport_ != Transport::kVirtio && vsock_turn && access("/dev/vsock", F_OK) == 0 && ListenVsock()) return;
+    deadline_ = now + (now - searching_since_ < kSlowSearchAfterMs ? kSearchTickMs : kSlowSearchTickMs);
+  } else if (host_away_ && fd_.valid()) {
+    if (HungUp(fd_.get())) {
+      host_left_ = true;
+    } else {
+      host_away_ = false;
+      readable_ = writable_ = true;
+    }
+  }
+}
+
+bool Channel::OnListenerEvent() {
+  bool replaced = false;
+  for (;;) {
+    const int fd = accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) return replaced;
+    replaced = Adopt(UniqueFd(fd)) || replaced;
+  }
+}
+
+void Channel::OnEvent(uint32_t events) {
+  if (!fd_.valid()) return;
+  if ((events & EPOLLHUP) == 0 && host_away_) {
+    host_away_ = false;
+    deadline_ = kNever;
+  }
+  readable_ = true;
+  writable_ = true;
+}
+
+void Channel::HostAway() {
+  readable_ = writable_ = false;
+  if (host_away_) return;
+  host_away_ = true;
+  deadline_ = NowMs() + kHostAwayMs;
+}
+
+void Channel::Lost() {
+  fd_.Reset();
+  readable_ = writable_ = false;
+  host_left_ = true;
+  if (kind_ == Kind::kDescriptor) ended_ = true;
+  if (kind_ == Kind::kPort) Find(transport_);
+}
+
+bool Channel::TakeHostLeft() { return std::exchange(host_left_, false); }
+
+bool Channel::ReadInto(Decoder* decoder) {
+  if (!fd_.valid() || !readable_) return false;
+  size_t size = 0;
+  uint8_t* space = decoder->Space(&size);
+  const ssize_t got = read(fd_.get(), space, size);
+  if (got > 0) {
+    decoder->Commit(static_cast<size_t>(got));
+    return true;
+  }
+  readable_ = false;
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+    readable_ = errno == EINTR;
+    return readable_;
+  }
+  // A port reads as ended while no host is connected, and is good again later.
+  if (got == 0 && kind_ == Kind::kPort) {
+    HostAway();
+  } else {
+    Lost();
+  }
+  return false;
+}
+
+bool Channel::WriteFrom(ByteQueue* queue) {
+  if (!fd_.valid() || !writable_ || queue->empty()) return false;
+  const ssize_t wrote = write(fd_.get(), queue->data(), queue->size());
+  if (wrote > 0) {
+    queue->Consume(static_cast<size_t>(wrote));
+    return true;
+  }
+  if (wrote < 0 && errno == EINTR) return true;
+  writable_ = false;
+  if (wrote < 0 && errno != EAGAIN && kind_ != Kind::kPort) Lost();
+  return false;
+}
+
+}  // namespace microvm::agent

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "byte_queue.h"
+#include "frame.h"
+#include "kernel_options.h"
+#include "poller.h"
+#include "unique_fd.h"
+
+namespace microvm::agent {
+
+// The byte stream to the host, whichever kind it is, and whether there is anybody at the other end.
+class Channel {
+ public:
+  explicit Channel(Poller* poller) : poller_(poller) {}
+
+  // An open descriptor; the channel ends for good with it.
+  bool UseDescriptor(int fd);
+  // A listening unix socket; a newer connection replaces an older one.
+  bool Listen(const char* path);
+  // The guest's port, which may not be there yet: it is looked for until it is.
+  void Find(KernelOptions::Transport transport);
+
+  void OnEvent(uint32_t events);
+  // True: a new connection, nothing of the older one counts any more.
+  bool OnListenerEvent();
+  // Looks for the port again, looks whether the host came back.
+  void Tick(uint64_t now);
+  uint64_t deadline() const { return deadline_; }
+
+  // Moves bytes; true when something moved and there may be more at once.
+  bool ReadInto(Decoder* decoder);
+  bool WriteFrom(ByteQueue* queue);
+
+  // The descriptor given by UseDescriptor has ended.
+  bool ended() const { return ended_; }
+  // There has been no host for so long that its session is over. Told once.
+  bool TakeHostLeft();
+  bool CanWrite() const { return fd_.valid() && !host_away_; }
+
+ private:
+  enum class Kind { kNone, kDescriptor, kListener, kPort };
+
+  bool Adopt(UniqueFd fd);
+  void Lost();
+  bool OpenPort();
+  bool ListenVsock();
+  void HostAway();
+
+  Poller* poller_;
+  Kind kind_ = Kind::kNone;
+  KernelOptions::Transport transport_ = KernelOptions::Transport::kAuto;
+  UniqueFd listener_;
+  UniqueFd fd_;
+  bool readable_ = false;
+  bool writable_ = false;
+  bool ended_ = false;
+  bool host_away_ = false;
+  bool host_left_ = false;
+  uint64_t searching_since_ = 0;
+  uint64_t deadline_ = UINT64_MAX;
+};
+
+}  // namespace microvm::agent

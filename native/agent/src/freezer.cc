@@ -1,0 +1,97 @@
+#include "freezer.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "proc_file.h"
+
+namespace microvm::agent {
+namespace {
+
+// As process 1 the whole PID namespace is ours; anywhere else only our own commands are.
+bool OwnsNamespace() { return getpid() == 1; }
+
+int SignalWorkload(int number, const std::set<pid_t>& groups) {
+  if (OwnsNamespace()) return kill(-1, number) == 0 || errno == ESRCH ? 0 : errno;
+  for (const pid_t group : groups) {
+    if (kill(-group, number) != 0 && errno != ESRCH) return errno;
+  }
+  return 0;
+}
+
+constexpr unsigned kKernelThread = 0x00200000;  // PF_KTHREAD
+
+// Whether the process still runs, from the text of its stat file.
+bool StillRuns(const std::string& stat, const std::set<pid_t>& groups) {
+  const size_t name_end = stat.rfind(')');
+  if (name_end == std::string::npos) return false;
+  char state = 'X';
+  int group = 0;
+  unsigned flags = 0;
+  if (sscanf(stat.c_str() + name_end + 1, " %c %*d %d %*d %*d %*d %u", &state, &group, &flags) != 3) return false;
+  if ((flags & kKernelThread) != 0 || strchr("TtZXx", state) != nullptr) return false;
+  return OwnsNamespace() || groups.count(group) != 0;
+}
+
+bool AllStopped(const std::set<pid_t>& groups) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> proc(opendir("/proc"), closedir);
+  if (!proc) return false;
+  const std::string self = std::to_string(getpid());
+  while (const dirent* entry = readdir(proc.get())) {
+    if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || self == entry->d_name) continue;
+    if (StillRuns(ReadSmallFile((std::string("/proc/") + entry->d_name + "/stat").c_str()), groups)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void Freezer::UseCgroup(const char* cgroup_root) {
+  const std::string path = std::string(cgroup_root) + "/workload";
+  if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return;
+  UniqueFd procs(open((path + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+  UniqueFd freeze(open((path + "/cgroup.freeze").c_str(), O_WRONLY | O_CLOEXEC));
+  UniqueFd events(open((path + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!procs.valid() || !freeze.valid() || !events.valid()) return;
+  procs_ = std::move(procs);
+  freeze_ = std::move(freeze);
+  events_ = std::move(events);
+}
+
+int Freezer::Begin(const std::set<pid_t>& groups) {
+  frozen_ = true;
+  if (!freeze_.valid()) return SignalWorkload(SIGSTOP, groups);
+  return pwrite(freeze_.get(), "1", 1, 0) == 1 ? 0 : errno;
+}
+
+int Freezer::Thaw(const std::set<pid_t>& groups) {
+  if (!frozen_) return 0;
+  if (freeze_.valid()) {
+    if (pwrite(freeze_.get(), "0", 1, 0) != 1) return errno;
+  } else if (const int error = SignalWorkload(SIGCONT, groups); error != 0) {
+    return error;
+  }
+  frozen_ = false;
+  return 0;
+}
+
+bool Freezer::Settled(const std::set<pid_t>& groups) const {
+  if (!freeze_.valid()) return AllStopped(groups);
+  char text[256];
+  const ssize_t size = pread(events_.get(), text, sizeof(text) - 1, 0);
+  if (size <= 0) return false;
+  text[size] = '\0';
+  return strstr(text, "frozen 1") != nullptr;
+}
+
+}  // namespace microvm::agent

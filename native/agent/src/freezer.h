@@ -1,0 +1,34 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <set>
+
+#include "unique_fd.h"
+
+namespace microvm::agent {
+
+// Stops the workload and lets it go on: by the cgroup-v2 freezer where the agent has a cgroup for it, else by SIGSTOP and SIGCONT.
+class Freezer {
+ public:
+  // Makes the workload's cgroup below `cgroup_root`, a mounted cgroup v2; without it signals are used.
+  void UseCgroup(const char* cgroup_root);
+  // The cgroup.procs that commands join, or -1.
+  int procs_fd() const { return procs_.get(); }
+
+  // Both answer 0 or an errno. `groups` are the process groups of the commands.
+  int Begin(const std::set<pid_t>& groups);
+  int Thaw(const std::set<pid_t>& groups);
+  // After Begin: has everything come to rest?
+  bool Settled(const std::set<pid_t>& groups) const;
+
+  bool frozen() const { return frozen_; }
+
+ private:
+  UniqueFd procs_;
+  UniqueFd freeze_;
+  UniqueFd events_;
+  bool frozen_ = false;
+};
+
+}  // namespace microvm::agent

@@ -1,0 +1,95 @@
+#include "power.h"
+
+#include <signal.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "file_systems.h"
+#include "proc_file.h"
+
+namespace microvm::agent {
+namespace {
+
+// After SIGKILL: a process in uninterruptible sleep must not hold the power-off for ever.
+constexpr uint64_t kKillWaitMs = 2000;
+
+const char* ReasonName(FarewellReason reason) {
+  switch (reason) {
+    case FarewellReason::kPowerOff:
+      return "power-off";
+    case FarewellReason::kReboot:
+      return "reboot";
+    case FarewellReason::kPanic:
+      return "panic";
+    case FarewellReason::kShutdown:
+      return "shutdown";
+  }
+  return "shutdown";
+}
+
+}  // namespace
+
+void Power::Begin(FarewellReason reason, PowerAction action, uint32_t grace_ms) {
+  if (begun()) return;
+  reason_ = reason;
+  action_ = action;
+  if (freezer_->frozen()) {
+    // A frozen workload may be one that was restored and not repaired: it does not run another step.
+    SignalAll(SIGKILL);
+    phase_ = Phase::kKilling;
+    deadline_ = NowMs() + kKillWaitMs;
+    return;
+  }
+  SignalAll(SIGTERM);
+  SignalAll(SIGCONT);
+  phase_ = Phase::kTerminating;
+  deadline_ = NowMs() + grace_ms;
+}
+
+void Power::SignalAll(int number) {
+  if (getpid() == 1) {
+    kill(-1, number);
+  } else {
+    commands_->SignalAll(number);
+  }
+}
+
+bool Power::Tick(uint64_t now) {
+  if (phase_ == Phase::kUp) return false;
+  if (phase_ == Phase::kSaidFarewell) return true;
+  const bool all_gone = no_children_ && !commands_->AnyAlive();
+  if (phase_ == Phase::kTerminating && !all_gone && now >= deadline_) {
+    SignalAll(SIGKILL);
+    phase_ = Phase::kKilling;
+    deadline_ = now + kKillWaitMs;
+    return false;
+  }
+  if (!all_gone && now < deadline_) return false;
+  // Output and exit of the commands that ended go before the farewell.
+  while (commands_->Pump()) {
+  }
+  SayFarewell();
+  return true;
+}
+
+void Power::SayFarewell() {
+  phase_ = Phase::kSaidFarewell;
+  deadline_ = UINT64_MAX;
+  if (options_.is_init) ReleaseFileSystems();
+  PayloadWriter payload;
+  payload.U8(static_cast<uint8_t>(reason_)).U8(static_cast<uint8_t>(action_));
+  outbox_->Send(FrameType::kFarewell, 0, payload.bytes());
+  Log("microvm-agent: farewell %s", ReasonName(reason_));
+}
+
+void Power::Finish() {
+  if (getpid() == 1) {
+    const bool off = action_ == PowerAction::kPowerOff && !options_.power_off_is_reboot;
+    reboot(off ? RB_POWER_OFF : RB_AUTOBOOT);
+    // Without the capability there is nothing left to do but to end: as init this panics, which a VMM also takes for an end.
+  }
+  _exit(0);
+}
+
+}  // namespace microvm::agent

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+// The numbers of docs/guest-protocol.md.
+namespace microvm::agent {
+
+constexpr uint16_t kProtocolVersion = 1;
+constexpr size_t kHeaderSize = 24;
+constexpr size_t kMaxPayload = 65536;
+constexpr size_t kMaxFrame = kHeaderSize + kMaxPayload;
+constexpr size_t kSessionIdSize = 16;
+constexpr size_t kMaxExecBody = 1 << 20;
+constexpr uint16_t kMaxExecStrings = 8192;
+constexpr uint16_t kMaxStreams = 256;
+constexpr uint32_t kStdinWindow = 64 * 1024;
+constexpr uint32_t kMinOutputWindow = 4096;
+constexpr uint32_t kMaxOutputWindow = 16u << 20;
+constexpr uint32_t kMaxWindow = 0x7FFFFFFF;
+constexpr uint32_t kMaxWaitMs = 600000;
+constexpr uint8_t kFlagMore = 1;
+
+constexpr std::array<uint8_t, 4> kMagic = {0x4D, 0x56, 0x46, 0x52};
+constexpr std::array<uint8_t, 16> kPreamble = {0xF3, 0x8A, 0x1C, 0xD5, 0x6E, 0x42, 0xB9, 0x07,
+                                               0xE1, 0x5D, 0x90, 0x2B, 0xC4, 0x7F, 0xA6, 0x38};
+using SessionId = std::array<uint8_t, kSessionIdSize>;
+
+enum class FrameType : uint8_t {
+  kHello = 0x01,
+  kPing = 0x02,
+  kExec = 0x10,
+  kStdin = 0x11,
+  kStdinClose = 0x12,
+  kCancel = 0x13,
+  kCredit = 0x14,
+  kSignal = 0x15,
+  kFreeze = 0x20,
+  kThaw = 0x21,
+  kSetClock = 0x22,
+  kShutdown = 0x23,
+
+  kHelloAck = 0x81,
+  kPong = 0x82,
+  kStarted = 0x90,
+  kStdout = 0x91,
+  kStderr = 0x92,
+  kExit = 0x93,
+  kCreditToHost = 0x94,
+  kStdinGone = 0x95,
+  kOk = 0xA0,
+  kFailed = 0xA1,
+  kFarewell = 0xB0,
+  kReset = 0xB1,
+};
+
+enum class FarewellReason : uint8_t { kPowerOff = 1, kReboot = 2, kPanic = 3, kShutdown = 4 };
+enum class PowerAction : uint8_t { kPowerOff = 0, kReboot = 1 };
+
+constexpr uint8_t kInfoFrozen = 1;
+constexpr uint8_t kInfoInit = 2;
+
+}  // namespace microvm::agent

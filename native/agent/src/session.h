@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "command_table.h"
+#include "frame.h"
+#include "freezer.h"
+#include "outbox.h"
+#include "power.h"
+#include "wire.h"
+
+namespace microvm::agent {
+
+// The host's side of the conversation as the agent sees it: from one HELLO to the next.
+class Session {
+ public:
+  Session(bool is_init, Outbox* outbox, CommandTable* commands, Freezer* freezer, Power* power);
+
+  void OnMark(const SessionId& session);
+  // False: the frame broke the protocol, `problem()` says how, and the session is over.
+  [[nodiscard]] bool OnFrame(const Frame& frame);
+  // Ends it: streams are detached. `problem`, if any, is told to the host.
+  void Drop(const char* problem);
+
+  void Tick(uint64_t now);
+  uint64_t deadline() const { return freezing_ ? freezing_->next_look : UINT64_MAX; }
+  const char* problem() const { return problem_; }
+
+ private:
+  struct Freezing {
+    uint32_t stream;
+    uint64_t until;
+    uint64_t next_look;
+  };
+  struct PartialExec {
+    uint32_t stream;
+    Bytes body;
+  };
+
+  bool Broken(const char* problem) {
+    problem_ = problem;
+    return false;
+  }
+  bool OnHello(const Frame& frame);
+  bool OnRequest(const Frame& frame, PayloadReader* in);
+  bool OnStreamFrame(const Frame& frame, PayloadReader* in);
+  bool OnExec(const Frame& frame);
+  bool StartExec(uint32_t stream, const Bytes& body);
+  bool OnSignal(uint32_t stream, PayloadReader* in);
+  bool OnFreeze(uint32_t stream, PayloadReader* in);
+  bool OnThaw(uint32_t stream, PayloadReader* in);
+  bool OnSetClock(uint32_t stream, PayloadReader* in);
+  bool OnShutdown(uint32_t stream, PayloadReader* in);
+  void Answer(uint32_t stream, int error, const char* step);
+  void WriteInfo(PayloadWriter* out) const;
+
+  bool is_init_;
+  Outbox* outbox_;
+  CommandTable* commands_;
+  Freezer* freezer_;
+  Power* power_;
+  std::string kernel_release_;
+
+  SessionId id_{};
+  bool awaiting_hello_ = false;
+  bool open_ = false;
+  uint32_t output_window_ = 0;
+  uint32_t last_stream_ = 0;
+  std::optional<PartialExec> exec_;
+  std::optional<Freezing> freezing_;
+  const char* problem_ = "";
+};
+
+}  // namespace microvm::agent

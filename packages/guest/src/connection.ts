@@ -1,0 +1,313 @@
+import type { Duplex } from 'node:stream';
+import { VmRuntimeError } from '@microvm/runtime';
+import { AgentFailure } from './agent-failure.js';
+import { cutPayload, encodeHeader, makeFrame, seamHoldsPreamble } from './codec.js';
+import type { Frame, FrameDecoder } from './codec.js';
+import { watchDeadline } from './deadline.js';
+import type { CallOptions } from './deadline.js';
+import { Handshake } from './handshake.js';
+import { decodeFailed, decodeFarewell } from './messages.js';
+import type { Farewell, HelloAck } from './messages.js';
+import { PayloadReader } from './payload.js';
+import { FLAG_MORE, FrameType, HEADER_SIZE, ProtocolError } from './protocol.js';
+
+/** Who gets the frames of one stream. */
+export interface StreamHandler {
+  /** False: the stream goes on. A `ProtocolError` thrown here ends the connection. */
+  onFrame(frame: Frame): boolean;
+  /** The connection ended before the stream did. */
+  onLost(error: VmRuntimeError): void;
+}
+
+export interface ConnectionHooks {
+  onFarewell(farewell: Farewell): void;
+  onClosed(): void;
+}
+
+export interface RequestOptions extends CallOptions {
+  readonly operation: string;
+  /** With an OK that answers a THAW, the epoch that it begins. */
+  readonly nextEpoch?: number;
+  /** The answer came after the caller had given up. */
+  readonly onLate?: (answer: Frame) => void;
+}
+
+/** One session with an agent over one byte stream: frames out, frames to their streams. */
+export class AgentConnection {
+  readonly ack: HelloAck;
+  readonly vmId: string;
+  readonly #stream: Duplex;
+  readonly #decoder: FrameDecoder;
+  readonly #hooks: ConnectionHooks;
+  readonly #handlers = new Map<number, StreamHandler>();
+  #epoch: number;
+  #nextEpoch: number | undefined;
+  #lastStream = 0;
+  #lost: VmRuntimeError | undefined;
+
+  private constructor(
+    stream: Duplex,
+    greeting: { readonly ack: HelloAck; readonly decoder: FrameDecoder },
+    vmId: string,
+    hooks: ConnectionHooks,
+  ) {
+    this.#stream = stream;
+    this.ack = greeting.ack;
+    this.#decoder = greeting.decoder;
+    this.#epoch = greeting.ack.info.epoch;
+    this.vmId = vmId;
+    this.#hooks = hooks;
+  }
+
+  /**
+   * Shakes hands. Rejects with `MICROVM_GUEST_UNREACHABLE` when the stream ends, breaks the protocol or stays silent for
+   * `timeoutMs`, with the signal's reason on an abort; the stream is destroyed then.
+   */
+  static open(
+    stream: Duplex,
+    vmId: string,
+    hooks: ConnectionHooks,
+    options: CallOptions & { readonly timeoutMs: number },
+  ): Promise<AgentConnection> {
+    return new Promise((resolve, reject) => {
+      const handshake = new Handshake(stream);
+      const leave = (): void => {
+        handshake.stop();
+        stopWatching();
+        stream.off('data', onData).off('error', onError).off('end', onEnd).off('close', onEnd);
+      };
+      const fail = (error: unknown): void => {
+        leave();
+        // A late error of the stream has nobody else to hear it.
+        stream.on('error', () => undefined);
+        stream.destroy();
+        reject(error as Error);
+      };
+      const onData = (chunk: Buffer): void => {
+        try {
+          const greeting = handshake.push(chunk);
+          if (greeting === undefined) return;
+          leave();
+          const connection = new AgentConnection(stream, greeting, vmId, hooks);
+          connection.#listen();
+          resolve(connection);
+          connection.#receive(greeting.frames);
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error;
+          fail(unreachable(vmId, error.message, error));
+        }
+      };
+      const onError = (error: Error): void => {
+        fail(unreachable(vmId, `the channel failed: ${error.message}`, error));
+      };
+      const onEnd = (): void => {
+        fail(unreachable(vmId, 'the channel ended before the agent answered'));
+      };
+      const stopWatching = watchDeadline('connect to the agent', options, (reason) => {
+        const isTimeout = reason instanceof VmRuntimeError && !options.signal?.aborted;
+        fail(isTimeout ? unreachable(vmId, `no answer in ${options.timeoutMs} ms`, reason) : reason);
+      });
+      stream.on('data', onData).on('error', onError).on('end', onEnd).on('close', onEnd);
+      if (options.signal?.aborted === true) fail(options.signal.reason);
+      else if (stream.destroyed || stream.readableEnded) onEnd();
+      else handshake.start();
+    });
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Why nothing more can be asked, once that is so. */
+  get lost(): VmRuntimeError | undefined {
+    return this.#lost;
+  }
+
+  /** Opens a stream with its first message and answers its number; undefined when the connection is lost. */
+  openStream(type: FrameType, body: Buffer, handler: StreamHandler): number | undefined {
+    if (this.#lost !== undefined) return undefined;
+    const stream = ++this.#lastStream;
+    this.#handlers.set(stream, handler);
+    this.#sendMessage(type, stream, body);
+    return stream;
+  }
+
+  /**
+   * Sends a frame of an open stream. Its payload is one field list, or data that was cut by `cutPayload`; it must not change until
+   * `onWritten`, which is not called once the connection is lost.
+   */
+  send(type: FrameType, stream: number, payload?: Buffer, onWritten?: () => void): void {
+    if (this.#lost !== undefined) return;
+    this.#write(makeFrame(type, stream, this.#epoch, payload), onWritten);
+  }
+
+  /** One request, one answer. FAILED rejects with `AgentFailure`. */
+  request(type: FrameType, body: Buffer, options: RequestOptions): Promise<Frame> {
+    return new Promise((resolve, reject) => {
+      const refuse = (reason: unknown): void => {
+        reject(reason as Error);
+      };
+      if (options.signal?.aborted === true) {
+        refuse(options.signal.reason);
+        return;
+      }
+      let isGivenUp = false;
+      const stopWatching = watchDeadline(options.operation, options, (reason) => {
+        isGivenUp = true;
+        refuse(reason);
+      });
+      if (options.nextEpoch !== undefined) this.#nextEpoch = options.nextEpoch;
+      const opened = this.openStream(type, body, {
+        onFrame: (frame) => {
+          stopWatching();
+          if (frame.type === FrameType.failed) {
+            const { errno, step } = decodeFailed(frame.payload);
+            refuse(new AgentFailure(options.operation, step, errno));
+          } else if (isGivenUp) {
+            options.onLate?.(frame);
+          } else {
+            resolve(frame);
+          }
+          return true;
+        },
+        onLost: (error) => {
+          stopWatching();
+          refuse(error);
+        },
+      });
+      if (opened === undefined) {
+        stopWatching();
+        refuse(this.#lost);
+      }
+    });
+  }
+
+  /** Ends the session on this side; what is open rejects. Idempotent. */
+  close(reason: string): void {
+    this.#lose(unreachable(this.vmId, reason));
+  }
+
+  #listen(): void {
+    this.#stream.on('data', (chunk: Buffer) => {
+      try {
+        this.#receive(this.#decoder.push(chunk));
+      } catch (error) {
+        this.#violation(error);
+      }
+    });
+    this.#stream.on('error', (error: Error) => {
+      this.#lose(unreachable(this.vmId, `the channel failed: ${error.message}`, error));
+    });
+    const onEnd = (): void => {
+      this.#lose(unreachable(this.vmId, 'the channel ended'));
+    };
+    this.#stream.on('end', onEnd).on('close', onEnd);
+  }
+
+  #receive(frames: Iterable<Frame>): void {
+    try {
+      for (const frame of frames) {
+        if (this.#lost !== undefined) return;
+        this.#onFrame(frame);
+      }
+    } catch (error) {
+      this.#violation(error);
+    }
+  }
+
+  #violation(error: unknown): void {
+    if (!(error instanceof ProtocolError)) throw error;
+    this.#lose(unreachable(this.vmId, `the agent broke the protocol: ${error.message}`, error));
+  }
+
+  #onFrame(frame: Frame): void {
+    if (frame.epoch < this.#epoch) return;
+    if (frame.epoch > this.#epoch) this.#beginEpoch(frame);
+    if (frame.stream === 0) {
+      this.#onSessionFrame(frame);
+      return;
+    }
+    const handler = this.#handlers.get(frame.stream);
+    if (handler === undefined) {
+      // A command that was given up here can still have frames under way.
+      if (frame.stream > this.#lastStream) throw new ProtocolError('frame of a stream that was never opened');
+      return;
+    }
+    if (handler.onFrame(frame)) this.#handlers.delete(frame.stream);
+  }
+
+  #beginEpoch(frame: Frame): void {
+    if (frame.epoch !== this.#nextEpoch || frame.type !== FrameType.ok) {
+      throw new ProtocolError(`epoch ${frame.epoch} was not begun`);
+    }
+    this.#epoch = frame.epoch;
+    const error = unreachable(
+      this.vmId,
+      'the guest began a new epoch: its earlier commands have no stream any more',
+    );
+    for (const [stream, handler] of [...this.#handlers]) {
+      if (stream === frame.stream) continue;
+      this.#handlers.delete(stream);
+      handler.onLost(error);
+    }
+  }
+
+  #onSessionFrame(frame: Frame): void {
+    if (frame.type === FrameType.farewell) {
+      this.#hooks.onFarewell(decodeFarewell(frame.payload));
+    } else if (frame.type === FrameType.reset) {
+      const text = new PayloadReader(frame.payload).text(256);
+      throw new ProtocolError(`it reset the session: ${text}`);
+    } else {
+      throw new ProtocolError(`frame type ${frame.type} outside of a stream`);
+    }
+  }
+
+  #sendMessage(type: FrameType, stream: number, body: Buffer): void {
+    const pieces = body.length === 0 ? [body] : [...cutPayload(body)];
+    pieces.forEach((piece, index) => {
+      const flags = index < pieces.length - 1 ? FLAG_MORE : 0;
+      this.#write(makeFrame(type, stream, this.#epoch, piece, flags));
+    });
+  }
+
+  #write(frame: Frame, onWritten?: () => void): void {
+    const header = encodeHeader(frame);
+    const { payload } = frame;
+    if (seamHoldsPreamble(header, payload)) {
+      // Two shorter frames have other checksums. Only data and EXEC have payloads that long, and both may be cut.
+      const flags = frame.type === FrameType.exec ? FLAG_MORE : 0;
+      this.#write({ ...frame, payload: payload.subarray(0, HEADER_SIZE), flags });
+      this.#write({ ...frame, payload: payload.subarray(HEADER_SIZE) }, onWritten);
+      return;
+    }
+    const onEnd = (error?: Error | null): void => {
+      if (error === undefined || error === null) onWritten?.();
+    };
+    if (payload.length === 0) {
+      this.#stream.write(header, onEnd);
+      return;
+    }
+    this.#stream.cork();
+    this.#stream.write(header);
+    this.#stream.write(payload, onEnd);
+    this.#stream.uncork();
+  }
+
+  #lose(error: VmRuntimeError): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = error;
+    const handlers = [...this.#handlers.values()];
+    this.#handlers.clear();
+    for (const handler of handlers) handler.onLost(error);
+    this.#stream.destroy();
+    this.#hooks.onClosed();
+  }
+}
+
+function unreachable(vmId: string, reason: string, cause?: unknown): VmRuntimeError {
+  return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', `reach the agent of VM "${vmId}": ${reason}`, {
+    details: { vmId, reason },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

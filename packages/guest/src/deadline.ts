@@ -1,0 +1,33 @@
+import { VmRuntimeError } from '@microvm/runtime';
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
+/** Calls `onEnd` once when the signal aborts (with its reason) or the time is up; the function answered takes it back. */
+export function watchDeadline(
+  operation: string,
+  options: CallOptions,
+  onEnd: (reason: unknown) => void,
+): () => void {
+  const { signal, timeoutMs } = options;
+  let timer: NodeJS.Timeout | undefined;
+  const stop = (): void => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+  };
+  const onAbort = (): void => {
+    stop();
+    onEnd(signal?.reason);
+  };
+  if (timeoutMs !== undefined) {
+    timer = setTimeout(() => {
+      stop();
+      const message = `${operation}: no end after ${timeoutMs} ms`;
+      onEnd(new VmRuntimeError('MICROVM_TIMEOUT', message, { details: { operation, timeoutMs } }));
+    }, timeoutMs);
+  }
+  signal?.addEventListener('abort', onAbort, { once: true });
+  return stop;
+}

@@ -1,0 +1,247 @@
+import type { ExecRequest, GuestInfo } from '@microvm/runtime';
+import { PayloadReader, PayloadWriter } from './payload.js';
+import {
+  FAREWELL_REASONS,
+  MAX_EXEC_BODY,
+  MAX_EXEC_STRINGS,
+  MAX_WAIT_MS,
+  MAX_WINDOW,
+  MIN_WINDOW,
+  POWER_ACTIONS,
+  ProtocolError,
+  SESSION_ID_SIZE,
+} from './protocol.js';
+import type { FarewellReason, PowerAction } from './protocol.js';
+
+/** What the agent says of itself: in HELLO_ACK and PONG. */
+export interface AgentInfo extends GuestInfo {
+  /** The workload is stopped. */
+  readonly isFrozen: boolean;
+  /** The agent is the guest's init. */
+  readonly isInit: boolean;
+}
+
+export interface Hello {
+  readonly session: Buffer;
+  readonly lowestVersion: number;
+  readonly highestVersion: number;
+  readonly outputWindow: number;
+}
+
+export interface HelloAck {
+  readonly session: Buffer;
+  /** 0: none in common. */
+  readonly version: number;
+  readonly lowestVersion: number;
+  readonly highestVersion: number;
+  readonly maxStreams: number;
+  readonly stdinWindow: number;
+  readonly info: AgentInfo;
+}
+
+/** How a guest ended itself. */
+export interface Farewell {
+  /** `shutdown`: the host asked for it. The others were the guest's own doing. */
+  readonly reason: FarewellReason;
+  readonly action: PowerAction;
+}
+
+/** What is to be repaired before a restored workload goes on; each is left alone when absent. */
+export interface ThawMessage {
+  readonly epoch: number;
+  readonly wallClockUs: bigint;
+  readonly entropy: Uint8Array;
+  readonly hostname: string;
+  readonly machineId: string;
+}
+
+export type ExecMessage = Required<Pick<ExecRequest, 'argv' | 'env' | 'cwd'>>;
+export type ExitMessage =
+  { readonly exitCode: number; readonly signal: null } | { readonly exitCode: null; readonly signal: number };
+
+function writeInfo(out: PayloadWriter, info: AgentInfo): PayloadWriter {
+  const flags = (info.isFrozen ? 1 : 0) | (info.isInit ? 2 : 0);
+  return out.u32(info.epoch).u8(flags).text(info.agentVersion).text(info.kernelRelease);
+}
+
+function readInfo(input: PayloadReader): AgentInfo {
+  const epoch = input.u32();
+  const flags = input.u8();
+  if (epoch === 0 || (flags & ~3) !== 0) throw new ProtocolError('bad agent information');
+  const agentVersion = input.text(64);
+  const kernelRelease = input.text(128);
+  return { agentVersion, epoch, kernelRelease, isFrozen: (flags & 1) !== 0, isInit: (flags & 2) !== 0 };
+}
+
+function read<T>(payload: Buffer, body: (input: PayloadReader) => T): T {
+  const input = new PayloadReader(payload);
+  const value = body(input);
+  input.end();
+  return value;
+}
+
+function inRange(value: number, lowest: number, highest: number): number {
+  if (value < lowest || value > highest) throw new ProtocolError(`value ${value} out of range`);
+  return value;
+}
+
+export function encodeHello(hello: Hello): Buffer {
+  const out = new PayloadWriter().raw(hello.session);
+  return out.u16(hello.lowestVersion).u16(hello.highestVersion).u32(hello.outputWindow).done();
+}
+
+export function decodeHello(payload: Buffer): Hello {
+  return read(payload, (input) => ({
+    session: Buffer.from(input.raw(SESSION_ID_SIZE)),
+    lowestVersion: input.u16(),
+    highestVersion: input.u16(),
+    outputWindow: inRange(input.u32(), MIN_WINDOW, 16 << 20),
+  }));
+}
+
+export function encodeHelloAck(ack: HelloAck): Buffer {
+  const out = new PayloadWriter().raw(ack.session);
+  out
+    .u16(ack.version)
+    .u16(ack.lowestVersion)
+    .u16(ack.highestVersion)
+    .u16(ack.maxStreams)
+    .u32(ack.stdinWindow);
+  return writeInfo(out, ack.info).done();
+}
+
+export function decodeHelloAck(payload: Buffer): HelloAck {
+  return read(payload, (input) => ({
+    session: Buffer.from(input.raw(SESSION_ID_SIZE)),
+    version: input.u16(),
+    lowestVersion: input.u16(),
+    highestVersion: input.u16(),
+    maxStreams: inRange(input.u16(), 1, 65_535),
+    stdinWindow: inRange(input.u32(), MIN_WINDOW, MAX_WINDOW),
+    info: readInfo(input),
+  }));
+}
+
+export function encodeInfo(info: AgentInfo): Buffer {
+  return writeInfo(new PayloadWriter(), info).done();
+}
+
+export function decodeInfo(payload: Buffer): AgentInfo {
+  return read(payload, readInfo);
+}
+
+export function encodeExec(request: ExecMessage): Buffer {
+  const env = Object.entries(request.env);
+  const out = new PayloadWriter().u16(request.argv.length);
+  for (const argument of request.argv) out.text(argument);
+  out.u16(env.length);
+  for (const [name, value] of env) out.text(`${name}=${value}`);
+  return out.text(request.cwd).done();
+}
+
+export function decodeExec(body: Buffer): ExecMessage {
+  return read(body, (input) => {
+    const argc = inRange(input.u16(), 1, MAX_EXEC_STRINGS);
+    const first = input.text(MAX_EXEC_BODY);
+    const others = Array.from({ length: argc - 1 }, () => input.text(MAX_EXEC_BODY));
+    const env: Record<string, string> = {};
+    for (let left = inRange(input.u16(), 0, MAX_EXEC_STRINGS); left > 0; left--) {
+      const entry = input.text(MAX_EXEC_BODY);
+      const equals = entry.indexOf('=');
+      if (equals < 1) throw new ProtocolError('bad environment entry');
+      env[entry.slice(0, equals)] = entry.slice(equals + 1);
+    }
+    const cwd = input.text(MAX_EXEC_BODY);
+    if (!cwd.startsWith('/')) throw new ProtocolError('working directory is not absolute');
+    return { argv: [first, ...others], env, cwd };
+  });
+}
+
+export function encodeExit(exit: ExitMessage): Buffer {
+  const [kind, value] = exit.signal === null ? [0, exit.exitCode] : [1, exit.signal];
+  return Buffer.of(kind, value);
+}
+
+export function decodeExit(payload: Buffer): ExitMessage {
+  return read(payload, (input) => {
+    const killed = inRange(input.u8(), 0, 1) === 1;
+    const value = input.u8();
+    return killed ? { exitCode: null, signal: inRange(value, 1, 64) } : { exitCode: value, signal: null };
+  });
+}
+
+export function encodeCredit(channel: number, bytes: number): Buffer {
+  return new PayloadWriter().u8(channel).u32(bytes).done();
+}
+
+export function decodeCredit(payload: Buffer): { readonly channel: number; readonly bytes: number } {
+  return read(payload, (input) => ({
+    channel: inRange(input.u8(), 0, 2),
+    bytes: inRange(input.u32(), 1, MAX_WINDOW),
+  }));
+}
+
+export function encodeSignal(stream: number, signal: number): Buffer {
+  return new PayloadWriter().u32(stream).u8(signal).done();
+}
+
+export function decodeSignal(payload: Buffer): { readonly stream: number; readonly signal: number } {
+  return read(payload, (input) => ({ stream: input.u32(), signal: inRange(input.u8(), 1, 64) }));
+}
+
+export function encodeThaw(thaw: ThawMessage): Buffer {
+  const out = new PayloadWriter().u32(thaw.epoch).u64(thaw.wallClockUs).blob(thaw.entropy);
+  return out.text(thaw.hostname).text(thaw.machineId).done();
+}
+
+export function decodeThaw(payload: Buffer): ThawMessage {
+  return read(payload, (input) => ({
+    epoch: input.u32(),
+    wallClockUs: input.u64(),
+    entropy: Buffer.from(input.blob(512)),
+    hostname: input.text(64),
+    machineId: input.text(32),
+  }));
+}
+
+export function encodeShutdown(action: PowerAction, graceMs: number): Buffer {
+  return new PayloadWriter().u8(POWER_ACTIONS.indexOf(action)).u32(graceMs).done();
+}
+
+export function decodeShutdown(payload: Buffer): { readonly action: PowerAction; readonly graceMs: number } {
+  return read(payload, (input) => ({
+    action: input.oneOf(POWER_ACTIONS, 0),
+    graceMs: inRange(input.u32(), 0, MAX_WAIT_MS),
+  }));
+}
+
+export function encodeFailed(errno: string, step: string): Buffer {
+  return new PayloadWriter().text(errno).text(step).done();
+}
+
+export function decodeFailed(payload: Buffer): { readonly errno: string; readonly step: string } {
+  return read(payload, (input) => {
+    const errno = input.text(32);
+    if (!/^E[A-Z0-9]+$/.test(errno)) throw new ProtocolError('bad errno');
+    return { errno, step: input.text(64) };
+  });
+}
+
+export function encodeFarewell(farewell: Farewell): Buffer {
+  return Buffer.of(FAREWELL_REASONS.indexOf(farewell.reason) + 1, POWER_ACTIONS.indexOf(farewell.action));
+}
+
+export function decodeFarewell(payload: Buffer): Farewell {
+  return read(payload, (input) => ({
+    reason: input.oneOf(FAREWELL_REASONS, 1),
+    action: input.oneOf(POWER_ACTIONS, 0),
+  }));
+}
+
+/** What of EXEC's limits a request breaks, or undefined. */
+export function execTooBig(body: Buffer, request: ExecMessage): string | undefined {
+  if (body.length > MAX_EXEC_BODY) return `at most ${MAX_EXEC_BODY} bytes of arguments and environment`;
+  if (request.argv.length > MAX_EXEC_STRINGS) return `at most ${MAX_EXEC_STRINGS} arguments`;
+  if (Object.keys(request.env).length > MAX_EXEC_STRINGS) return `at most ${MAX_EXEC_STRINGS} variables`;
+  return undefined;
+}

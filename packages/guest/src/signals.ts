@@ -1,0 +1,45 @@
+/** Linux's numbers (x86 and arm64): the guest's, whatever the host is. */
+const NUMBERS: Readonly<Record<string, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGILL: 4,
+  SIGTRAP: 5,
+  SIGABRT: 6,
+  SIGBUS: 7,
+  SIGFPE: 8,
+  SIGKILL: 9,
+  SIGUSR1: 10,
+  SIGSEGV: 11,
+  SIGUSR2: 12,
+  SIGPIPE: 13,
+  SIGALRM: 14,
+  SIGTERM: 15,
+  SIGSTKFLT: 16,
+  SIGCHLD: 17,
+  SIGCONT: 18,
+  SIGSTOP: 19,
+  SIGTSTP: 20,
+  SIGTTIN: 21,
+  SIGTTOU: 22,
+  SIGURG: 23,
+  SIGXCPU: 24,
+  SIGXFSZ: 25,
+  SIGVTALRM: 26,
+  SIGPROF: 27,
+  SIGWINCH: 28,
+  SIGIO: 29,
+  SIGPWR: 30,
+  SIGSYS: 31,
+};
+
+const NAMES = new Map(Object.entries(NUMBERS).map(([name, number]) => [number, name]));
+
+/** The guest's number of a signal, or undefined for a name that Linux does not have. */
+export function signalNumber(name: string): number | undefined {
+  return Object.hasOwn(NUMBERS, name) ? NUMBERS[name] : undefined;
+}
+
+export function signalName(number: number): string {
+  return NAMES.get(number) ?? `SIGRT${number}`;
+}
