@@ -4,12 +4,13 @@ import { isVmRuntimeError } from '@microvm/runtime';
 import { ensureDefaultImage } from './default-image.js';
 import { createProgressBar } from './progress-bar.js';
 
-const HELP = `Usage: microvm-image [--cache-dir DIR] [--refresh]
+const HELP = `Usage: microvm-image [--cache-dir DIR] [--refresh] [--quiet]
 
 Makes the default guest image, or finds it in the cache, and prints what and where it is as JSON.
 
   --cache-dir DIR  folder of the cache (default: $MICROVM_CACHE_DIR, $XDG_CACHE_HOME/microvm, ~/.cache/microvm)
   --refresh        look for newer Debian packages even though the image is cached
+  --quiet          print no JSON
   --help           this text
 `;
 
@@ -18,6 +19,7 @@ async function main(): Promise<void> {
     options: {
       'cache-dir': { type: 'string' },
       refresh: { type: 'boolean', default: false },
+      quiet: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -37,7 +39,7 @@ async function main(): Promise<void> {
       onProgress: bar.update,
       signal: abort.signal,
     });
-    process.stdout.write(`${JSON.stringify(image, null, 2)}\n`);
+    if (!values.quiet) process.stdout.write(`${JSON.stringify(image, null, 2)}\n`);
   } finally {
     bar.stop();
   }

@@ -1,4 +1,4 @@
-import { chmod, mkdir, open, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isVmRuntimeError } from '@microvm/runtime';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';

@@ -1,0 +1,43 @@
+import { parseArgs } from 'node:util';
+import { bin, main, run, step, StepFailed } from './run.mjs';
+import { nx, setup } from './setup.mjs';
+
+const HELP = `Usage: npm test [-- [--only STEP]... [VITEST ARGUMENT...]]
+
+Sets everything up, then runs the steps in this order, up to the first that fails:
+`;
+
+/** In order: cheap ones first, the tests that end with the count last. */
+const STEPS = {
+  format: () => run('npm', ['run', '--silent', 'format:check']),
+  lint: () => run('npm', ['run', '--silent', 'lint']),
+  typecheck: () => nx('typecheck'),
+  cpp: () => run('npm', ['run', '--silent', 'test:cpp', '-w', 'native']),
+  vitest: (filters) => run(bin('vitest'), ['run', ...filters]),
+};
+
+await main(async () => {
+  const { values, positionals } = parseArgs({
+    options: { only: { type: 'string', multiple: true }, help: { type: 'boolean' } },
+    allowPositionals: true,
+  });
+  if (values.help) {
+    console.log(`${HELP}  ${Object.keys(STEPS).join(', ')}`);
+    return;
+  }
+  const unknown = values.only?.filter((name) => !Object.hasOwn(STEPS, name)) ?? [];
+  if (unknown.length > 0) {
+    throw new StepFailed(`no step "${unknown[0]}"; there are ${Object.keys(STEPS).join(', ')}`);
+  }
+  const chosen = Object.keys(STEPS).filter((name) => values.only?.includes(name) ?? true);
+  await setup();
+  for (const name of chosen) {
+    // The last line of the whole gate is vitest's count, so nothing is said after it.
+    if (name === 'vitest') {
+      console.log('▸ vitest');
+      await STEPS.vitest(positionals);
+    } else {
+      await step(name, () => STEPS[name]());
+    }
+  }
+});
