@@ -8,7 +8,7 @@ export interface OwnRuntime {
   readonly runtime: VmRuntime;
   readonly choice: DriverChoice;
   /** Lets go of the VMs and removes a temporary state directory. Idempotent. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** Opens a runtime by the caller's options, then by the environment. */

@@ -4,7 +4,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Socket } from 'node:net';
-import { processIdentity, watcherPath } from '@microvm/native';
 
 /** A state directory that does not outlive this process, however the process ends. */
 export interface TemporaryState {
@@ -32,20 +31,20 @@ export async function createTemporaryState(): Promise<TemporaryState> {
   };
 }
 
+// `read` ends when the other end of its pipe is closed, which the kernel does for us whatever ended this process.
+const GUARD_SCRIPT = 'read -r _; rm -rf -- "$1"';
+
 function guard(path: string): () => void {
-  const self = processIdentity(process.pid);
-  if (self === undefined) return () => undefined;
-  const watcher = spawn(watcherPath(), {
-    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+  const shell = spawn('/bin/sh', ['-c', GUARD_SCRIPT, 'microvm-guard', path], {
+    // A session of its own: Ctrl-C in the terminal must not reach it.
     detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
     cwd: '/',
   });
-  // Without the watcher only the folder of a killed process stays; the VMs have their driver's own watcher.
-  watcher.on('error', () => undefined);
-  const pipe = watcher.stdio[3] as Socket;
-  pipe.on('error', () => undefined);
-  pipe.write(`add ${String(self.pid)} ${self.startTime} ${path}\n`);
-  pipe.unref();
-  watcher.unref();
-  return () => pipe.end(`del ${String(self.pid)}\n`);
+  // Without the guard only the folder of a killed process stays; the VMs have their driver's own watcher.
+  shell.on('error', () => undefined);
+  shell.stdin.on('error', () => undefined);
+  (shell.stdin as Socket).unref();
+  shell.unref();
+  return () => shell.stdin.end();
 }

@@ -12,6 +12,5 @@ export async function* consoleLines(output: AsyncIterable<string>): AsyncGenerat
 }
 
 function clean(line: string): string {
-  // eslint-disable-next-line no-control-regex -- the control characters are what has to go
   return line.replace(ESCAPE_SEQUENCE, '').replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '');
 }

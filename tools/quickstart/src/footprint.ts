@@ -1,6 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findProcesses } from '@microvm/native';
 
 export interface FootprintQuery {
   readonly stateDir: string;
@@ -29,11 +28,15 @@ async function files(stateDir: string): Promise<string[]> {
 }
 
 async function processes(needles: readonly string[]): Promise<string[]> {
-  const found = (await Promise.all(needles.map((needle) => findProcesses(needle)))).flat();
-  const byPid = new Map(found.map((process) => [process.pid, process]));
-  return [...byPid.values()].map(
-    ({ pid, args }) => `process ${String(pid)}: ${args.join(' ').slice(0, 120)}`,
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''); // It ended meanwhile.
+      const isOurs = needles.some((needle) => command.includes(needle));
+      return isOurs ? `process ${pid}: ${command.split('\0').join(' ').slice(0, 120)}` : undefined;
+    }),
   );
+  return found.filter((line) => line !== undefined);
 }
 
 async function children(): Promise<string[]> {

@@ -1,0 +1,180 @@
+import { Readable } from 'node:stream';
+import type { GuestScript } from '@microvm/in-memory';
+import { expect, it } from 'vitest';
+import { CommandError, type Vm } from '../src/index.js';
+import { memoryMicrovm } from './in-memory.js';
+
+/** A guest with a few programs; `sh` tells what it was asked to run. */
+const script: GuestScript = {
+  async exec(command, guest) {
+    const [program, ...args] = command.argv;
+    switch (program) {
+      case '/bin/sh':
+        await command.stdout(`sh ran: ${args.join(' ')}\n`);
+        return 0;
+      case 'show':
+        await command.stdout(JSON.stringify({ args, cwd: command.cwd, answer: command.env['ANSWER'] }));
+        return 0;
+      case 'cat':
+        for await (const bytes of command.stdin) await command.stdout(bytes);
+        return 0;
+      case 'fail':
+        await command.stderr('no such tenant\n');
+        return 3;
+      case 'bytes':
+        // A euro sign, cut in two.
+        await command.stdout(Uint8Array.of(0xe2, 0x82));
+        await command.stdout(Uint8Array.of(0xac, 0x0a));
+        return 0;
+      case 'forever':
+        await command.stdout('begun\n');
+        await guest.sleep(2 ** 30, command.signal);
+        return 0;
+      default:
+        return undefined;
+    }
+  },
+};
+
+async function scriptedVm(): Promise<Vm> {
+  const { microvm } = await memoryMicrovm({ script });
+  return microvm.create();
+}
+
+it('gives a string to the guest’s shell and an array to the program', async () => {
+  const vm = await scriptedVm();
+  expect((await vm.exec('uname -a | wc')).stdout).toBe('sh ran: -c uname -a | wc\n');
+  const shown = await vm.exec(['show', 'a b', '$HOME'], { cwd: '/srv', env: { ANSWER: '42' } });
+  expect(JSON.parse(shown.stdout)).toEqual({ args: ['a b', '$HOME'], cwd: '/srv', answer: '42' });
+});
+
+it('answers with exit code, output and whether it went well', async () => {
+  const vm = await scriptedVm();
+  expect(await vm.exec(['bytes'])).toMatchObject({
+    exitCode: 0,
+    signal: null,
+    ok: true,
+    stdout: '€\n',
+    stderr: '',
+  });
+  const failed = await vm.exec(['fail']);
+  expect(failed).toMatchObject({ exitCode: 3, ok: false, stderr: 'no such tenant\n' });
+  expect(failed.stderrBytes).toEqual(Buffer.from('no such tenant\n'));
+});
+
+it('rejects for a command that fails only when asked to', async () => {
+  const vm = await scriptedVm();
+  const error: unknown = await vm.exec(['fail', 'x'], { throwOnError: true }).catch((e: unknown) => e);
+  if (!(error instanceof CommandError)) throw error;
+  expect(error.message).toBe('run "fail x": exited with 3: no such tenant');
+  expect(error.result.exitCode).toBe(3);
+  await expect(vm.exec(['bytes'], { throwOnError: true })).resolves.toMatchObject({ ok: true });
+});
+
+it('iterates the output as it comes, with characters whole', async () => {
+  const vm = await scriptedVm();
+  const run = vm.exec(['bytes']);
+  const texts: string[] = [];
+  const bytes: Buffer[] = [];
+  for await (const { stream, data, text } of run) {
+    expect(stream).toBe('stdout');
+    bytes.push(data);
+    texts.push(text);
+  }
+  expect(Buffer.concat(bytes).toString()).toBe('€\n');
+  expect(texts.join('')).toBe('€\n');
+  expect((await run).exitCode).toBe(0);
+});
+
+it('throws behind the last piece of output when a command fails that must not', async () => {
+  const vm = await scriptedVm();
+  const texts: string[] = [];
+  const loop = async () => {
+    for await (const { text } of vm.exec(['fail'], { throwOnError: true })) texts.push(text);
+  };
+  await expect(loop()).rejects.toBeInstanceOf(CommandError);
+  expect(texts.join('')).toBe('no such tenant\n');
+});
+
+it('kills the command when the loop is left early', async () => {
+  const vm = await scriptedVm();
+  const run = vm.exec(['forever']);
+  for await (const { text } of run) {
+    expect(text).toBe('begun\n');
+    break;
+  }
+  expect(await run).toMatchObject({ exitCode: null, signal: 'SIGKILL', ok: false });
+});
+
+it('has an empty standard input by default, so that nothing waits for one', async () => {
+  const vm = await scriptedVm();
+  expect((await vm.exec(['cat'])).stdout).toBe('');
+});
+
+it('gives input as text, as bytes, or as it comes', async () => {
+  const vm = await scriptedVm();
+  const inputs = ['one two', Buffer.from('one two'), Readable.from(['one ', 'two'])];
+  for (const input of inputs) expect((await vm.exec(['cat'], { input })).stdout).toBe('one two');
+});
+
+it('kills the command and rejects with the input’s own error when the input fails', async () => {
+  const vm = await scriptedVm();
+  const failure = new Error('disk on fire');
+  async function* broken(): AsyncGenerator<string> {
+    yield 'one ';
+    throw failure;
+  }
+  await expect(vm.exec(['cat'], { input: broken() })).rejects.toBe(failure);
+});
+
+it('ends by signal, by time limit, and by kill', async () => {
+  const vm = await scriptedVm();
+  const reason = new Error('enough');
+  const abort = new AbortController();
+  const aborted = vm.exec(['forever'], { signal: abort.signal });
+  abort.abort(reason);
+  await expect(aborted).rejects.toBe(reason);
+  await expect(vm.exec(['forever'], { timeoutMs: 20 })).rejects.toMatchObject({ code: 'MICROVM_TIMEOUT' });
+  const killed = vm.exec(['forever']);
+  await killed.kill('SIGTERM');
+  expect(await killed).toMatchObject({ signal: 'SIGTERM', exitCode: null });
+});
+
+it('rejects with what the runtime says: no such program, not running, too much output', async () => {
+  const vm = await scriptedVm();
+  await expect(vm.exec(['no-such-program'])).rejects.toMatchObject({ code: 'MICROVM_EXEC_FAILED' });
+  await expect(vm.exec('x', { maxOutputBytes: 4 })).rejects.toMatchObject({ code: 'MICROVM_OUTPUT_LIMIT' });
+  await vm.stop();
+  await expect(vm.exec('true')).rejects.toMatchObject({ code: 'MICROVM_INVALID_TRANSITION' });
+});
+
+it('refuses what is no command, and options that do not exist, by rejecting', async () => {
+  const vm = await scriptedVm();
+  await expect(vm.exec('')).rejects.toMatchObject({ details: { path: 'command' } });
+  await expect(vm.exec([] as unknown as ['x'])).rejects.toMatchObject({ details: { path: 'command' } });
+  await expect(vm.exec('true', { timeout: 5 } as object)).rejects.toThrow(/did you mean "timeoutMs"/);
+  await expect(vm.exec('true', { cwd: 'srv' })).rejects.toMatchObject({ details: { path: 'options.cwd' } });
+});
+
+it('does not end the process for a failure that nobody has looked at yet', async () => {
+  const vm = await scriptedVm();
+  await vm.stop();
+  const failed = vm.exec('true');
+  await vm.view();
+  await expect(failed).rejects.toMatchObject({ code: 'MICROVM_INVALID_TRANSITION' });
+});
+
+it('shows the console, whole or as it comes', async () => {
+  const { microvm } = await memoryMicrovm({
+    script: { boot: (guest) => guest.console('one €\n') },
+  });
+  const vm = await microvm.create();
+  expect(await vm.console()).toContain('one €\n');
+  const abort = new AbortController();
+  let seen = '';
+  for await (const text of vm.console({ follow: true, signal: abort.signal })) {
+    seen += text;
+    if (seen.includes('one €\n')) break;
+  }
+  expect(seen).toContain('one €\n');
+});

@@ -1,0 +1,75 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, watch } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { expect, it, onTestFinished } from 'vitest';
+import { createTemporaryState } from '../src/temporary-state.js';
+
+const module = new URL('../src/temporary-state.ts', import.meta.url).href;
+
+/** A process of its own with a temporary state directory with something in it; `then` is its next statement. */
+function owner(then: string, temp: string): ChildProcess & { readonly stdout: NodeJS.ReadableStream } {
+  const script = `
+    const { createTemporaryState } = await import(${JSON.stringify(module)});
+    const { mkdirSync } = await import('node:fs');
+    const { path } = await createTemporaryState();
+    mkdirSync(path + '/vms/x', { recursive: true });
+    process.stdout.write(path + '\\n');
+    ${then}`;
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TMPDIR: temp },
+  });
+  return child as ChildProcess & { readonly stdout: NodeJS.ReadableStream };
+}
+
+async function temporaryFolder(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'sdk-test-'));
+  onTestFinished(() => rm(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** Resolves when the path is gone. */
+async function gone(path: string): Promise<void> {
+  const watcher = watch(dirname(path));
+  try {
+    while (existsSync(path)) await once(watcher, 'change');
+  } finally {
+    watcher.close();
+  }
+}
+
+it('is removed with all that is in it', async () => {
+  const state = await createTemporaryState();
+  await mkdir(join(state.path, 'vms'));
+  await writeFile(join(state.path, 'vms', 'x'), '');
+  await state.remove();
+  expect(existsSync(state.path)).toBe(false);
+  await state.remove();
+});
+
+it('is gone when the process has exited by itself', async () => {
+  const child = owner('process.exit(0);', await temporaryFolder());
+  const [output] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+  expect(output.trim()).toContain('microvm-');
+  expect(existsSync(output.trim())).toBe(false);
+});
+
+it.each(['SIGKILL', 'SIGINT'] as const)('goes after its process was ended by %s', async (signal) => {
+  const child = owner('setInterval(() => {}, 1e6);', await temporaryFolder());
+  const [bytes] = (await once(child.stdout, 'data')) as [Buffer];
+  const path = bytes.toString().trim();
+  expect(existsSync(path)).toBe(true);
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  expect(await exited).toEqual([null, signal]);
+  await gone(path);
+});
+
+it('does not keep a process alive that has nothing left to do', async () => {
+  const child = owner('', await temporaryFolder());
+  expect(await once(child, 'exit')).toEqual([0, null]);
+});
