@@ -237,19 +237,23 @@ export type KvmFindingCode =
   | 'KVM_CANNOT_RUN_CODE'
   | 'KVM_CANNOT_HANDLE_EXCEPTIONS'
   | 'KVM_NO_TIMER_INTERRUPT'
+  | 'KVM_TOO_SLOW'
   | 'KVM_ARCH_UNSUPPORTED';
 
 /** One step of the tiny guest. */
 export interface KvmStage {
-  /** In this order: 16-bit code, 64-bit code with paging, an exception through the IDT and back, a timer interrupt. */
-  readonly name: 'real-mode' | 'long-mode' | 'exception' | 'timer-interrupt';
+  /**
+   * In this order: 16-bit code; 64-bit code with paging; an exception through the IDT and back; a timer interrupt; two million
+   * instructions of kernel code within 200 ms of processor time (some hosts interpret kernel code, far too slowly).
+   */
+  readonly name: 'real-mode' | 'long-mode' | 'exception' | 'timer-interrupt' | 'speed';
   readonly passed: boolean;
   /** What the virtual CPU did last, such as `KVM_EXIT_INTERNAL_ERROR (suberror 1, emulation failure)`. */
   readonly detail: string;
 }
 
 export interface KvmReport {
-  /** True only when a guest took an exception and a timer interrupt in 64-bit mode: what Linux needs to boot. */
+  /** True only when a guest took an exception and a timer interrupt in 64-bit mode, at a processor's speed. */
   readonly usable: boolean;
   /** What is wrong, worst first; empty when usable. */
   readonly findings: readonly KvmFinding[];

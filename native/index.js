@@ -144,3 +144,7 @@ export function copyFile(from, to, { signal, ...options } = {}) {
 export function watcherPath() {
   return binaryPath('microvm-watcher');
 }
+
+export function probeKvm() {
+  return loadAddon().probeKvm();
+}

@@ -26,6 +26,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterDurable(env, exports);
   RegisterSocket(env, exports);
   RegisterCopy(env, exports);
+  RegisterKvm(env, exports);
   return exports;
 }
 
