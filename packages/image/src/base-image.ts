@@ -102,8 +102,11 @@ function keyOf({ kernel, busybox }: ChosenPackages): string {
 
 async function download(options: BaseImageOptions, packages: readonly AptPackage[]): Promise<string[]> {
   const total = packages.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  let last = -1;
   const report = (percent: number): void => {
     const done = Math.round((total * percent) / 100);
+    if (done === last) return;
+    last = done;
     options.onProgress({ step: 'download', done, total, unit: 'bytes' });
   };
   const into = join(options.workDir, 'debs');

@@ -1,0 +1,114 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { AgentClient } from '@microvm/guest';
+import { expect, onTestFinished, test } from 'vitest';
+import { createDisk, type DefaultImage, ensureDefaultImage } from '../src/index.js';
+import { makeTempDir } from './temp-dir.js';
+
+const BOOT_TIMEOUT_MS = 60_000;
+const TEST_TIMEOUT_MS = 120_000;
+
+interface BootedGuest {
+  readonly agent: AgentClient;
+  readonly vmm: ChildProcess;
+}
+
+/** Boots the image in QEMU with the disk as /dev/vda. The VMM is killed after the test, however that ends. */
+async function boot(image: DefaultImage, kernelPath: string, diskPath: string): Promise<BootedGuest> {
+  const folder = await makeTempDir();
+  const server = createServer().listen(join(folder, 'agent.sock'));
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  const connected = once(server, 'connection');
+  const args = [
+    ...[
+      '-M',
+      'microvm,acpi=on,rtc=on',
+      '-accel',
+      'tcg,thread=multi',
+      '-cpu',
+      'max',
+      '-m',
+      '128',
+      '-smp',
+      '1',
+    ],
+    ...[
+      '-nodefaults',
+      '-no-user-config',
+      '-nographic',
+      '-no-reboot',
+      '-serial',
+      `file:${join(folder, 'console')}`,
+    ],
+    ...['-kernel', kernelPath, '-initrd', image.initrdPath],
+    ...['-append', `${image.bootArgs} tsc_early_khz=${await hostKhz()}`],
+    ...['-device', 'virtio-serial-device', '-chardev', `socket,id=agent,path=${join(folder, 'agent.sock')}`],
+    ...['-device', 'virtserialport,chardev=agent,name=microvm.agent'],
+    ...['-drive', `if=none,id=disk,file=${diskPath},format=raw`, '-device', 'virtio-blk-device,drive=disk'],
+  ];
+  const vmm = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  onTestFinished(async () => {
+    if (vmm.exitCode !== null || vmm.signalCode !== null) return;
+    vmm.kill('SIGKILL');
+    await once(vmm, 'exit');
+  });
+  const [socket] = (await connected) as [Socket];
+  const agent = await AgentClient.connect(socket, { vmId: 'boot-test', timeoutMs: BOOT_TIMEOUT_MS });
+  return { agent, vmm };
+}
+
+/** Without the hint an emulated guest now and then waits for ever for a timer while it measures its clock. */
+async function hostKhz(): Promise<number> {
+  const cpu = await readFile('/proc/cpuinfo', 'utf8');
+  const mhz = /^cpu MHz\s*: ([\d.]+)$/m.exec(cpu)?.[1];
+  if (mhz === undefined) throw new Error('/proc/cpuinfo has no clock rate');
+  return Math.round(Number(mhz) * 1000);
+}
+
+async function shell(agent: AgentClient, script: string): Promise<string> {
+  const { exitCode, stdout, stderr } = await agent.exec({ argv: ['sh', '-c', script] }).result;
+  if (exitCode !== 0) throw new Error(`${script}: exit code ${exitCode}: ${stderr.toString()}`);
+  return stdout.toString().trim();
+}
+
+test(
+  'the default image boots to an agent that runs commands, with its modules loaded and a disk that keeps what is written',
+  { timeout: TEST_TIMEOUT_MS },
+  async () => {
+    const image = await ensureDefaultImage();
+    const disk = await createDisk({
+      to: join(await makeTempDir(), 'disk'),
+      from: image.dataDiskPath,
+      sizeBytes: 128 * 1024 * 1024,
+    });
+    const { agent, vmm } = await boot(image, image.kernelPath, disk.path);
+    expect(await shell(agent, 'uname -r')).toBe(image.kernelRelease);
+    const modules = await shell(agent, 'cut -d" " -f1 /proc/modules');
+    const wanted = ['virtio_console', 'virtio_blk', 'virtio_net', 'virtio_rng', 'virtio_balloon'];
+    const furtherWanted = ['button', 'evdev', 'pvpanic_mmio', 'vmw_vsock_virtio_transport'];
+    expect(modules.split('\n')).toEqual(expect.arrayContaining([...wanted, ...furtherWanted]));
+    await shell(agent, 'mount -t ext4 /dev/vda /mnt && echo kept > /mnt/file && umount /mnt');
+    expect(await shell(agent, 'mount -t ext4 /dev/vda /mnt && cat /mnt/file')).toBe('kept');
+    const [blocks = 0, blockBytes = 0] = (await shell(agent, 'stat -f -c "%b %S" /mnt'))
+      .split(' ')
+      .map(Number);
+    expect(blocks * blockBytes).toBeGreaterThan(100 * 1024 * 1024);
+    const exited = once(vmm, 'exit');
+    await agent.shutdown('poweroff');
+    expect(await exited).toEqual([0, null]);
+  },
+);
+
+test('the bzImage boots as well', { timeout: TEST_TIMEOUT_MS }, async () => {
+  const image = await ensureDefaultImage();
+  expect(image.bzImagePath).not.toBe(image.kernelPath);
+  const disk = await createDisk({ to: join(await makeTempDir(), 'disk'), from: image.dataDiskPath });
+  const { agent } = await boot(image, image.bzImagePath, disk.path);
+  expect(await shell(agent, 'uname -r; id -un; readlink /proc/1/exe; stat -c %F,%t,%T /dev/console')).toBe(
+    `${image.kernelRelease}\nroot\n/init\ncharacter special file,5,1`,
+  );
+});
