@@ -37,7 +37,7 @@ const script: GuestScript = {
 };
 
 async function scriptedVm(): Promise<Vm> {
-  const { microvm } = await memoryMicrovm({ script });
+  const { microvm } = await memoryMicrovm({ guest: script });
   return microvm.create();
 }
 
@@ -166,7 +166,7 @@ it('does not end the process for a failure that nobody has looked at yet', async
 
 it('shows the console, whole or as it comes', async () => {
   const { microvm } = await memoryMicrovm({
-    script: { boot: (guest) => guest.console('one €\n') },
+    guest: { boot: (guest) => guest.console('one €\n') },
   });
   const vm = await microvm.create();
   expect(await vm.console()).toContain('one €\n');

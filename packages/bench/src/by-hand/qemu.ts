@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { copyFile, readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { TemporaryFolder } from '../temporary-folder.js';
 import { execByHand } from './agent-session.js';
 
 const CONNECT_EVERY_MS = 2;
@@ -32,13 +32,13 @@ function withSocketPath(arg: string): string {
 
 /** Starts QEMU with nothing around it, runs one command in the guest and ends it. Answers with the milliseconds to its exit code. */
 export async function bootByHand(command: HandCommand, argv: readonly string[]): Promise<number> {
-  const folder = await mkdtemp(join(tmpdir(), 'by-hand-'));
+  await using folder = await TemporaryFolder.make();
   let qemu: ChildProcess | undefined;
   try {
     const startedAt = performance.now();
-    for (const { name, source } of command.disks) await copyFile(source, join(folder, name));
-    qemu = spawn(command.file, command.args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
-    const socket = await connectSoon(join(folder, 'agent.sock'), qemu);
+    for (const { name, source } of command.disks) await copyFile(source, join(folder.path, name));
+    qemu = spawn(command.file, command.args, { cwd: folder.path, stdio: ['ignore', 'ignore', 'pipe'] });
+    const socket = await connectSoon(join(folder.path, 'agent.sock'), qemu);
     const exitCode = await Promise.race([execByHand(socket, argv), tooLate(qemu)]);
     const tookMs = performance.now() - startedAt;
     socket.destroy();
@@ -46,7 +46,6 @@ export async function bootByHand(command: HandCommand, argv: readonly string[]):
     return tookMs;
   } finally {
     await end(qemu);
-    await rm(folder, { recursive: true, force: true });
   }
 }
 

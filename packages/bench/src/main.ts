@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+import { writeFile } from 'node:fs/promises';
+import { Command } from 'commander';
+import { DIMENSIONS } from './dimensions.js';
+import { runFresh } from './fresh-process.js';
+import { formatTable, toRow, type Row } from './report.js';
+import { describeSurroundings } from './surroundings.js';
+
+interface CliOptions {
+  readonly quick?: boolean;
+  readonly json?: string;
+}
+
+const list = DIMENSIONS.map(({ name, description }) => `  ${name.padEnd(10)} ${description}`).join('\n');
+
+async function bench(names: readonly string[], { quick = false, json }: CliOptions) {
+  const unknown = names.find((name) => !DIMENSIONS.some((dimension) => dimension.name === name));
+  if (unknown !== undefined) throw new Error(`no benchmark "${unknown}"; there are:\n${list}`);
+  const chosen = DIMENSIONS.filter(({ name }) => names.length === 0 || names.includes(name));
+  const surroundings = await describeSurroundings();
+  const rows: Row[] = [];
+  for (const { name, execArgv } of chosen) {
+    process.stderr.write(`${name}\n`);
+    rows.push(...(await runFresh('dimension', { name, quick }, execArgv)).map(toRow));
+  }
+  const { machine, kernel, node, qemu, commit } = surroundings;
+  process.stdout.write(
+    `${formatTable(rows, process.stdout.isTTY && process.env['NO_COLOR'] === undefined)}\n`,
+  );
+  process.stdout.write(
+    'ratio: median of the ratios of the pairs, which were measured one right after the other\n',
+  );
+  process.stdout.write(
+    `${machine.cpu}, ${String(machine.cores)} cores, ${String(machine.memoryMib)} MiB; Linux ${kernel}; Node ${node}; ${qemu ?? 'no QEMU'}; commit ${commit ?? 'unknown'}${quick ? '; QUICK: shows that it runs, not how fast' : ''}\n`,
+  );
+  if (json !== undefined)
+    await writeFile(json, `${JSON.stringify({ surroundings, quick, rows }, null, 2)}\n`);
+}
+
+await new Command('bench')
+  .description(`Measures us side by side with the bare thing, as ratios.\n\n${list}`)
+  .argument('[name...]', 'benchmarks to run; default: all')
+  .option('--quick', 'few samples and small sizes: shows that it runs')
+  .option('--json <file>', 'also write surroundings, rows and raw samples to this file')
+  .action(bench)
+  .parseAsync()
+  .catch((error: unknown) => {
+    process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  });

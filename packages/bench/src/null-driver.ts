@@ -1,0 +1,62 @@
+import { defineCapabilities, unsupported } from '@microvm/runtime';
+import type { Adoption, HostReport, VmDriver, VmEnding } from '@microvm/runtime';
+
+const POWERED_OFF: VmEnding = { reason: 'shutdown', exitCode: 0, signal: null, lastLogLines: [] };
+
+/**
+ * A driver that succeeds at once and writes nothing: every durable change that is left is the engine's own. (The in-memory
+ * driver keeps disks and consoles in files when there is a state directory.)
+ */
+export class NullDriver implements VmDriver {
+  readonly name = 'null';
+  readonly steps: readonly string[] = [];
+  readonly capabilities = defineCapabilities({
+    durable: true,
+    limits: { maxVcpuCount: 32, maxMemSizeMib: 2 ** 20 },
+  });
+
+  async open(): Promise<void> {}
+  async probe(): Promise<HostReport> {
+    return { driver: this.name, usable: true, accelerator: 'none', findings: [] };
+  }
+  async checkSpec(): Promise<void> {}
+  plan(): Record<string, never> {
+    return {};
+  }
+  async prepare(): Promise<Record<string, never>> {
+    return {};
+  }
+  async boot(): Promise<Record<string, never>> {
+    return {};
+  }
+  async pause(): Promise<void> {}
+  async resume(): Promise<void> {}
+  async shutdown(): Promise<VmEnding> {
+    return POWERED_OFF;
+  }
+  async halt(): Promise<void> {}
+  async capture(): Promise<never> {
+    throw unsupported('capture');
+  }
+  async checkSnapshot(): Promise<void> {}
+  async restore(): Promise<never> {
+    throw unsupported('restore');
+  }
+  async release(): Promise<readonly string[]> {
+    return [];
+  }
+  async survey(): Promise<ReadonlySet<string>> {
+    return new Set();
+  }
+  async adopt(): Promise<Adoption> {
+    return { state: 'ended', ending: POWERED_OFF };
+  }
+  async guest(): Promise<never> {
+    throw unsupported('guest');
+  }
+  console(): AsyncIterable<Buffer> {
+    throw unsupported('console');
+  }
+  async close(): Promise<void> {}
+  forgetSnapshot(): void {}
+}
