@@ -54,7 +54,6 @@ export type {
 export { systemClock } from './driver/clock.js';
 export type { Clock } from './driver/clock.js';
 export type { DirectoryLock, Host } from './driver/host.js';
-export { refuseUnsupported } from './driver/spec-features.js';
 export { openRuntime } from './engine/open-runtime.js';
 export type { EngineOptions } from './engine/open-runtime.js';
 export { LIFECYCLE_STEPS } from './engine/steps.js';

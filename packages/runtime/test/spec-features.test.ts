@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import {
   defineCapabilities,
   isVmRuntimeError,
-  refuseUnsupported,
   resolveVmSpec,
   type SpecFeatures,
   type VmSpec,
 } from '../src/index.js';
+import { refuseUnsupported } from '../src/engine/spec-features.js';
 
 const limits = { maxVcpuCount: 4, maxMemSizeMib: 1024 };
 const bucket = { bandwidth: { size: 1, refillTimeMs: 1 } };

@@ -100,7 +100,7 @@ export interface VmDriver {
   open(events: DriverEvents): Promise<void>;
   probe(): Promise<HostReport>;
 
-  /** Refuses what this host or VMM cannot do, before any effect: `MICROVM_UNSUPPORTED`, `MICROVM_INVALID_ARGUMENT`. */
+  /** Refuses what `capabilities` cannot say, such as a missing file, before any effect: `MICROVM_UNSUPPORTED`, `MICROVM_INVALID_ARGUMENT`. The engine has checked features and limits already. */
   checkSpec(spec: ResolvedVmSpec, overrides: VmSpec): Promise<void>;
   /** Names every host resource the VM may get; written to the record before the first effect. Pure. */
   plan(vm: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject;
@@ -128,7 +128,7 @@ export interface VmDriver {
 
   /** `instanceId`s of every VMM of ours that lives on this host, in one look. */
   survey(): Promise<ReadonlySet<string>>;
-  /** Takes over a living VM, or says how it ended. */
+  /** Asks the VMM what is true: takes over a living VM after a restart, and answers for one that this process holds after a method broke off. */
   adopt(vm: DriverVm, run: Run): Promise<Adoption>;
 
   guest(vm: DriverVm): Promise<Guest>;

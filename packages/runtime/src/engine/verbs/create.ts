@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { VmRuntimeError } from '../../contract/errors.js';
+import { unsupported, VmRuntimeError } from '../../contract/errors.js';
 import {
   FREE_ON_RESTORE,
   RESTORE_FIELDS,
@@ -15,6 +15,7 @@ import type { Job } from '../job.js';
 import type { SnapshotManifest } from '../manifest.js';
 import { RECORD_FORMAT, type VmRecord } from '../record.js';
 import { failJob } from '../settle.js';
+import { hasAny, refuseUnsupported } from '../spec-features.js';
 import { requireSnapshot } from './snapshot-ref.js';
 
 export interface CreateRequest {
@@ -29,19 +30,28 @@ export async function createVm(core: Core, request: CreateRequest, job: Job): Pr
   const { restoreFrom } = request.spec;
   if (restoreFrom === undefined) {
     const spec = resolveVmSpec(request.spec, request.defaults);
-    await core.driver.checkSpec(spec, request.spec);
+    await checkSpec(core, spec, request.spec);
     return make(core, job, { request, spec, source: undefined });
   }
   const manifest = requireSnapshot(core, restoreFrom);
   const release = core.catalogue.hold(manifest.snapshotUid);
   try {
     const spec = restoredSpec(request.spec, manifest);
-    await core.driver.checkSpec(spec, request.spec);
+    await checkSpec(core, spec, request.spec);
     const source = await checkSource(core, { given: request.spec, manifest, spec }, job.signal);
     return await make(core, job, { request, spec, source });
   } finally {
     release();
   }
+}
+
+/** Refuses what the driver or this host cannot do, before any effect. */
+async function checkSpec(core: Core, spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
+  const { capabilities } = core.driver;
+  if (hasAny(given.networkOverrides) && !capabilities.networkOverrides)
+    throw unsupported('spec.networkOverrides');
+  refuseUnsupported(spec, capabilities);
+  await core.driver.checkSpec(spec, given);
 }
 
 interface Plan {

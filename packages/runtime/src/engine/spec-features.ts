@@ -4,7 +4,7 @@ import type { ResolvedVmSpec } from '../contract/spec.js';
 
 type Drive = NonNullable<ResolvedVmSpec['rootDrive']>;
 
-function hasAny(list: readonly unknown[] | undefined): boolean {
+export function hasAny(list: readonly unknown[] | undefined): boolean {
   return (list?.length ?? 0) > 0;
 }
 
@@ -45,7 +45,7 @@ const ASKS: Readonly<Record<keyof SpecFeatures, (spec: ResolvedVmSpec) => boolea
 };
 
 /**
- * For a driver's `checkSpec`: refuses features that the driver lacks and sizes beyond its limits.
+ * Refuses features that the driver lacks and sizes beyond its limits.
  * Throws `MICROVM_UNSUPPORTED` with `spec.<feature>`, `MICROVM_INVALID_ARGUMENT`.
  */
 export function refuseUnsupported(spec: ResolvedVmSpec, capabilities: Capabilities): void {
