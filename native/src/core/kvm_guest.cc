@@ -58,10 +58,19 @@ Status Control(int fd, unsigned long request, const char* name, unsigned long ar
   return {};
 }
 
+sigset_t AlarmOnly() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, kAlarm);
+  return set;
+}
+
 // Interrupts KVM_RUN of the calling thread when the time of the clock is over.
 class Alarm {
  public:
   Alarm(clockid_t clock, int timeout_ms) {
+    const sigset_t blocked = AlarmOnly();
+    pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
     sigevent event{};
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = kAlarm;
@@ -76,11 +85,9 @@ class Alarm {
   Alarm& operator=(const Alarm&) = delete;
   ~Alarm() {
     if (is_set_) timer_delete(timer_);
-    sigset_t alarm;
-    sigemptyset(&alarm);
-    sigaddset(&alarm, kAlarm);
+    const sigset_t pending = AlarmOnly();
     const timespec now{};
-    while (sigtimedwait(&alarm, nullptr, &now) == kAlarm) {
+    while (sigtimedwait(&pending, nullptr, &now) == kAlarm) {
     }
   }
   bool IsSet() const { return is_set_; }

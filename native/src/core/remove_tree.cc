@@ -54,6 +54,7 @@ class Removal {
 
   RemovedTree removed_;
   int top_ = -1;
+  uint64_t moved_ = 0;
 };
 
 RemovedTree Removal::Run(const std::string& path) {
@@ -103,6 +104,7 @@ void Removal::RemoveChild(int parent, const char* name, const std::string& path,
   if (depth >= kMaxDepth) return MoveUp(parent, name, path);
   if (depth == 0) top_ = directory.Get();
   for (int sweep = 0; sweep < kMaxSweeps; ++sweep) {
+    const uint64_t moved_before = moved_;
     Empty(UniqueFd(fcntl(directory.Get(), F_DUPFD_CLOEXEC, 0)), path, depth);
     if (unlinkat(parent, name, AT_REMOVEDIR) == 0) {
       ++removed_.directories;
@@ -110,6 +112,7 @@ void Removal::RemoveChild(int parent, const char* name, const std::string& path,
     }
     if (errno == ENOENT) return;
     // What cannot be removed will not go by trying again.
+    if (depth == 0 && moved_ != moved_before) sweep = -1;
     if ((errno != ENOTEMPTY && errno != EEXIST) || !removed_.failed.Ok()) return Fail("rmdir", path);
   }
   Fail("rmdir", path);
@@ -132,7 +135,8 @@ void Removal::Empty(UniqueFd directory, const std::string& path, int depth) {
 
 void Removal::MoveUp(int parent, const char* name, const std::string& path) {
   const std::string moved = ".tmp-" + RandomHex16();
-  if (renameat(parent, name, top_, moved.c_str()) != 0) Fail("rename", path);
+  if (renameat(parent, name, top_, moved.c_str()) != 0) return Fail("rename", path);
+  ++moved_;
 }
 
 void Removal::Fail(const char* syscall, const std::string& path) {

@@ -1,0 +1,74 @@
+#include "core/remove_tree.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+
+#include "check.h"
+
+using namespace microvm::core;
+using microvm::test::Exists;
+using microvm::test::TemporaryFolder;
+using microvm::test::WriteText;
+
+TEST(removes_all_and_counts_it) {
+  const TemporaryFolder folder;
+  for (const char* name : {"t", "t/a", "t/a/b"}) mkdir((folder / name).c_str(), 0700);
+  WriteText(folder / "t/f", "");
+  WriteText(folder / "t/a/b/g", "");
+  const RemovedTree removed = RemoveTree(folder / "t");
+  CHECK(removed.failed.Ok() && removed.files == 2 && removed.directories == 3);
+  CHECK(!Exists(folder / "t"));
+  CHECK(RemoveTree(folder / "t").failed.Ok());
+}
+
+TEST(follows_no_link) {
+  const TemporaryFolder folder;
+  mkdir((folder / "keep").c_str(), 0700);
+  WriteText(folder / "keep/f", "");
+  mkdir((folder / "t").c_str(), 0700);
+  CHECK(symlink((folder / "keep").c_str(), (folder / "t/link").c_str()) == 0);
+  CHECK(symlink("../keep/f", (folder / "t/file-link").c_str()) == 0);
+  CHECK(symlink((folder / "keep").c_str(), (folder / "top").c_str()) == 0);
+  CHECK(RemoveTree(folder / "t").failed.Ok());
+  CHECK(!RemoveTree(folder / "top").failed.Ok());
+  CHECK(Exists(folder / "keep/f"));
+}
+
+TEST(refuses_what_is_no_tree) {
+  const TemporaryFolder folder;
+  WriteText(folder / "file", "");
+  CHECK(!RemoveTree(folder / "file").failed.Ok() && Exists(folder / "file"));
+  CHECK(RemoveTree("/").failed.Error().number == EINVAL);
+  CHECK(RemoveTree(folder / "..").failed.Error().number == EINVAL);
+}
+
+TEST(a_very_deep_tree_goes) {
+  const TemporaryFolder folder;
+  mkdir((folder / "t").c_str(), 0700);
+  UniqueFd at(open((folder / "t").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  for (int i = 0; i < 3000; ++i) {
+    CHECK(mkdirat(at.Get(), "d", 0700) == 0);
+    at.Reset(openat(at.Get(), "d", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  }
+  const RemovedTree removed = RemoveTree(folder / "t");
+  CHECK(removed.failed.Ok() && removed.directories == 3001);
+  CHECK(!Exists(folder / "t"));
+}
+
+TEST(crosses_no_mount_not_even_of_the_same_file_system) {
+  if (getuid() != 0 || unshare(CLONE_NEWNS) != 0) return;
+  CHECK(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+  const TemporaryFolder folder;
+  for (const char* name : {"keep", "t", "t/mounted"}) mkdir((folder / name).c_str(), 0700);
+  WriteText(folder / "keep/f", "");
+  WriteText(folder / "t/other", "");
+  CHECK(mount((folder / "keep").c_str(), (folder / "t/mounted").c_str(), nullptr, MS_BIND, nullptr) == 0);
+  const RemovedTree removed = RemoveTree(folder / "t");
+  CHECK(!removed.failed.Ok() && removed.failed.Error().path == folder / "t/mounted");
+  CHECK(Exists(folder / "keep/f"));
+  CHECK(!Exists(folder / "t/other"));
+  CHECK(umount((folder / "t/mounted").c_str()) == 0);
+  CHECK(RemoveTree(folder / "t").failed.Ok());
+}
+
+RUN_TESTS()
