@@ -1,1 +1,3 @@
-export {};
+export { describeCrashes } from './describe-crashes.js';
+export { describeProvider } from './describe-provider.js';
+export type { ChildModule, GuestEnding, GuestWorkload, OpenOptions, ProviderFactory } from './factory.js';

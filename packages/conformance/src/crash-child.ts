@@ -1,0 +1,2 @@
+export { runCrashChild } from './crashes/run-crash-child.js';
+export type { OpenOptions, ProviderFactory } from './factory.js';

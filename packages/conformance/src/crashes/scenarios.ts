@@ -1,0 +1,203 @@
+import {
+  isLive,
+  type Capabilities,
+  type InterruptedOutcome,
+  type JobKind,
+  type VmRuntime,
+  type VmSpec,
+  type VmState,
+} from '@microvm/runtime';
+import { refTo, renamed, VERB_CALLS } from '../calls.js';
+
+/** What an operation has to work with. */
+export interface Stage {
+  readonly runtime: VmRuntime;
+  readonly vmId: string;
+  /** A memory snapshot; undefined where the provider can take none. */
+  readonly golden: string | undefined;
+  /** What a VM is made from, without a snapshot. */
+  readonly spec: VmSpec;
+  readonly idempotencyKey: string;
+}
+
+type State = VmState | 'unknown';
+
+/** An operation in which the process is killed, and what the next process must find: the table of outcomes of ARCHITECTURE.md. */
+export interface CrashScenario {
+  readonly title: string;
+  readonly kind: JobKind;
+  /** The VM before it; undefined for none. */
+  readonly from: VmState | undefined;
+  /** The VM has a snapshot before it. */
+  readonly hasSnapshot?: boolean;
+  /** Killed between the intent and the commit: what is said of the job, and the states that the VM may be in. */
+  readonly during: { readonly outcome: InterruptedOutcome; readonly states: readonly State[] };
+  /** Killed after the commit. */
+  readonly after: State;
+  needs(capabilities: Capabilities): boolean;
+  act(stage: Stage): Promise<unknown>;
+}
+
+const always = (): boolean => true;
+
+const create = ({ runtime, vmId, spec, idempotencyKey }: Stage): Promise<unknown> =>
+  runtime.createVmWithSpec(vmId, spec, { idempotencyKey });
+
+const restore = ({ runtime, vmId, golden = '', idempotencyKey }: Stage): Promise<unknown> =>
+  runtime.createVmWithSpec(vmId, { restoreFrom: { snapshotUid: golden } }, { idempotencyKey });
+
+const verb =
+  (name: keyof typeof VERB_CALLS) =>
+  ({ runtime, vmId, idempotencyKey }: Stage): Promise<unknown> =>
+    VERB_CALLS[name](runtime, vmId, { idempotencyKey });
+
+export const CRASH_SCENARIOS: readonly CrashScenario[] = [
+  {
+    title: 'createVm',
+    kind: 'createVm',
+    from: undefined,
+    during: { outcome: 'undone', states: ['unknown'] },
+    after: 'created',
+    needs: always,
+    act: create,
+  },
+  {
+    title: "createVm on a destroyed VM's id",
+    kind: 'createVm',
+    from: 'destroyed',
+    during: { outcome: 'undone', states: ['destroyed'] },
+    after: 'created',
+    needs: always,
+    act: create,
+  },
+  {
+    title: 'restore',
+    kind: 'createVm',
+    from: undefined,
+    during: { outcome: 'undone', states: ['unknown'] },
+    after: 'running',
+    needs: ({ memorySnapshot }) => memorySnapshot,
+    act: restore,
+  },
+  {
+    title: 'startVm',
+    kind: 'startVm',
+    from: 'created',
+    during: { outcome: 'undone', states: ['created'] },
+    after: 'running',
+    needs: always,
+    act: verb('startVm'),
+  },
+  {
+    title: 'stopVm',
+    kind: 'stopVm',
+    from: 'running',
+    during: { outcome: 'carried-through', states: ['stopped'] },
+    after: 'stopped',
+    needs: always,
+    act: verb('stopVm'),
+  },
+  {
+    title: 'pauseVm',
+    kind: 'pauseVm',
+    from: 'running',
+    during: { outcome: 'as-found', states: ['running', 'paused'] },
+    after: 'paused',
+    needs: ({ pause }) => pause,
+    act: verb('pauseVm'),
+  },
+  {
+    title: 'resumeVm',
+    kind: 'resumeVm',
+    from: 'paused',
+    during: { outcome: 'undone', states: ['paused'] },
+    after: 'running',
+    needs: ({ pause }) => pause,
+    act: verb('resumeVm'),
+  },
+  {
+    title: 'snapshotVm of a running VM',
+    kind: 'snapshotVm',
+    from: 'running',
+    during: { outcome: 'undone', states: ['running'] },
+    after: 'running',
+    needs: ({ memorySnapshot }) => memorySnapshot,
+    act: verb('snapshotVm'),
+  },
+  {
+    title: 'snapshotVm of a created VM',
+    kind: 'snapshotVm',
+    from: 'created',
+    during: { outcome: 'undone', states: ['created'] },
+    after: 'created',
+    needs: ({ diskSnapshot }) => diskSnapshot,
+    act: verb('snapshotVm'),
+  },
+  {
+    title: 'destroyVm',
+    kind: 'destroyVm',
+    from: 'running',
+    during: { outcome: 'carried-through', states: ['destroyed'] },
+    after: 'destroyed',
+    needs: always,
+    act: verb('destroyVm'),
+  },
+  {
+    title: 'renameVm',
+    kind: 'renameVm',
+    from: 'running',
+    during: { outcome: 'undone', states: ['running'] },
+    after: 'running',
+    needs: ({ rename }) => rename,
+    act: verb('renameVm'),
+  },
+  {
+    title: 'forgetVm',
+    kind: 'forgetVm',
+    from: 'destroyed',
+    during: { outcome: 'undone', states: ['destroyed'] },
+    after: 'unknown',
+    needs: always,
+    act: verb('forgetVm'),
+  },
+  {
+    title: 'deleteSnapshot',
+    kind: 'deleteSnapshot',
+    from: 'created',
+    hasSnapshot: true,
+    during: { outcome: 'undone', states: ['created'] },
+    after: 'created',
+    needs: ({ diskSnapshot }) => diskSnapshot,
+    act: ({ runtime, vmId, idempotencyKey }) => runtime.deleteSnapshot(refTo(vmId), { idempotencyKey }),
+  },
+];
+
+export function scenarioOf(title: string): CrashScenario {
+  const scenario = CRASH_SCENARIOS.find((one) => one.title === title);
+  if (scenario === undefined) throw new Error(`no crash scenario "${title}"`);
+  return scenario;
+}
+
+/** Where in an operation the process was killed. */
+export type Phase = 'before' | 'during' | 'after';
+
+export function phaseOf({ kind }: CrashScenario, step: string): Phase {
+  if (step === `${kind}:accepted`) return 'before';
+  return step === `${kind}:committed` ? 'after' : 'during';
+}
+
+/** What a state comes to when the process dies: a VM that nobody adopts is lost with it. */
+export function afterDeath(capabilities: Capabilities, state: State): State {
+  return state !== 'unknown' && isLive(state) && !capabilities.adoption ? 'crashed' : state;
+}
+
+/** The id that the VM of a scenario has afterwards. */
+export function idAfter({ kind }: CrashScenario, phase: Phase, vmId: string): string {
+  return kind === 'renameVm' && phase === 'after' ? renamed(vmId) : vmId;
+}
+
+/** Whether the scenario's snapshot is there afterwards. */
+export function hasSnapshotAfter({ kind, hasSnapshot = false }: CrashScenario, phase: Phase): boolean {
+  if (kind === 'snapshotVm') return phase === 'after';
+  return hasSnapshot && phase !== 'after';
+}

@@ -1,0 +1,175 @@
+import { isLive, LIFECYCLE_STEPS, type VmRuntime } from '@microvm/runtime';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { ARRANGE } from './arrange.js';
+import { SNAPSHOT_ID } from './calls.js';
+import {
+  afterDeath,
+  CRASH_SCENARIOS,
+  hasSnapshotAfter,
+  idAfter,
+  phaseOf,
+  type CrashScenario,
+  type Phase,
+  type Stage,
+} from './crashes/scenarios.js';
+import { killChild } from './crashes/kill-child.js';
+import { inspectProvider, registerUnusable } from './describe-provider.js';
+import { stateOf } from './expectations.js';
+import type { ChildModule, ProviderFactory } from './factory.js';
+import { ProviderFixture } from './fixture.js';
+import { filesIn, processesUsing } from './footprint.js';
+
+/**
+ * Registers one test for each step of each operation: a child process is killed in that step, then the state directory is opened and
+ * compared with the table of outcomes. The steps are found by one undisturbed run of everything, while tests are collected.
+ */
+export function describeCrashes(name: string, factory: ProviderFactory): void {
+  const { childModule, durable = true } = factory;
+  if (childModule === undefined || !durable)
+    throw new Error('describeCrashes needs a durable provider and a childModule');
+  const timeout = 20_000 * (factory.deadlineFactor ?? 1);
+  describe(`${name}, killed at every step`, { timeout }, async () => {
+    const facts = await inspectProvider(factory);
+    if (!facts.isUsable) {
+      registerUnusable(name, facts.reasons);
+      return;
+    }
+    const fixture = new ProviderFixture(factory, facts.capabilities);
+    const scenarios = CRASH_SCENARIOS.filter((scenario) => scenario.needs(facts.capabilities));
+    const surveyed = await survey(fixture, scenarios);
+    beforeAll(async () => void (await golden(fixture)), timeout);
+    afterEach(() => fixture.cleanUp(), timeout);
+    afterAll(() => fixture.dispose(), timeout);
+    for (const [scenario, steps] of surveyed) registerScenario({ fixture, childModule, scenario }, steps);
+  });
+}
+
+async function golden(fixture: ProviderFixture): Promise<string | undefined> {
+  return fixture.capabilities.memorySnapshot ? (await fixture.golden()).snapshot.snapshotUid : undefined;
+}
+
+/** Runs each scenario once, undisturbed, and writes its steps down. */
+async function survey(
+  fixture: ProviderFixture,
+  scenarios: readonly CrashScenario[],
+): Promise<Map<CrashScenario, readonly string[]>> {
+  const surveyed = new Map<CrashScenario, readonly string[]>();
+  for (const scenario of scenarios) {
+    const stage = await arrange(fixture, scenario);
+    const steps = fixture.gates.record();
+    await scenario.act(stage);
+    surveyed.set(scenario, [...steps]);
+    await fixture.cleanUp();
+  }
+  await fixture.dispose();
+  return surveyed;
+}
+
+async function arrange(fixture: ProviderFixture, scenario: CrashScenario): Promise<Stage> {
+  const source = await golden(fixture);
+  const runtime = await fixture.open();
+  const vmId = fixture.newId();
+  const crash = (): Promise<never> => Promise.reject(new Error('no scenario begins with a crashed VM'));
+  if (scenario.from !== undefined) {
+    await ARRANGE[scenario.from]({ runtime, vmId, spec: fixture.spec(), source, extra: {}, crash });
+    if (scenario.hasSnapshot === true) await runtime.snapshotVm(vmId, SNAPSHOT_ID);
+  }
+  return { runtime, vmId, golden: source, spec: fixture.spec(), idempotencyKey: `key-${vmId}` };
+}
+
+interface Subject {
+  readonly fixture: ProviderFixture;
+  readonly childModule: ChildModule;
+  readonly scenario: CrashScenario;
+}
+
+function registerScenario(subject: Subject, steps: readonly string[]): void {
+  const { title, kind } = subject.scenario;
+  test(`${title} goes through the steps that the engine lists, in their order`, () => {
+    expect(steps.filter((step) => LIFECYCLE_STEPS[kind].includes(step))).toEqual(LIFECYCLE_STEPS[kind]);
+  });
+  const seen = new Map<string, number>();
+  for (const step of steps) {
+    const nth = (seen.get(step) ?? 0) + 1;
+    seen.set(step, nth);
+    const place = nth === 1 ? step : `${step}, time ${nth}`;
+    test(`${title}: kill -9 at ${place}`, () => survives(subject, step, nth));
+  }
+}
+
+async function survives(
+  { fixture, childModule, scenario }: Subject,
+  step: string,
+  nth: number,
+): Promise<void> {
+  const source = await golden(fixture);
+  const stateDir = await fixture.close();
+  const files = await filesIn(stateDir);
+  const vmId = fixture.newId();
+  const idempotencyKey = `key-${vmId}`;
+  const task = { stateDir, scenario: scenario.title, vmId, golden: source, idempotencyKey, step, nth };
+  await killChild(childModule, task);
+  const runtime = await fixture.open();
+  const phase = phaseOf(scenario, step);
+  const stage = { runtime, vmId, golden: source, spec: fixture.spec(), idempotencyKey };
+  await expectVm(fixture, scenario, phase, stage);
+  await expectReport(scenario, phase, stage);
+  await expectNoOrphan(runtime, stateDir);
+  if (phase === 'after' || (phase === 'during' && scenario.during.outcome === 'carried-through')) {
+    await scenario.act(stage); // under its key it answers with what was done
+  }
+  await expectNothingLeft(fixture, files);
+}
+
+async function expectVm(
+  fixture: ProviderFixture,
+  scenario: CrashScenario,
+  phase: Phase,
+  { runtime, vmId }: Stage,
+): Promise<void> {
+  const { from = 'unknown', during, after } = scenario;
+  const states = phase === 'during' ? during.states : [phase === 'before' ? from : after];
+  const expected = states.map((state) => afterDeath(fixture.capabilities, state));
+  const id = idAfter(scenario, phase, vmId);
+  expect(expected).toContain(await stateOf(runtime, id));
+  if (id !== vmId) expect(await stateOf(runtime, vmId)).toBe('unknown');
+  const view = await runtime.getVm(id);
+  expect(view?.operation).toBeUndefined();
+  const names = (view?.snapshots ?? []).map(({ snapshotId }) => snapshotId);
+  expect(names).toEqual(hasSnapshotAfter(scenario, phase) ? [SNAPSHOT_ID] : []);
+  for (const { snapshotUid } of view?.snapshots ?? []) await runtime.verifySnapshot({ snapshotUid });
+  expect(runtime.recovery.corruptSnapshots).toEqual([]);
+}
+
+async function expectReport(scenario: CrashScenario, phase: Phase, { runtime, vmId }: Stage): Promise<void> {
+  const { interrupted } = runtime.recovery;
+  if (phase !== 'during') {
+    expect(interrupted).toEqual([]);
+    return;
+  }
+  const { kind, during } = scenario;
+  const view = await runtime.getVm(vmId);
+  const isGone = view === undefined || view.state === 'destroyed';
+  expect(interrupted).toMatchObject([{ kind, vmId, outcome: during.outcome }]);
+  if (!isGone) expect(interrupted).toMatchObject([{ state: view.state }]);
+  const job = await runtime.getJob(interrupted[0]?.jobId ?? '');
+  expect(job).toMatchObject({ kind, vmId, status: 'interrupted', outcome: during.outcome });
+}
+
+/** Every process on the directory is the VMM of a VM that may have one. */
+async function expectNoOrphan(runtime: VmRuntime, stateDir: string): Promise<void> {
+  const views = await runtime.listVms();
+  const known = views
+    .filter(({ state }) => isLive(state) || state === 'created')
+    .flatMap(({ vmm }) => (vmm === undefined ? [] : [vmm.pid]));
+  const orphans = (await processesUsing(stateDir)).filter((pid) => !known.includes(pid));
+  expect(orphans).toEqual([]);
+}
+
+/** Once everything is destroyed and forgotten, the directory is what it was. */
+async function expectNothingLeft(fixture: ProviderFixture, files: readonly string[]): Promise<void> {
+  const isOfVms = (path: string): boolean => !path.startsWith('jobs/');
+  await fixture.cleanUp();
+  expect(await processesUsing(fixture.stateDir)).toEqual([]);
+  expect((await filesIn(fixture.stateDir)).filter(isOfVms)).toEqual(files.filter(isOfVms));
+}

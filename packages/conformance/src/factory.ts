@@ -1,0 +1,48 @@
+import type { CommonOptions, Guest, VmRuntime, VmSpec } from '@microvm/runtime';
+
+/** How a guest or its VMM ends without being asked to by the runtime. */
+export type GuestEnding = 'power-off' | 'reboot' | 'panic' | 'kill-vmm';
+
+/** What the suite opens a runtime with. `onStep` must reach the engine: the suite waits in it, aborts in it and kills the process in it. */
+export interface OpenOptions extends CommonOptions {
+  /** Made and removed by the suite; undefined when the factory is not `durable`. */
+  readonly stateDir: string | undefined;
+}
+
+/** Something that goes on in the guest's memory, so that a restored guest can be told from one that booted. */
+export interface GuestWorkload {
+  /** Leaves a number in the guest that only grows while the guest runs. Resolves when it can be read. */
+  start(guest: Guest): Promise<void>;
+  read(guest: Guest): Promise<number>;
+}
+
+/** A script that calls `runCrashChild` with the same `open`, started by `child_process.fork`. */
+export interface ChildModule {
+  /** Absolute path. */
+  readonly path: string;
+  /** Such as a loader for TypeScript. */
+  readonly execArgv?: readonly string[];
+}
+
+/** All that the suite has to know of a provider. */
+export interface ProviderFactory {
+  /**
+   * Opens a runtime that nobody else uses. Opening a directory that was closed before stands for a new process; opening one that
+   * is open must be refused.
+   */
+  open(options: OpenOptions): Promise<VmRuntime>;
+  /** Whether runtimes get a state directory; `capabilities.durable` must agree. Default true. */
+  readonly durable?: boolean;
+  /** What the suite's VMs are made from; it should boot quickly. Default `{}`. */
+  readonly spec?: VmSpec;
+  /** How many VMs and calls "at once" means. Default 3. */
+  readonly atOnce?: number;
+  /** Every deadline of the suite is multiplied by it. Default 1, made for VMs that boot in a tenth of a second. */
+  readonly deadlineFactor?: number;
+  /** Needed when `capabilities.guestAgent` is true. */
+  readonly workload?: GuestWorkload;
+  /** Makes a live VM's guest or VMM end; resolves when that was set off, the runtime need not have seen it yet. */
+  endGuest(runtime: VmRuntime, vmId: string, how: GuestEnding): Promise<void>;
+  /** Needed by `describeCrashes`. */
+  readonly childModule?: ChildModule;
+}

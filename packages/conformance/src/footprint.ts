@@ -1,0 +1,81 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+
+/** Names in a folder that may vanish while it is read, as those of /proc do. */
+async function namesIn(path: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch {
+    // Gone, or not ours to read: then nothing of ours is in it.
+    return [];
+  }
+}
+
+async function readOr(path: string, read: (path: string) => Promise<string>): Promise<string> {
+  try {
+    return await read(path);
+  } catch {
+    // The process or descriptor ended meanwhile.
+    return '';
+  }
+}
+
+const readText = (path: string): Promise<string> => readFile(path, 'latin1');
+
+/** What each open descriptor of this process is, apart from those that Node opens and closes by itself. */
+export async function openDescriptors(): Promise<string[]> {
+  const links = await Promise.all(
+    (await namesIn('/proc/self/fd')).map((fd) => readOr(`/proc/self/fd/${fd}`, readlink)),
+  );
+  return links.filter((link) => link !== '' && !link.startsWith('/proc/')).sort();
+}
+
+async function processes(): Promise<number[]> {
+  return (await namesIn('/proc')).filter((name) => /^[0-9]+$/.test(name)).map(Number);
+}
+
+/** Living child processes of this one. */
+export async function childProcesses(): Promise<number[]> {
+  const children: number[] = [];
+  for (const pid of await processes()) {
+    const stat = await readOr(`/proc/${pid}/stat`, readText);
+    const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (Number(parent) === process.pid && state !== 'Z') children.push(pid);
+  }
+  return children;
+}
+
+/** Living processes but this one that work on a folder: by their arguments, working directory or open files. */
+export async function processesUsing(folder: string): Promise<number[]> {
+  const using: number[] = [];
+  for (const pid of await processes()) {
+    if (pid !== process.pid && (await isUsing(pid, folder))) using.push(pid);
+  }
+  return using;
+}
+
+async function isUsing(pid: number, folder: string): Promise<boolean> {
+  if ((await readOr(`/proc/${pid}/cmdline`, readText)).includes(folder)) return true;
+  if ((await readOr(`/proc/${pid}/cwd`, readlink)).startsWith(folder)) return true;
+  for (const fd of await namesIn(`/proc/${pid}/fd`)) {
+    if ((await readOr(`/proc/${pid}/fd/${fd}`, readlink)).startsWith(folder)) return true;
+  }
+  return false;
+}
+
+/** Every file and folder below a folder, relative to it, sorted. */
+export async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.map((entry) => relative(folder, join(entry.parentPath, entry.name))).sort();
+}
+
+/** Content of every regular file below a folder, by relative path. */
+export async function contentsOf(folder: string): Promise<Map<string, Buffer>> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const contents = new Map<string, Buffer>();
+  for (const entry of entries.filter((one) => one.isFile())) {
+    const path = join(entry.parentPath, entry.name);
+    contents.set(relative(folder, path), await readFile(path));
+  }
+  return contents;
+}

@@ -1,0 +1,49 @@
+import type { ProviderFixture } from './fixture.js';
+import { registerAborts } from './suites/aborts.js';
+import { registerCapabilities } from './suites/capabilities.js';
+import { registerCheckOrder } from './suites/check-order.js';
+import { registerClosing } from './suites/closing.js';
+import { registerConcurrency } from './suites/concurrency.js';
+import { registerCorruption } from './suites/corruption.js';
+import { registerDeadlines } from './suites/deadlines.js';
+import { registerDurability } from './suites/durability.js';
+import { registerEndings } from './suites/endings.js';
+import { registerEvents } from './suites/events.js';
+import { registerGuest } from './suites/guest.js';
+import { registerIdempotency } from './suites/idempotency.js';
+import { registerIds } from './suites/ids.js';
+import { registerJobs } from './suites/jobs.js';
+import { registerLeaks } from './suites/leaks.js';
+import { registerOptions } from './suites/options.js';
+import { registerQueries } from './suites/queries.js';
+import { registerRename } from './suites/rename.js';
+import { registerRestore } from './suites/restore.js';
+import { registerSnapshots } from './suites/snapshots.js';
+import { registerSpecs } from './suites/specs.js';
+import { registerTransitions } from './suites/transitions.js';
+
+/** Every subject of the suite; each registers its tests. */
+export const SUITES: readonly ((fixture: ProviderFixture) => void)[] = [
+  registerTransitions,
+  registerIds,
+  registerSpecs,
+  registerOptions,
+  registerCheckOrder,
+  registerConcurrency,
+  registerIdempotency,
+  registerAborts,
+  registerDeadlines,
+  registerJobs,
+  registerEvents,
+  registerQueries,
+  registerSnapshots,
+  registerRestore,
+  registerRename,
+  registerEndings,
+  registerGuest,
+  registerCapabilities,
+  registerDurability,
+  registerCorruption,
+  registerClosing,
+  registerLeaks,
+];

@@ -1,0 +1,121 @@
+import type { ConsoleOptions, ExecRequest, VmRuntime, VmState } from '@microvm/runtime';
+import { describe, expect, test } from 'vitest';
+import { readAll } from '../calls.js';
+import { refusal, rejection, viewOf } from '../expectations.js';
+import type { ProviderFixture } from '../fixture.js';
+
+/** The agent in the guest, and the guest's console. */
+export function registerGuest(fixture: ProviderFixture): void {
+  if (fixture.capabilities.guestAgent) describe('the guest', () => registerAgent(fixture));
+  if (fixture.capabilities.console) describe('the console', () => registerConsole(fixture));
+}
+
+function registerAgent(fixture: ProviderFixture): void {
+  test('it answers a ping, and says who it is', async () => {
+    const { vmId } = await fixture.arrange('running');
+    const info = await (await (await fixture.open()).guest(vmId)).ping();
+    expect(info.agentVersion).not.toBe('');
+    expect(info.kernelRelease).not.toBe('');
+    expect(Number.isInteger(info.epoch)).toBe(true);
+  });
+  for (const state of ['created', 'paused', 'stopped', 'crashed', 'destroyed'] as const) {
+    if (!fixture.canArrange(state)) continue;
+    test(`guest() of a VM that is ${state} is refused`, () => refusesGuest(fixture, state));
+  }
+  test('guest() of an unknown VM is refused', async () => {
+    await refusal('MICROVM_VM_NOT_FOUND', (await fixture.open()).guest(fixture.newId()));
+  });
+  test('a program that does not exist fails to start', async () => {
+    const error = await exec(fixture, { argv: ['/no/such/program'] });
+    await refusal('MICROVM_EXEC_FAILED', Promise.reject(error));
+  });
+  test('a guest that ended is unreachable', () => losesGuest(fixture));
+  test('a command whose guest dies ends', () => endsCommand(fixture));
+  if (fixture.capabilities.memorySnapshot) {
+    test('the epoch rises with a restore', () => raisesEpoch(fixture));
+  }
+}
+
+async function exec(fixture: ProviderFixture, request: ExecRequest): Promise<unknown> {
+  const { vmId } = await fixture.arrange('running');
+  const guest = await (await fixture.open()).guest(vmId);
+  return rejection(guest.exec(request).result);
+}
+
+async function refusesGuest(fixture: ProviderFixture, state: VmState): Promise<void> {
+  const { vmId } = await fixture.arrange(state);
+  const error = await refusal('MICROVM_INVALID_TRANSITION', (await fixture.open()).guest(vmId));
+  expect(error.details).toMatchObject({ vmId, expected: ['running'], actual: state });
+}
+
+async function losesGuest(fixture: ProviderFixture): Promise<void> {
+  const { vmId } = await fixture.arrange('running');
+  const runtime = await fixture.open();
+  const guest = await runtime.guest(vmId);
+  await guest.ping();
+  await runtime.destroyVm(vmId);
+  await refusal('MICROVM_GUEST_UNREACHABLE', guest.ping({ timeoutMs: fixture.deadline(5_000) }));
+  await refusal('MICROVM_GUEST_UNREACHABLE', guest.exec({ argv: ['true'] }).result);
+}
+
+async function endsCommand(fixture: ProviderFixture): Promise<void> {
+  const { vmId } = await fixture.arrange('running');
+  const runtime = await fixture.open();
+  const guest = await runtime.guest(vmId);
+  const result = rejection(guest.exec({ argv: ['cat'] }).result);
+  await guest.ping();
+  await fixture.factory.endGuest(runtime, vmId, 'kill-vmm');
+  await refusal('MICROVM_GUEST_UNREACHABLE', Promise.reject(await result));
+  await fixture.untilState(runtime, vmId, 'crashed');
+}
+
+async function raisesEpoch(fixture: ProviderFixture): Promise<void> {
+  const { vmId } = await fixture.arrange('running');
+  const runtime = await fixture.open();
+  const before = await (await runtime.guest(vmId)).ping();
+  const { snapshotUid } = await runtime.snapshotVm(vmId, 'taken');
+  const restored = await runtime.createVmWithSpec(fixture.newId(), { restoreFrom: { snapshotUid } });
+  const after = await (await runtime.guest(restored.vmId)).ping();
+  expect(after.epoch).toBeGreaterThan(before.epoch);
+}
+
+function registerConsole(fixture: ProviderFixture): void {
+  test('it is bounded by tailBytes, and can be read again', async () => {
+    const { vmId } = await fixture.arrange('running');
+    const runtime = await fixture.open();
+    const whole = await readConsole(runtime, vmId);
+    expect(await readConsole(runtime, vmId, { tailBytes: 8 })).toEqual(whole.subarray(-8));
+    expect(await readConsole(runtime, vmId, { tailBytes: 0 })).toHaveLength(0);
+  });
+  test('it can be read after the death of the VM', async () => {
+    const { vmId } = await fixture.arrange('crashed');
+    const runtime = await fixture.open();
+    const whole = await readConsole(runtime, vmId);
+    expect(whole.length).toBeLessThanOrEqual((await viewOf(runtime, vmId)).spec.consoleLimitBytes);
+    expect(await readConsole(runtime, vmId)).toEqual(whole);
+  });
+  test('following it ends by the signal, and when the VM is destroyed', async () => {
+    const { vmId } = await fixture.arrange('running');
+    const runtime = await fixture.open();
+    const abort = new AbortController();
+    const [aborted, whole] = [{ follow: true, signal: abort.signal }, { follow: true }].map((options) =>
+      readConsole(runtime, vmId, options),
+    );
+    abort.abort();
+    await aborted;
+    await runtime.destroyVm(vmId);
+    expect(Buffer.isBuffer(await whole)).toBe(true);
+  });
+  test('the console of an unknown VM is refused, and so are wrong options', async () => {
+    const runtime = await fixture.open();
+    await refusal('MICROVM_VM_NOT_FOUND', readConsole(runtime, fixture.newId()));
+    const { vmId } = await fixture.arrange('created');
+    for (const options of [{ tailBytes: -1 }, { tailbytes: 5 }, { follow: 'yes' }]) {
+      await refusal('MICROVM_INVALID_ARGUMENT', readConsole(runtime, vmId, options as ConsoleOptions));
+    }
+  });
+}
+
+async function readConsole(runtime: VmRuntime, vmId: string, options?: ConsoleOptions): Promise<Buffer> {
+  return Buffer.concat(await readAll(runtime.consoleVm(vmId, options)));
+}
