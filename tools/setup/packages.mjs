@@ -11,7 +11,6 @@ export const REQUIREMENTS = [
   { package: 'ninja-build', program: 'ninja', purpose: 'builds them' },
   { package: 'qemu-system-x86', program: 'qemu-system-x86_64', purpose: 'runs the VMs' },
   { package: 'e2fsprogs', program: 'mkfs.ext4', purpose: 'makes disks' },
-  { package: 'lz4', program: 'lz4', purpose: 'unpacks the kernel' },
   { package: 'cpio', program: 'cpio', purpose: 'checks the initrd in the tests' },
 ];
 

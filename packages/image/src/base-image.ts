@@ -5,7 +5,7 @@ import { findKernelPayload, hasPvhEntry } from './bzimage.js';
 import { makeEmptyExt4 } from './ext4.js';
 import type { ImageStore, StoreEntry } from './image-store.js';
 import { GUEST_MODULES, resolveModules } from './kernel-modules.js';
-import { ProgramFailed, ProgramMissing, runProgram } from './program.js';
+import { ProgramFailed, runProgram } from './program.js';
 import { type OnImageProgress, reportStep } from './progress.js';
 
 /** Names of the files in a base. */
@@ -22,6 +22,7 @@ export const BASE_FILES = {
 
 const KERNEL_PACKAGE = /^linux-image-6\.1\.(\d+)-(\d+)-cloud-amd64$/;
 const BUSYBOX_PACKAGE = 'busybox-static';
+const LZ4_PACKAGE = 'lz4';
 const DATA_DISK_BYTES = 64 * 1024 * 1024;
 
 export interface BaseImageOptions {
@@ -38,6 +39,8 @@ export interface BaseImageOptions {
 interface ChosenPackages {
   readonly kernel: AptPackage;
   readonly busybox: AptPackage;
+  /** Only used here; nothing of it is in the image. Its library is always there: apt itself needs it. */
+  readonly lz4: AptPackage;
 }
 
 /** Makes the base of the newest packages, or finds it in the store. Rejects with errors of apt and the other programs. */
@@ -80,9 +83,11 @@ function isAboutPackages(error: unknown): boolean {
 async function choosePackages(apt: Apt): Promise<ChosenPackages> {
   const kernelName = newestKernel(await apt.packageNames('linux-image-6.1.'));
   if (kernelName === undefined) throw new PackageMissing('no Debian package linux-image-6.1.*-cloud-amd64');
-  const [kernel, busybox] = await apt.candidates([kernelName, BUSYBOX_PACKAGE]);
-  if (kernel === undefined || busybox === undefined) throw new Error('apt answered with too few packages');
-  return { kernel, busybox };
+  const [kernel, busybox, lz4] = await apt.candidates([kernelName, BUSYBOX_PACKAGE, LZ4_PACKAGE]);
+  if (kernel === undefined || busybox === undefined || lz4 === undefined) {
+    throw new Error('apt answered with too few packages');
+  }
+  return { kernel, busybox, lz4 };
 }
 
 /** The name with the highest version among those of signed 6.1 cloud kernels. */
@@ -130,7 +135,11 @@ async function fillBase(options: BaseImageOptions, filling: Filling): Promise<Re
   const unpacked = await unpack(options, filling.debs);
   const release = chosen.kernel.name.replace('linux-image-', '');
   await reportStep(onProgress, 'kernel', () =>
-    extractKernel(join(unpacked, 'boot', `vmlinuz-${release}`), folder, signal),
+    extractKernel(join(unpacked, 'boot', `vmlinuz-${release}`), {
+      folder,
+      lz4: join(unpacked, 'usr', 'bin', 'lz4'),
+      signal,
+    }),
   );
   await takeModules(options, join(unpacked, 'lib', 'modules', release), folder);
   await takeBusybox(join(unpacked, 'bin', 'busybox'), folder, signal);
@@ -160,17 +169,20 @@ async function unpack(options: BaseImageOptions, debs: readonly string[]): Promi
 }
 
 /** Keeps the bzImage and, for QEMU, which starts it quicker, the ELF file inside. */
-async function extractKernel(source: string, folder: string, signal?: AbortSignal): Promise<void> {
+async function extractKernel(
+  source: string,
+  { folder, lz4, signal }: { folder: string; lz4: string; signal: AbortSignal | undefined },
+): Promise<void> {
   await copyFile(source, join(folder, BASE_FILES.bzImage));
   const payload = findKernelPayload(await readFile(source));
   if (payload?.compression !== 'lz4') return;
   try {
-    const elf = await runProgram('lz4', ['-d', '-c', '-q'], { input: payload.data, signal });
+    const elf = await runProgram(lz4, ['-d', '-c', '-q'], { input: payload.data, signal });
     if (elf.length !== payload.unpackedBytes || !hasPvhEntry(elf)) return;
     await writeFile(join(folder, BASE_FILES.vmlinux), elf);
   } catch (error) {
     // The bzImage boots as well, a little slower.
-    if (!(error instanceof ProgramMissing) && !(error instanceof ProgramFailed)) throw error;
+    if (!(error instanceof ProgramFailed)) throw error;
   }
 }
 

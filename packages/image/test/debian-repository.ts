@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { runProgram } from '../src/program.js';
@@ -31,6 +31,18 @@ export class DebianRepository {
     return repository;
   }
 
+  /** Another repository with the same packages. */
+  async copyTo(folder: string): Promise<DebianRepository> {
+    const copy = await DebianRepository.create(folder);
+    await cp(this.#folder, folder, {
+      recursive: true,
+      filter: (path) => path === this.#folder || path.endsWith('.deb'),
+    });
+    copy.#records.push(...this.#records);
+    await copy.#writeIndex();
+    return copy;
+  }
+
   get env(): Record<string, string> {
     return { APT_CONFIG: join(this.#folder, 'apt.conf') };
   }
@@ -54,6 +66,13 @@ export class DebianRepository {
     await put(join(root, 'bin', 'busybox'), `#!/bin/sh\necho bin/sh\necho usr/bin/wc\n# ${version}\n`);
     await chmod(join(root, 'bin', 'busybox'), 0o755);
     await this.#add(root, 'busybox-static', version);
+  }
+
+  /** Adds lz4, whose program is never run: these kernels are no bzImages. */
+  async addLz4(version: string): Promise<void> {
+    const root = join(this.#folder, 'build', 'lz4');
+    await put(join(root, 'usr', 'bin', 'lz4'), '#!/bin/sh\nexit 1\n');
+    await this.#add(root, 'lz4', version);
   }
 
   async #add(root: string, name: string, version: string): Promise<void> {

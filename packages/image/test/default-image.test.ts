@@ -1,7 +1,8 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ErrorCode, isVmRuntimeError, type VmRuntimeError } from '@microvm/runtime';
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { ensureDefaultImage, type ImageInputs, makeDefaultImage } from '../src/default-image.js';
 import { runProgram } from '../src/program.js';
 import type { ImageProgress } from '../src/progress.js';
@@ -11,18 +12,26 @@ import { makeTempDir } from './temp-dir.js';
 const DEBIAN = { osRelease: 'NAME="Debian"\nID=debian\n', arch: 'x64' };
 const REPOSITORY_GONE = 'the repository was taken away';
 
+let original: DebianRepository;
 let folder: string;
 let repository: DebianRepository;
 let inputs: ImageInputs;
 let progress: ImageProgress[];
 
+beforeAll(async () => {
+  const shared = await mkdtemp(join(tmpdir(), 'microvm-image-repository-'));
+  original = await DebianRepository.create(shared);
+  await original.addBusybox('1:1.35.0-4+b1');
+  await original.addLz4('1.9.4-1');
+  await original.addKernel('6.1.0-9-cloud-amd64', '6.1.27-1', 'kernel nine');
+  await original.addKernel('6.1.0-10-cloud-amd64', '6.1.38-1', 'kernel ten');
+  return () => rm(shared, { recursive: true });
+});
+
 beforeEach(async () => {
   folder = await makeTempDir();
   await mkdir(join(folder, 'repository'));
-  repository = await DebianRepository.create(join(folder, 'repository'));
-  await repository.addBusybox('1:1.35.0-4+b1');
-  await repository.addKernel('6.1.0-9-cloud-amd64', '6.1.27-1', 'kernel nine');
-  await repository.addKernel('6.1.0-10-cloud-amd64', '6.1.38-1', 'kernel ten');
+  repository = await original.copyTo(join(folder, 'repository'));
   await writeFile(join(folder, 'agent'), 'agent one');
   progress = [];
   inputs = {
