@@ -243,10 +243,11 @@ export type KvmFindingCode =
 /** One step of the tiny guest. */
 export interface KvmStage {
   /**
-   * In this order: 16-bit code; 64-bit code with paging; an exception through the IDT and back; a timer interrupt; two million
-   * instructions of kernel code within 200 ms of processor time (some hosts interpret kernel code, far too slowly).
+   * In this order: 16-bit code; 64-bit code with paging; an exception through the IDT and back; a timer interrupt;
+   * instructions of the Linux kernel that some hosts cannot interpret; two million instructions within 200 ms of
+   * processor time, as some hosts interpret all kernel code.
    */
-  readonly name: 'real-mode' | 'long-mode' | 'exception' | 'timer-interrupt' | 'speed';
+  readonly name: 'real-mode' | 'long-mode' | 'exception' | 'timer-interrupt' | 'kernel-code' | 'speed';
   readonly passed: boolean;
   /** What the virtual CPU did last, such as `KVM_EXIT_INTERNAL_ERROR (suberror 1, emulation failure)`. */
   readonly detail: string;
@@ -267,8 +268,8 @@ export interface KvmReport {
 }
 
 /**
- * Finds out whether KVM can run Linux here, by running a tiny guest. Takes a few milliseconds, never more than two
- * seconds, on a thread of its own. A host without KVM is a report, not an error.
+ * Finds out whether KVM can run Linux here, by running a tiny guest. Takes a few milliseconds on a processor, never
+ * more than five seconds, on a thread of its own. A host without KVM is a report, not an error.
  */
 export function probeKvm(): Promise<KvmReport>;
 

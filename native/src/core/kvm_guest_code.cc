@@ -2,7 +2,8 @@
 
 #if defined(__x86_64__)
 
-// Position-independent, executed only inside the guest. Addresses and port are those of the header.
+// Position-independent, executed only inside the guest. Addresses and port are those of the header. Data goes
+// to 0x9000.
 __asm__(R"(
   .pushsection .rodata.microvm_guest, "a"
 
@@ -67,6 +68,55 @@ microvm_guest_page_fault:
   iretq
 microvm_guest_exception_end:
 
+microvm_guest_kernel_code:
+  # The model-specific register behind swapgs.
+  movl $0xC0000102, %ecx
+  movl $0x5678, %eax
+  xorl %edx, %edx
+  wrmsr
+  rdmsr
+  cmpl $0x5678, %eax
+  jne 2f
+  swapgs
+  swapgs
+  invlpg 0x9000
+  # Floating point state.
+  fninit
+  fxsave 0x9200
+  fxrstor 0x9200
+  # String stores and locked arithmetic.
+  xorl %eax, %eax
+  movl $0x9000, %edi
+  movl $64, %ecx
+  rep stosq
+  movl $1, %eax
+  lock xaddl %eax, 0x9000
+  lock btsq $5, 0x9000
+  cmpl $0x21, 0x9000
+  jne 2f
+  # A compare and exchange of 16 bytes, where the processor has it: the allocator of Linux is built on it.
+  movl $1, %eax
+  cpuid
+  testl $0x2000, %ecx
+  jz 1f
+  movl $0x21, %eax
+  xorl %edx, %edx
+  movl $0x42, %ebx
+  xorl %ecx, %ecx
+  lock cmpxchg16b 0x9000
+  jne 2f
+  cmpl $0x42, 0x9000
+  jne 2f
+1:
+  movb $'K', %al
+  outb %al, $0xE9
+  hlt
+2:
+  movb $'F', %al
+  outb %al, $0xE9
+  hlt
+microvm_guest_kernel_code_end:
+
 microvm_guest_speed:
   movl $1000000, %ecx
 1:
@@ -130,6 +180,7 @@ extern const char microvm_guest_real[], microvm_guest_real_end[];
 extern const char microvm_guest_long[], microvm_guest_long_end[];
 extern const char microvm_guest_exception[], microvm_guest_exception_end[];
 extern const char microvm_guest_invalid_opcode[], microvm_guest_page_fault[];
+extern const char microvm_guest_kernel_code[], microvm_guest_kernel_code_end[];
 extern const char microvm_guest_speed[], microvm_guest_speed_end[];
 extern const char microvm_guest_timer[], microvm_guest_timer_end[], microvm_guest_tick[];
 }
@@ -146,6 +197,7 @@ std::string_view Between(const char* begin, const char* end) {
 std::string_view RealMode() { return Between(microvm_guest_real, microvm_guest_real_end); }
 std::string_view LongMode() { return Between(microvm_guest_long, microvm_guest_long_end); }
 std::string_view Exception() { return Between(microvm_guest_exception, microvm_guest_exception_end); }
+std::string_view KernelCode() { return Between(microvm_guest_kernel_code, microvm_guest_kernel_code_end); }
 std::string_view Speed() { return Between(microvm_guest_speed, microvm_guest_speed_end); }
 std::string_view Timer() { return Between(microvm_guest_timer, microvm_guest_timer_end); }
 uint64_t InvalidOpcodeHandler() {

@@ -21,11 +21,12 @@ inline constexpr uint64_t kStackTop = 0x20000;
 inline constexpr uint16_t kPort = 0xE9;
 inline constexpr uint8_t kTimerVector = 0x20;
 
-std::string_view RealMode();   // 'R'
-std::string_view LongMode();   // 'L'
-std::string_view Exception();  // 'X'
-std::string_view Timer();      // 'T'
-std::string_view Speed();      // 'S', after kSpeedInstructions
+std::string_view RealMode();    // 'R'
+std::string_view LongMode();    // 'L'
+std::string_view Exception();   // 'X'
+std::string_view Timer();       // 'T'
+std::string_view KernelCode();  // 'K'
+std::string_view Speed();       // 'S', after kSpeedInstructions
 
 inline constexpr int kSpeedInstructions = 2'000'000;
 
