@@ -5,6 +5,7 @@ import { AgentConnection } from './connection.js';
 import type { CallOptions } from './deadline.js';
 import { AgentExecProcess } from './exec-process.js';
 import { encodeExecRequest } from './exec-request.js';
+import { shakeHands } from './handshake.js';
 import { decodeInfo, encodeShutdown, encodeThaw } from './messages.js';
 import type { AgentInfo, Farewell, ThawMessage } from './messages.js';
 import { PayloadWriter } from './payload.js';
@@ -87,8 +88,8 @@ export class AgentClient implements Guest {
       },
     };
     const limits = signal === undefined ? { timeoutMs } : { timeoutMs, signal };
-    const connection = await AgentConnection.open(stream, vmId, hooks, limits);
-    return new AgentClient(connection, farewell, closed);
+    const greeting = await shakeHands(stream, { vmId, ...limits });
+    return new AgentClient(new AgentConnection(stream, greeting, vmId, hooks), farewell, closed);
   }
 
   /** The number of the guest's present life. */

@@ -39,14 +39,8 @@ export function encodeFrame(frame: Frame): Buffer {
   return Buffer.concat([encodeHeader(frame), frame.payload]);
 }
 
-export function makeFrame(
-  type: FrameType,
-  stream: number,
-  epoch: number,
-  payload: Buffer = EMPTY,
-  flags = 0,
-): Frame {
-  return { type, flags, epoch, stream, payload };
+export function makeFrame(type: FrameType, stream: number, epoch: number, payload: Buffer = EMPTY): Frame {
+  return { type, flags: 0, epoch, stream, payload };
 }
 
 /**

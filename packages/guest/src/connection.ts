@@ -1,15 +1,16 @@
 import type { Duplex } from 'node:stream';
-import { VmRuntimeError } from '@microvm/runtime';
+import type { VmRuntimeError } from '@microvm/runtime';
 import { AgentFailure } from './agent-failure.js';
 import { cutPayload, encodeHeader, makeFrame, seamHoldsPreamble } from './codec.js';
 import type { Frame, FrameDecoder } from './codec.js';
 import { watchDeadline } from './deadline.js';
 import type { CallOptions } from './deadline.js';
-import { Handshake } from './handshake.js';
+import type { Greeting } from './handshake.js';
 import { decodeFailed, decodeFarewell } from './messages.js';
 import type { Farewell, HelloAck } from './messages.js';
 import { PayloadReader } from './payload.js';
 import { FLAG_MORE, FrameType, HEADER_SIZE, ProtocolError } from './protocol.js';
+import { unreachable } from './unreachable.js';
 
 /** Who gets the frames of one stream. */
 export interface StreamHandler {
@@ -45,73 +46,16 @@ export class AgentConnection {
   #lastStream = 0;
   #lost: VmRuntimeError | undefined;
 
-  private constructor(
-    stream: Duplex,
-    greeting: { readonly ack: HelloAck; readonly decoder: FrameDecoder },
-    vmId: string,
-    hooks: ConnectionHooks,
-  ) {
+  constructor(stream: Duplex, greeting: Greeting, vmId: string, hooks: ConnectionHooks) {
     this.#stream = stream;
     this.ack = greeting.ack;
     this.#decoder = greeting.decoder;
     this.#epoch = greeting.ack.info.epoch;
     this.vmId = vmId;
     this.#hooks = hooks;
-  }
-
-  /**
-   * Shakes hands. Rejects with `MICROVM_GUEST_UNREACHABLE` when the stream ends, breaks the protocol or stays silent for
-   * `timeoutMs`, with the signal's reason on an abort; the stream is destroyed then.
-   */
-  static open(
-    stream: Duplex,
-    vmId: string,
-    hooks: ConnectionHooks,
-    options: CallOptions & { readonly timeoutMs: number },
-  ): Promise<AgentConnection> {
-    return new Promise((resolve, reject) => {
-      const handshake = new Handshake(stream);
-      const leave = (): void => {
-        handshake.stop();
-        stopWatching();
-        stream.off('data', onData).off('error', onError).off('end', onEnd).off('close', onEnd);
-      };
-      const fail = (error: unknown): void => {
-        leave();
-        // A late error of the stream has nobody else to hear it.
-        stream.on('error', () => undefined);
-        stream.destroy();
-        reject(error as Error);
-      };
-      const onData = (chunk: Buffer): void => {
-        try {
-          const greeting = handshake.push(chunk);
-          if (greeting === undefined) return;
-          leave();
-          const connection = new AgentConnection(stream, greeting, vmId, hooks);
-          connection.#listen();
-          resolve(connection);
-          connection.#receive(greeting.frames);
-        } catch (error) {
-          if (!(error instanceof ProtocolError)) throw error;
-          fail(unreachable(vmId, error.message, error));
-        }
-      };
-      const onError = (error: Error): void => {
-        fail(unreachable(vmId, `the channel failed: ${error.message}`, error));
-      };
-      const onEnd = (): void => {
-        fail(unreachable(vmId, 'the channel ended before the agent answered'));
-      };
-      const stopWatching = watchDeadline('connect to the agent', options, (reason) => {
-        const isTimeout = reason instanceof VmRuntimeError && !options.signal?.aborted;
-        fail(isTimeout ? unreachable(vmId, `no answer in ${options.timeoutMs} ms`, reason) : reason);
-      });
-      stream.on('data', onData).on('error', onError).on('end', onEnd).on('close', onEnd);
-      if (options.signal?.aborted === true) fail(options.signal.reason);
-      else if (stream.destroyed || stream.readableEnded) onEnd();
-      else handshake.start();
-    });
+    this.#listen();
+    this.#receive(greeting.frames);
+    stream.resume();
   }
 
   get epoch(): number {
@@ -145,7 +89,7 @@ export class AgentConnection {
   request(type: FrameType, body: Buffer, options: RequestOptions): Promise<Frame> {
     return new Promise((resolve, reject) => {
       const refuse = (reason: unknown): void => {
-        reject(reason as Error);
+        reject(reason);
       };
       if (options.signal?.aborted === true) {
         refuse(options.signal.reason);
@@ -267,7 +211,7 @@ export class AgentConnection {
     const pieces = body.length === 0 ? [body] : [...cutPayload(body)];
     pieces.forEach((piece, index) => {
       const flags = index < pieces.length - 1 ? FLAG_MORE : 0;
-      this.#write(makeFrame(type, stream, this.#epoch, piece, flags));
+      this.#write({ ...makeFrame(type, stream, this.#epoch, piece), flags });
     });
   }
 
@@ -303,11 +247,4 @@ export class AgentConnection {
     this.#stream.destroy();
     this.#hooks.onClosed();
   }
-}
-
-function unreachable(vmId: string, reason: string, cause?: unknown): VmRuntimeError {
-  return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', `reach the agent of VM "${vmId}": ${reason}`, {
-    details: { vmId, reason },
-    ...(cause === undefined ? {} : { cause }),
-  });
 }

@@ -37,6 +37,15 @@ export class AgentExecProcess implements ExecProcess, StreamHandler {
   #failure: { readonly error: unknown } | undefined;
   #confirm: NodeJS.Timeout | undefined;
   #stopWatching: () => void = () => undefined;
+  readonly #frameHandlers: Partial<Record<FrameType, (frame: Frame) => void>> = {
+    [FrameType.started]: () => undefined,
+    [FrameType.stdout]: (frame) => this.#onOutput({ stream: 'stdout', data: frame.payload }),
+    [FrameType.stderr]: (frame) => this.#onOutput({ stream: 'stderr', data: frame.payload }),
+    [FrameType.creditToHost]: (frame) => this.#input.grant(decodeCredit(frame.payload).bytes),
+    [FrameType.stdinGone]: () => this.#input.gone(),
+    [FrameType.failed]: (frame) => this.#onStartFailed(frame),
+    [FrameType.exit]: (frame) => this.#onExit(frame),
+  };
 
   constructor(connection: AgentConnection, request: ExecRequest, body: Buffer) {
     this.#connection = connection;
@@ -100,30 +109,10 @@ export class AgentExecProcess implements ExecProcess, StreamHandler {
   }
 
   onFrame(frame: Frame): boolean {
-    switch (frame.type) {
-      case FrameType.started:
-        return false;
-      case FrameType.stdout:
-        this.#onOutput({ stream: 'stdout', data: frame.payload });
-        return false;
-      case FrameType.stderr:
-        this.#onOutput({ stream: 'stderr', data: frame.payload });
-        return false;
-      case FrameType.creditToHost:
-        this.#input.grant(decodeCredit(frame.payload).bytes);
-        return false;
-      case FrameType.stdinGone:
-        this.#input.gone();
-        return false;
-      case FrameType.failed:
-        this.#onStartFailed(frame);
-        return true;
-      case FrameType.exit:
-        this.#onExit(frame);
-        return true;
-      default:
-        throw new ProtocolError(`frame type ${frame.type} for a command`);
-    }
+    const handle = this.#frameHandlers[frame.type];
+    if (handle === undefined) throw new ProtocolError(`frame type ${frame.type} for a command`);
+    handle(frame);
+    return frame.type === FrameType.exit || frame.type === FrameType.failed;
   }
 
   onLost(error: VmRuntimeError): void {

@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
+import { VmRuntimeError } from '@microvm/runtime';
 import { encodeFrame, FrameDecoder, makeFrame } from './codec.js';
 import type { Frame } from './codec.js';
+import { watchDeadline } from './deadline.js';
 import { decodeHelloAck, encodeHello } from './messages.js';
 import type { HelloAck } from './messages.js';
 import { FrameType, OUTPUT_WINDOW, PROTOCOL_VERSION, ProtocolError, SESSION_ID_SIZE } from './protocol.js';
 import { encodeMark, Scanner } from './sync.js';
+import { unreachable } from './unreachable.js';
 
 const FIRST_RETRY_MS = 1_000;
 
@@ -16,11 +19,63 @@ export interface Greeting {
   readonly frames: readonly Frame[];
 }
 
+export interface HandshakeOptions {
+  readonly vmId: string;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
 /**
- * The client's half of the handshake: says HELLO, again with a new session id when it stays unanswered, and skips everything up
- * to the answer to the newest one.
+ * Begins a session. Rejects with `MICROVM_GUEST_UNREACHABLE` when the stream ends, breaks the protocol or stays silent for
+ * `timeoutMs`, with the signal's reason on an abort; the stream is destroyed then. When it resolves the stream is paused.
  */
-export class Handshake {
+export function shakeHands(stream: Duplex, options: HandshakeOptions): Promise<Greeting> {
+  const { vmId, timeoutMs, signal } = options;
+  return new Promise((resolve, reject) => {
+    const hello = new HelloSayer(stream);
+    const leave = (): void => {
+      hello.stop();
+      stopWatching();
+      stream.off('data', onData).off('error', onError).off('end', onEnd).off('close', onEnd);
+    };
+    const fail = (error: unknown): void => {
+      leave();
+      // A late error of the stream has nobody else to hear it.
+      stream.on('error', () => undefined);
+      stream.destroy();
+      reject(error);
+    };
+    const onData = (chunk: Buffer): void => {
+      try {
+        const greeting = hello.push(chunk);
+        if (greeting === undefined) return;
+        stream.pause();
+        leave();
+        resolve(greeting);
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        fail(unreachable(vmId, error.message, error));
+      }
+    };
+    const onError = (error: Error): void => {
+      fail(unreachable(vmId, `the channel failed: ${error.message}`, error));
+    };
+    const onEnd = (): void => {
+      fail(unreachable(vmId, 'the channel ended before the agent answered'));
+    };
+    const stopWatching = watchDeadline('connect to the agent', options, (reason) => {
+      const isTimeout = reason instanceof VmRuntimeError && signal?.aborted !== true;
+      fail(isTimeout ? unreachable(vmId, `no answer in ${timeoutMs} ms`, reason) : reason);
+    });
+    stream.on('data', onData).on('error', onError).on('end', onEnd).on('close', onEnd);
+    if (signal?.aborted === true) fail(signal.reason);
+    else if (stream.destroyed || stream.readableEnded) onEnd();
+    else hello.start();
+  });
+}
+
+/** Says HELLO, again with a new session id when it stays unanswered, and skips everything up to the answer to the newest. */
+class HelloSayer {
   readonly #stream: Duplex;
   #session: Buffer = Buffer.alloc(0);
   #scanner: Scanner | undefined;
@@ -31,8 +86,20 @@ export class Handshake {
     this.#stream = stream;
   }
 
-  start(): void {
-    this.#hello(FIRST_RETRY_MS);
+  start(retryMs: number = FIRST_RETRY_MS): void {
+    this.#session = randomBytes(SESSION_ID_SIZE);
+    const mark = encodeMark(this.#session);
+    this.#scanner = new Scanner(mark);
+    const hello = encodeHello({
+      session: this.#session,
+      lowestVersion: PROTOCOL_VERSION,
+      highestVersion: PROTOCOL_VERSION,
+      outputWindow: OUTPUT_WINDOW,
+    });
+    this.#stream.write(Buffer.concat([mark, encodeFrame(makeFrame(FrameType.hello, 0, 0, hello))]));
+    this.#retry = setTimeout(() => {
+      this.start(retryMs * 2);
+    }, retryMs);
   }
 
   stop(): void {
@@ -59,21 +126,5 @@ export class Handshake {
       throw new ProtocolError(`the agent speaks protocol ${spoken}, this client ${PROTOCOL_VERSION}`);
     }
     return { ack, decoder: this.#decoder, frames };
-  }
-
-  #hello(retryMs: number): void {
-    this.#session = randomBytes(SESSION_ID_SIZE);
-    const mark = encodeMark(this.#session);
-    this.#scanner = new Scanner(mark);
-    const hello = encodeHello({
-      session: this.#session,
-      lowestVersion: PROTOCOL_VERSION,
-      highestVersion: PROTOCOL_VERSION,
-      outputWindow: OUTPUT_WINDOW,
-    });
-    this.#stream.write(Buffer.concat([mark, encodeFrame(makeFrame(FrameType.hello, 0, 0, hello))]));
-    this.#retry = setTimeout(() => {
-      this.#hello(retryMs * 2);
-    }, retryMs);
   }
 }

@@ -1,0 +1,217 @@
+import type { Duplex } from 'node:stream';
+import type { Frame } from './codec.js';
+import {
+  decodeExec,
+  decodeShutdown,
+  decodeSignal,
+  decodeThaw,
+  encodeFailed,
+  encodeFarewell,
+  encodeInfo,
+} from './messages.js';
+import type { AgentInfo, Farewell } from './messages.js';
+import { PayloadReader } from './payload.js';
+import { FrameType, ProtocolError } from './protocol.js';
+import type { PowerAction } from './protocol.js';
+import { CommandStream, ScriptedErrno } from './scripted-command.js';
+import type { ScriptedCommand, ScriptedEnd } from './scripted-command.js';
+import { ScriptedSession } from './scripted-session.js';
+
+/** What a thaw asks for; what is undefined is left alone. */
+export interface ScriptedThaw {
+  readonly epoch: number | undefined;
+  readonly wallClockMs: number | undefined;
+  readonly entropy: Buffer | undefined;
+  readonly hostname: string | undefined;
+  readonly machineId: string | undefined;
+}
+
+type Awaitable = Promise<void> | void;
+
+/** What the guest does. A `ScriptedErrno` thrown by one of them is the guest's answer; a missing one succeeds. */
+export interface ScriptedHandlers {
+  /** Runs a command. Any error but `ScriptedErrno` ends it by exit code 1 with the error on its standard error. */
+  exec(command: ScriptedCommand): Promise<ScriptedEnd> | ScriptedEnd;
+  freeze?(): Awaitable;
+  thaw?(thaw: ScriptedThaw): Awaitable;
+  setClock?(wallClockMs: number): Awaitable;
+  shutdown?(action: PowerAction, graceMs: number): Awaitable;
+}
+
+export interface ScriptedAgentOptions {
+  /** The number of the guest's life, 1 by default. */
+  readonly epoch?: number;
+  readonly kernelRelease?: string;
+  readonly isFrozen?: boolean;
+}
+
+/**
+ * The guest's side of the protocol, in this process: real frames, with a script in the place of a system. It outlives its
+ * connections as the agent in a guest does; `serve` gives it the next one.
+ */
+export class ScriptedAgent {
+  readonly #handlers: ScriptedHandlers;
+  readonly #kernelRelease: string;
+  #epoch: number;
+  #isFrozen: boolean;
+  #onThaw: (() => void)[] = [];
+  #session: ScriptedSession | undefined;
+  readonly #commands = new Map<number, CommandStream>();
+  readonly #requests: Partial<Record<FrameType, (stream: number, payload: Buffer) => void>> = {
+    [FrameType.ping]: (stream) => this.#session?.send(FrameType.pong, stream, encodeInfo(this.#info())),
+    [FrameType.exec]: (stream, payload) => this.#onExec(stream, payload),
+    [FrameType.signal]: (stream, payload) => this.#onSignal(stream, payload),
+    [FrameType.freeze]: (stream) => this.#onFreeze(stream),
+    [FrameType.thaw]: (stream, payload) => this.#onThawRequest(stream, payload),
+    [FrameType.setClock]: (stream, payload) => this.#onSetClock(stream, payload),
+    [FrameType.shutdown]: (stream, payload) => this.#onShutdown(stream, payload),
+  };
+
+  constructor(handlers: ScriptedHandlers, options: ScriptedAgentOptions = {}) {
+    this.#handlers = handlers;
+    this.#epoch = options.epoch ?? 1;
+    this.#kernelRelease = options.kernelRelease ?? 'scripted';
+    this.#isFrozen = options.isFrozen ?? false;
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  get isFrozen(): boolean {
+    return this.#isFrozen;
+  }
+
+  /** Speaks over this stream from now on; an earlier one is destroyed. */
+  serve(stream: Duplex): void {
+    this.close();
+    this.#session = new ScriptedSession(stream, {
+      info: () => this.#info(),
+      onStreamFrame: (frame) => this.#onStreamFrame(frame),
+      onRequest: (frame) => this.#onRequest(frame),
+      onDrop: () => this.#detachAll(),
+    });
+  }
+
+  /** Ends the connection, not the guest: its commands run on. */
+  close(): void {
+    this.#session?.close();
+    this.#session = undefined;
+  }
+
+  /** Tells the host how the guest ends. */
+  farewell(farewell: Farewell): void {
+    this.#session?.send(FrameType.farewell, 0, encodeFarewell(farewell));
+  }
+
+  #onStreamFrame(frame: Frame): boolean {
+    const command = this.#commands.get(frame.stream);
+    command?.onFrame(frame);
+    return command !== undefined;
+  }
+
+  #onRequest(frame: Frame): void {
+    const handle = this.#requests[frame.type];
+    if (handle === undefined) throw new ProtocolError(`frame type ${frame.type} of a host`);
+    handle(frame.stream, frame.payload);
+  }
+
+  #onExec(stream: number, body: Buffer): void {
+    const message = decodeExec(body);
+    const session = this.#session;
+    if (session === undefined) return;
+    if (this.#isFrozen) {
+      this.#answer(stream, 'frozen', 'EBUSY');
+      return;
+    }
+    const command: CommandStream = new CommandStream({
+      stream,
+      outputWindow: session.outputWindow,
+      send: (type, id, payload) => session.send(type, id, payload),
+      untilThawed: () => this.#untilThawed(),
+      onEnd: () => {
+        // A later session can have a stream of the same number.
+        if (this.#commands.get(stream) === command) this.#commands.delete(stream);
+      },
+    });
+    this.#commands.set(stream, command);
+    void command.run(message, (scripted) => this.#handlers.exec(scripted));
+  }
+
+  #onSignal(stream: number, payload: Buffer): void {
+    const { stream: target, signal } = decodeSignal(payload);
+    const command = this.#commands.get(target);
+    command?.kill(signal);
+    this.#answer(stream, 'signal', command === undefined ? 'ESRCH' : undefined);
+  }
+
+  #onFreeze(stream: number): void {
+    void this.#perform(stream, 'freeze', async () => {
+      await this.#handlers.freeze?.();
+      this.#isFrozen = true;
+    });
+  }
+
+  #onSetClock(stream: number, payload: Buffer): void {
+    const wallClockMs = Number(new PayloadReader(payload).u64()) / 1000;
+    void this.#perform(stream, 'clock', () => this.#handlers.setClock?.(wallClockMs));
+  }
+
+  #onShutdown(stream: number, payload: Buffer): void {
+    const { action, graceMs } = decodeShutdown(payload);
+    void this.#perform(stream, 'shutdown', () => this.#handlers.shutdown?.(action, graceMs));
+  }
+
+  #onThawRequest(stream: number, payload: Buffer): void {
+    const { epoch, wallClockUs, entropy, hostname, machineId } = decodeThaw(payload);
+    const thaw: ScriptedThaw = {
+      epoch: epoch === 0 ? undefined : epoch,
+      wallClockMs: wallClockUs === 0n ? undefined : Number(wallClockUs) / 1000,
+      entropy: entropy.length === 0 ? undefined : Buffer.from(entropy),
+      hostname: hostname === '' ? undefined : hostname,
+      machineId: machineId === '' ? undefined : machineId,
+    };
+    void this.#perform(stream, 'thaw', async () => {
+      if (epoch !== 0 && epoch < this.#epoch) throw new ScriptedErrno('EINVAL');
+      await this.#handlers.thaw?.(thaw);
+      if (epoch > this.#epoch) {
+        this.#detachAll();
+        this.#epoch = epoch;
+      }
+      this.#isFrozen = false;
+      for (const wake of this.#onThaw.splice(0)) wake();
+    });
+  }
+
+  /** Does what was asked for and answers, unless the host has begun another session meanwhile. */
+  async #perform(stream: number, step: string, action: () => Awaitable): Promise<void> {
+    const id = this.#session?.id;
+    let errno: string | undefined;
+    try {
+      await action();
+    } catch (error) {
+      errno = error instanceof ScriptedErrno ? error.errno : 'EIO';
+    }
+    if (id !== undefined && this.#session?.id === id) this.#answer(stream, step, errno);
+  }
+
+  #untilThawed(): Promise<void> {
+    if (!this.#isFrozen) return Promise.resolve();
+    return new Promise((resolve) => this.#onThaw.push(resolve));
+  }
+
+  #detachAll(): void {
+    for (const command of this.#commands.values()) command.detach();
+    this.#commands.clear();
+  }
+
+  #info(): AgentInfo {
+    const { epoch, isFrozen } = this;
+    return { agentVersion: 'scripted', epoch, kernelRelease: this.#kernelRelease, isFrozen, isInit: true };
+  }
+
+  #answer(stream: number, step: string, errno: string | undefined): void {
+    if (errno === undefined) this.#session?.send(FrameType.ok, stream);
+    else this.#session?.send(FrameType.failed, stream, encodeFailed(errno, step));
+  }
+}

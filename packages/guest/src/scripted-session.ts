@@ -1,0 +1,146 @@
+import type { Duplex } from 'node:stream';
+import { encodeFrame, FrameDecoder, makeFrame } from './codec.js';
+import type { Frame } from './codec.js';
+import { decodeHello, encodeHelloAck } from './messages.js';
+import type { AgentInfo } from './messages.js';
+import { PayloadWriter } from './payload.js';
+import {
+  FLAG_MORE,
+  FrameType,
+  MAX_EXEC_BODY,
+  MAX_STREAMS,
+  PROTOCOL_VERSION,
+  ProtocolError,
+  STDIN_WINDOW,
+} from './protocol.js';
+import { encodeMark, MarkScanner } from './sync.js';
+
+/** What a session needs of its guest. */
+export interface SessionHost {
+  info(): AgentInfo;
+  /** A frame of a stream that is open; false: there is no such stream. */
+  onStreamFrame(frame: Frame): boolean;
+  /** A request, whole. */
+  onRequest(frame: Frame): void;
+  /** The session is over: its streams are gone. */
+  onDrop(): void;
+}
+
+/** The guest's end of one connection: from bytes to requests, and answers back. */
+export class ScriptedSession {
+  readonly #stream: Duplex;
+  readonly #host: SessionHost;
+  readonly #scanner = new MarkScanner();
+  #decoder: FrameDecoder | undefined;
+  #id: Buffer | undefined;
+  #isOpen = false;
+  #lastStream = 0;
+  #exec: { readonly stream: number; readonly parts: Buffer[] } | undefined;
+  #outputWindow = 0;
+
+  constructor(stream: Duplex, host: SessionHost) {
+    this.#stream = stream;
+    this.#host = host;
+    stream.on('data', (chunk: Buffer) => {
+      this.#receive(chunk);
+    });
+    const onGone = (): void => {
+      this.close();
+    };
+    stream.on('end', onGone).on('close', onGone).on('error', onGone);
+  }
+
+  /** Names the session that is open, for answers that come later. */
+  get id(): Buffer | undefined {
+    return this.#isOpen ? this.#id : undefined;
+  }
+
+  get outputWindow(): number {
+    return this.#outputWindow;
+  }
+
+  send(type: FrameType, stream: number, payload?: Buffer): void {
+    if (!this.#isOpen) return;
+    this.#stream.write(encodeFrame(makeFrame(type, stream, this.#host.info().epoch, payload)));
+  }
+
+  close(): void {
+    this.#drop();
+    this.#stream.destroy();
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      let bytes = chunk;
+      if (this.#decoder === undefined) {
+        const mark = this.#scanner.push(chunk);
+        if (mark === undefined) return;
+        this.#id = mark.session;
+        this.#decoder = new FrameDecoder();
+        bytes = mark.rest;
+      }
+      for (const frame of this.#decoder.push(bytes)) this.#onFrame(frame);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.send(FrameType.reset, 0, new PayloadWriter().text(error.message.slice(0, 200)).done());
+      this.#drop();
+    }
+  }
+
+  #drop(): void {
+    if (this.#isOpen) this.#host.onDrop();
+    this.#decoder = undefined;
+    this.#exec = undefined;
+    this.#isOpen = false;
+    this.#lastStream = 0;
+  }
+
+  #onFrame(frame: Frame): void {
+    if (!this.#isOpen) {
+      this.#onHello(frame);
+      return;
+    }
+    const { epoch } = this.#host.info();
+    if (frame.epoch > epoch) throw new ProtocolError('epoch of the future');
+    if (frame.stream === 0) throw new ProtocolError('frame outside of a stream');
+    if (frame.epoch < epoch || this.#host.onStreamFrame(frame)) return;
+    if (this.#exec !== undefined && this.#exec.stream !== frame.stream) {
+      throw new ProtocolError('EXEC not finished');
+    }
+    if (this.#exec === undefined && frame.stream <= this.#lastStream) return;
+    this.#lastStream = frame.stream;
+    if (frame.type === FrameType.exec) this.#onExec(frame);
+    else this.#host.onRequest(frame);
+  }
+
+  #onExec(frame: Frame): void {
+    this.#exec ??= { stream: frame.stream, parts: [] };
+    this.#exec.parts.push(frame.payload);
+    const payload = Buffer.concat(this.#exec.parts);
+    if (payload.length > MAX_EXEC_BODY) throw new ProtocolError('EXEC too long');
+    if ((frame.flags & FLAG_MORE) !== 0) return;
+    this.#exec = undefined;
+    this.#host.onRequest({ ...frame, payload });
+  }
+
+  #onHello(frame: Frame): void {
+    if (frame.type !== FrameType.hello || this.#id === undefined) throw new ProtocolError('no HELLO');
+    const hello = decodeHello(frame.payload);
+    if (!hello.session.equals(this.#id)) throw new ProtocolError('HELLO for another session');
+    const isCommon = hello.lowestVersion <= PROTOCOL_VERSION && PROTOCOL_VERSION <= hello.highestVersion;
+    this.#outputWindow = hello.outputWindow;
+    const ack = encodeHelloAck({
+      session: hello.session,
+      version: isCommon ? PROTOCOL_VERSION : 0,
+      lowestVersion: PROTOCOL_VERSION,
+      highestVersion: PROTOCOL_VERSION,
+      maxStreams: MAX_STREAMS,
+      stdinWindow: STDIN_WINDOW,
+      info: this.#host.info(),
+    });
+    this.#isOpen = true;
+    this.#stream.write(encodeMark(hello.session));
+    this.send(FrameType.helloAck, 0, ack);
+    this.#isOpen = isCommon;
+  }
+}
