@@ -1,1 +1,15 @@
-export {};
+export { ScriptedErrno } from '@microvm/guest';
+export { DiskError } from './disks.js';
+export type { GuestDisk } from './disks.js';
+export { DRIVER_METHODS, DRIVER_STEPS } from './driver-points.js';
+export type { DriverMethod, DriverStep } from './driver-points.js';
+export { createFaults } from './faults.js';
+export type { Fault, Faults, PlantedFault } from './faults.js';
+export type { CommandEnd, GuestCommand, GuestMemory, GuestScript, ScriptedGuest } from './guest-script.js';
+export { IN_MEMORY_SETTINGS } from './options.js';
+export type { InMemoryOptions } from './options.js';
+export { createInMemoryRuntime } from './provider.js';
+export { createVirtualClock } from './virtual-clock.js';
+export type { VirtualClock } from './virtual-clock.js';
+export { createWorld } from './world.js';
+export type { World } from './world.js';

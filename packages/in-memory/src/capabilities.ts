@@ -1,0 +1,88 @@
+import { defineCapabilities, type Capabilities, type SpecFeatures } from '@microvm/runtime';
+import { z } from 'zod';
+
+const EVERY_FEATURE: SpecFeatures = {
+  initrd: true,
+  rootDrive: true,
+  extraDrives: true,
+  rateLimiters: true,
+  driveTuning: true,
+  smt: true,
+  cpuTemplate: true,
+  trackDirtyPages: true,
+  hugePages: true,
+  networkInterfaces: true,
+  egressRules: true,
+  portForwards: true,
+  vsock: true,
+  balloon: true,
+  entropy: true,
+  mmds: true,
+  resourceLimits: true,
+  jail: true,
+};
+
+/** What the double can lack on demand; what depends on the runtime's other options is not among it. */
+const SWITCHES = [
+  'pause',
+  'memorySnapshot',
+  'diskSnapshot',
+  'rename',
+  'concurrentRestores',
+  'networkOverrides',
+  'guestAgent',
+  'console',
+] as const;
+
+const flags = <K extends string>(keys: readonly K[]): Record<K, z.ZodOptional<z.ZodBoolean>> =>
+  Object.fromEntries(keys.map((key) => [key, z.boolean().optional()])) as Record<
+    K,
+    z.ZodOptional<z.ZodBoolean>
+  >;
+
+const MAX_MEM_SIZE_MIB = 1024 * 1024;
+
+/** Schema of the option `capabilities`. */
+export const capabilitiesSchema = z.strictObject({
+  ...flags(SWITCHES),
+  spec: z.strictObject(flags(Object.keys(EVERY_FEATURE) as (keyof SpecFeatures)[])).optional(),
+  limits: z
+    .strictObject({
+      maxVcpuCount: z.int().min(1).max(32).optional(),
+      maxMemSizeMib: z.int().min(16).max(MAX_MEM_SIZE_MIB).optional(),
+    })
+    .optional(),
+});
+
+export type CapabilitySwitches = z.infer<typeof capabilitiesSchema>;
+
+export interface Surroundings {
+  readonly isDurable: boolean;
+  /** VMs outlive the runtime: its world was given to it. */
+  readonly isShared: boolean;
+}
+
+function defined<T extends object>(values: T | undefined): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const entries = Object.entries(values ?? {}).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
+}
+
+/** All that a VM in memory can do, but for what is switched off. */
+export function capabilitiesOf(switches: CapabilitySwitches | undefined, around: Surroundings): Capabilities {
+  const { spec, limits, ...rest } = switches ?? {};
+  return defineCapabilities({
+    pause: true,
+    memorySnapshot: true,
+    diskSnapshot: true,
+    rename: true,
+    concurrentRestores: true,
+    networkOverrides: true,
+    guestAgent: true,
+    console: true,
+    ...defined(rest),
+    durable: around.isDurable,
+    adoption: around.isShared,
+    spec: { ...EVERY_FEATURE, ...defined(spec) },
+    limits: { maxVcpuCount: 32, maxMemSizeMib: MAX_MEM_SIZE_MIB, ...defined(limits) },
+  });
+}

@@ -1,0 +1,23 @@
+import type { Capabilities, Clock, Host } from '@microvm/runtime';
+import type { Images } from './disks.js';
+import type { Faults } from './faults.js';
+import type { GuestScript } from './guest-script.js';
+import type { Latencies } from './stage.js';
+import type { World } from './world.js';
+
+/** What the driver is made of. */
+export interface InMemoryDriverOptions {
+  readonly capabilities: Capabilities;
+  readonly clock: Clock;
+  readonly faults: Faults;
+  readonly guest: GuestScript;
+  readonly latencies: Latencies;
+  /** Files of the host; undefined: every path names one, an empty one. */
+  readonly images: Images | undefined;
+  readonly cpuModel: string;
+  readonly world: World;
+  /** VMs outlive the driver: its world belongs to somebody else. */
+  readonly isShared: boolean;
+  /** Needed when VMs have folders. */
+  readonly host: Pick<Host, 'writeDurable'> | undefined;
+}

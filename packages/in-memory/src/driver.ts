@@ -1,0 +1,293 @@
+import type {
+  Adoption,
+  Capabilities,
+  Captured,
+  CaptureTarget,
+  ConsoleOptions,
+  DriverEvents,
+  DriverVm,
+  Guest,
+  HostReport,
+  JsonObject,
+  ResolvedVmSpec,
+  RestoreSource,
+  Resumption,
+  Run,
+  VmDriver,
+  VmEnding,
+  VmmInfo,
+  VmSpec,
+} from '@microvm/runtime';
+import { checkConcurrency, checkSnapshot } from './check-snapshot.js';
+import { checkImages } from './check-images.js';
+import type { InMemoryDriverOptions } from './driver-options.js';
+import { DRIVER_STEPS } from './driver-points.js';
+import type { GuestEnd } from './guest-end.js';
+import { bootGuest, endedByRequest, flushGuest, type GuestRun } from './guest-life.js';
+import { GuestSessions } from './guest-sessions.js';
+import { reportHost } from './host-report.js';
+import { present, type MemoryVm } from './memory-vm.js';
+import { captured, imageOf, Snapshots } from './snapshots.js';
+import { planOf, Stage } from './stage.js';
+import { VmFiles } from './vm-files.js';
+
+const LOST: VmEnding = { reason: 'lost', exitCode: 'unknown', signal: null, lastLogLines: [] };
+
+/** VMs that are nothing but memory, with the states, the errors and the rules of real ones. */
+export class InMemoryDriver implements VmDriver {
+  readonly name = 'in-memory';
+  readonly capabilities: Capabilities;
+  readonly steps = DRIVER_STEPS;
+  readonly #options: InMemoryDriverOptions;
+  readonly #files: VmFiles;
+  readonly #snapshots: Snapshots;
+  readonly #sessions: GuestSessions;
+  readonly #stage: Stage;
+  readonly #closing = new AbortController();
+  #events: DriverEvents | undefined;
+
+  constructor(options: InMemoryDriverOptions) {
+    this.capabilities = options.capabilities;
+    this.#options = options;
+    this.#files = new VmFiles(options.host);
+    this.#snapshots = new Snapshots(this.#files, options.world);
+    const onEnded = (vm: MemoryVm, ending: VmEnding): void => this.#onEnded(vm, ending);
+    this.#stage = new Stage({ ...options, images: options.images ?? {}, files: this.#files, onEnded });
+    this.#sessions = new GuestSessions({
+      guest: options.guest,
+      surroundings: this.#stage,
+      files: this.#files,
+    });
+  }
+
+  async open(events: DriverEvents): Promise<void> {
+    this.#stage.rules.insist(this.#events === undefined, 'open, twice');
+    this.#events = events;
+  }
+
+  async probe(): Promise<HostReport> {
+    return reportHost(this.name);
+  }
+
+  async checkSpec(spec: ResolvedVmSpec, _overrides: VmSpec): Promise<void> {
+    this.#insistOpen('checkSpec');
+    await this.#stage.enter('checkSpec');
+    if (this.#options.images !== undefined) checkImages(spec, this.#options.images);
+  }
+
+  plan(vm: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject {
+    return planOf(vm.instanceId);
+  }
+
+  async prepare(of: DriverVm, run: Run): Promise<VmmInfo> {
+    this.#insistOpen('prepare');
+    return this.#stage.performNew({ method: 'prepare', of, run }, async (action, vm) => {
+      await action.step('prepare:disks');
+      vm.become('cold');
+      return {};
+    });
+  }
+
+  async boot(of: DriverVm, run: Run): Promise<VmmInfo> {
+    this.#insistOpen('boot');
+    const found = this.#stage.findOrLoad(of);
+    return this.#stage.perform({ method: 'boot', of, vm: found, run }, async (action) => {
+      const vm = present(found);
+      vm.beginLife({}, 1);
+      vm.become('booting');
+      await action.step('boot:started');
+      await bootGuest(vm, this.#guestRun(of, run));
+      action.check();
+      action.progress('boot');
+      await this.#files.save(vm, of.directory);
+      await action.step('boot:ready');
+      vm.become('running');
+      return {};
+    });
+  }
+
+  async pause(of: DriverVm, run: Run): Promise<void> {
+    this.#insistOpen('pause');
+    const found = this.#stage.find(of);
+    await this.#stage.perform({ method: 'pause', of, vm: found, run }, async (action) => {
+      const vm = present(found);
+      if (vm.condition === 'paused') return;
+      vm.hold();
+      await action.step('pause:held');
+    });
+  }
+
+  async resume(of: DriverVm, how: Resumption, run: Run): Promise<void> {
+    this.#insistOpen('resume');
+    const found = this.#stage.find(of);
+    await this.#stage.perform({ method: 'resume', of, vm: found, run }, async (action) => {
+      const vm = present(found);
+      if (vm.condition === 'running') return;
+      this.#stage.rules.insist(
+        !vm.isFrozen || how === 'restore',
+        `resume of "${of.vmId}" after a ${how}: its guest was restored and not repaired since`,
+      );
+      if (how === 'restore') {
+        vm.epoch += 1;
+        this.#sessions.close(vm); // what was said in the life before is not for this one
+        await action.step('resume:repaired');
+      }
+      vm.letGo();
+      await action.step('resume:released');
+    });
+  }
+
+  async shutdown(of: DriverVm, run: Run): Promise<VmEnding> {
+    this.#insistOpen('shutdown');
+    const found = this.#stage.find(of);
+    return this.#stage.perform({ method: 'shutdown', of, vm: found, run }, async (action) => {
+      const vm = present(found);
+      await action.step('shutdown:asked');
+      const isFlushed = vm.condition === 'running' && (await flushGuest(vm, this.#guestRun(of, run)));
+      action.check();
+      // A guest that was faster with an end of its own has told how in `ending`.
+      const own = vm.condition === 'ended' ? vm.ending : undefined;
+      vm.ending = own ?? endedByRequest(vm, isFlushed);
+      this.#clear(vm);
+      await this.#files.save(vm, of.directory);
+      await action.step('shutdown:halted');
+      return vm.ending;
+    });
+  }
+
+  async halt(of: DriverVm): Promise<void> {
+    this.#insistOpen('halt');
+    const vm = this.#stage.find(of);
+    await this.#stage.perform({ method: 'halt', of, vm }, async () => {
+      if (vm === undefined) return;
+      this.#clear(vm);
+      await this.#files.save(vm, of.directory);
+    });
+  }
+
+  async capture(of: DriverVm, target: CaptureTarget, run: Run): Promise<Captured> {
+    this.#insistOpen('capture');
+    const found = this.#stage.findOrLoad(of);
+    return this.#stage.perform({ method: 'capture', of, vm: found, run }, async (action) => {
+      const vm = present(found);
+      this.#stage.rules.insistCapturable(vm, of, target, this.capabilities);
+      await this.#snapshots.write(imageOf(vm), target);
+      if (target.memory) await action.step('capture:memory');
+      await action.step('capture:disks');
+      action.progress('capture');
+      return captured(target, this.#options.cpuModel);
+    });
+  }
+
+  async checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
+    this.#insistOpen('checkSnapshot');
+    await this.#stage.enter('checkSnapshot');
+    checkSnapshot(source, { ...this.#options, spec });
+  }
+
+  async restore(of: DriverVm, source: RestoreSource, run: Run): Promise<VmmInfo> {
+    this.#insistOpen('restore');
+    return this.#stage.performNew({ method: 'restore', of, run }, async (action, vm) => {
+      checkConcurrency(source, this.capabilities, this.#options.world);
+      if (source.memory) vm.memoryFrom = source.snapshotUid;
+      const memory = await this.#snapshots.loadDisks(vm, source);
+      await this.#files.save(vm, of.directory);
+      await action.step('restore:disks');
+      if (memory === undefined) {
+        vm.become('cold');
+      } else {
+        vm.loadMemory(memory);
+        await action.step('restore:memory');
+        vm.hold();
+      }
+      action.progress('restore');
+      return {};
+    });
+  }
+
+  async release(of: DriverVm): Promise<readonly string[]> {
+    this.#insistOpen('release');
+    const vm = this.#stage.find(of);
+    return this.#stage.perform({ method: 'release', of, vm }, async (action) => {
+      if (vm !== undefined) {
+        this.#clear(vm);
+        vm.become('incomplete');
+        if (action.left.length === 0) this.#stage.remove(vm);
+      }
+      return action.left;
+    });
+  }
+
+  async survey(): Promise<ReadonlySet<string>> {
+    this.#insistOpen('survey');
+    const living = [...this.#options.world.vms.values()].filter((vm) => vm.hasVmm);
+    return new Set(living.map((vm) => vm.instanceId));
+  }
+
+  async adopt(of: DriverVm, run: Run): Promise<Adoption> {
+    this.#insistOpen('adopt');
+    const vm = this.#stage.find(of);
+    return this.#stage.perform({ method: 'adopt', of, vm, run }, async () => {
+      if (vm?.condition === 'running' || vm?.condition === 'paused') return { state: vm.condition };
+      return { state: 'ended', ending: vm?.ending ?? LOST };
+    });
+  }
+
+  async guest(of: DriverVm): Promise<Guest> {
+    this.#insistOpen('guest');
+    this.#stage.rules.insist(
+      this.capabilities.guestAgent,
+      'guest, although capabilities.guestAgent is false',
+    );
+    await this.#stage.enter('guest', of.vmId);
+    return this.#sessions.open(this.#stage.find(of), of);
+  }
+
+  async *console(of: DriverVm, options: ConsoleOptions): AsyncGenerator<Buffer> {
+    this.#insistOpen('console');
+    this.#stage.rules.insist(this.capabilities.console, 'console, although capabilities.console is false');
+    const vm = this.#stage.findOrLoad(of);
+    await vm?.loading;
+    const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
+    if (vm !== undefined) yield* vm.console.read({ ...options, signal: AbortSignal.any(signals) });
+  }
+
+  async close(): Promise<void> {
+    this.#insistOpen('close');
+    this.#closing.abort();
+    this.#sessions.closeAll();
+    if (!this.#options.isShared) this.#options.world.vms.clear();
+  }
+
+  forgetSnapshot(snapshotUid: string): void {
+    this.#snapshots.forget(snapshotUid);
+  }
+
+  /** Makes a guest or its VMM end by itself, as a test wishes. Throws where there is none, or where a paused guest would have to act. */
+  endGuest(instanceId: string, end: GuestEnd): void {
+    this.#stage.endNamed(instanceId, end);
+  }
+
+  #onEnded(vm: MemoryVm, ending: VmEnding): void {
+    this.#sessions.close(vm);
+    // A shutdown that is at work tells of it by its answer.
+    if (vm.turn?.method !== 'shutdown') this.#events?.ended(vm.instanceId, ending);
+  }
+
+  /** The VMM is gone. */
+  #clear(vm: MemoryVm): void {
+    vm.endLife();
+    if (vm.condition !== 'incomplete') vm.become('cold');
+    this.#sessions.close(vm);
+  }
+
+  #guestRun(of: DriverVm, run: Run): GuestRun {
+    const { guest: script } = this.#options;
+    return { vmId: of.vmId, script, surroundings: this.#stage, signal: run.signal };
+  }
+
+  #insistOpen(method: string): void {
+    const isOpen = this.#events !== undefined && !this.#closing.signal.aborted;
+    this.#stage.rules.insist(isOpen, `${method} of a driver that is not open`);
+  }
+}

@@ -1,0 +1,90 @@
+import type { Clock } from '@microvm/runtime';
+import { ROOT_DRIVE, type GuestDisk } from './disks.js';
+import type { GuestEnd } from './guest-end.js';
+import type { GuestMemory, ScriptedGuest } from './guest-script.js';
+import type { MemoryVm } from './memory-vm.js';
+import { delay } from './waiting.js';
+
+export const KERNEL_RELEASE = '6.1.0-in-memory';
+
+export interface GuestSurroundings {
+  readonly clock: Clock;
+  /** The guest ends by its own doing. */
+  end(vm: MemoryVm, end: GuestEnd): void;
+}
+
+/** A script's hold on one guest. Made when a script runs; the guest itself is all in its `MemoryVm`. */
+export class GuestHandle implements ScriptedGuest {
+  readonly kernelRelease = KERNEL_RELEASE;
+  readonly hostname = 'microvm';
+  /** This life of the guest: the next one has a memory of its own. */
+  readonly memory: GuestMemory;
+  readonly #vm: MemoryVm;
+  readonly #surroundings: GuestSurroundings;
+
+  constructor(vm: MemoryVm, surroundings: GuestSurroundings) {
+    this.memory = vm.memory;
+    this.#vm = vm;
+    this.#surroundings = surroundings;
+  }
+
+  get epoch(): number {
+    return this.#vm.epoch;
+  }
+
+  now(): number {
+    return this.#surroundings.clock.now();
+  }
+
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    await delay(this.#surroundings.clock, ms, signal);
+    await untilGoing(this.#vm, signal);
+  }
+
+  disk(driveId: string = ROOT_DRIVE): GuestDisk | undefined {
+    return this.#vm.disks.disk(driveId, this.#vm.spec);
+  }
+
+  console(text: string): void {
+    if (this.#isAlive()) this.#vm.console.append(text);
+  }
+
+  powerOff(): void {
+    this.#end({ reason: 'power-off' });
+  }
+
+  reboot(): void {
+    this.#end({ reason: 'reboot' });
+  }
+
+  panic(message?: string): void {
+    this.#end({ reason: 'panic', ...(message === undefined ? {} : { message }) });
+  }
+
+  #end(end: GuestEnd): void {
+    if (this.#isAlive()) this.#surroundings.end(this.#vm, end);
+  }
+
+  // A script that runs on after its guest is gone must not act on the guest's next life.
+  #isAlive(): boolean {
+    const { condition, memory } = this.#vm;
+    return memory === this.memory && (condition === 'running' || condition === 'booting');
+  }
+}
+
+/** Waits while the VM is paused. An abort rejects with the signal's reason. */
+export async function untilGoing(vm: MemoryVm, signal?: AbortSignal): Promise<void> {
+  while (vm.condition === 'paused') {
+    await new Promise<void>((resolve) => {
+      const watchers = (vm.watchers ??= new Set());
+      const wake = (): void => {
+        watchers.delete(wake);
+        signal?.removeEventListener('abort', wake);
+        resolve();
+      };
+      watchers.add(wake);
+      signal?.addEventListener('abort', wake, { once: true });
+    });
+    signal?.throwIfAborted();
+  }
+}

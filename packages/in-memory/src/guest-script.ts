@@ -1,0 +1,50 @@
+import type { ScriptedCommand, ScriptedEnd } from '@microvm/guest';
+import type { GuestDisk } from './disks.js';
+
+export type MemoryValue = string | number | boolean | null | MemoryValue[] | { [key: string]: MemoryValue };
+
+/** What a guest keeps in memory: JSON. A snapshot carries it, a restored guest goes on from it, a boot begins with an empty one. */
+export type GuestMemory = Record<string, MemoryValue>;
+
+/** The guest that a script is in. While the VM is paused its time stands still: `sleep` does not end before it goes on. */
+export interface ScriptedGuest {
+  readonly memory: GuestMemory;
+  /** What `uname -r` says. */
+  readonly kernelRelease: string;
+  readonly hostname: string;
+  /** Lives of the guest: rises with each restore. */
+  readonly epoch: number;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Resolves after so much of the guest's time; rejects with the signal's reason. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** The root disk, or the drive of this id; undefined when there is none. */
+  disk(driveId?: string): GuestDisk | undefined;
+  /** Writes to the serial port. */
+  console(text: string): void;
+  powerOff(): void;
+  reboot(): void;
+  panic(message?: string): void;
+}
+
+/** A command that was started in the guest. */
+export type GuestCommand = ScriptedCommand;
+
+/** How a command ended: its exit code, or the signal that ended it. */
+export type CommandEnd = ScriptedEnd;
+
+/** What guests do. Each part is optional; what a script leaves out, guests do as they do without a script. */
+export interface GuestScript {
+  /** Runs in each cold boot, before the guest is ready. A rejection: its agent never answers. A promise that stays pending: stuck in boot. */
+  boot?(guest: ScriptedGuest): Promise<void> | void;
+  /**
+   * Runs a command. `undefined`: the script does not know it, and the default commands are tried. Throw a `ScriptedErrno` for a command
+   * that cannot be started; any other error ends it by exit code 1 with the error on its standard error.
+   */
+  exec?(
+    command: GuestCommand,
+    guest: ScriptedGuest,
+  ): Promise<CommandEnd | undefined> | CommandEnd | undefined;
+  /** Runs when the guest is asked to shut down; it is forced when this takes longer than the spec's `shutdownTimeoutMs`. */
+  shutdown?(guest: ScriptedGuest): Promise<void> | void;
+}

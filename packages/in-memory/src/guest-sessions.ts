@@ -1,0 +1,114 @@
+import { AgentClient, ScriptedAgent, ScriptedErrno, type ScriptedCommand } from '@microvm/guest';
+import { VmRuntimeError, type DriverVm, type Guest } from '@microvm/runtime';
+import { runDefaultCommand } from './default-commands.js';
+import { GuestHandle, KERNEL_RELEASE, type GuestSurroundings } from './guest-handle.js';
+import type { CommandEnd, GuestScript, ScriptedGuest } from './guest-script.js';
+import type { MemoryVm } from './memory-vm.js';
+import { createPausablePair } from './pausable-pair.js';
+import type { VmFiles } from './vm-files.js';
+import { untilAborted } from './waiting.js';
+
+export interface GuestSessionsParts {
+  readonly guest: GuestScript;
+  readonly surroundings: GuestSurroundings;
+  readonly files: VmFiles;
+}
+
+function unreachable(vmId: string, reason: string): VmRuntimeError {
+  return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', `reach the guest of "${vmId}": ${reason}`, {
+    details: { vmId, reason },
+  });
+}
+
+/** The agents of those guests that somebody talks to: made on demand, gone with the guest's life. */
+export class GuestSessions {
+  readonly #parts: GuestSessionsParts;
+  readonly #sessions = new Map<MemoryVm, Session>();
+
+  constructor(parts: GuestSessionsParts) {
+    this.#parts = parts;
+  }
+
+  /** Errors: GUEST_UNREACHABLE. */
+  async open(vm: MemoryVm | undefined, of: DriverVm): Promise<Guest> {
+    if (vm?.condition !== 'running') throw unreachable(of.vmId, 'its guest does not run');
+    if (vm.spec.agent === 'none') throw unreachable(of.vmId, 'it has no agent');
+    let session = this.#sessions.get(vm);
+    if (session === undefined) {
+      session = new Session(vm, of.directory, this.#parts);
+      this.#sessions.set(vm, session);
+    }
+    return session.connect(of.vmId);
+  }
+
+  close(vm: MemoryVm): void {
+    this.#sessions.get(vm)?.end();
+    this.#sessions.delete(vm);
+  }
+
+  closeAll(): void {
+    for (const vm of [...this.#sessions.keys()]) this.close(vm);
+  }
+}
+
+/** The agent in one life of a guest, and the host's connection to it. */
+class Session {
+  readonly #vm: MemoryVm;
+  readonly #directory: string | undefined;
+  readonly #parts: GuestSessionsParts;
+  readonly #guest: ScriptedGuest;
+  readonly #agent: ScriptedAgent;
+  /** The guest is gone, and all its commands with it. */
+  readonly #gone = new AbortController();
+  #client: Promise<AgentClient> | undefined;
+
+  constructor(vm: MemoryVm, directory: string | undefined, parts: GuestSessionsParts) {
+    this.#vm = vm;
+    this.#directory = directory;
+    this.#parts = parts;
+    this.#guest = new GuestHandle(vm, parts.surroundings);
+    const handlers = { exec: (command: ScriptedCommand) => this.#exec(command) };
+    this.#agent = new ScriptedAgent(handlers, { epoch: vm.epoch, kernelRelease: KERNEL_RELEASE });
+  }
+
+  connect(vmId: string): Promise<AgentClient> {
+    this.#client ??= this.#dial(vmId);
+    return this.#client;
+  }
+
+  end(): void {
+    this.#gone.abort('SIGKILL');
+    this.#agent.close();
+  }
+
+  async #dial(vmId: string): Promise<AgentClient> {
+    const [host, guest] = createPausablePair(this.#vm);
+    this.#agent.serve(guest);
+    try {
+      const client = await AgentClient.connect(host, { vmId, signal: this.#gone.signal });
+      void client.closed.then(() => (this.#client = undefined));
+      return client;
+    } catch (error) {
+      this.#client = undefined;
+      throw this.#gone.signal.aborted ? unreachable(vmId, 'its guest ended') : error;
+    }
+  }
+
+  async #exec(command: ScriptedCommand): Promise<CommandEnd> {
+    const signal = AbortSignal.any([command.signal, this.#gone.signal]);
+    const own = { ...command, signal };
+    try {
+      return await untilAborted(this.#run(own), signal);
+    } finally {
+      // What a command wrote is on the disk when its end is told, as after a sync.
+      if (!this.#gone.signal.aborted) await this.#parts.files.save(this.#vm, this.#directory);
+    }
+  }
+
+  async #run(command: ScriptedCommand): Promise<CommandEnd> {
+    const scripted = await this.#parts.guest.exec?.(command, this.#guest);
+    const end = scripted ?? (await runDefaultCommand(command, this.#guest));
+    if (end === undefined) throw new ScriptedErrno('ENOENT');
+    return end;
+  }
+}

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import type { ResolvedVmSpec, VmEnding } from '@microvm/runtime';
+import { ConsoleLog } from './console-log.js';
+import { type DiskContents, Disks } from './disks.js';
+import type { GuestMemory } from './guest-script.js';
+
+/** Lines of the console that an ending shows. */
+export const LOG_LINES = 20;
+
+/**
+ * - `incomplete`: `prepare` or `restore` has not succeeded; only `halt` and `release` may follow.
+ * - `cold`: its resources are there, no VMM is.
+ * - `booting`: `boot` has not succeeded; only `halt` and `release` may follow.
+ * - `running`, `paused`: as the states of the contract.
+ * - `ended`: the guest or its VMM ended by itself, and nobody has cleared up yet.
+ */
+export type Condition = 'incomplete' | 'cold' | 'booting' | 'running' | 'paused' | 'ended';
+
+/** A driver method at work on a VM. */
+export interface Turn {
+  readonly method: string;
+  readonly signal: AbortSignal | undefined;
+  /** Hung by a fault: a real driver would not know it, the engine may give it up. */
+  isHanging: boolean;
+}
+
+/** All that a snapshot takes of a guest's memory. */
+export interface MemoryImage {
+  readonly memory: GuestMemory;
+  readonly epoch: number;
+}
+
+/** One VM in memory. Kept small: there may be tens of thousands, most of which are never looked into. */
+export class MemoryVm {
+  readonly instanceId: string;
+  readonly spec: ResolvedVmSpec;
+  disks: Disks;
+  readonly console: ConsoleLog;
+  condition: Condition = 'incomplete';
+  memory: GuestMemory = {};
+  epoch = 1;
+  /** Restored, and its workload not let go since. */
+  isFrozen = false;
+  /** Memory and disks as they were when the VM was paused: a script's code cannot be held still, its effects can. */
+  held: { readonly memory: string; readonly disks: DiskContents } | undefined;
+  /** Snapshot whose memory this life of the guest came from. */
+  memoryFrom: string | undefined;
+  /** How this life of the guest ended by itself. */
+  ending: VmEnding | undefined;
+  turn: Turn | undefined;
+  /** Its files of an earlier process are being read. */
+  loading: Promise<void> | undefined;
+  /** Called when the condition changes; only while somebody waits for that. */
+  watchers: Set<() => void> | undefined;
+  /** What of the disks and of the console its files have. */
+  savedDisks = 0;
+  savedConsole = 0;
+
+  constructor(instanceId: string, spec: ResolvedVmSpec, disks: DiskContents) {
+    this.instanceId = instanceId;
+    this.spec = spec;
+    this.disks = new Disks(disks);
+    this.console = new ConsoleLog(spec.consoleLimitBytes);
+  }
+
+  /** A VMM holds a guest, or what is left of one. */
+  get hasVmm(): boolean {
+    return this.condition !== 'incomplete' && this.condition !== 'cold';
+  }
+
+  become(condition: Condition): void {
+    this.condition = condition;
+    for (const watcher of [...(this.watchers ?? [])]) watcher();
+  }
+
+  beginLife(memory: GuestMemory, epoch: number): void {
+    this.memory = memory;
+    this.epoch = epoch;
+    this.ending = undefined;
+    this.held = undefined;
+  }
+
+  /** Takes the memory of a snapshot, copied: each VM goes its own way from here. */
+  loadMemory(image: MemoryImage): void {
+    this.beginLife(structuredClone(image.memory), image.epoch);
+    this.isFrozen = true;
+  }
+
+  /** The VMM is gone, and the memory with it. */
+  endLife(): void {
+    this.memory = {};
+    this.held = undefined;
+    this.isFrozen = false;
+    this.memoryFrom = undefined;
+  }
+
+  hold(): void {
+    this.held = { memory: JSON.stringify(this.memory), disks: this.disks.contents };
+    this.become('paused');
+  }
+
+  letGo(): void {
+    this.held = undefined;
+    this.isFrozen = false;
+    this.become('running');
+  }
+}
+
+/** The VM that the rules have made sure is there. */
+export function present(vm: MemoryVm | undefined): MemoryVm {
+  assert(vm !== undefined);
+  return vm;
+}

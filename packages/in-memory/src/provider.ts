@@ -1,0 +1,75 @@
+import { openRuntime, resolveOptions, systemClock, type Host, type VmRuntime } from '@microvm/runtime';
+import { capabilitiesOf } from './capabilities.js';
+import type { DiskContent, Images } from './disks.js';
+import { InMemoryDriver } from './driver.js';
+import { DRIVER_METHODS } from './driver-points.js';
+import { createFaults, Faults } from './faults.js';
+import type { GuestEnd } from './guest-end.js';
+import { IN_MEMORY_SETTINGS, inMemoryOptionsSchema, type InMemoryOptions } from './options.js';
+import type { Latencies } from './stage.js';
+import { createWorld } from './world.js';
+
+/** The addon is what makes files durable; without files nothing of it is loaded. */
+async function loadHost(): Promise<Host> {
+  const { bootId, lockDirectory, processIdentity, removeDurable, renameDurable, writeDurable } =
+    await import('@microvm/native');
+  return { bootId, lockDirectory, processIdentity, removeDurable, renameDurable, writeDurable };
+}
+
+function toLatencies(latencyMs: InMemoryOptions['latencyMs']): Latencies {
+  if (typeof latencyMs !== 'number') return (latencyMs ?? {}) as Latencies;
+  return Object.fromEntries(DRIVER_METHODS.map((method) => [method, latencyMs]));
+}
+
+/** Disks hold bytes, options text. */
+function toImages(images: Readonly<Record<string, DiskContent>> | undefined): Images | undefined {
+  if (images === undefined) return undefined;
+  const toBytes = (content: DiskContent): DiskContent =>
+    Object.fromEntries(
+      Object.entries(content).map(([path, text]) => [path, Buffer.from(text).toString('latin1')]),
+    );
+  return Object.fromEntries(Object.entries(images).map(([path, content]) => [path, toBytes(content)]));
+}
+
+/**
+ * A runtime whose VMs are nothing but memory: the states, errors and rules of a real one, in microseconds, without a host. Time
+ * (`clock`), guests (`guest`) and what goes wrong (`faults`) are the caller's to choose. Without `stateDir` nothing is durable
+ * and no native code is loaded; with it, records, snapshots, disks and consoles outlive the process, the running guests do not.
+ *
+ * Errors: INVALID_ARGUMENT; with `stateDir` also STATE_LOCKED, STATE_CORRUPT, HOST_FAILURE.
+ */
+export async function createInMemoryRuntime(options?: InMemoryOptions): Promise<VmRuntime> {
+  const resolved = resolveOptions(inMemoryOptionsSchema, IN_MEMORY_SETTINGS, options);
+  const { clock = systemClock, guest = {}, faults = [], latencyMs, capabilities, images, ...rest } = resolved;
+  const { cpuModel = 'virtual', world, ...common } = rest;
+  const controller = faults instanceof Faults ? faults : createFaults(faults);
+  const host = common.stateDir === undefined ? undefined : await loadHost();
+  const isShared = world !== undefined;
+  const driver = new InMemoryDriver({
+    capabilities: capabilitiesOf(capabilities, { isDurable: host !== undefined, isShared }),
+    clock,
+    faults: controller,
+    guest,
+    latencies: toLatencies(latencyMs),
+    images: toImages(images),
+    cpuModel,
+    world: world ?? createWorld(),
+    isShared,
+    host,
+  });
+  const runtime = await openRuntime({ ...common, driver, host, clock });
+  controller.attach({ end: (vmId, end) => endGuest(runtime, driver, vmId, end) });
+  return runtime;
+}
+
+// The driver knows no ids: only the runtime can tell whose guest is meant, also after a rename.
+async function endGuest(
+  runtime: VmRuntime,
+  driver: InMemoryDriver,
+  vmId: string,
+  end: GuestEnd,
+): Promise<void> {
+  const view = await runtime.getVm(vmId);
+  if (view === undefined) throw new Error(`there is no VM "${vmId}"`);
+  driver.endGuest(view.instanceId, end);
+}

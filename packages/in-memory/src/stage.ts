@@ -1,0 +1,170 @@
+import type { Clock, DriverVm, Run, VmEnding } from '@microvm/runtime';
+import { Action } from './action.js';
+import { Disks, initialDisks, type Images } from './disks.js';
+import type { DriverMethod } from './driver-points.js';
+import type { Faults } from './faults.js';
+import { endingFacts, lastWords, type GuestEnd } from './guest-end.js';
+import type { GuestSurroundings } from './guest-handle.js';
+import { LOG_LINES, MemoryVm } from './memory-vm.js';
+import { Rules, type VmMethod } from './rules.js';
+import type { VmFiles } from './vm-files.js';
+import { delay } from './waiting.js';
+import type { World } from './world.js';
+
+export type Latencies = Partial<Readonly<Record<DriverMethod, number>>>;
+
+export interface StageParts {
+  readonly clock: Clock;
+  readonly faults: Faults;
+  /** In milliseconds. */
+  readonly latencies: Latencies;
+  readonly world: World;
+  readonly files: VmFiles;
+  readonly images: Images;
+  /** A VM ended by itself. */
+  onEnded(vm: MemoryVm, ending: VmEnding): void;
+}
+
+export interface Call {
+  readonly method: VmMethod;
+  readonly of: DriverVm;
+  /** Undefined for a VM that the driver does not have. */
+  readonly vm: MemoryVm | undefined;
+  readonly run?: Run | undefined;
+}
+
+/** What the plan of a VM in memory names. */
+export function planOf(instanceId: string): { readonly memory: string } {
+  return { memory: instanceId };
+}
+
+/** Where the driver's methods act on VMs: one at a time per VM, by the rules, with latency and faults. */
+export class Stage implements GuestSurroundings {
+  readonly rules: Rules;
+  readonly clock: Clock;
+  readonly #parts: StageParts;
+
+  constructor(parts: StageParts) {
+    this.#parts = parts;
+    this.clock = parts.clock;
+    this.rules = new Rules(parts.world.breaches);
+  }
+
+  get #vms(): Map<string, MemoryVm> {
+    return this.#parts.world.vms;
+  }
+
+  find(of: DriverVm): MemoryVm | undefined {
+    return this.#vms.get(of.instanceId);
+  }
+
+  /** Also a VM whose process is gone and that left a folder: its disks and its console are still there. */
+  findOrLoad(of: DriverVm): MemoryVm | undefined {
+    return this.find(of) ?? (of.directory === undefined ? undefined : this.#load(of, of.directory));
+  }
+
+  remove(vm: MemoryVm): void {
+    this.#vms.delete(vm.instanceId);
+    vm.console.close();
+  }
+
+  async perform<T>(call: Call, body: (action: Action) => Promise<T>): Promise<T> {
+    const { method, of, vm, run } = call;
+    this.#insist(call);
+    const { faults } = this.#parts;
+    const crash = (crashed: MemoryVm, ending: VmEnding): void => this.#finish(crashed, ending);
+    const action = new Action({ method, vmId: of.vmId, vm, run, faults, crash });
+    if (vm !== undefined && !action.isLook) vm.turn = action.turn;
+    try {
+      await this.#delay(method, run?.signal);
+      if (vm?.loading !== undefined) await this.#untilLoaded(vm);
+      await action.enter();
+      return await body(action);
+    } finally {
+      if (vm?.turn === action.turn) vm.turn = undefined;
+    }
+  }
+
+  /** As `perform`, for a VM that must not be there yet. */
+  performNew<T>(call: Omit<Call, 'vm'>, body: (action: Action, vm: MemoryVm) => Promise<T>): Promise<T> {
+    this.rules.insistAllowed(call.method, this.find(call.of), call.of.vmId);
+    const vm = this.#make(call.of);
+    return this.perform({ ...call, vm }, (action) => body(action, vm));
+  }
+
+  /** The guest or its VMM ends by itself. */
+  end(vm: MemoryVm, end: GuestEnd): void {
+    vm.console.append(lastWords(end));
+    this.#finish(vm, { ...endingFacts(end), lastLogLines: [] });
+  }
+
+  /** As `end`, of the VM with this id. Throws where no guest can end so. */
+  endNamed(instanceId: string, end: GuestEnd): void {
+    const vm = this.#vms.get(instanceId);
+    const condition = vm?.condition ?? 'absent';
+    const hasGuest = condition === 'running' || condition === 'booting';
+    const canEnd = hasGuest || (condition === 'paused' && end.reason === 'vmm-exit');
+    if (vm === undefined || !canEnd) throw new Error(`no ${end.reason} there: the VM is ${condition}`);
+    this.end(vm, end);
+  }
+
+  /** Latency and faults of a method that takes no turn on a VM. */
+  async enter(method: DriverMethod, vmId = ''): Promise<void> {
+    await this.#delay(method, undefined);
+    if (!this.#parts.faults.isEmpty) await this.#parts.faults.strike({ at: method, vmId, signal: undefined });
+  }
+
+  #finish(vm: MemoryVm, facts: VmEnding): void {
+    if (!vm.hasVmm || vm.condition === 'ended') return;
+    const lines = facts.lastLogLines.length > 0 ? facts.lastLogLines : vm.console.lastLines(LOG_LINES);
+    vm.ending = { ...facts, lastLogLines: lines };
+    vm.endLife();
+    vm.become('ended');
+    this.#parts.onEnded(vm, vm.ending);
+  }
+
+  async #delay(method: DriverMethod, signal: AbortSignal | undefined): Promise<void> {
+    const latencyMs = this.#parts.latencies[method] ?? 0;
+    if (latencyMs > 0) await delay(this.clock, latencyMs, signal);
+  }
+
+  #insist({ method, of, vm }: Call): void {
+    const { rules } = this;
+    const isOwnPlan = of.plan['memory'] === of.instanceId;
+    rules.insist(isOwnPlan, `${method} of "${of.vmId}" with a plan that is not its own`);
+    const isNew = method === 'prepare' || method === 'restore';
+    if (!isNew) rules.insistAllowed(method, vm, of.vmId);
+    rules.insistAlone(method, vm, of.vmId);
+  }
+
+  #make(of: DriverVm): MemoryVm {
+    const vm = new MemoryVm(of.instanceId, of.spec, initialDisks(of.spec, this.#parts.images));
+    this.#vms.set(of.instanceId, vm);
+    return vm;
+  }
+
+  #load(of: DriverVm, directory: string): MemoryVm {
+    const vm = this.#make(of);
+    vm.condition = 'cold';
+    vm.loading = this.#read(vm, directory);
+    vm.loading.catch(() => undefined); // whoever waits for it gets the error
+    return vm;
+  }
+
+  async #read(vm: MemoryVm, directory: string): Promise<void> {
+    const { files } = this.#parts;
+    const disks = await files.readDisks(directory);
+    if (disks !== undefined) vm.disks = new Disks(disks);
+    await files.loadConsole(vm, directory);
+  }
+
+  async #untilLoaded(vm: MemoryVm): Promise<void> {
+    try {
+      await vm.loading;
+      vm.loading = undefined;
+    } catch (error) {
+      this.#vms.delete(vm.instanceId); // so that the next call reads the files again
+      throw error;
+    }
+  }
+}

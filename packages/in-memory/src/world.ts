@@ -1,0 +1,25 @@
+import type { AssertionError } from 'node:assert';
+import type { MemoryVm } from './memory-vm.js';
+import type { SnapshotImage } from './vm-files.js';
+
+/**
+ * Where VMs in memory live. A runtime makes its own unless it is given one: then its VMs outlive it, as those of a real VMM
+ * outlive their runtime's process, and the next runtime in the same world adopts them.
+ */
+export class World {
+  readonly #breaches: AssertionError[] = [];
+  /** VMs by `instanceId`. For the driver. */
+  readonly vms = new Map<string, MemoryVm>();
+  /** Snapshots of runtimes without a state directory, by `snapshotUid`. For the driver. */
+  readonly snapshots = new Map<string, SnapshotImage>();
+
+  /** Rules of the driver interface that the engine broke, in order. A test expects none. */
+  get breaches(): AssertionError[] {
+    return this.#breaches;
+  }
+}
+
+/** Makes a world for `createInMemoryRuntime({ world })`. */
+export function createWorld(): World {
+  return new World();
+}
