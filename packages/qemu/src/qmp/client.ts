@@ -120,7 +120,7 @@ export class QmpClient {
       };
       const fail = (error: unknown) => {
         settle();
-        reject(error as Error);
+        reject(error);
       };
       const onAbort = () => fail(signal?.reason);
       const timer = setTimeout(() => fail(new QmpTimeoutError(command, timeoutMs)), timeoutMs);

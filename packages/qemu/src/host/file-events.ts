@@ -1,0 +1,42 @@
+import { watch, type FSWatcher } from 'node:fs';
+import { VmRuntimeError } from '@microvm/runtime';
+import { hasCode } from './system-error.js';
+
+/** Something that happens again and again and is waited for: a pulse between two waits is not lost, several count as one. */
+export class Pulse {
+  #isPending = false;
+  #wake: (() => void) | undefined;
+
+  readonly fire = (): void => {
+    this.#isPending = true;
+    this.#wake?.();
+  };
+
+  async next(): Promise<void> {
+    if (!this.#isPending) await new Promise<void>((resolve) => (this.#wake = resolve));
+    this.#isPending = false;
+    this.#wake = undefined;
+  }
+}
+
+/** Calls back when a file in a folder was written, made, renamed or removed. Answers with how to stop. */
+export function watchFolder(directory: string, onChange: (name: string | null) => void): () => void {
+  const watcher = openWatch(directory, onChange);
+  // The folder itself went away: whoever waits will look and see.
+  watcher.on('error', () => onChange(null));
+  return () => watcher.close();
+}
+
+function openWatch(directory: string, onChange: (name: string | null) => void): FSWatcher {
+  try {
+    return watch(directory, { persistent: false }, (_event, name) => onChange(name));
+  } catch (error) {
+    if (!hasCode(error, 'ENOSPC', 'EMFILE')) throw error;
+    // It has nothing to do with space on a disk, though the system uses the same word for it.
+    throw new VmRuntimeError('MICROVM_HOST_FAILURE', `watch "${directory}": no inotify watch is left`, {
+      details: { operation: `watch "${directory}"` },
+      cause: error,
+      remedy: 'raise fs.inotify.max_user_watches and fs.inotify.max_user_instances',
+    });
+  }
+}

@@ -1,0 +1,52 @@
+import { open } from 'node:fs/promises';
+import { FILES, pathOf } from './paths.js';
+import { ignoreMissing } from './system-error.js';
+
+const VMM_LINES = 10;
+const CONSOLE_LINES = 20;
+const BYTES_PER_LINE = 400;
+
+/** The end of the VMM's log and of the console, oldest first; nothing where there is no file. */
+export async function lastLogLines(directory: string): Promise<readonly string[]> {
+  const [vmm, serial] = await Promise.all([
+    tailLines(pathOf(directory, 'vmmLog'), VMM_LINES),
+    tailLines(pathOf(directory, 'console'), CONSOLE_LINES),
+  ]);
+  return [...vmm.map((line) => `${FILES.vmmLog}: ${line}`), ...serial];
+}
+
+/** The end of what the guest wrote to its console. */
+export async function consoleTail(directory: string, bytes: number): Promise<string> {
+  const [before, now] = await Promise.all([
+    tail(pathOf(directory, 'consoleOld'), bytes),
+    tail(pathOf(directory, 'console'), bytes),
+  ]);
+  return (before + now).slice(-bytes);
+}
+
+async function tailLines(path: string, count: number): Promise<string[]> {
+  const text = await tail(path, count * BYTES_PER_LINE);
+  const lines = text.split(/\r?\n/).map(plain);
+  return lines.filter((line) => line !== '').slice(-count);
+}
+
+/** A log line goes into errors and terminals: no control characters, no escape sequences. */
+function plain(line: string): string {
+   
+  const text = line.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '').replace(/[\u0000-\u001f\u007f-\u009f]/g, '');
+  return text.trimEnd().slice(0, BYTES_PER_LINE);
+}
+
+async function tail(path: string, bytes: number): Promise<string> {
+  const file = await open(path, 'r').catch(ignoreMissing);
+  if (file === undefined) return '';
+  try {
+    const { size } = await file.stat();
+    const start = Math.max(0, size - bytes);
+    const buffer = Buffer.alloc(size - start);
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, start);
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,74 @@
+import { once } from 'node:events';
+import { closeSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import {
+  connectUnix,
+  listenUnix,
+  spawnProcess,
+  watcherPath,
+  type ProcessIdentity,
+  type SpawnedProcess,
+} from '@microvm/native';
+
+interface Running {
+  readonly process: SpawnedProcess;
+  readonly line: Socket;
+}
+
+/**
+ * Ends VMs that must not outlive this process: a tiny program that holds the other end of a socket and acts when ours is closed,
+ * however we ended. Started when the first such VM is.
+ */
+export class OwnerDeathWatcher {
+  readonly #stateDir: string;
+  #running: Promise<Running> | undefined;
+
+  constructor(stateDir: string) {
+    this.#stateDir = stateDir;
+  }
+
+  /** From when it resolves, the VMM ends with us and its VM's folder goes. */
+  async add({ pid, startTime }: ProcessIdentity, directory: string): Promise<void> {
+    this.#running ??= this.#start();
+    const { line } = await this.#running;
+    await new Promise<void>((resolve, reject) =>
+      line.write(`add ${pid} ${startTime} ${directory}\n`, (error) =>
+        error === undefined || error === null ? resolve() : reject(error),
+      ),
+    );
+  }
+
+  /** The VMM has ended. */
+  async remove({ pid }: ProcessIdentity): Promise<void> {
+    const running = await this.#running;
+    running?.line.write(`del ${pid}\n`);
+  }
+
+  /** Ends the watcher, and with it what is still on its list. */
+  async close(): Promise<void> {
+    const running = await this.#running?.catch(() => undefined);
+    if (running === undefined) return;
+    running.line.destroy();
+    await running.process.exited;
+  }
+
+  async #start(): Promise<Running> {
+    const path = join(this.#stateDir, `.watcher-${process.pid}.sock`);
+    await rm(path, { force: true });
+    const server = createServer().listen({ fd: await listenUnix(path) });
+    // No pipe can be made from Node: a socket that is connected to itself is one.
+    const end = await connectUnix(path);
+    try {
+      const [line] = (await once(server, 'connection')) as [Socket];
+      line.on('error', () => line.destroy());
+      const watcher = await spawnProcess({ file: watcherPath(), fds: [null, null, null, end] });
+      return { process: watcher, line };
+    } finally {
+      closeSync(end);
+      server.close();
+      await rm(path, { force: true });
+    }
+  }
+}

@@ -1,0 +1,136 @@
+import { homedir, totalmem } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+import { ensureDefaultImage, IMAGE_SETTINGS, type ImageProgress } from '@microvm/image';
+import * as native from '@microvm/native';
+import {
+  COMMON_SETTINGS,
+  commonOptionsShape,
+  openRuntime,
+  resolveOptions,
+  VmRuntimeError,
+  type HostReport,
+  type Setting,
+  type VmRuntime,
+  type VmSpec,
+} from '@microvm/runtime';
+import { z } from 'zod';
+import { QemuDriver } from './driver.js';
+import { inspectHost, type InspectOptions } from './host/inspect-host.js';
+
+/** Settings of this driver alone; README.md lists them. */
+export const QEMU_SETTINGS: readonly Setting[] = [
+  {
+    option: 'qemuPath',
+    env: 'MICROVM_QEMU_PATH',
+    type: 'string',
+    default: 'qemu-system-x86_64',
+    meaning: 'QEMU: an absolute path, or a name to look up in PATH.',
+  },
+  {
+    option: 'accelerator',
+    env: 'MICROVM_QEMU_ACCELERATOR',
+    type: 'string',
+    default: 'auto',
+    meaning: '`kvm`, `tcg` (emulation), or `auto`: KVM where the probe says that it can run Linux.',
+  },
+  {
+    option: 'bootSilenceMs',
+    env: 'MICROVM_QEMU_BOOT_SILENCE_MS',
+    type: 'integer',
+    default: '20000',
+    meaning: 'How long an emulated guest may print nothing early in its boot before that is made again.',
+  },
+];
+
+const SETTINGS: readonly Setting[] = [...COMMON_SETTINGS, ...IMAGE_SETTINGS, ...QEMU_SETTINGS];
+
+const optionsSchema = z.strictObject({
+  ...commonOptionsShape,
+  qemuPath: z.string().min(1).optional(),
+  accelerator: z.enum(['auto', 'kvm', 'tcg']).optional(),
+  bootSilenceMs: z
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1)
+    .optional(),
+  cacheDir: z.string().refine(isAbsolute, 'an absolute path').optional(),
+  onImageProgress: z
+    .custom<(progress: ImageProgress) => void>((value) => typeof value === 'function', 'a function')
+    .optional(),
+});
+
+export type QemuOptions = z.input<typeof optionsSchema>;
+
+const DEFAULT_QEMU = 'qemu-system-x86_64';
+const DEFAULT_BOOT_SILENCE_MS = 20_000;
+const MIB = 1024 * 1024;
+
+/**
+ * A runtime whose VMs are QEMU processes: real guests without KVM and without root. Makes the default guest image on first use,
+ * unless `defaults.kernelPath` names another kernel. One process owns a state directory at a time.
+ * Errors: INVALID_ARGUMENT, HOST_UNSUPPORTED, STATE_LOCKED, STATE_CORRUPT, NO_SPACE, HOST_FAILURE.
+ */
+export async function createQemuRuntime(options?: QemuOptions): Promise<VmRuntime> {
+  const { qemuPath, accelerator, bootSilenceMs, cacheDir, onImageProgress, ...common } = resolveOptions(
+    optionsSchema,
+    SETTINGS,
+    options,
+  );
+  const inspect = inspectOptions({ qemuPath, accelerator, stateDir: common.stateDir });
+  const { report, host } = await inspectHost(inspect);
+  if (host === undefined) throw hostUnsupported(report);
+  const { stateDir } = inspect;
+  const driver = new QemuDriver({
+    host,
+    stateDir,
+    maxMemSizeMib: Math.floor(totalmem() / MIB),
+    bootSilenceMs: bootSilenceMs ?? DEFAULT_BOOT_SILENCE_MS,
+    probe: async () => (await inspectHost(inspect)).report,
+  });
+  const defaults = await withImage(common.defaults ?? {}, { cacheDir, onProgress: onImageProgress });
+  return openRuntime({ ...common, stateDir, defaults, driver, host: native });
+}
+
+/** Can QEMU VMs run on this host, and how: what `probe()` of a runtime answers, without opening one. */
+export async function probeQemu(
+  options: Pick<QemuOptions, 'qemuPath' | 'accelerator' | 'stateDir'> = {},
+): Promise<HostReport> {
+  return (await inspectHost(inspectOptions(resolveOptions(optionsSchema, SETTINGS, options)))).report;
+}
+
+function inspectOptions(
+  options: Pick<z.output<typeof optionsSchema>, 'qemuPath' | 'accelerator' | 'stateDir'>,
+): InspectOptions {
+  return {
+    qemuPath: options.qemuPath ?? DEFAULT_QEMU,
+    accelerator: options.accelerator ?? 'auto',
+    stateDir: options.stateDir ?? defaultStateDir(process.env),
+  };
+}
+
+function defaultStateDir(env: NodeJS.ProcessEnv): string {
+  // The XDG specification has relative paths ignored.
+  const xdg = env['XDG_STATE_HOME'];
+  const base = xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), '.local', 'state');
+  return join(base, 'microvm', 'qemu');
+}
+
+/** A caller's kernel comes with the caller's initrd and disk, or with none. */
+async function withImage(
+  defaults: VmSpec,
+  options: Parameters<typeof ensureDefaultImage>[0],
+): Promise<VmSpec> {
+  if (defaults.kernelPath !== undefined) return defaults;
+  const { kernelPath, initrdPath, dataDiskPath } = await ensureDefaultImage(options);
+  return { kernelPath, initrdPath, rootDrive: { path: dataDiskPath }, ...defaults };
+}
+
+function hostUnsupported(report: HostReport): VmRuntimeError {
+  const errors = report.findings.filter(({ severity }) => severity === 'error');
+  const problems = errors.map(({ message }) => message).join('; ');
+  const remedies = errors.map(({ remedy }) => remedy).filter((remedy) => remedy !== undefined);
+  return new VmRuntimeError('MICROVM_HOST_UNSUPPORTED', `open a QEMU runtime: ${problems}`, {
+    details: { findings: errors.map(({ code }) => code) },
+    ...(remedies.length === 0 ? {} : { remedy: remedies.join('; ') }),
+  });
+}

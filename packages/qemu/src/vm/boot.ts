@@ -1,0 +1,139 @@
+import { stat } from 'node:fs/promises';
+import { VmRuntimeError, type DriverVm, type Run, type VmEnding, type VmmInfo } from '@microvm/runtime';
+import { Pulse, watchFolder } from '../host/file-events.js';
+import { FILES, pathOf } from '../host/paths.js';
+import { ignoreMissing } from '../host/system-error.js';
+import { consoleTail } from '../host/log-tail.js';
+import { readPlan } from '../host/vm-plan.js';
+import type { StartMode } from '../process/command-line.js';
+import { kernelArgs } from '../process/kernel-args.js';
+import { folderOf, reportEnd, type QemuContext } from './context.js';
+import { endLife } from './halt.js';
+import { launch } from './launch.js';
+import type { LiveVm } from './live-vm.js';
+import { within } from './within.js';
+
+const MOST_ATTEMPTS = 3;
+// Longer than any operation may take: it is the operation's own deadline that ends the wait.
+const NO_LIMIT_MS = 2 ** 31 - 1;
+// Printed soon after the place where a guest without a tick hangs (calibrate_delay, before vfs_caches_init).
+const PAST_THE_HANG = 'Mount-cache hash table entries';
+
+/**
+ * Cold boot. Under emulation a guest can hang early in its boot on a busy host, though its clock's frequency is given: an
+ * attempt that shows no sign of life before that point is killed and made again, twice at most.
+ */
+export async function bootVm(context: QemuContext, vm: DriverVm, run: Run): Promise<VmmInfo> {
+  const isEmulated = context.host.accelerator === 'tcg';
+  for (let attempt = 1; ; attempt += 1) {
+    const written = await consoleSize(folderOf(vm));
+    const start = startMode(context, vm);
+    const live = await launch(context, vm, { memory: { kind: 'memfd' }, start, step: 'boot:started' }, run);
+    const silenceMs = isEmulated && attempt < MOST_ATTEMPTS ? context.bootSilenceMs : undefined;
+    const outcome = await untilReady(live, vm, { written, silenceMs, signal: run.signal });
+    if (outcome === 'hung') {
+      run.progress({ step: 'boot again', done: attempt, unit: 'steps' });
+      await endLife(context, live);
+      continue;
+    }
+    if (outcome !== 'ready') throw await bootFailure(live, vm, outcome);
+    await run.step('boot:ready');
+    reportEnd(context, live);
+    return { vmm: live.identity };
+  }
+}
+
+function startMode({ host }: QemuContext, vm: DriverVm): StartMode {
+  const { kernelPath, initrdPath } = readPlan(vm.plan);
+  return {
+    kind: 'boot',
+    kernelPath,
+    kernelArgs: kernelArgs({ spec: vm.spec, accelerator: host.accelerator, tscKhz: host.tscKhz }),
+    ...(initrdPath === null ? {} : { initrdPath }),
+  };
+}
+
+interface ReadyOptions {
+  /** Size of the console's file before this boot. */
+  readonly written: number;
+  readonly silenceMs: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+type Outcome = 'ready' | 'hung' | VmEnding;
+
+async function untilReady(live: LiveVm, vm: DriverVm, options: ReadyOptions): Promise<Outcome> {
+  const { written, silenceMs } = options;
+  const over = new AbortController();
+  const signal = AbortSignal.any([over.signal, options.signal]);
+  const ready =
+    vm.spec.agent === 'none'
+      ? untilConsole(live.directory, (size) => size > written, signal)
+      : live.agent.connect({ signal, timeoutMs: NO_LIMIT_MS }).then(() => undefined);
+  const outcomes: Promise<Outcome>[] = [ready.then(() => 'ready'), live.ended];
+  if (silenceMs !== undefined) outcomes.push(untilHung(live.directory, { written, silenceMs, signal }));
+  try {
+    return await within(Promise.race(outcomes), { signal: options.signal }, () => 'hung');
+  } finally {
+    over.abort();
+    for (const outcome of outcomes) outcome.catch(() => undefined);
+  }
+}
+
+/** Resolves when the guest was silent for so long, unless it got past the place where it can hang. */
+async function untilHung(
+  directory: string,
+  { written, silenceMs, signal }: ReadyOptions & { readonly silenceMs: number },
+): Promise<'hung'> {
+  for (let size = -1; ;) {
+    const seen = size;
+    size = await consoleSize(directory);
+    if (size === seen) return 'hung';
+    if (await isPastTheHang(directory, size - written)) return new Promise(() => {});
+    await within(
+      untilConsole(directory, (now) => now !== size, signal),
+      { signal, timeoutMs: silenceMs },
+      () => undefined,
+    );
+  }
+}
+
+async function isPastTheHang(directory: string, writtenBytes: number): Promise<boolean> {
+  // A file that shrank was cut: a guest that wrote so much is past it.
+  return writtenBytes < 0 || (await consoleTail(directory, writtenBytes)).includes(PAST_THE_HANG);
+}
+
+/** Resolves when the console's file has the size asked for; woken by writes to it. */
+async function untilConsole(
+  directory: string,
+  isThere: (size: number) => boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const written = new Pulse();
+  const unwatch = watchFolder(directory, (name) => {
+    if (name === FILES.console || name === null) written.fire();
+  });
+  signal.addEventListener('abort', written.fire);
+  try {
+    while (!isThere(await consoleSize(directory))) {
+      signal.throwIfAborted();
+      await written.next();
+    }
+  } finally {
+    signal.removeEventListener('abort', written.fire);
+    unwatch();
+  }
+}
+
+async function consoleSize(directory: string): Promise<number> {
+  return (await stat(pathOf(directory, 'console')).catch(ignoreMissing))?.size ?? 0;
+}
+
+async function bootFailure(live: LiveVm, vm: DriverVm, ending: VmEnding): Promise<VmRuntimeError> {
+  const { reason, exitCode, signal, lastLogLines } = ending;
+  if (reason === 'vmm-exit') return live.exited({ exitCode, signal: signal as NodeJS.Signals | null });
+  const message = `boot "${vm.vmId}": the guest ended before it was ready: ${reason}\n${lastLogLines.join('\n')}`;
+  return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', message, {
+    details: { vmId: vm.vmId, reason: `it ended by itself: ${reason}` },
+  });
+}

@@ -1,0 +1,102 @@
+import { open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Captured, CaptureTarget, DriverVm, Run, SnapshotPart } from '@microvm/runtime';
+import { captureDisks, copyPart, privateDrives } from '../host/disks.js';
+import { memoryFileOf } from '../host/memory-file.js';
+import { readPlan, type VmPlan } from '../host/vm-plan.js';
+import { describeMachine, type MemoryForm } from './compatibility.js';
+import { folderOf, liveOf, type QemuContext } from './context.js';
+import type { LiveVm } from './live-vm.js';
+import { prepareMigration, runMigration } from './migration.js';
+
+const STATE_PART = 'vmstate';
+const MEMORY_PART = 'memory';
+const STREAM_PART = 'stream';
+const FD_NAME = 'snapshot';
+
+/** What a memory snapshot's own files are, beside the disks. */
+export function memoryParts(form: MemoryForm): readonly SnapshotPart[] {
+  if (form === 'stream') return [{ name: STREAM_PART, role: 'memory' }];
+  return [
+    { name: STATE_PART, role: 'vmstate' },
+    { name: MEMORY_PART, role: 'memory' },
+  ];
+}
+
+/** The file that QEMU reads, and the one that it maps. */
+export function memoryFiles(form: MemoryForm): { readonly state: string; readonly memory?: string } {
+  return form === 'stream' ? { state: STREAM_PART } : { state: STATE_PART, memory: MEMORY_PART };
+}
+
+/** Writes a snapshot's files; what was written goes again when it fails. */
+export async function captureVm(
+  context: QemuContext,
+  vm: DriverVm,
+  target: CaptureTarget,
+  run: Run,
+): Promise<Captured> {
+  const directory = folderOf(target);
+  const plan = readPlan(vm.plan);
+  const disks = privateDrives(plan).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' }));
+  try {
+    const memory = target.memory ? await captureMemory(context, vm, directory, run) : undefined;
+    const diskCopy = await captureDisks(plan, folderOf(vm), directory, run);
+    await run.step('capture:disks');
+    const form = memory?.form;
+    return {
+      parts: [...(form === undefined ? [] : memoryParts(form)), ...disks],
+      diskCopy,
+      vmmVersion: memory?.version ?? context.host.qemuVersion,
+      compatibility: form === undefined ? {} : await describeMachine(context.host, vm.spec, plan, form),
+    };
+  } catch (error) {
+    await removeParts(directory, plan);
+    throw error;
+  }
+}
+
+async function captureMemory(
+  context: QemuContext,
+  vm: DriverVm,
+  directory: string,
+  run: Run,
+): Promise<{ readonly form: MemoryForm; readonly version: string }> {
+  const live = liveOf(context, vm);
+  const memoryFile = await memoryFileOf(live.identity.pid);
+  const form = memoryFile === undefined ? 'stream' : 'apart';
+  const files = memoryFiles(form);
+  await leavePostmigrate(live, run.signal);
+  await prepareMigration(live, form === 'apart', run.signal);
+  await writeState(live, join(directory, files.state), run.signal);
+  await run.step('capture:state');
+  if (memoryFile !== undefined && files.memory !== undefined) {
+    await copyPart(memoryFile, join(directory, files.memory), 'memory', run);
+    await run.step('capture:memory');
+  }
+  return { form, version: await live.version(run.signal) };
+}
+
+/**
+ * After a capture QEMU refuses another one until the CPUs have run. They run for the moment between two commands; the
+ * workload is frozen, and the first snapshot is not touched by it.
+ */
+async function leavePostmigrate(live: LiveVm, signal: AbortSignal): Promise<void> {
+  if ((await live.status({ signal })) !== 'postmigrate') return;
+  await live.command('cont', {}, { signal });
+  await live.command('stop');
+}
+
+async function writeState(live: LiveVm, path: string, signal: AbortSignal): Promise<void> {
+  const file = await open(path, 'wx+', 0o600);
+  try {
+    await live.command('getfd', { fdname: FD_NAME }, { signal, fds: [file.fd] });
+    await runMigration(live, () => live.command('migrate', { uri: `fd:${FD_NAME}` }, { signal }), signal);
+  } finally {
+    await file.close();
+  }
+}
+
+async function removeParts(directory: string, plan: VmPlan): Promise<void> {
+  const names = [STATE_PART, MEMORY_PART, STREAM_PART, ...privateDrives(plan).map(({ part }) => part)];
+  for (const name of names) await rm(join(directory, name), { force: true });
+}

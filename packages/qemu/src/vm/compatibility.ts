@@ -1,0 +1,75 @@
+import type { BigIntStats } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
+import type { JsonObject, ResolvedVmSpec } from '@microvm/runtime';
+import { z } from 'zod';
+import { driveConfigs, type VmPlan } from '../host/vm-plan.js';
+import { CPU_MODEL, MACHINE_TYPE, machineConfig, machineDevices } from '../process/machine.js';
+import type { QemuHost } from './context.js';
+
+/** `apart`: vmstate and a memory file to map. `stream`: one file that QEMU reads memory and all from. */
+export type MemoryForm = 'apart' | 'stream';
+
+const compatibility = z.strictObject({
+  memoryForm: z.enum(['apart', 'stream']),
+  machine: z.string(),
+  accelerator: z.enum(['kvm', 'tcg']),
+  cpu: z.string(),
+  tscKhz: z.number().nullable(),
+  /** What the guest sees, in order: QEMU loads a state into a machine that differs without complaint, and the guest hangs. */
+  devices: z.array(z.record(z.string(), z.union([z.string(), z.boolean()]))),
+  /** Files that the snapshot does not hold but its guest has read from. */
+  sharedDrives: z.array(z.strictObject({ path: z.string(), sizeBytes: z.number(), changed: z.string() })),
+});
+
+type Compatibility = z.infer<typeof compatibility>;
+
+// A host measures its clock anew at each boot, and not to the last digit.
+const TSC_TOLERANCE = 0.001;
+
+/** What a machine has to be like to take over the state of this one. */
+export async function describeMachine(
+  host: QemuHost,
+  spec: ResolvedVmSpec,
+  plan: VmPlan,
+  memoryForm: MemoryForm,
+): Promise<Compatibility> {
+  const { accelerator } = host;
+  const machine = machineConfig(spec, accelerator, driveConfigs(plan));
+  const shared = plan.drives.filter(({ isPrivate }) => !isPrivate);
+  return {
+    memoryForm,
+    machine: MACHINE_TYPE,
+    accelerator,
+    cpu: accelerator === 'kvm' ? `${CPU_MODEL}/${host.cpuFingerprint}` : CPU_MODEL,
+    tscKhz: host.tscKhz ?? null,
+    devices: [...machineDevices(machine)],
+    sharedDrives: await Promise.all(shared.map(({ source }) => describeFile(source))),
+  };
+}
+
+async function describeFile(path: string): Promise<Compatibility['sharedDrives'][number]> {
+  const { size, mtimeNs }: BigIntStats = await stat(path, { bigint: true });
+  return { path, sizeBytes: Number(size), changed: String(mtimeNs) };
+}
+
+export function readCompatibility(value: JsonObject): Compatibility | undefined {
+  return compatibility.safeParse(value).data;
+}
+
+/** Why a state that was taken of one machine does not fit another; undefined when it does. */
+export function incompatibility(taken: Compatibility, here: Compatibility): string | undefined {
+  const fields = ['machine', 'accelerator', 'cpu', 'devices', 'sharedDrives'] as const;
+  const differing = fields.find((field) => !isDeepStrictEqual(taken[field], here[field]));
+  if (differing !== undefined) {
+    return `${differing}: taken with ${JSON.stringify(taken[differing])}, here ${JSON.stringify(here[differing])}`;
+  }
+  if (taken.tscKhz === null || here.tscKhz === null || taken.accelerator === 'kvm') return undefined;
+  const isOff = Math.abs(taken.tscKhz - here.tscKhz) > taken.tscKhz * TSC_TOLERANCE;
+  return isOff ? `the clock counts with ${here.tscKhz} kHz, not with ${taken.tscKhz} kHz` : undefined;
+}
+
+/** QEMU's stable releases load each other's states; others do not promise it. */
+export function releaseOf(version: string): string {
+  return version.split('.').slice(0, 2).join('.');
+}

@@ -1,0 +1,116 @@
+import assert from 'node:assert';
+import { chmod, open, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  VmRuntimeError,
+  type DriverVm,
+  type ResolvedVmSpec,
+  type RestoreSource,
+  type Run,
+  type VmmInfo,
+} from '@microvm/runtime';
+import { restoreDisks } from '../host/disks.js';
+import { makePlan, readPlan } from '../host/vm-plan.js';
+import type { MemoryBackend } from '../process/command-line.js';
+import { INHERITED_FD } from '../process/spawn-vmm.js';
+import { memoryFiles } from './capture.js';
+import {
+  describeMachine,
+  incompatibility,
+  readCompatibility,
+  releaseOf,
+  type MemoryForm,
+} from './compatibility.js';
+import { folderOf, reportEnd, type QemuContext, type QemuHost } from './context.js';
+import { launch } from './launch.js';
+import type { LiveVm } from './live-vm.js';
+import { prepareMigration, runMigration } from './migration.js';
+
+/** Refuses a snapshot whose state would not load here, or would load and hang. */
+export async function checkSnapshot(
+  host: QemuHost,
+  source: RestoreSource,
+  spec: ResolvedVmSpec,
+): Promise<void> {
+  if (!source.memory) return;
+  const reason = await reasonAgainst(host, source, spec);
+  if (reason === undefined) return;
+  const message = `restore snapshot ${source.snapshotUid}: ${reason}`;
+  throw new VmRuntimeError('MICROVM_SNAPSHOT_INCOMPATIBLE', message, {
+    details: { snapshotUid: source.snapshotUid, reason },
+  });
+}
+
+async function reasonAgainst(
+  host: QemuHost,
+  source: RestoreSource,
+  spec: ResolvedVmSpec,
+): Promise<string | undefined> {
+  const { vmmVersion } = source;
+  if (releaseOf(vmmVersion) !== releaseOf(host.qemuVersion)) {
+    return `taken with QEMU ${vmmVersion}, this is ${host.qemuVersion}`;
+  }
+  const taken = readCompatibility(source.compatibility);
+  if (taken === undefined) return 'its description is not one of this driver';
+  try {
+    return incompatibility(taken, await describeMachine(host, spec, makePlan(spec), taken.memoryForm));
+  } catch (error) {
+    return `a shared drive: ${(error as Error).message}`;
+  }
+}
+
+/** Gives a VM the disks of a snapshot and, with memory, a QEMU that has loaded its state and stands still. */
+export async function restoreVm(
+  context: QemuContext,
+  vm: DriverVm,
+  source: RestoreSource,
+  run: Run,
+): Promise<VmmInfo> {
+  const from = folderOf(source);
+  await restoreDisks(readPlan(vm.plan), from, folderOf(vm), run);
+  await run.step('restore:disks');
+  if (!source.memory) return {};
+  const form = readCompatibility(source.compatibility)?.memoryForm;
+  assert(form !== undefined, 'checkSnapshot has read it');
+  const files = memoryFiles(form);
+  const memory = await memoryBackend(files.memory === undefined ? undefined : join(from, files.memory));
+  const state = await open(join(from, files.state), 'r');
+  try {
+    const live = await launchIncoming(context, vm, { memory, state, run });
+    await load(live, form, run);
+    await run.step('restore:loaded');
+    reportEnd(context, live);
+    return { vmm: live.identity };
+  } finally {
+    await state.close();
+  }
+}
+
+async function memoryBackend(path: string | undefined): Promise<MemoryBackend> {
+  if (path === undefined) return { kind: 'memfd' };
+  // QEMU asks for the right to write a file that it maps privately; it never does.
+  await chmod(path, 0o600);
+  return { kind: 'snapshot-file', path };
+}
+
+interface Incoming {
+  readonly memory: MemoryBackend;
+  readonly state: FileHandle;
+  readonly run: Run;
+}
+
+function launchIncoming(
+  context: QemuContext,
+  vm: DriverVm,
+  { memory, state, run }: Incoming,
+): Promise<LiveVm> {
+  const start = { kind: 'incoming' } as const;
+  return launch(context, vm, { memory, start, inheritedFd: state.fd, step: 'restore:started' }, run);
+}
+
+async function load(live: LiveVm, form: MemoryForm, { signal }: Run): Promise<void> {
+  await prepareMigration(live, form === 'apart', signal);
+  const start = (): Promise<unknown> =>
+    live.command('migrate-incoming', { uri: `fd:${INHERITED_FD}` }, { signal });
+  await runMigration(live, start, signal);
+}

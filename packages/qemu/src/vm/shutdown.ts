@@ -1,0 +1,76 @@
+import type { ProcessExit } from '@microvm/native';
+import type { DriverVm, Run, VmEnding } from '@microvm/runtime';
+import { liveOf, reportEnd, type QemuContext } from './context.js';
+import { reasonFromConsole } from './ending-watch.js';
+import { endLife } from './halt.js';
+import type { LiveVm } from './live-vm.js';
+import { within } from './within.js';
+
+// Of the time that the guest is given, what its processes may take between SIGTERM and SIGKILL; the rest is for its disks.
+const TERM_SHARE = 0.5;
+const ASK_TIMEOUT_MS = 2000;
+const QUIT_TIMEOUT_MS = 2000;
+
+/**
+ * Asks the guest to flush and halt: its agent, else the power button, which a guest without an agent may listen to. What is not
+ * over in `shutdownTimeoutMs` is ended by force. Afterwards QEMU is gone. Rejects only by the signal; then nothing was forced.
+ */
+export async function shutdownVm(context: QemuContext, vm: DriverVm, run: Run): Promise<VmEnding> {
+  const live = liveOf(context, vm);
+  const { signal } = run;
+  const timeoutMs = vm.spec.shutdownTimeoutMs;
+  live.expectEnd();
+  try {
+    const ended = within<VmEnding | undefined>(live.ended, { signal, timeoutMs }, () => undefined);
+    ended.catch(() => undefined);
+    if (timeoutMs > 0 && !live.hasEnded) await ask(live, vm, signal);
+    await run.step('shutdown:asked');
+    const ending = await ended;
+    if (ending !== undefined) await run.step('shutdown:halted');
+    return await finish(context, live, ending);
+  } catch (error) {
+    reportEnd(context, live);
+    throw error;
+  }
+}
+
+async function ask(live: LiveVm, vm: DriverVm, signal: AbortSignal): Promise<void> {
+  if (vm.spec.agent === 'required' && (await askAgent(live, vm, signal))) return;
+  await live.command('system_powerdown', {}, { signal, timeoutMs: ASK_TIMEOUT_MS }).catch(() => undefined);
+  signal.throwIfAborted();
+}
+
+async function askAgent(live: LiveVm, vm: DriverVm, signal: AbortSignal): Promise<boolean> {
+  const timeoutMs = Math.min(ASK_TIMEOUT_MS, vm.spec.shutdownTimeoutMs);
+  try {
+    const agent = await live.agent.connect({ signal, timeoutMs });
+    const graceMs = Math.floor(vm.spec.shutdownTimeoutMs * TERM_SHARE);
+    await agent.shutdown('poweroff', { graceMs: Math.min(graceMs, 600_000), signal, timeoutMs });
+    return true;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return false;
+  }
+}
+
+async function finish(context: QemuContext, live: LiveVm, ending: VmEnding | undefined): Promise<VmEnding> {
+  const exit = await quit(context, live);
+  const facts = exit === undefined ? {} : { exitCode: exit.exitCode, signal: exit.signal };
+  if (ending === undefined) {
+    const { lastLogLines } = await live.ended;
+    return { reason: 'killed', exitCode: 'unknown', signal: null, lastLogLines, ...facts };
+  }
+  if (ending.reason === 'vmm-exit') return ending;
+  const hasSaidFarewell = (await reasonFromConsole(live.directory)) === 'shutdown';
+  const reason = ending.reason === 'power-off' && hasSaidFarewell ? 'shutdown' : ending.reason;
+  return { ...ending, ...facts, reason };
+}
+
+/** Lets QEMU write back what it holds of the disks; one that does not answer is killed. */
+async function quit(context: QemuContext, live: LiveVm): Promise<ProcessExit | undefined> {
+  const timeoutMs = QUIT_TIMEOUT_MS;
+  await live.command('quit', {}, { timeoutMs }).catch(() => undefined); // it may be gone before it answers
+  const exit = await within<ProcessExit | undefined>(live.process.exited, { timeoutMs }, () => undefined);
+  await endLife(context, live);
+  return exit ?? live.process.exited;
+}
