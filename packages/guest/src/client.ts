@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { invalidArgument } from '@microvm/runtime';
 import type { ExecProcess, ExecRequest, Guest } from '@microvm/runtime';
-import { AgentConnection } from './connection.js';
+import { AgentConnection, CONFIRMED } from './connection.js';
 import type { CallOptions } from './deadline.js';
 import { AgentExecProcess } from './exec-process.js';
 import { encodeExecRequest } from './exec-request.js';
@@ -9,7 +9,7 @@ import { shakeHands } from './handshake.js';
 import { decodeInfo, encodeShutdown, encodeThaw } from './messages.js';
 import type { AgentInfo, Farewell, ThawMessage } from './messages.js';
 import { PayloadWriter } from './payload.js';
-import { FrameType, MAX_WAIT_MS, PREAMBLE, ProtocolError } from './protocol.js';
+import { FrameType, MAX_WAIT_MS, PREAMBLE } from './protocol.js';
 import type { PowerAction } from './protocol.js';
 
 const CONNECT_TIMEOUT_MS = 30_000;
@@ -97,17 +97,14 @@ export class AgentClient implements Guest {
     return this.#connection.epoch;
   }
 
-  async ping(options: CallOptions = {}): Promise<AgentInfo> {
-    const answer = await this.#connection.request(FrameType.ping, NO_BYTES, {
+  ping(options: CallOptions = {}): Promise<AgentInfo> {
+    return this.#connection.request(FrameType.ping, NO_BYTES, {
       operation: 'ping',
+      answer: FrameType.pong,
+      decode: decodeInfo,
       timeoutMs: ANSWER_TIMEOUT_MS,
       ...options,
     });
-    if (answer.type !== FrameType.pong) {
-      this.close('the agent broke the protocol: no PONG for a PING');
-      throw this.#connection.lost ?? new ProtocolError('no PONG for a PING');
-    }
-    return decodeInfo(answer.payload);
   }
 
   /** See `Guest`. A wrong request throws `MICROVM_INVALID_ARGUMENT` at once. */
@@ -121,6 +118,7 @@ export class AgentClient implements Guest {
     const body = new PayloadWriter().u32(timeoutMs).done();
     await this.#connection.request(FrameType.freeze, body, {
       operation: 'freeze',
+      ...CONFIRMED,
       ...options,
       timeoutMs,
       // Frozen after all, but nobody waits for it any more.
@@ -138,6 +136,7 @@ export class AgentClient implements Guest {
     if (body.includes(PREAMBLE)) throw invalidArgument('entropy', 'random bytes');
     await this.#connection.request(FrameType.thaw, body, {
       operation: 'thaw',
+      ...CONFIRMED,
       timeoutMs,
       ...(signal === undefined ? {} : { signal }),
       ...(message.epoch === 0 ? {} : { nextEpoch: message.epoch }),
@@ -149,6 +148,7 @@ export class AgentClient implements Guest {
     const body = new PayloadWriter().u64(microseconds(wallClockMs)).done();
     await this.#connection.request(FrameType.setClock, body, {
       operation: 'setClock',
+      ...CONFIRMED,
       timeoutMs: ANSWER_TIMEOUT_MS,
       ...options,
     });
@@ -160,6 +160,7 @@ export class AgentClient implements Guest {
     const body = encodeShutdown(action, checkMs('graceMs', graceMs, 0));
     await this.#connection.request(FrameType.shutdown, body, {
       operation: 'shutdown',
+      ...CONFIRMED,
       timeoutMs: ANSWER_TIMEOUT_MS,
       ...call,
     });

@@ -25,13 +25,24 @@ export interface ConnectionHooks {
   onClosed(): void;
 }
 
-export interface RequestOptions extends CallOptions {
+export interface RequestOptions<T> extends CallOptions {
   readonly operation: string;
+  /** The frame type that is an answer, besides FAILED. */
+  readonly answer: FrameType;
+  decode(payload: Buffer): T;
   /** With an OK that answers a THAW, the epoch that it begins. */
   readonly nextEpoch?: number;
   /** The answer came after the caller had given up. */
-  readonly onLate?: (answer: Frame) => void;
+  readonly onLate?: () => void;
 }
+
+/** For requests that are only confirmed. */
+export const CONFIRMED = {
+  answer: FrameType.ok,
+  decode(payload: Buffer): void {
+    new PayloadReader(payload).end();
+  },
+} as const;
 
 /** One session with an agent over one byte stream: frames out, frames to their streams. */
 export class AgentConnection {
@@ -86,19 +97,16 @@ export class AgentConnection {
   }
 
   /** One request, one answer. FAILED rejects with `AgentFailure`. */
-  request(type: FrameType, body: Buffer, options: RequestOptions): Promise<Frame> {
+  request<T>(type: FrameType, body: Buffer, options: RequestOptions<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const refuse = (reason: unknown): void => {
-        reject(reason);
-      };
       if (options.signal?.aborted === true) {
-        refuse(options.signal.reason);
+        reject(options.signal.reason);
         return;
       }
       let isGivenUp = false;
       const stopWatching = watchDeadline(options.operation, options, (reason) => {
         isGivenUp = true;
-        refuse(reason);
+        reject(reason);
       });
       if (options.nextEpoch !== undefined) this.#nextEpoch = options.nextEpoch;
       const opened = this.openStream(type, body, {
@@ -106,22 +114,23 @@ export class AgentConnection {
           stopWatching();
           if (frame.type === FrameType.failed) {
             const { errno, step } = decodeFailed(frame.payload);
-            refuse(new AgentFailure(options.operation, step, errno));
-          } else if (isGivenUp) {
-            options.onLate?.(frame);
-          } else {
-            resolve(frame);
+            reject(new AgentFailure(options.operation, step, errno));
+            return true;
           }
+          if (frame.type !== options.answer)
+            throw new ProtocolError(`frame type ${frame.type} for an answer`);
+          resolve(options.decode(frame.payload));
+          if (isGivenUp) options.onLate?.();
           return true;
         },
         onLost: (error) => {
           stopWatching();
-          refuse(error);
+          reject(error);
         },
       });
       if (opened === undefined) {
         stopWatching();
-        refuse(this.#lost);
+        reject(this.#lost);
       }
     });
   }
@@ -244,7 +253,9 @@ export class AgentConnection {
     const handlers = [...this.#handlers.values()];
     this.#handlers.clear();
     for (const handler of handlers) handler.onLost(error);
-    this.#stream.destroy();
+    // Ended first: the other end of a pair in this process would not learn of it otherwise.
+    this.#stream.end();
+    setImmediate(() => this.#stream.destroy());
     this.#hooks.onClosed();
   }
 }

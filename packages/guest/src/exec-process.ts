@@ -3,6 +3,7 @@ import { invalidArgument, VmRuntimeError } from '@microvm/runtime';
 import type { ExecChunk, ExecProcess, ExecRequest, ExecResult } from '@microvm/runtime';
 import { AgentFailure } from './agent-failure.js';
 import type { Frame } from './codec.js';
+import { CONFIRMED } from './connection.js';
 import type { AgentConnection, StreamHandler } from './connection.js';
 import { watchDeadline } from './deadline.js';
 import { ExecInput } from './exec-input.js';
@@ -99,6 +100,7 @@ export class AgentExecProcess implements ExecProcess, StreamHandler {
     try {
       await this.#connection.request(FrameType.signal, encodeSignal(this.#stream, number), {
         operation: 'kill',
+        ...CONFIRMED,
         timeoutMs: KILL_TIMEOUT_MS,
       });
     } catch (error) {

@@ -66,7 +66,8 @@ export class ScriptedSession {
 
   close(): void {
     this.#drop();
-    this.#stream.destroy();
+    // Ended, not only destroyed: the other end of a pair in this process would not learn of it otherwise.
+    this.#stream.end(() => this.#stream.destroy());
   }
 
   #receive(chunk: Buffer): void {

@@ -1,0 +1,98 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { duplexPair } from 'node:stream';
+import type { Duplex } from 'node:stream';
+import { agentBinaryPath } from '../src/agent-binary.js';
+
+const NAMESPACES = [
+  '--user',
+  '--map-root-user',
+  '--mount',
+  '--pid',
+  '--fork',
+  '--ipc',
+  '--net',
+  '--uts',
+  '--mount-proc',
+];
+
+/** Why the real agent cannot run here, or undefined. */
+export function whyNoNamespaces(): string | undefined {
+  const probe = spawnSync('unshare', [...NAMESPACES, 'true'], { encoding: 'utf8' });
+  if (probe.status === 0) return undefined;
+  return `user namespaces are not permitted: ${probe.error?.message ?? probe.stderr.trim()}`;
+}
+
+/** The real agent in namespaces of its own, where it owns nothing of the host. */
+export class RealAgent {
+  readonly port: SerialPort;
+  readonly exited: Promise<unknown>;
+  readonly #kill: () => void;
+
+  constructor() {
+    const binary = process.env['MICROVM_TEST_AGENT'] ?? agentBinaryPath();
+    const child = spawn('unshare', [...NAMESPACES, '--kill-child', binary, '--fd', '3'], {
+      // A socket pair: the agent has one end as its descriptor 3.
+      stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+    });
+    this.exited = once(child, 'exit');
+    this.#kill = () => child.kill('SIGKILL');
+    // SAFETY: an extra 'pipe' is a socket in both directions.
+    this.port = new SerialPort(child.stdio[3] as unknown as Duplex);
+  }
+
+  async stop(): Promise<void> {
+    this.#kill();
+    await this.exited;
+  }
+}
+
+/**
+ * A byte stream that behaves as a virtio-serial port: it outlives the host's connections, and what one of them did not read is
+ * delivered to the next.
+ */
+export class SerialPort {
+  readonly #wire: Duplex;
+  #waiting: Buffer[] = [];
+  #plugged: Duplex | undefined;
+
+  constructor(wire: Duplex) {
+    this.#wire = wire;
+    wire.on('data', (chunk: Buffer) => {
+      if (this.#plugged === undefined) this.#waiting.push(chunk);
+      else if (!this.#plugged.write(chunk)) this.#pauseWire(this.#plugged);
+    });
+    wire.on('end', () => this.#plugged?.end());
+    wire.on('error', () => this.#plugged?.destroy());
+  }
+
+  /** The host's next connection; an earlier one is cut off at once, in the middle of whatever it did. */
+  plug(): Duplex {
+    this.unplug();
+    const [host, inside] = duplexPair();
+    this.#plugged = inside;
+    inside.on('data', (chunk: Buffer) => {
+      if (inside === this.#plugged) this.#wire.write(chunk);
+    });
+    inside.on('error', () => undefined);
+    for (const chunk of this.#waiting.splice(0)) inside.write(chunk);
+    return host;
+  }
+
+  unplug(): void {
+    const inside = this.#plugged;
+    this.#plugged = undefined;
+    inside?.destroy();
+    this.#wire.resume();
+  }
+
+  /** Bytes to the guest beside those of a connection. */
+  inject(bytes: Buffer): void {
+    this.#wire.write(bytes);
+  }
+
+  #pauseWire(inside: Duplex): void {
+    this.#wire.pause();
+    inside.once('drain', () => this.#wire.resume());
+  }
+}

@@ -1,0 +1,18 @@
+import { duplexPair } from 'node:stream';
+import { AgentClient } from '../src/client.js';
+import { ScriptedAgent } from '../src/scripted-agent.js';
+import type { ScriptedHandlers } from '../src/scripted-agent.js';
+
+/** A client that is connected to a scripted guest. */
+export async function scriptedGuest(
+  handlers: Partial<ScriptedHandlers>,
+): Promise<{ readonly client: AgentClient; readonly agent: ScriptedAgent }> {
+  const agent = new ScriptedAgent({ exec: () => 0, ...handlers });
+  return { agent, client: await connectTo(agent) };
+}
+
+export async function connectTo(agent: ScriptedAgent): Promise<AgentClient> {
+  const [host, guest] = duplexPair();
+  agent.serve(guest);
+  return AgentClient.connect(host, { vmId: 'vm', timeoutMs: 5_000 });
+}
