@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { bin, main, run, step, StepFailed } from './run.mjs';
+import { bin, main, run, spawnInherited, step, StepFailed } from './run.mjs';
 import { nx, setup } from './setup.mjs';
 
 const HELP = `Usage: npm test [-- [--only STEP]... [VITEST ARGUMENT...]]
@@ -13,8 +13,13 @@ const STEPS = {
   lint: () => run('npm', ['run', '--silent', 'lint']),
   typecheck: () => nx('typecheck'),
   cpp: () => run('npm', ['run', '--silent', 'test:cpp', '-w', 'native']),
-  vitest: (filters) => run(bin('vitest'), ['run', ...filters]),
+  vitest,
 };
+
+function vitest(filters) {
+  console.log('▸ vitest');
+  return spawnInherited(bin('vitest'), ['run', ...filters]);
+}
 
 await main(async () => {
   const { values, positionals } = parseArgs({
@@ -23,7 +28,7 @@ await main(async () => {
   });
   if (values.help) {
     console.log(`${HELP}  ${Object.keys(STEPS).join(', ')}`);
-    return;
+    return 0;
   }
   const unknown = values.only?.filter((name) => !Object.hasOwn(STEPS, name)) ?? [];
   if (unknown.length > 0) {
@@ -32,12 +37,9 @@ await main(async () => {
   const chosen = Object.keys(STEPS).filter((name) => values.only?.includes(name) ?? true);
   await setup();
   for (const name of chosen) {
-    // The last line of the whole gate is vitest's count, so nothing is said after it.
-    if (name === 'vitest') {
-      console.log('▸ vitest');
-      await STEPS.vitest(positionals);
-    } else {
-      await step(name, () => STEPS[name]());
-    }
+    // The last line of the whole gate is vitest's count, so nothing is said after it, not even of a failure.
+    if (name === 'vitest') return vitest(positionals);
+    await step(name, STEPS[name]);
   }
+  return 0;
 });
