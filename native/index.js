@@ -77,12 +77,14 @@ export function bootId() {
 }
 
 function environment(env = process.env) {
+  if (typeof env !== 'object' || env === null) throw invalid('env', 'an object');
   return Object.entries(env)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${name}=${value}`);
 }
 
 export function spawnProcess(options) {
+  if (typeof options !== 'object' || options === null) throw invalid('options', 'an object');
   const { args = [], fds = [], env } = options;
   const started = loadAddon().spawnProcess({ ...options, args, fds, env: environment(env) });
   return started.then((child) => new WatchedProcess(child));
@@ -118,7 +120,9 @@ export function connectUnix(path) {
   return loadAddon().connectUnix(absolute(path, 'path'));
 }
 
-export function listenUnix(path, { mode = 0o600, backlog = 511 } = {}) {
+export function listenUnix(path, options = {}) {
+  if (typeof options !== 'object' || options === null) throw invalid('options', 'an object');
+  const { mode = 0o600, backlog = 511 } = options;
   return loadAddon().listenUnix(absolute(path, 'path'), mode, backlog);
 }
 
@@ -126,7 +130,9 @@ export function sendDescriptors(socketFd, data, fds) {
   loadAddon().sendDescriptors(socketFd, data, fds);
 }
 
-export function copyFile(from, to, { signal, ...options } = {}) {
+export function copyFile(from, to, copyOptions = {}) {
+  if (typeof copyOptions !== 'object' || copyOptions === null) throw invalid('options', 'an object');
+  const { signal, ...options } = copyOptions;
   const paths = [absolute(from, 'from'), absolute(to, 'to')];
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('signal', 'an AbortSignal');
   if (signal?.aborted) return Promise.reject(signal.reason);

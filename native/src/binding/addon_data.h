@@ -6,6 +6,7 @@
 #include <memory>
 #include <unordered_map>
 
+#include "binding/deferred.h"
 #include "binding/mailbox.h"
 #include "core/cancellation.h"
 #include "core/handles.h"
@@ -19,7 +20,7 @@ struct AddonData {
   // A process under watch; gone from the table once it has ended or was closed.
   struct Process {
     std::shared_ptr<core::WatchedProcess> watched;
-    Napi::Promise::Deferred exited;
+    Deferred exited;
     bool is_held = false;
   };
   struct Copy {

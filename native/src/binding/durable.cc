@@ -10,15 +10,15 @@ namespace {
 using Kind = core::DurableChange::Kind;
 
 Napi::Value Submit(Napi::Env env, core::DurableChange change) {
-  const auto deferred = Napi::Promise::Deferred::New(env);
+  const Deferred deferred(env);
   const auto mailbox = AddonData::Of(env).mailbox;
   change.done = [mailbox, deferred](const core::Status& status) {
     mailbox->Post([mailbox, deferred, status](Napi::Env js) {
       mailbox->Drop(js);
       if (status.Ok()) {
-        deferred.Resolve(js.Undefined());
+        deferred.Resolve(js, js.Undefined());
       } else {
-        deferred.Reject(MakeSystemError(js, status.Error()).Value());
+        deferred.Reject(js, MakeSystemError(js, status.Error()).Value());
       }
     });
   };
@@ -26,9 +26,9 @@ Napi::Value Submit(Napi::Env env, core::DurableChange change) {
   const auto submitted = core::DurableCommitter::Instance().Submit(std::move(change));
   if (!submitted.Ok()) {
     mailbox->Drop(env);
-    deferred.Reject(MakeSystemError(env, submitted.Error()).Value());
+    deferred.Reject(env, MakeSystemError(env, submitted.Error()).Value());
   }
-  return deferred.Promise();
+  return deferred.Promise(env);
 }
 
 Napi::Value WriteDurable(const Napi::CallbackInfo& info) {

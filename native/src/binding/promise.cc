@@ -1,5 +1,7 @@
 #include "binding/promise.h"
 
+#include "core/errno_name.h"
+
 namespace microvm::binding {
 
 Napi::Error MakeSystemError(Napi::Env env, const core::SysError& error) {

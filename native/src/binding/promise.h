@@ -7,7 +7,8 @@
 #include <utility>
 
 #include "binding/addon_data.h"
-#include "core/errno_name.h"
+#include "binding/deferred.h"
+#include "core/handles.h"
 #include "core/result.h"
 
 namespace microvm::binding {
@@ -18,19 +19,24 @@ Napi::Error MakeSystemError(Napi::Env env, const core::SysError& error);
 template <typename T>
 using ToJs = std::function<Napi::Value(Napi::Env, T&)>;
 
+// A descriptor belongs to JavaScript once its number has got there; a worker that is being terminated never
+// takes it.
 template <typename T>
-void Settle(Napi::Env env, const Napi::Promise::Deferred& deferred, core::Result<T>& result,
-            const ToJs<T>& to_js) {
+void Delivered(T&) {}
+inline void Delivered(core::UniqueFd& fd) { static_cast<void>(fd.Release()); }
+
+template <typename T>
+void Settle(Napi::Env env, const Deferred& deferred, core::Result<T>& result, const ToJs<T>& to_js) {
   if (!result.Ok()) {
-    deferred.Reject(MakeSystemError(env, result.Error()).Value());
+    deferred.Reject(env, MakeSystemError(env, result.Error()).Value());
     return;
   }
   const Napi::Value value = to_js(env, result.Value());
   // A conversion that failed half-way has left an exception: it becomes the rejection.
   if (env.IsExceptionPending()) {
-    deferred.Reject(env.GetAndClearPendingException().Value());
-  } else {
-    deferred.Resolve(value);
+    deferred.Reject(env, env.GetAndClearPendingException().Value());
+  } else if (deferred.Resolve(env, value)) {
+    Delivered(result.Value());
   }
 }
 
@@ -45,14 +51,11 @@ class PromiseWorker final : public Napi::AsyncWorker {
     // SAFETY: an AsyncWorker deletes itself when it has completed.
     auto* worker = std::make_unique<PromiseWorker>(env, std::move(work), std::move(to_js)).release();
     worker->Queue();
-    return worker->deferred_.Promise();
+    return worker->deferred_.Promise(env);
   }
 
   PromiseWorker(Napi::Env env, Work work, ToJs<T> to_js)
-      : AsyncWorker(env),
-        work_(std::move(work)),
-        to_js_(std::move(to_js)),
-        deferred_(Napi::Promise::Deferred::New(env)) {}
+      : AsyncWorker(env), work_(std::move(work)), to_js_(std::move(to_js)), deferred_(env) {}
 
  protected:
   void Execute() override { result_ = std::make_unique<core::Result<T>>(work_()); }
@@ -62,7 +65,7 @@ class PromiseWorker final : public Napi::AsyncWorker {
   const Work work_;
   const ToJs<T> to_js_;
   std::unique_ptr<core::Result<T>> result_;
-  const Napi::Promise::Deferred deferred_;
+  const Deferred deferred_;
 };
 
 // The same on a thread of its own: for what can take long. The end of the environment cancels it.
@@ -71,7 +74,7 @@ template <typename T>
 Napi::Value RunOnOwnThread(Napi::Env env, const char* name, std::shared_ptr<core::Cancellation> cancellation,
                            std::function<core::Result<T>()> work, ToJs<T> to_js,
                            std::function<void(Napi::Env)> before_settling) {
-  const auto deferred = Napi::Promise::Deferred::New(env);
+  const Deferred deferred(env);
   const auto mailbox = AddonData::Of(env).mailbox;
   const auto settle = [mailbox, deferred, to_js, before_settling](Napi::Env js, core::Result<T>& result) {
     mailbox->Drop(js);
@@ -88,7 +91,7 @@ Napi::Value RunOnOwnThread(Napi::Env env, const char* name, std::shared_ptr<core
     core::Result<T> failed(started.Error());
     settle(env, failed);
   }
-  return deferred.Promise();
+  return deferred.Promise(env);
 }
 
 }  // namespace microvm::binding

@@ -8,7 +8,7 @@ namespace {
 
 constexpr size_t kMaxDescriptors = 253;  // SCM_MAX_FD
 
-Napi::Value HandOver(Napi::Env env, core::UniqueFd& fd) { return Napi::Number::New(env, fd.Release()); }
+Napi::Value HandOver(Napi::Env env, core::UniqueFd& fd) { return Napi::Number::New(env, fd.Get()); }
 
 Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
   Reader reader(info);

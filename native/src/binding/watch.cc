@@ -35,7 +35,7 @@ void ReportEnd(Napi::Env env, uint32_t id, const core::ProcessEnd& end) {
   AddonData::Process* process = Find(env, id);
   if (process == nullptr) return;
   SetHeld(env, process, false);
-  process->exited.Resolve(EndObject(env, end));
+  process->exited.Resolve(env, EndObject(env, end));
   AddonData::Of(env).processes.erase(id);
 }
 
@@ -50,9 +50,9 @@ Napi::Object ProcessObject(Napi::Env env, uint32_t id, const core::ProcessIdenti
 
 // Of a process that is gone: id 0 is in no table.
 Napi::Value GoneObject(Napi::Env env, const core::ProcessIdentity& identity) {
-  const auto exited = Napi::Promise::Deferred::New(env);
-  exited.Resolve(EndObject(env, {}));
-  return ProcessObject(env, 0, identity, exited.Promise());
+  const Deferred exited(env);
+  exited.Resolve(env, EndObject(env, {}));
+  return ProcessObject(env, 0, identity, exited.Promise(env));
 }
 
 Napi::Value WatchProcess(const Napi::CallbackInfo& info) {
@@ -128,9 +128,9 @@ Napi::Value NewProcessObject(Napi::Env env, core::UniqueFd pidfd, const core::Pr
     MakeSystemError(env, watched.Error()).ThrowAsJavaScriptException();
     return env.Undefined();
   }
-  const auto exited = Napi::Promise::Deferred::New(env);
+  const Deferred exited(env);
   data.processes.emplace(id, AddonData::Process{watched.Value(), exited});
-  return ProcessObject(env, id, identity, exited.Promise());
+  return ProcessObject(env, id, identity, exited.Promise(env));
 }
 
 void RegisterWatch(Napi::Env env, Napi::Object exports) {
