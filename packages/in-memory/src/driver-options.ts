@@ -2,6 +2,7 @@ import type { Capabilities, Clock, Host } from '@microvm/runtime';
 import type { Images } from './disks.js';
 import type { Faults } from './faults.js';
 import type { GuestScript } from './guest-script.js';
+import type { OnBreach } from './rules.js';
 import type { Latencies } from './stage.js';
 import type { World } from './world.js';
 
@@ -18,6 +19,7 @@ export interface InMemoryDriverOptions {
   readonly world: World;
   /** VMs outlive the driver: its world belongs to somebody else. */
   readonly isShared: boolean;
+  readonly onBreach: OnBreach;
   /** Needed when VMs have folders. */
   readonly host: Pick<Host, 'writeDurable'> | undefined;
 }

@@ -4,6 +4,7 @@ import { capabilitiesSchema } from './capabilities.js';
 import { DRIVER_METHODS } from './driver-points.js';
 import { Faults, type Fault } from './faults.js';
 import type { GuestScript } from './guest-script.js';
+import type { OnBreach } from './rules.js';
 import { World } from './world.js';
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -62,6 +63,8 @@ export const inMemoryOptionsSchema = z.strictObject({
   cpuModel: z.string().min(1).max(64).optional(),
   /** Where the VMs live; what `createWorld()` made. Runtimes that share one adopt each other's VMs. Default: its own. */
   world: z.custom<World>((value) => value instanceof World, 'what createWorld() made').optional(),
+  /** Told of each rule of the driver interface that the engine broke; a test of an engine expects none. */
+  onBreach: z.custom<OnBreach>((value) => typeof value === 'function', 'a function').optional(),
 });
 
 /** Options of `createInMemoryRuntime`. */

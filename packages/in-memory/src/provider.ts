@@ -41,7 +41,7 @@ function toImages(images: Readonly<Record<string, DiskContent>> | undefined): Im
 export async function createInMemoryRuntime(options?: InMemoryOptions): Promise<VmRuntime> {
   const resolved = resolveOptions(inMemoryOptionsSchema, IN_MEMORY_SETTINGS, options);
   const { clock = systemClock, guest = {}, faults = [], latencyMs, capabilities, images, ...rest } = resolved;
-  const { cpuModel = 'virtual', world, ...common } = rest;
+  const { cpuModel = 'virtual', world, onBreach = () => undefined, ...common } = rest;
   const controller = faults instanceof Faults ? faults : createFaults(faults);
   const host = common.stateDir === undefined ? undefined : await loadHost();
   const isShared = world !== undefined;
@@ -55,6 +55,7 @@ export async function createInMemoryRuntime(options?: InMemoryOptions): Promise<
     cpuModel,
     world: world ?? createWorld(),
     isShared,
+    onBreach,
     host,
   });
   const runtime = await openRuntime({ ...common, driver, host, clock });

@@ -26,21 +26,24 @@ const ALLOWED: Readonly<Record<VmMethod, readonly (Condition | 'absent')[]>> = {
 /** Methods that may come in between once another one was given up. */
 const MAY_CUT_IN: readonly VmMethod[] = ['halt', 'release', 'adopt'];
 
+/** Told of each broken rule. */
+export type OnBreach = (breach: AssertionError) => void;
+
 /**
  * The rules of the driver interface. A call that breaks one is a bug of the engine, not a condition to handle: it throws an
- * `AssertionError`. It is written down as well, since an engine may take the throw for one more failure of a driver.
+ * `AssertionError`. It is told of as well, since an engine may take the throw for one more failure of a driver.
  */
 export class Rules {
-  readonly #breaches: AssertionError[];
+  readonly #onBreach: OnBreach;
 
-  constructor(breaches: AssertionError[]) {
-    this.#breaches = breaches;
+  constructor(onBreach: OnBreach) {
+    this.#onBreach = onBreach;
   }
 
   insist(condition: boolean, message: string): void {
     if (condition) return;
     const breach = new AssertionError({ message: `in-memory driver: ${message}` });
-    this.#breaches.push(breach);
+    this.#onBreach(breach);
     throw breach;
   }
 

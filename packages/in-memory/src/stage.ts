@@ -6,7 +6,7 @@ import type { Faults } from './faults.js';
 import { endingFacts, lastWords, type GuestEnd } from './guest-end.js';
 import type { GuestSurroundings } from './guest-handle.js';
 import { LOG_LINES, MemoryVm } from './memory-vm.js';
-import { Rules, type VmMethod } from './rules.js';
+import { Rules, type OnBreach, type VmMethod } from './rules.js';
 import type { VmFiles } from './vm-files.js';
 import { delay } from './waiting.js';
 import type { World } from './world.js';
@@ -21,6 +21,7 @@ export interface StageParts {
   readonly world: World;
   readonly files: VmFiles;
   readonly images: Images;
+  readonly onBreach: OnBreach;
   /** A VM ended by itself. */
   onEnded(vm: MemoryVm, ending: VmEnding): void;
 }
@@ -47,7 +48,7 @@ export class Stage implements GuestSurroundings {
   constructor(parts: StageParts) {
     this.#parts = parts;
     this.clock = parts.clock;
-    this.rules = new Rules(parts.world.breaches);
+    this.rules = new Rules(parts.onBreach);
   }
 
   get #vms(): Map<string, MemoryVm> {

@@ -1,4 +1,3 @@
-import type { AssertionError } from 'node:assert';
 import type { MemoryVm } from './memory-vm.js';
 import type { SnapshotImage } from './vm-files.js';
 
@@ -7,16 +6,10 @@ import type { SnapshotImage } from './vm-files.js';
  * outlive their runtime's process, and the next runtime in the same world adopts them.
  */
 export class World {
-  readonly #breaches: AssertionError[] = [];
   /** VMs by `instanceId`. For the driver. */
   readonly vms = new Map<string, MemoryVm>();
   /** Snapshots of runtimes without a state directory, by `snapshotUid`. For the driver. */
   readonly snapshots = new Map<string, SnapshotImage>();
-
-  /** Rules of the driver interface that the engine broke, in order. A test expects none. */
-  get breaches(): AssertionError[] {
-    return this.#breaches;
-  }
 }
 
 /** Makes a world for `createInMemoryRuntime({ world })`. */

@@ -25,6 +25,8 @@ export interface Harness {
   readonly driver: InMemoryDriver;
   readonly faults: Faults;
   readonly world: World;
+  /** Messages of the rules that were broken. */
+  readonly breaches: string[];
   /** What the driver told of, in order. */
   readonly ended: Ended[];
 }
@@ -33,6 +35,7 @@ export interface Harness {
 export async function openDriver(options: Partial<InMemoryDriverOptions> = {}): Promise<Harness> {
   const faults = options.faults ?? createFaults();
   const world = options.world ?? createWorld();
+  const breaches: string[] = [];
   const driver = new InMemoryDriver({
     capabilities: capabilitiesOf(undefined, { isDurable: false, isShared: options.isShared ?? false }),
     clock: systemClock,
@@ -41,6 +44,7 @@ export async function openDriver(options: Partial<InMemoryDriverOptions> = {}): 
     images: undefined,
     cpuModel: 'virtual',
     isShared: false,
+    onBreach: ({ message }) => breaches.push(message),
     host: undefined,
     ...options,
     world,
@@ -48,7 +52,7 @@ export async function openDriver(options: Partial<InMemoryDriverOptions> = {}): 
   });
   const ended: Ended[] = [];
   await driver.open({ ended: (instanceId, ending) => ended.push({ instanceId, ending }) });
-  return { driver, faults, world, ended };
+  return { driver, faults, world, ended, breaches };
 }
 
 /** A VM as the engine names it to the driver. */

@@ -6,7 +6,7 @@ import { makeRun, makeVm, openDriver, runningVm, snapshotOf, type Harness } from
 interface Talk extends Harness {
   readonly vm: DriverVm;
   readonly guest: Guest;
-  run(...argv: [string, ...string[]]): Promise<ExecResult>;
+  readonly run: (...argv: [string, ...string[]]) => Promise<ExecResult>;
 }
 
 async function talk(script: GuestScript = {}, options: Parameters<typeof openDriver>[0] = {}): Promise<Talk> {
@@ -179,7 +179,7 @@ describe('reaching the guest', () => {
   });
 
   test('a guest that ends takes its agent and its commands along', async () => {
-    const { driver, vm, guest, world } = await talk();
+    const { driver, vm, guest, breaches } = await talk();
     const command = guest.exec({ argv: ['cat'] });
     await guest.ping();
     driver.endGuest(vm.instanceId, { reason: 'vmm-exit', signal: 'SIGKILL' });
@@ -188,7 +188,7 @@ describe('reaching the guest', () => {
     await driver.halt(vm);
     await driver.boot(vm, makeRun());
     await (await driver.guest(vm)).ping();
-    expect(world.breaches).toEqual([]);
+    expect(breaches).toEqual([]);
   });
 
   test('a guest that does not run, or has no agent, cannot be reached', async () => {

@@ -84,7 +84,7 @@ for (const [name, arrange] of Object.entries(CONDITIONS) as [keyof typeof CONDIT
       await arrange(harness, vm);
       const isAllowed = ALLOWED[name].includes(method);
       expect(await outcome(METHODS[method](harness, vm))).toBe(isAllowed ? 'allowed' : 'forbidden');
-      expect(harness.world.breaches).toHaveLength(isAllowed ? 0 : 1);
+      expect(harness.breaches).toHaveLength(isAllowed ? 0 : 1);
     });
   });
 }
@@ -126,7 +126,7 @@ describe('turns', () => {
     hang.remove();
     await expect(pausing).rejects.toThrow(/given up/);
     expect(await harness.driver.adopt(vm, makeRun())).toEqual({ state: 'running' });
-    expect(harness.world.breaches).toEqual([]);
+    expect(harness.breaches).toEqual([]);
   });
 });
 

@@ -1,0 +1,54 @@
+import { describeProvider } from '@microvm/conformance';
+import { afterAll, expect } from 'vitest';
+import type { InMemoryOptions } from '../src/index.js';
+import { inMemoryProvider } from './in-memory-provider.js';
+
+const NO_FEATURES = {
+  initrd: false,
+  rootDrive: false,
+  extraDrives: false,
+  rateLimiters: false,
+  driveTuning: false,
+  smt: false,
+  cpuTemplate: false,
+  trackDirtyPages: false,
+  hugePages: false,
+  networkInterfaces: false,
+  egressRules: false,
+  portForwards: false,
+  vsock: false,
+  balloon: false,
+  entropy: false,
+  mmds: false,
+  resourceLimits: false,
+  jail: false,
+};
+
+/** Abilities that drivers lack together, or that do not hide each other. */
+const WITHOUT: Readonly<Record<string, InMemoryOptions['capabilities']>> = {
+  'pause and rename': { pause: false, rename: false },
+  'memory snapshots': { memorySnapshot: false },
+  'disk snapshots, concurrent restores and overrides': {
+    diskSnapshot: false,
+    concurrentRestores: false,
+    networkOverrides: false,
+  },
+  'any snapshots, agent and console': {
+    memorySnapshot: false,
+    diskSnapshot: false,
+    guestAgent: false,
+    console: false,
+  },
+  'spec features': { spec: NO_FEATURES, limits: { maxVcpuCount: 2, maxMemSizeMib: 512 } },
+};
+
+const breaches: string[] = [];
+
+for (const [abilities, capabilities] of Object.entries(WITHOUT)) {
+  describeProvider(
+    `in memory, without ${abilities}`,
+    inMemoryProvider({ durable: false, capabilities, breaches }),
+  );
+}
+
+afterAll(() => expect(breaches, 'no method was called that the driver lacks').toEqual([]));
