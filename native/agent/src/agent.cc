@@ -88,7 +88,7 @@ void Agent::Dispatch(const Tag& tag, uint32_t events) {
       channel_.OnEvent(events);
       break;
     case Tag::Kind::kCommand:
-      commands_.OnEvent(tag);
+      commands_.OnEvent(tag, events);
       break;
   }
 }

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,7 +17,8 @@ namespace {
 
 // How long a grandchild that holds an output open can delay the report of the command's end.
 constexpr uint64_t kBackgroundGraceMs = 250;
-constexpr size_t kChunk = 32 * 1024;
+// With its header one write to a virtio-serial port, which takes 32 KiB at a time.
+constexpr size_t kChunk = 32 * 1024 - kHeaderSize;
 
 bool AtEnd(int fd) {
   pollfd entry{fd, POLLIN, 0};
@@ -52,16 +54,21 @@ int Command::fd(Pipe pipe) const {
   return -1;
 }
 
-void Command::OnReady(Pipe pipe) {
+void Command::Output::OnReady(uint32_t events) {
+  ready = true;
+  hung_up = hung_up || (events & (EPOLLHUP | EPOLLERR)) != 0;
+}
+
+void Command::OnReady(Pipe pipe, uint32_t events) {
   switch (pipe) {
     case Pipe::kStdin:
       input_ready_ = true;
       break;
     case Pipe::kStdout:
-      outputs_[0].ready = true;
+      outputs_[0].OnReady(events);
       break;
     case Pipe::kStderr:
-      outputs_[1].ready = true;
+      outputs_[1].OnReady(events);
       break;
     case Pipe::kStatus:
       ReadStatus();
@@ -200,7 +207,9 @@ bool Command::PumpOutput(Output* output) {
     const auto size = static_cast<size_t>(got);
     output->credit -= size + kHeaderSize;
     output->owed -= std::min(output->owed, size);
-    return true;
+    // A short read has emptied the pipe, and the next byte is a new event; not so the end, which may have been told with the bytes.
+    if (size < most && !output->hung_up) output->ready = false;
+    return output->ready;
   }
   if (got < 0 && errno == EAGAIN) {
     output->ready = false;

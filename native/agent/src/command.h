@@ -22,7 +22,7 @@ class Command {
   bool attached() const { return attached_; }
   int fd(Pipe pipe) const;
 
-  void OnReady(Pipe pipe);
+  void OnReady(Pipe pipe, uint32_t events);
   void OnReaped(int wait_status);
 
   // From the host; false: it breaks the protocol.
@@ -46,8 +46,11 @@ class Command {
     UniqueFd fd;
     FrameType type = FrameType::kStdout;
     bool ready = false;
+    bool hung_up = false;
     uint64_t credit = 0;
     size_t owed = 0;  // bytes that lay in the pipe when the command ended: they are sent, however long the host takes
+
+    void OnReady(uint32_t events);
   };
 
   void ReadStatus();

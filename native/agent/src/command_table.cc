@@ -41,9 +41,9 @@ Command* CommandTable::ByStream(uint32_t stream) {
   return found == by_stream_.end() ? nullptr : commands_.at(found->second).get();
 }
 
-void CommandTable::OnEvent(const Tag& tag) {
+void CommandTable::OnEvent(const Tag& tag, uint32_t events) {
   const auto found = commands_.find(tag.id);
-  if (found != commands_.end()) found->second->OnReady(static_cast<Command::Pipe>(tag.part));
+  if (found != commands_.end()) found->second->OnReady(static_cast<Command::Pipe>(tag.part), events);
 }
 
 void CommandTable::OnReaped(pid_t pid, int wait_status) {

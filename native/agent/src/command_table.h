@@ -18,7 +18,7 @@ class CommandTable {
   // 0 or an errno; EAGAIN when there are too many.
   int Start(uint32_t stream, const SpawnRequest& request, int cgroup_procs_fd, uint32_t output_window);
   Command* ByStream(uint32_t stream);
-  void OnEvent(const Tag& tag);
+  void OnEvent(const Tag& tag, uint32_t events);
   void OnReaped(pid_t pid, int wait_status);
   void DetachAll();
   // As of one command; also forgets those that are gone.

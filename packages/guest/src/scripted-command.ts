@@ -12,8 +12,8 @@ export interface ScriptedCommand extends ExecMessage {
   /** Aborted when the command is killed, with the signal's name as reason; what the script does then does not count any more. */
   readonly signal: AbortSignal;
   /** Resolves when there is room for more: a slow reader on the host slows the script down, and a frozen guest stops it. */
-  stdout(data: string | Uint8Array): Promise<void>;
-  stderr(data: string | Uint8Array): Promise<void>;
+  readonly stdout: (data: string | Uint8Array) => Promise<void>;
+  readonly stderr: (data: string | Uint8Array) => Promise<void>;
 }
 
 /** How a command ended: its exit code, or the signal that ended it. */

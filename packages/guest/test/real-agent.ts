@@ -55,15 +55,21 @@ export class SerialPort {
   readonly #wire: Duplex;
   #waiting: Buffer[] = [];
   #plugged: Duplex | undefined;
+  #bytesFromGuest = 0;
 
   constructor(wire: Duplex) {
     this.#wire = wire;
     wire.on('data', (chunk: Buffer) => {
+      this.#bytesFromGuest += chunk.length;
       if (this.#plugged === undefined) this.#waiting.push(chunk);
       else if (!this.#plugged.write(chunk)) this.#pauseWire(this.#plugged);
     });
     wire.on('end', () => this.#plugged?.end());
     wire.on('error', () => this.#plugged?.destroy());
+  }
+
+  get bytesFromGuest(): number {
+    return this.#bytesFromGuest;
   }
 
   /** The host's next connection; an earlier one is cut off at once, in the middle of whatever it did. */
