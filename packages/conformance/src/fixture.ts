@@ -1,14 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type {
-  Capabilities,
-  CommonOptions,
-  SnapshotView,
-  VmRuntime,
-  VmSpec,
-  VmState,
-  VmView,
+import {
+  isLive,
+  type Capabilities,
+  type CommonOptions,
+  type SnapshotView,
+  type VmRuntime,
+  type VmSpec,
+  type VmState,
+  type VmView,
 } from '@microvm/runtime';
 import { vi } from 'vitest';
 import { ARRANGE } from './arrange.js';
@@ -141,8 +142,17 @@ export class ProviderFixture {
   /** Makes a VM in a state of the shared runtime. Only fields that a restore may choose anew make sense in `spec`. */
   async arrange(state: VmState, spec: VmSpec = {}): Promise<VmView> {
     const runtime = await this.open();
-    const source = this.capabilities.memorySnapshot ? (await this.golden()).snapshot.snapshotUid : undefined;
-    return this.#arrange(runtime, state, spec, source);
+    return this.#arrange(runtime, state, spec, await this.#source(runtime));
+  }
+
+  async #source(runtime: VmRuntime): Promise<string | undefined> {
+    const { memorySnapshot, concurrentRestores } = this.capabilities;
+    if (!memorySnapshot) return undefined;
+    const { snapshotUid } = (await this.golden()).snapshot;
+    if (concurrentRestores) return snapshotUid;
+    const views = await runtime.listVms();
+    const isTaken = views.some((view) => view.restoredFrom === snapshotUid && isLive(view.state));
+    return isTaken ? undefined : snapshotUid;
   }
 
   /** Makes a VM in a state of any other runtime, by a cold boot where it must live. */

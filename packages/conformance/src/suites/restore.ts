@@ -1,4 +1,4 @@
-import type { VmSpec, VmView } from '@microvm/runtime';
+import type { ResolvedVmSpec, VmSpec, VmView } from '@microvm/runtime';
 import { describe, expect, test } from 'vitest';
 import { refusal, viewOf, withoutEffect } from '../expectations.js';
 import type { ProviderFixture } from '../fixture.js';
@@ -74,10 +74,17 @@ async function refusesUnknown(fixture: ProviderFixture): Promise<void> {
   });
 }
 
+/** The spec that the golden snapshot holds. */
+async function capturedSpec(fixture: ProviderFixture): Promise<ResolvedVmSpec> {
+  const { vmId, spec } = await restore(fixture);
+  await (await fixture.open()).destroyVm(vmId);
+  return spec;
+}
+
 function registerContradictions(fixture: ProviderFixture): void {
   for (const field of ['memSizeMib', 'vcpuCount', 'kernelPath', 'agent'] as const) {
     test(`a spec that contradicts the snapshot is refused: ${field}`, async () => {
-      const { spec } = await restore(fixture);
+      const spec = await capturedSpec(fixture);
       const runtime = await fixture.open();
       const others = { memSizeMib: spec.memSizeMib + 1, vcpuCount: spec.vcpuCount + 1, kernelPath: '/other' };
       const other = { ...others, agent: spec.agent === 'none' ? 'required' : 'none' } as const;
@@ -88,14 +95,14 @@ function registerContradictions(fixture: ProviderFixture): void {
     });
   }
   test('a spec that agrees with the snapshot is accepted', async () => {
-    const { spec } = await restore(fixture);
+    const spec = await capturedSpec(fixture);
     const { memSizeMib, vcpuCount, agent } = spec;
     const view = await restore(fixture, { memSizeMib, vcpuCount, agent });
     expect(view).toMatchObject({ state: 'running', spec });
   });
   test('what does not describe the snapshot may be chosen anew', async () => {
     const chosen = { labels: { of: 'mine' }, shutdownTimeoutMs: 77, onGuestReboot: 'stop' } as const;
-    const { spec } = await restore(fixture);
+    const spec = await capturedSpec(fixture);
     const view = await restore(fixture, chosen);
     expect(view.spec).toEqual({ ...spec, ...chosen });
   });
