@@ -8,27 +8,22 @@ namespace {
 constexpr std::string_view kPrefix = "microvm.";
 
 bool Apply(std::string_view key, std::string_view value, KernelOptions* options) {
-  if (key == "data") {
-    options->data_disk = value == "none" ? "" : value;
-    options->data_disk_expected = value != "none";
-    return value == "none" || value.substr(0, 5) == "/dev/";
-  }
-  if (key == "poweroff") {
+  using Transport = KernelOptions::Transport;
+  if (key == "data" && value == "none") {
+    options->data_disk.clear();
+  } else if (key == "data" && value.substr(0, 5) == "/dev/") {
+    options->data_disk = value;
+    options->data_disk_expected = true;
+  } else if (key == "poweroff" && (value == "reboot" || value == "off")) {
     options->power_off_is_reboot = value == "reboot";
-    return value == "reboot" || value == "off";
-  }
-  if (key == "hostname") {
-    if (value.empty() || value.size() > 64) return false;
+  } else if (key == "hostname" && !value.empty() && value.size() <= 64) {
     options->host_name = value;
-    return true;
+  } else if (key == "channel" && (value == "auto" || value == "virtio" || value == "vsock")) {
+    options->transport = value == "auto" ? Transport::kAuto : value == "virtio" ? Transport::kVirtio : Transport::kVsock;
+  } else {
+    return false;
   }
-  if (key == "channel") {
-    options->transport = value == "virtio"  ? KernelOptions::Transport::kVirtio
-                         : value == "vsock" ? KernelOptions::Transport::kVsock
-                                            : KernelOptions::Transport::kAuto;
-    return value == "virtio" || value == "vsock" || value == "auto";
-  }
-  return false;
+  return true;
 }
 
 }  // namespace
