@@ -1,6 +1,6 @@
-/** What is left of a time limit that began at `startedAt` (by `performance.now()`); at least 1, as 0 is no limit to give on. */
+/** Whole milliseconds that are left of a time limit which began at `startedAt` (by `performance.now()`); at least 1, as 0 is no limit. */
 export function remainingMs(timeoutMs: number, startedAt: number): number {
-  return Math.max(1, timeoutMs - (performance.now() - startedAt));
+  return Math.max(1, Math.ceil(timeoutMs - (performance.now() - startedAt)));
 }
 
 /** Rejects with the signal's reason as soon as it aborts, whatever becomes of the work. */

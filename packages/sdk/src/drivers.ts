@@ -1,10 +1,12 @@
-import { isVmRuntimeError, VmRuntimeError } from '@microvm/runtime';
-import type { CommonOptions, HostFinding, HostReport, VmRuntime } from '@microvm/runtime';
+import { VmRuntimeError } from '@microvm/runtime';
+import type { CommonOptions, HostReport, VmRuntime } from '@microvm/runtime';
 import { DRIVER_NAMES, type DriverName } from './options.js';
 
 interface DriverEntry {
   /** It runs real guests: it may be picked without being asked for, and has a state directory. */
   readonly isReal: boolean;
+  /** Opens nothing, leaves nothing. */
+  probe(options: { readonly stateDir?: string }): Promise<HostReport>;
   open(options: CommonOptions): Promise<VmRuntime>;
 }
 
@@ -12,10 +14,15 @@ interface DriverEntry {
 export const DRIVERS: Readonly<Record<DriverName, DriverEntry>> = {
   qemu: {
     isReal: true,
+    probe: async (options) => (await import('@microvm/qemu')).probeQemu(options),
     open: async (options) => (await import('@microvm/qemu')).createQemuRuntime(options),
   },
   'in-memory': {
     isReal: false,
+    probe: async () => {
+      await using runtime = await (await import('@microvm/in-memory')).createInMemoryRuntime();
+      return await runtime.probe();
+    },
     open: async (options) => (await import('@microvm/in-memory')).createInMemoryRuntime(options),
   },
 };
@@ -23,64 +30,37 @@ export const DRIVERS: Readonly<Record<DriverName, DriverEntry>> = {
 /** The driver that runs the VMs, and what was found out about each that was looked at. */
 export interface DriverChoice {
   readonly driver: string;
-  /** Why this one, as a sentence for people. */
+  /** Why this one, for people. */
   readonly reason: string;
   /** Of each driver that was looked at, in the order of preference. */
   readonly reports: readonly HostReport[];
 }
 
-export interface OpenedDriver {
-  readonly runtime: VmRuntime;
-  readonly choice: DriverChoice;
+type Probe = (driver: DriverName) => Promise<HostReport>;
+
+/** Takes the driver that was asked for, whatever its probe says: its own errors say it better when it is opened. */
+export async function takeDriver(driver: DriverName, askedBy: string, probe: Probe): Promise<DriverChoice> {
+  return { driver, reason: `asked for by ${askedBy}`, reports: [await probe(driver)] };
 }
 
-type Opener = (driver: DriverName) => Promise<VmRuntime>;
-
-/** Opens the driver that was asked for, whatever its probe says: its own errors say it better. */
-export async function openDriver(driver: DriverName, askedBy: string, open: Opener): Promise<OpenedDriver> {
-  const runtime = await open(driver);
-  return { runtime, choice: { driver, reason: `asked for by ${askedBy}`, reports: [await runtime.probe()] } };
-}
-
-/** Opens the first driver, best first, whose probe says that it is usable. Errors: HOST_UNSUPPORTED, with all findings. */
-export async function openBestDriver(
-  open: Opener,
+/** Picks the first driver, best first, whose probe says that it is usable. Errors: HOST_UNSUPPORTED, with all findings. */
+export async function pickDriver(
+  probe: Probe,
   candidates: readonly DriverName[] = DRIVER_NAMES.filter((name) => DRIVERS[name].isReal),
-): Promise<OpenedDriver> {
+): Promise<DriverChoice & { readonly driver: DriverName }> {
   const reports: HostReport[] = [];
   for (const driver of candidates) {
-    const attempt = await tryDriver(driver, open);
-    reports.push(attempt.report);
-    if (attempt.runtime === undefined) continue;
-    const passedOver = reports.slice(0, -1).map((report) => report.driver);
-    const reason =
+    const report = await probe(driver);
+    reports.push(report);
+    if (!report.usable) continue;
+    const passedOver = reports.slice(0, -1).map(({ driver: other }) => other);
+    const why =
       passedOver.length === 0
-        ? `the best driver there is, and usable here (${attempt.report.accelerator})`
-        : `usable here (${attempt.report.accelerator}), unlike ${passedOver.join(', ')}`;
-    return { runtime: attempt.runtime, choice: { driver, reason, reports } };
+        ? 'the best that there is, and usable here'
+        : `usable here, unlike ${passedOver.join(', ')}`;
+    return { driver, reason: `${why} (guest code runs by ${report.accelerator})`, reports };
   }
   throw unusable(reports);
-}
-
-async function tryDriver(
-  driver: DriverName,
-  open: Opener,
-): Promise<{ readonly report: HostReport; readonly runtime?: VmRuntime }> {
-  try {
-    const runtime = await open(driver);
-    const report = await runtime.probe();
-    if (report.usable) return { report, runtime };
-    await runtime.close();
-    return { report };
-  } catch (error) {
-    if (!isVmRuntimeError(error, 'MICROVM_HOST_UNSUPPORTED')) throw error;
-    return { report: { driver, usable: false, accelerator: 'none', findings: findingsOf(error) } };
-  }
-}
-
-function findingsOf(error: VmRuntimeError<'MICROVM_HOST_UNSUPPORTED'>): HostFinding[] {
-  const { message, remedy } = error;
-  return error.details.findings.map((code) => ({ code, severity: 'error', message, remedy }));
 }
 
 function unusable(reports: readonly HostReport[]): VmRuntimeError {

@@ -4,7 +4,7 @@ import type { DriverChoice } from './drivers.js';
 import { KeepAlive } from './keep-alive.js';
 import { launchVm } from './launch.js';
 import type { CreateOptions, CreateSpec, MicrovmOptions, OpenOptions } from './options.js';
-import { openOwnRuntime, type OwnRuntime } from './own-runtime.js';
+import { chooseDriver, openOwnRuntime, type OwnDriver, type OwnRuntime } from './own-runtime.js';
 import { Snapshot } from './snapshot.js';
 import { Vm } from './vm.js';
 
@@ -15,6 +15,7 @@ export class Microvm implements AsyncDisposable {
   readonly #alive = new KeepAlive();
   readonly #openOptions: OpenOptions;
   #explicit: VmRuntime | undefined;
+  #chosen: Promise<OwnDriver> | undefined;
   #own: Promise<OwnRuntime> | undefined;
   readonly #onIdle = () => void this.close();
 
@@ -64,9 +65,9 @@ export class Microvm implements AsyncDisposable {
     return this.#explicit ?? (await this.#open()).runtime;
   }
 
-  /** Which driver runs the VMs, why, and what its probe found. */
+  /** Which driver runs the VMs, why, and what its probe found. Opens nothing. Errors: INVALID_ARGUMENT, HOST_UNSUPPORTED. */
   async driver(): Promise<DriverChoice> {
-    if (this.#explicit === undefined) return (await this.#open()).choice;
+    if (this.#explicit === undefined) return (await this.#alive.during(this.#choose())).choice;
     const report = await this.#alive.during(this.#explicit.probe());
     return { driver: report.driver, reason: 'the runtime that was given', reports: [report] };
   }
@@ -97,11 +98,19 @@ export class Microvm implements AsyncDisposable {
     return context;
   }
 
+  #choose(): Promise<OwnDriver> {
+    this.#chosen ??= chooseDriver(this.#openOptions).catch((error: unknown) => {
+      this.#chosen = undefined;
+      throw error;
+    });
+    return this.#chosen;
+  }
+
   #open(): Promise<OwnRuntime> {
     if (this.#own !== undefined) return this.#own;
     // A script that forgot a VM still ends, and ends clean.
     process.once('beforeExit', this.#onIdle);
-    this.#own = this.#alive.during(openOwnRuntime(this.#openOptions)).catch((error: unknown) => {
+    this.#own = this.#alive.during(this.#choose().then(openOwnRuntime)).catch((error: unknown) => {
       this.#own = undefined;
       throw error;
     });

@@ -34,7 +34,9 @@ export interface OpenOptions extends CommonOptions {
 }
 
 /** Either a runtime, which stays the caller's to close, or how to open one at the first call that needs it. */
-export type MicrovmOptions = { readonly runtime: VmRuntime } | (OpenOptions & { readonly runtime?: never });
+export type MicrovmOptions =
+  | ({ readonly runtime: VmRuntime } & { readonly [K in keyof OpenOptions]?: never })
+  | (OpenOptions & { readonly runtime?: never });
 
 /** Options, then `MICROVM_*` variables. Throws `MICROVM_INVALID_ARGUMENT`. */
 export function parseOpenOptions(
@@ -65,8 +67,8 @@ const execOptionsSchema = z.strictObject({
   maxOutputBytes: z.int().positive().optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'an AbortSignal').optional(),
   timeoutMs: z
-    .number()
-    .positive()
+    .int()
+    .min(1)
     .max(2 ** 31 - 1)
     .optional(),
   throwOnError: z.boolean().optional(),

@@ -1,9 +1,10 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, watch } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { expect, it, onTestFinished } from 'vitest';
 import { createTemporaryState } from '../src/temporary-state.js';
@@ -11,7 +12,7 @@ import { createTemporaryState } from '../src/temporary-state.js';
 const module = new URL('../src/temporary-state.ts', import.meta.url).href;
 
 /** A process of its own with a temporary state directory with something in it; `then` is its next statement. */
-function owner(then: string, temp: string): ChildProcess & { readonly stdout: NodeJS.ReadableStream } {
+function owner(then: string, temp: string): ChildProcessByStdio<null, Readable, null> {
   const script = `
     const { createTemporaryState } = await import(${JSON.stringify(module)});
     const { mkdirSync } = await import('node:fs');
@@ -19,11 +20,10 @@ function owner(then: string, temp: string): ChildProcess & { readonly stdout: No
     mkdirSync(path + '/vms/x', { recursive: true });
     process.stdout.write(path + '\\n');
     ${then}`;
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+  return spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, TMPDIR: temp },
   });
-  return child as ChildProcess & { readonly stdout: NodeJS.ReadableStream };
 }
 
 async function temporaryFolder(): Promise<string> {
