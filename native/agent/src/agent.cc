@@ -69,8 +69,8 @@ void Agent::Forget() {
 
 int Agent::TimeoutMs() const {
   if (busy_) return 0;
-  const uint64_t nearest =
-      std::min(std::min(commands_.deadline(), session_.deadline()), std::min(power_.deadline(), channel_.deadline()));
+  const uint64_t nearest = std::min(std::min(commands_.deadline(), session_.deadline()),
+                                    std::min(power_.deadline(), channel_.deadline()));
   if (nearest == kNever) return -1;
   const uint64_t now = NowMs();
   return nearest <= now ? 0 : static_cast<int>(std::min<uint64_t>(nearest - now, 60000));
@@ -95,7 +95,8 @@ void Agent::Dispatch(const Tag& tag, uint32_t events) {
 
 void Agent::OnSignals() {
   signalfd_siginfo info;
-  while (read(signals_.get(), &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) OnSignal(info.ssi_signo);
+  while (read(signals_.get(), &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info)))
+    OnSignal(info.ssi_signo);
 }
 
 // The signals that busybox's halt, poweroff and reboot send to process 1, and the kernel's Ctrl-Alt-Del.
@@ -134,7 +135,8 @@ void Agent::Reap() {
   }
 }
 
-// Everything that can move now, in turns, so that neither a flood of input nor one of output starves the other, nor either the events.
+// Everything that can move now, in turns, so that neither a flood of input nor one of output starves the
+// other, nor either the events.
 void Agent::MoveAll() {
   busy_ = true;
   for (int turn = 0; turn < 64 && busy_; turn++) busy_ = Work();

@@ -23,7 +23,8 @@ namespace {
 
 constexpr const char* kModuleList = "/etc/microvm/modules";
 
-// An initramfs that was made without root has no /dev/console, so the kernel may have started us without descriptors.
+// An initramfs that was made without root has no /dev/console, so the kernel may have started us without
+// descriptors.
 void OpenConsole() {
   const int console = open("/dev/console", O_RDWR | O_NOCTTY);
   const int null = open("/dev/null", O_RDWR);

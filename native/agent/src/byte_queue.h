@@ -8,7 +8,8 @@
 
 namespace microvm::agent {
 
-// Bytes in at the end, out at the front. Its owner bounds its size. Not a std::vector: that clears what it is about to be read into.
+// Bytes in at the end, out at the front. Its owner bounds its size. Not a std::vector: that clears what it is
+// about to be read into.
 class ByteQueue {
  public:
   size_t size() const { return end_ - head_; }
@@ -19,7 +20,8 @@ class ByteQueue {
     if (size > 0) std::memcpy(Extend(size), data, size);
   }
 
-  // Room for `size` bytes at the end, to be written by the caller at once; `Trim` gives back what was not needed.
+  // Room for `size` bytes at the end, to be written by the caller at once; `Trim` gives back what was not
+  // needed.
   uint8_t* Extend(size_t size) {
     if (capacity_ - end_ < size) MakeRoom(size);
     end_ += size;

@@ -2,12 +2,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/vm_sockets.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include <linux/vm_sockets.h>
 
 #include <cerrno>
 #include <cstring>
@@ -22,8 +21,8 @@ namespace {
 constexpr const char* kPortName = "microvm.agent\n";
 constexpr const char* kPortDirectory = "/sys/class/virtio-ports";
 constexpr unsigned kVsockPort = 1024;
-// A host that reconnects at once must not lose its session: the kernel may tell of the old connection's end after the new one's first
-// bytes were read.
+// A host that reconnects at once must not lose its session: the kernel may tell of the old connection's end
+// after the new one's first bytes were read.
 constexpr uint64_t kHostAwayMs = 1000;
 constexpr uint64_t kSearchTickMs = 5;
 constexpr uint64_t kSlowSearchTickMs = 500;
@@ -36,7 +35,8 @@ std::string FindPortDevice() {
   if (!ports) return {};
   while (const dirent* entry = readdir(ports.get())) {
     if (entry->d_name[0] == '.') continue;
-    const std::string name = ReadSmallFile((std::string(kPortDirectory) + "/" + entry->d_name + "/name").c_str());
+    const std::string name =
+        ReadSmallFile((std::string(kPortDirectory) + "/" + entry->d_name + "/name").c_str());
     if (name == kPortName) return std::string("/dev/") + entry->d_name;
   }
   return {};
@@ -76,7 +76,8 @@ bool Channel::Listen(const char* path) {
   UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   unlink(path);
   // SAFETY: the socket calls' own idea of a base type.
-  if (!listener.valid() || bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
+  if (!listener.valid() ||
+      bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
       listen(listener.get(), 4) != 0) {
     return false;
   }
@@ -92,7 +93,8 @@ bool Channel::ListenVsock() {
   address.svm_port = kVsockPort;
   UniqueFd listener(socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   // SAFETY: as in Listen.
-  if (!listener.valid() || bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
+  if (!listener.valid() ||
+      bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
       listen(listener.get(), 4) != 0) {
     return false;
   }
@@ -122,7 +124,8 @@ void Channel::Tick(uint64_t now) {
     using Transport = KernelOptions::Transport;
     if (transport_ != Transport::kVsock && OpenPort()) return;
     const bool vsock_turn = transport_ == Transport::kVsock || now - searching_since_ >= kVsockAfterMs;
-    if (transport_ != Transport::kVirtio && vsock_turn && access("/dev/vsock", F_OK) == 0 && ListenVsock()) return;
+    if (transport_ != Transport::kVirtio && vsock_turn && access("/dev/vsock", F_OK) == 0 && ListenVsock())
+      return;
     deadline_ = now + (now - searching_since_ < kSlowSearchAfterMs ? kSearchTickMs : kSlowSearchTickMs);
   } else if (host_away_ && fd_.valid()) {
     if (HungUp(fd_.get())) {

@@ -127,8 +127,8 @@ bool Command::OnCredit(uint8_t channel, uint32_t bytes) {
 }
 
 int Command::Signal(int number) {
-  // Reaped, its number can belong to a stranger, but not as long as a member of its group is left: the kernel gives a number out again
-  // only when it names neither a process nor a group.
+  // Reaped, its number can belong to a stranger, but not as long as a member of its group is left: the kernel
+  // gives a number out again only when it names neither a process nor a group.
   if (reaped_ && kill(child_.pid, 0) == 0) return ESRCH;
   if (kill(-child_.pid, number) == 0) return 0;
   // A child that was only just forked has not made its group yet.
@@ -166,7 +166,8 @@ void Command::PumpStdin() {
     }
   }
   if (input_closing_ && input_.empty()) CloseStdin(false);
-  // Given back as a whole when all is written: at most one window is ever kept, and a frame's header need not be split.
+  // Given back as a whole when all is written: at most one window is ever kept, and a frame's header need not
+  // be split.
   if (input_.empty() && attached_ && !reaped_ && !input_closing_) {
     input_returned_ += input_unwritten_cost_;
     input_unwritten_cost_ = 0;
@@ -207,7 +208,8 @@ bool Command::PumpOutput(Output* output) {
     const auto size = static_cast<size_t>(got);
     output->credit -= size + kHeaderSize;
     output->owed -= std::min(output->owed, size);
-    // A short read has emptied the pipe, and the next byte is a new event; not so the end, which may have been told with the bytes.
+    // A short read has emptied the pipe, and the next byte is a new event; not so the end, which may have
+    // been told with the bytes.
     if (size < most && !output->hung_up) output->ready = false;
     return output->ready;
   }
@@ -233,7 +235,8 @@ bool Command::Discard(Output* output) {
 void Command::MaybeExit() {
   if (!attached_ || !reaped_ || !started_) return;
   const bool ended = !outputs_[0].fd.valid() && !outputs_[1].fd.valid();
-  const bool owes = (outputs_[0].fd.valid() && outputs_[0].owed > 0) || (outputs_[1].fd.valid() && outputs_[1].owed > 0);
+  const bool owes =
+      (outputs_[0].fd.valid() && outputs_[0].owed > 0) || (outputs_[1].fd.valid() && outputs_[1].owed > 0);
   if (!ended && !cancelled_) {
     if (owes) return;
     if (deadline_ == kNoDeadline) deadline_ = NowMs() + kBackgroundGraceMs;

@@ -9,8 +9,9 @@
 
 namespace microvm::agent {
 
-// One command: its process, its three pipes and, while attached, its stream to the host. Detached, it runs on and what it writes is thrown
-// away. All descriptors are registered edge-triggered, so each has a flag that says whether it may be ready.
+// One command: its process, its three pipes and, while attached, its stream to the host. Detached, it runs on
+// and what it writes is thrown away. All descriptors are registered edge-triggered, so each has a flag that
+// says whether it may be ready.
 class Command {
  public:
   enum class Pipe : uint8_t { kStdin, kStdout, kStderr, kStatus };
@@ -48,7 +49,8 @@ class Command {
     bool ready = false;
     bool hung_up = false;
     uint64_t credit = 0;
-    size_t owed = 0;  // bytes that lay in the pipe when the command ended: they are sent, however long the host takes
+    size_t owed =
+        0;  // bytes that lay in the pipe when the command ended: they are sent, however long the host takes
 
     void OnReady(uint32_t events);
   };
@@ -67,7 +69,7 @@ class Command {
   Outbox* outbox_;
   Output outputs_[2];
   ByteQueue input_;
-  uint32_t input_credit_;      // what the host may still send
+  uint32_t input_credit_;        // what the host may still send
   uint32_t input_returned_ = 0;  // cost of what was written, not yet given back
   uint32_t input_unwritten_cost_ = 0;
   bool input_ready_ = true;

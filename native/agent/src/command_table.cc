@@ -13,7 +13,8 @@ constexpr size_t kMaxCommands = 1024;
 
 }  // namespace
 
-int CommandTable::Start(uint32_t stream, const SpawnRequest& request, int cgroup_procs_fd, uint32_t output_window) {
+int CommandTable::Start(uint32_t stream, const SpawnRequest& request, int cgroup_procs_fd,
+                        uint32_t output_window) {
   if (by_stream_.size() >= kMaxStreams || commands_.size() >= kMaxCommands) return EAGAIN;
   Child child;
   if (const int error = Spawn(request, cgroup_procs_fd, &child); error != 0) return error;

@@ -27,7 +27,8 @@ constexpr Tables kTables = MakeTables();
 
 }  // namespace
 
-// Eight bytes a step: every payload byte passes here, and under emulation a byte-wise loop would halve the throughput.
+// Eight bytes a step: every payload byte passes here, and under emulation a byte-wise loop would halve the
+// throughput.
 uint32_t Crc32(uint32_t crc, const uint8_t* data, size_t size) {
   crc = ~crc;
   while (size >= 8) {

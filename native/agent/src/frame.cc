@@ -121,7 +121,8 @@ Decoder::Event Decoder::NextFrame(size_t limit, Frame* frame) {
   if (Crc32(Crc32(0, at, 20), payload, length) != Load32(at + 20)) return Violation("bad checksum");
   if (!IsFromHost(at[4])) return Violation("unknown frame type");
   const bool may_continue = static_cast<FrameType>(at[4]) == FrameType::kExec;
-  if ((at[5] & ~(may_continue ? kFlagMore : 0)) != 0 || at[6] != 0 || at[7] != 0) return Violation("bad flags");
+  if ((at[5] & ~(may_continue ? kFlagMore : 0)) != 0 || at[6] != 0 || at[7] != 0)
+    return Violation("bad flags");
   frame->type = static_cast<FrameType>(at[4]);
   frame->flags = at[5];
   frame->epoch = Load32(at + 8);

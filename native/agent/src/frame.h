@@ -22,10 +22,11 @@ struct Frame {
 void EncodeHeader(uint8_t out[kHeaderSize], FrameType type, uint32_t epoch, uint32_t stream,
                   const uint8_t* payload, size_t size);
 
-// Turns the host's byte stream into sync marks and frames, whatever came before them. Memory is fixed at construction.
+// Turns the host's byte stream into sync marks and frames, whatever came before them. Memory is fixed at
+// construction.
 //
-// The preamble of a mark is looked for in all bytes, also inside a payload: a frame that its sender left unfinished would
-// swallow the next client's mark otherwise.
+// The preamble of a mark is looked for in all bytes, also inside a payload: a frame that its sender left
+// unfinished would swallow the next client's mark otherwise.
 class Decoder {
  public:
   enum class Event { kNeedMore, kMark, kFrame, kViolation };
@@ -36,11 +37,12 @@ class Decoder {
   uint8_t* Space(size_t* size);
   void Commit(size_t size);
 
-  // kMark: `session()` is set, a frame should follow. kFrame: `*frame` is set. kViolation: `problem()` says what; the decoder
-  // now skips to the next mark.
+  // kMark: `session()` is set, a frame should follow. kFrame: `*frame` is set. kViolation: `problem()` says
+  // what; the decoder now skips to the next mark.
   Event Next(Frame* frame);
 
-  // Skips everything up to the next mark: the caller found a frame that breaks a rule, or the connection is a new one.
+  // Skips everything up to the next mark: the caller found a frame that breaks a rule, or the connection is a
+  // new one.
   void Skip() { state_ = State::kSkip; }
 
   const SessionId& session() const { return session_; }

@@ -38,7 +38,8 @@ bool StillRuns(const std::string& stat, const std::set<pid_t>& groups) {
   char state = 'X';
   int group = 0;
   unsigned flags = 0;
-  if (sscanf(stat.c_str() + name_end + 1, " %c %*d %d %*d %*d %*d %u", &state, &group, &flags) != 3) return false;
+  if (sscanf(stat.c_str() + name_end + 1, " %c %*d %d %*d %*d %*d %u", &state, &group, &flags) != 3)
+    return false;
   if ((flags & kKernelThread) != 0 || strchr("TtZXx", state) != nullptr) return false;
   return OwnsNamespace() || groups.count(group) != 0;
 }
@@ -49,7 +50,8 @@ bool AllStopped(const std::set<pid_t>& groups) {
   const std::string self = std::to_string(getpid());
   while (const dirent* entry = readdir(proc.get())) {
     if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || self == entry->d_name) continue;
-    if (StillRuns(ReadSmallFile((std::string("/proc/") + entry->d_name + "/stat").c_str()), groups)) return false;
+    if (StillRuns(ReadSmallFile((std::string("/proc/") + entry->d_name + "/stat").c_str()), groups))
+      return false;
   }
   return true;
 }

@@ -8,7 +8,8 @@
 
 namespace microvm::agent {
 
-// Stops the workload and lets it go on: by the cgroup-v2 freezer where the agent has a cgroup for it, else by SIGSTOP and SIGCONT.
+// Stops the workload and lets it go on: by the cgroup-v2 freezer where the agent has a cgroup for it, else by
+// SIGSTOP and SIGCONT.
 class Freezer {
  public:
   // Makes the workload's cgroup below `cgroup_root`, a mounted cgroup v2; without it signals are used.

@@ -19,7 +19,9 @@ bool Apply(std::string_view key, std::string_view value, KernelOptions* options)
   } else if (key == "hostname" && !value.empty() && value.size() <= 64) {
     options->host_name = value;
   } else if (key == "channel" && (value == "auto" || value == "virtio" || value == "vsock")) {
-    options->transport = value == "auto" ? Transport::kAuto : value == "virtio" ? Transport::kVirtio : Transport::kVsock;
+    options->transport = value == "auto"     ? Transport::kAuto
+                         : value == "virtio" ? Transport::kVirtio
+                                             : Transport::kVsock;
   } else {
     return false;
   }
@@ -36,9 +38,8 @@ KernelOptions ParseKernelOptions(std::string_view command_line) {
     command_line = end == std::string_view::npos ? std::string_view() : command_line.substr(end + 1);
     if (word.substr(0, kPrefix.size()) != kPrefix) continue;
     const size_t equals = word.find('=');
-    const std::string_view key = word.substr(kPrefix.size(), equals == std::string_view::npos
-                                                                 ? std::string_view::npos
-                                                                 : equals - kPrefix.size());
+    const std::string_view key = word.substr(
+        kPrefix.size(), equals == std::string_view::npos ? std::string_view::npos : equals - kPrefix.size());
     const std::string_view value = equals == std::string_view::npos ? "" : word.substr(equals + 1);
     if (!Apply(key, value, &options)) {
       Log("microvm-agent: kernel option %.*s not understood", static_cast<int>(word.size()), word.data());

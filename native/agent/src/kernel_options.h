@@ -16,7 +16,8 @@ struct KernelOptions {
   Transport transport = Transport::kAuto;
 };
 
-// An unknown key or value of ours is told on the console and otherwise left alone: a guest that boots is worth more.
+// An unknown key or value of ours is told on the console and otherwise left alone: a guest that boots is
+// worth more.
 KernelOptions ParseKernelOptions(std::string_view command_line);
 
 }  // namespace microvm::agent

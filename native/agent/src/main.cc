@@ -31,7 +31,8 @@ int RunOnDescriptor(const char* text) {
   char* end = nullptr;
   const long fd = strtol(text, &end, 10);
   Agent agent({});
-  if (*text == '\0' || *end != '\0' || fd < 0 || fd > 1 << 20 || !agent.channel().UseDescriptor(static_cast<int>(fd))) {
+  if (*text == '\0' || *end != '\0' || fd < 0 || fd > 1 << 20 ||
+      !agent.channel().UseDescriptor(static_cast<int>(fd))) {
     Log("microvm-agent: --fd %s: not a descriptor", text);
     return 2;
   }

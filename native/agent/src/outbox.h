@@ -16,7 +16,8 @@ class Outbox {
   void Send(FrameType type, uint32_t stream, const Bytes& payload = {});
   void Fail(uint32_t stream, int error, std::string_view step);
 
-  // Reads up to `max` bytes from `fd` into a data frame; answers what read(2) did, and sends nothing unless it is positive.
+  // Reads up to `max` bytes from `fd` into a data frame; answers what read(2) did, and sends nothing unless
+  // it is positive.
   ssize_t SendFrom(int fd, FrameType type, uint32_t stream, size_t max);
 
   // Forgets what waits and begins a session with its mark.

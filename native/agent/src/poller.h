@@ -8,7 +8,8 @@
 
 namespace microvm::agent {
 
-// Who an event is for. Events carry numbers, not pointers: the object may be gone when its event is looked at.
+// Who an event is for. Events carry numbers, not pointers: the object may be gone when its event is looked
+// at.
 struct Tag {
   enum class Kind : uint8_t { kSignals, kListener, kChannel, kCommand };
   Kind kind = Kind::kSignals;
@@ -19,12 +20,13 @@ struct Tag {
     return static_cast<uint64_t>(kind) << 56 | static_cast<uint64_t>(part) << 48 | static_cast<uint64_t>(id);
   }
   static Tag Unpack(uint64_t packed) {
-    return Tag{static_cast<Kind>(packed >> 56), static_cast<uint8_t>(packed >> 48), static_cast<uint32_t>(packed)};
+    return Tag{static_cast<Kind>(packed >> 56), static_cast<uint8_t>(packed >> 48),
+               static_cast<uint32_t>(packed)};
   }
 };
 
-// The agent's epoll, edge-triggered throughout: a virtio-serial port without a host is readable and hung up all the time, and a pipe
-// whose stream has no credit must not wake anybody.
+// The agent's epoll, edge-triggered throughout: a virtio-serial port without a host is readable and hung up
+// all the time, and a pipe whose stream has no credit must not wake anybody.
 class Poller {
  public:
   Poller() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {}

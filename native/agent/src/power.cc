@@ -87,7 +87,8 @@ void Power::Finish() {
   if (getpid() == 1) {
     const bool off = action_ == PowerAction::kPowerOff && !options_.power_off_is_reboot;
     reboot(off ? RB_POWER_OFF : RB_AUTOBOOT);
-    // Without the capability there is nothing left to do but to end: as init this panics, which a VMM also takes for an end.
+    // Without the capability there is nothing left to do but to end: as init this panics, which a VMM also
+    // takes for an end.
   }
   _exit(0);
 }

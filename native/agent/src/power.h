@@ -13,7 +13,7 @@ namespace microvm::agent {
 class Power {
  public:
   struct Options {
-    bool is_init = false;            // the guest's init: file systems are ours to sync and unmount
+    bool is_init = false;              // the guest's init: file systems are ours to sync and unmount
     bool power_off_is_reboot = false;  // the VMM has no power-off device and ends on a reset
   };
 

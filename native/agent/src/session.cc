@@ -49,7 +49,8 @@ bool Session::OnFrame(const Frame& frame) {
   if (frame.type == FrameType::kHello || !open_) return Broken("no HELLO after the mark");
   if (frame.epoch > outbox_->epoch) return Broken("epoch of the future");
   if (frame.epoch < outbox_->epoch) return true;
-  if (exec_ && (frame.type != FrameType::kExec || frame.stream != exec_->stream)) return Broken("EXEC not finished");
+  if (exec_ && (frame.type != FrameType::kExec || frame.stream != exec_->stream))
+    return Broken("EXEC not finished");
   PayloadReader in(frame.payload, frame.size);
   switch (frame.type) {
     case FrameType::kStdin:
@@ -63,7 +64,8 @@ bool Session::OnFrame(const Frame& frame) {
 }
 
 bool Session::OnHello(const Frame& frame) {
-  if (frame.type != FrameType::kHello || frame.epoch != 0 || frame.stream != 0) return Broken("no HELLO after the mark");
+  if (frame.type != FrameType::kHello || frame.epoch != 0 || frame.stream != 0)
+    return Broken("no HELLO after the mark");
   PayloadReader in(frame.payload, frame.size);
   const std::string_view session = in.Raw(kSessionIdSize);
   const uint16_t lowest = in.U16();
@@ -178,7 +180,8 @@ bool Session::StartExec(uint32_t stream, const Bytes& body) {
     outbox_->Fail(stream, ESHUTDOWN, "shutdown");
   } else if (freezer_->frozen()) {
     outbox_->Fail(stream, EBUSY, "frozen");
-  } else if (const int error = commands_->Start(stream, request, freezer_->procs_fd(), output_window_); error != 0) {
+  } else if (const int error = commands_->Start(stream, request, freezer_->procs_fd(), output_window_);
+             error != 0) {
     outbox_->Fail(stream, error, "start");
   }
   return true;
@@ -187,7 +190,8 @@ bool Session::StartExec(uint32_t stream, const Bytes& body) {
 bool Session::OnSignal(uint32_t stream, PayloadReader* in) {
   const uint32_t target = in->U32();
   const uint8_t number = in->U8();
-  if (!in->Done() || number < 1 || number > 64 || target == 0 || target >= stream) return Broken("bad SIGNAL");
+  if (!in->Done() || number < 1 || number > 64 || target == 0 || target >= stream)
+    return Broken("bad SIGNAL");
   Command* command = commands_->ByStream(target);
   Answer(stream, command == nullptr ? ESRCH : command->Signal(number), "signal");
   return true;

@@ -65,7 +65,8 @@ struct ChildPlan {
 }
 
 [[noreturn]] void RunChild(const ChildPlan& plan) {
-  // Handlers and the mask of the agent are nothing to the command. SIGKILL and SIGSTOP answer an error, which is fine.
+  // Handlers and the mask of the agent are nothing to the command. SIGKILL and SIGSTOP answer an error, which
+  // is fine.
   for (int number = 1; number <= SIGRTMAX; number++) signal(number, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
@@ -109,8 +110,8 @@ int Spawn(const SpawnRequest& request, int cgroup_procs_fd, Child* child) {
   for (const std::string& argument : request.argv) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   std::vector<char*> env = Environment(request.env);
-  const ChildPlan plan{request.cwd.c_str(), argv.data(),         env.data(),          in.read.get(),
-                       out.write.get(),     err.write.get(),     status.write.get(),  cgroup_procs_fd};
+  const ChildPlan plan{request.cwd.c_str(), argv.data(),     env.data(),         in.read.get(),
+                       out.write.get(),     err.write.get(), status.write.get(), cgroup_procs_fd};
 
   const pid_t pid = fork();
   if (pid < 0) return errno;

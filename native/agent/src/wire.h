@@ -8,12 +8,13 @@
 
 namespace microvm::agent {
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied to and from the wire as they are");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+              "numbers are copied to and from the wire as they are");
 
 using Bytes = std::vector<uint8_t>;
 
-// Reads the fields of one payload. Never reads beyond it: after the first field that does not fit, everything is zero and
-// `Done` is false, so a message is checked once, at its end.
+// Reads the fields of one payload. Never reads beyond it: after the first field that does not fit, everything
+// is zero and `Done` is false, so a message is checked once, at its end.
 class PayloadReader {
  public:
   PayloadReader(const uint8_t* data, size_t size) : data_(data), left_(size) {}

@@ -21,8 +21,8 @@ struct Decoded {
   }
 };
 
-// Feeds bytes in pieces, `next_size` says how long each is, and answers what came out. Reads every byte of every payload, so a
-// sanitizer sees where it lies.
+// Feeds bytes in pieces, `next_size` says how long each is, and answers what came out. Reads every byte of
+// every payload, so a sanitizer sees where it lies.
 template <typename NextSize>
 std::vector<Decoded> DecodeAll(Decoder* decoder, const std::string& bytes, NextSize next_size) {
   std::vector<Decoded> result;

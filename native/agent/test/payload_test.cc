@@ -73,7 +73,8 @@ void QueueGivesBackWhatItWasGiven() {
     }
     model += bytes;
     const size_t used = random() % (model.size() + 1);
-    CHECK(queue.size() == model.size() && (model.empty() || std::memcmp(queue.data(), model.data(), model.size()) == 0));
+    CHECK(queue.size() == model.size() &&
+          (model.empty() || std::memcmp(queue.data(), model.data(), model.size()) == 0));
     queue.Consume(used);
     model.erase(0, used);
     if (model.size() > 500000) {
@@ -97,7 +98,8 @@ void KernelOptionsAreRead() {
 
 void WrongKernelOptionsLeaveTheDefaults() {
   const KernelOptions wrong = ParseKernelOptions(
-      "microvm. microvm.= microvm.what=ever microvm.data=relative microvm.poweroff=maybe microvm.hostname= microvm.channel=pigeon");
+      "microvm. microvm.= microvm.what=ever microvm.data=relative microvm.poweroff=maybe microvm.hostname= "
+      "microvm.channel=pigeon");
   CHECK(wrong.data_disk == "/dev/vda" && !wrong.data_disk_expected && !wrong.power_off_is_reboot);
   CHECK(wrong.host_name == "microvm" && wrong.transport == KernelOptions::Transport::kAuto);
 }
