@@ -1,9 +1,6 @@
 import fc from 'fast-check';
-import {
-  lifecycleCommands,
-  type LifecycleCommandsOptions,
-  type LifecycleReal,
-} from './lifecycle-commands.js';
+import type { LifecycleReal } from './compare-with-model.js';
+import { lifecycleCommands, type LifecycleCommandsOptions } from './lifecycle-commands.js';
 import { LifecycleModel } from './model.js';
 
 export interface CheckLifecycleOptions extends LifecycleCommandsOptions {
