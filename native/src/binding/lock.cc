@@ -39,7 +39,11 @@ Napi::Value LockDirectory(const Napi::CallbackInfo& info) {
 Napi::Value UnlockDirectory(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const auto id = static_cast<uint32_t>(reader.Integer(info[0], "id", 0, UINT32_MAX));
-  if (!reader.Failed()) AddonData::Of(info.Env()).locks.erase(id);
+  auto& locks = AddonData::Of(info.Env()).locks;
+  const auto lock = locks.find(id);
+  if (reader.Failed() || lock == locks.end()) return info.Env().Undefined();
+  core::UnlockDirectory(std::move(lock->second));
+  locks.erase(lock);
   return info.Env().Undefined();
 }
 

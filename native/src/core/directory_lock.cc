@@ -4,7 +4,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <climits>
 #include <cstdlib>
+#include <ctime>
 
 #include "core/file_io.h"
 
@@ -25,14 +27,29 @@ std::string Field(const std::string& json, const std::string& name) {
   return end == std::string::npos ? std::string() : json.substr(begin, end - begin);
 }
 
-LockHolder ReadHolder(const std::string& path) {
-  LockHolder holder;
+std::optional<LockHolder> ReadLivingHolder(const std::string& path) {
   auto text = ReadSmallFile(path, kMaxLockFile);
-  if (!text.Ok()) return holder;
+  if (!text.Ok()) return std::nullopt;
   const long pid = strtol(Field(text.Value(), "pid").c_str(), nullptr, 10);
-  if (pid > 0) holder.pid = static_cast<pid_t>(pid);
-  holder.start_time = Field(text.Value(), "startTime");
-  return holder;
+  if (pid <= 0 || pid > INT_MAX) return std::nullopt;
+  auto process = IdentifyProcess(static_cast<pid_t>(pid));
+  if (!process.Ok() || !process.Value()) return std::nullopt;
+  const ProcessIdentity& identity = *process.Value();
+  if (identity.start_time != Field(text.Value(), "startTime")) return std::nullopt;
+  if (identity.boot_id != Field(text.Value(), "bootId")) return std::nullopt;
+  return LockHolder{identity.pid, identity.start_time};
+}
+
+// The holder may have taken the lock a moment ago: until it has written its name, the file has none, or a
+// dead one's.
+LockHolder ReadHolder(const std::string& path) {
+  constexpr int kAttempts = 20;
+  constexpr timespec kPause{0, 1'000'000};
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    if (auto holder = ReadLivingHolder(path)) return std::move(*holder);
+    nanosleep(&kPause, nullptr);
+  }
+  return {};
 }
 
 Status WriteHolder(int fd, const std::string& path) {
@@ -47,6 +64,12 @@ Status WriteHolder(int fd, const std::string& path) {
 }
 
 }  // namespace
+
+void UnlockDirectory(UniqueFd lock) {
+  // What a failure leaves is the name of a process that does not hold the lock: ReadHolder can be shown it
+  // only while we live.
+  static_cast<void>(ftruncate(lock.Get(), 0) == 0);
+}
 
 Result<LockOutcome> LockDirectory(const std::string& path) {
   const std::string file = path + "/lock";

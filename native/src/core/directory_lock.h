@@ -10,7 +10,7 @@
 
 namespace microvm::core {
 
-// Who holds a lock, as far as its file tells.
+// Who holds a lock, as far as its file tells: only a process that lives.
 struct LockHolder {
   std::optional<pid_t> pid;
   std::string start_time;
@@ -19,7 +19,10 @@ struct LockHolder {
 // A held lock, or the one who holds it. The lock lives as long as the descriptor.
 using LockOutcome = std::variant<UniqueFd, LockHolder>;
 
-// Tries to take flock on `<path>/lock` and writes our identity into it. Does not wait.
+// Lets go, without leaving our name behind.
+void UnlockDirectory(UniqueFd lock);
+
+// Tries to take flock on `<path>/lock` and writes our identity into it. Does not wait for the lock.
 Result<LockOutcome> LockDirectory(const std::string& path);
 
 }  // namespace microvm::core

@@ -43,7 +43,7 @@ class DurableCommitter {
   std::deque<DurableChange> pending_;
   bool is_started_ = false;
   // Used by the committer's thread alone.
-  ParallelRunner disks_{7};
+  ParallelRunner disks_{15};
 };
 
 }  // namespace microvm::core

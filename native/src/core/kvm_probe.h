@@ -27,8 +27,8 @@ struct KvmReport {
   double duration_ms = 0;
 };
 
-// Finds out whether KVM can run Linux. Takes at most five seconds, on a processor a few milliseconds. SIGALRM stays
-// blocked on the calling thread. `device` is /dev/kvm, save in tests.
+// Finds out whether KVM can run Linux. Takes at most five seconds, on a processor a few milliseconds. SIGALRM
+// stays blocked on the calling thread. `device` is /dev/kvm, save in tests.
 KvmReport ProbeKvm(const std::string& device);
 
 }  // namespace microvm::core

@@ -55,4 +55,27 @@ TEST(a_missing_directory_is_an_error_with_its_path) {
   CHECK(!lock.Ok() && lock.Error().number == ENOENT && lock.Error().path == "/no/such/lock");
 }
 
+TEST(a_dead_holder_is_not_named) {
+  const TemporaryFolder folder;
+  auto held = LockDirectory(folder.Path());
+  const ProcessIdentity self = *IdentifyProcess(getpid()).Value();
+  for (const ProcessIdentity& other : {ProcessIdentity{self.pid, "1", self.boot_id},
+                                       ProcessIdentity{4194304 + 1, self.start_time, self.boot_id},
+                                       ProcessIdentity{self.pid, self.start_time, "another"}}) {
+    WriteText(folder / "lock", "{\"pid\":" + std::to_string(other.pid) + ",\"startTime\":\"" +
+                                   other.start_time + "\",\"bootId\":\"" + other.boot_id + "\"}\n");
+    auto second = LockDirectory(folder.Path());
+    CHECK(!std::get_if<LockHolder>(&second.Value())->pid);
+  }
+}
+
+TEST(letting_go_leaves_no_name) {
+  const TemporaryFolder folder;
+  auto held = LockDirectory(folder.Path());
+  CHECK(!ReadText(folder / "lock").empty());
+  UnlockDirectory(std::move(*std::get_if<UniqueFd>(&held.Value())));
+  CHECK(ReadText(folder / "lock").empty());
+  CHECK(IsHeld(LockDirectory(folder.Path()).Value()));
+}
+
 RUN_TESTS()
