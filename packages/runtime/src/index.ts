@@ -11,16 +11,16 @@ export {
   VmRuntimeError,
 } from './contract/errors.js';
 export type { ErrorCode, ErrorDetails } from './contract/errors.js';
-export type { EventsOptions, VmEvent } from './contract/events.js';
+export type { VmEvent } from './contract/events.js';
 export type { ExecChunk, ExecProcess, ExecRequest, ExecResult, Guest, GuestInfo } from './contract/guest.js';
 export type { HostFinding, HostReport } from './contract/host-report.js';
 export { parseSnapshotId, parseSnapshotUid, parseVmId } from './contract/ids.js';
-export type { OperationOptions } from './contract/options.js';
+export type { ConsoleOptions, EventsOptions, JobFilter, OperationOptions } from './contract/options.js';
 export { VmProvider } from './contract/provider.js';
 export type { SnapshotRef } from './contract/provider.js';
 export type { VmQuery } from './contract/query.js';
 export { VmRuntime } from './contract/runtime.js';
-export type { ConsoleOptions, RecoveryReport } from './contract/runtime.js';
+export type { RecoveryReport } from './contract/runtime.js';
 export { parseVmSpec, resolveVmSpec } from './contract/spec.js';
 export type { ResolvedVmSpec, VmSpec } from './contract/spec.js';
 export { isLive, LIVE_STATES, TRANSITIONS, VM_STATES, VM_VERBS } from './contract/states.js';

@@ -32,10 +32,3 @@ export type VmEvent =
   | { readonly type: 'job'; readonly at: string; readonly job: JobView }
   /** This reader was too slow: so many events were dropped before the next one. */
   | { readonly type: 'lagged'; readonly at: string; readonly missed: number };
-
-export interface EventsOptions {
-  /** Ends the iteration. */
-  readonly signal?: AbortSignal;
-  /** Events kept for this reader while it is busy; beyond them the oldest are dropped and counted. Default 1,024. */
-  readonly bufferSize?: number;
-}

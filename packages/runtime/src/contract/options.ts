@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseVmId } from './ids.js';
 import { parseSchema } from './parse.js';
 import type { JobProgress, JobView } from './views.js';
 
@@ -37,4 +38,58 @@ export interface OperationOptions {
 /** Checks the options of a verb. Throws `MICROVM_INVALID_ARGUMENT`. */
 export function parseOperationOptions(value: unknown): OperationOptions {
   return value === undefined ? {} : parseSchema(operationOptionsSchema, value, 'options');
+}
+
+const consoleOptionsSchema = z.strictObject({
+  tailBytes: z.int().nonnegative().optional(),
+  follow: z.boolean().optional(),
+  signal: signalSchema.optional(),
+});
+
+export interface ConsoleOptions {
+  /** Start this many bytes before the end; default: all that is kept. */
+  readonly tailBytes?: number | undefined;
+  /** Go on with output as it comes, until the VM is destroyed or the signal aborts; default false. */
+  readonly follow?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Throws `MICROVM_INVALID_ARGUMENT`. */
+export function parseConsoleOptions(value: unknown): ConsoleOptions {
+  return parseSchema(consoleOptionsSchema, value, 'options');
+}
+
+const eventsOptionsSchema = z.strictObject({
+  signal: signalSchema.optional(),
+  bufferSize: z
+    .int()
+    .min(1)
+    .max(2 ** 24)
+    .optional(),
+});
+
+export interface EventsOptions {
+  /** Ends the iteration. */
+  readonly signal?: AbortSignal | undefined;
+  /** Events kept for this reader while it is busy; beyond them the oldest are dropped and counted. Default 1,024. */
+  readonly bufferSize?: number | undefined;
+}
+
+/** Throws `MICROVM_INVALID_ARGUMENT`. */
+export function parseEventsOptions(value: unknown): EventsOptions {
+  return value === undefined ? {} : parseSchema(eventsOptionsSchema, value, 'options');
+}
+
+const jobFilterSchema = z.strictObject({ vmId: z.string().optional() });
+
+/** Which jobs `listJobs` answers with. */
+export interface JobFilter {
+  readonly vmId?: string | undefined;
+}
+
+/** Throws `MICROVM_INVALID_ARGUMENT`. */
+export function parseJobFilter(value: unknown): JobFilter {
+  const filter = parseSchema(jobFilterSchema, value, 'filter');
+  if (filter.vmId !== undefined) parseVmId(filter.vmId, 'filter.vmId');
+  return filter;
 }

@@ -1,5 +1,6 @@
 import { closest } from 'fastest-levenshtein';
 import type { z } from 'zod';
+import { deepFreeze } from './deep-freeze.js';
 import { invalidArgument } from './errors.js';
 
 interface Problem {
@@ -65,6 +66,5 @@ export function parseSchema<T extends z.ZodType>(
   }
   const problem = check?.(result.data);
   if (problem !== undefined) throw invalidArgument(join(at, [problem.path]), problem.expected);
-  Object.freeze(result.data);
-  return result.data;
+  return deepFreeze(result.data);
 }

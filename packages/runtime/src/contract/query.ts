@@ -1,3 +1,4 @@
+import type { JobFilter } from './options.js';
 import type { SnapshotRef } from './provider.js';
 import type { JobView, SnapshotView, VmView } from './views.js';
 
@@ -11,6 +12,6 @@ export interface VmQuery {
   /** A snapshot, also one whose VM is gone. */
   describeSnapshot(snapshot: SnapshotRef): Promise<SnapshotView | undefined>;
   /** Jobs that are queued, running, or still in the bounded history, in the order they were asked for. */
-  listJobs(filter?: { readonly vmId?: string }): Promise<readonly JobView[]>;
+  listJobs(filter?: JobFilter): Promise<readonly JobView[]>;
   getJob(jobId: string): Promise<JobView | undefined>;
 }

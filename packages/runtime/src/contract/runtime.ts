@@ -1,19 +1,12 @@
 import type { Capabilities } from './capabilities.js';
-import type { EventsOptions, VmEvent } from './events.js';
+import type { VmEvent } from './events.js';
 import type { Guest } from './guest.js';
 import type { HostReport } from './host-report.js';
+import type { ConsoleOptions, EventsOptions, JobFilter } from './options.js';
 import { VmProvider, type SnapshotRef } from './provider.js';
 import type { VmQuery } from './query.js';
 import type { InterruptedOutcome, JobKind, JobView, SnapshotView, VmView } from './views.js';
 import type { VmState } from './states.js';
-
-export interface ConsoleOptions {
-  /** Start this many bytes before the end; default: all that is kept. */
-  readonly tailBytes?: number;
-  /** Go on with output as it comes, until the VM is destroyed or the signal aborts; default false. */
-  readonly follow?: boolean;
-  readonly signal?: AbortSignal;
-}
 
 /** What opening a state directory found and did. */
 export interface RecoveryReport {
@@ -50,7 +43,7 @@ export abstract class VmRuntime extends VmProvider implements VmQuery {
   abstract getVm(vmId: string): Promise<VmView | undefined>;
   abstract listSnapshots(vmId: string): Promise<readonly SnapshotView[] | undefined>;
   abstract describeSnapshot(snapshot: SnapshotRef): Promise<SnapshotView | undefined>;
-  abstract listJobs(filter?: { readonly vmId?: string }): Promise<readonly JobView[]>;
+  abstract listJobs(filter?: JobFilter): Promise<readonly JobView[]>;
   abstract getJob(jobId: string): Promise<JobView | undefined>;
 
   /**

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { deepFreeze } from './deep-freeze.js';
 import { parseSchema } from './parse.js';
 
 // The limits of numbers are Firecracker's where it has one (vCPUs 1–32); other bounds keep sizes within what a host can have.
@@ -245,5 +246,5 @@ export function resolveVmSpec(spec: VmSpec, workspaceDefaults: VmSpec): Resolved
   const given = Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined));
   const merged: Record<string, unknown> = { ...DEFAULTS, ...workspaceDefaults, ...given };
   for (const field of RESTORE_FIELDS) delete merged[field];
-  return Object.freeze(merged) as ResolvedVmSpec;
+  return deepFreeze(merged) as ResolvedVmSpec;
 }

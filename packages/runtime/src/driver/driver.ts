@@ -1,7 +1,7 @@
 import type { Capabilities } from '../contract/capabilities.js';
 import type { Guest } from '../contract/guest.js';
 import type { HostReport } from '../contract/host-report.js';
-import type { ConsoleOptions } from '../contract/runtime.js';
+import type { ConsoleOptions } from '../contract/options.js';
 import type { ResolvedVmSpec, VmSpec } from '../contract/spec.js';
 import type { JobProgress, ProcessIdentity, VmEnding } from '../contract/views.js';
 

@@ -1,4 +1,5 @@
-import type { EventsOptions, VmEvent } from '../contract/events.js';
+import type { VmEvent } from '../contract/events.js';
+import type { EventsOptions } from '../contract/options.js';
 
 const DEFAULT_BUFFER_SIZE = 1024;
 

@@ -1,7 +1,9 @@
+import { deepFreeze } from '../contract/deep-freeze.js';
 import { invalidArgument, VmRuntimeError } from '../contract/errors.js';
 import { TRANSITIONS, type VmVerb } from '../contract/states.js';
 import type { VmEnding, VmView } from '../contract/views.js';
 import type { DriverVm } from '../driver/driver.js';
+import { canonicalJson } from './canonical-json.js';
 import { snapshotView } from './manifest.js';
 import type { VmRecord } from './record.js';
 import type { SnapshotCatalogue } from './snapshot-catalogue.js';
@@ -105,7 +107,7 @@ export function vmView(record: VmRecord, catalogue: SnapshotCatalogue): VmView {
     ...(operation === undefined
       ? {}
       : { operation: { jobId: operation.jobId, kind: operation.kind, startedAt: operation.startedAt } }),
-    spec,
+    spec: deepFreeze(spec),
     createdAt,
     changedAt,
     snapshots: catalogue.ofInstance(instanceId).map(snapshotView),
@@ -117,21 +119,12 @@ type Defined<T, K extends keyof T> = { [P in K]?: Exclude<T[P], undefined> };
 
 function pick<T, K extends keyof T>(source: T, keys: readonly K[]): Defined<T, K> {
   return Object.fromEntries(
-    keys.filter((key) => source[key] !== undefined).map((key) => [key, source[key]]),
+    keys.filter((key) => source[key] !== undefined).map((key) => [key, deepFreeze(source[key])]),
   ) as Defined<T, K>;
 }
 
 /** Fields of a spec that contradict the snapshot it is to be restored from are refused, never dropped. */
 export function refuseContradiction(path: string, given: unknown, captured: unknown): void {
-  if (JSON.stringify(sortKeys(given)) === JSON.stringify(sortKeys(captured))) return;
+  if (canonicalJson(given) === canonicalJson(captured)) return;
   throw invalidArgument(path, `what the snapshot holds: ${JSON.stringify(captured) ?? 'nothing'}`);
-}
-
-function sortKeys(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map(sortKeys);
-  const entries = Object.entries(value).filter(([, item]) => item !== undefined);
-  return Object.fromEntries(
-    entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, item]) => [key, sortKeys(item)]),
-  );
 }

@@ -4,7 +4,7 @@ import type { OperationOptions } from '../contract/options.js';
 import type { JobView } from '../contract/views.js';
 import type { Clock } from '../driver/clock.js';
 import type { EventHub } from './event-hub.js';
-import { Job, type JobInit } from './job.js';
+import { Job, shielded, type JobInit } from './job.js';
 import type { JobBook } from './job-book.js';
 import { Lanes, untilAborted } from './lanes.js';
 import type { FinishedJob } from './record.js';
@@ -53,7 +53,7 @@ export class JobRunner {
     const job = new Job({ ...request, options }, () => clock.now());
     book.add(job);
     this.#emit(job);
-    options.onJob?.(job.view());
+    shielded(() => options.onJob?.(job.view()));
     const flight = this.#fly(request, job, options);
     this.#flights.set(job, flight);
     try {

@@ -73,7 +73,7 @@ export class Job {
 
   progress(progress: JobProgress): void {
     this.#progress = progress;
-    this.#onProgress?.(progress);
+    shielded(() => this.#onProgress?.(progress));
   }
 
   /** The intent to write before the first effect. */
@@ -158,4 +158,13 @@ function describeError(error: unknown, isCancelled: boolean): NonNullable<Finish
 export function finishedJobView(job: FinishedJob): JobView {
   const { request: _request, result: _result, error, ...view } = job;
   return error === undefined ? view : { ...view, error: { code: error.code, message: error.message } };
+}
+
+/** Calls a caller's listener: what it throws is its own bug, told as a warning, and does no harm to the job. */
+export function shielded(listener: () => void): void {
+  try {
+    listener();
+  } catch (error) {
+    process.emitWarning(error instanceof Error ? error : String(error));
+  }
 }

@@ -1,15 +1,25 @@
 import { createHash } from 'node:crypto';
 import type { Capabilities } from '../contract/capabilities.js';
 import { invalidArgument, unsupported, VmRuntimeError } from '../contract/errors.js';
-import type { EventsOptions, VmEvent } from '../contract/events.js';
+import type { VmEvent } from '../contract/events.js';
 import type { Guest } from '../contract/guest.js';
 import type { HostReport } from '../contract/host-report.js';
 import { parseSnapshotId, parseSnapshotUid, parseVmId } from '../contract/ids.js';
-import { parseOperationOptions, type OperationOptions } from '../contract/options.js';
+import {
+  parseConsoleOptions,
+  parseEventsOptions,
+  parseJobFilter,
+  parseOperationOptions,
+  type ConsoleOptions,
+  type EventsOptions,
+  type JobFilter,
+  type OperationOptions,
+} from '../contract/options.js';
 import type { SnapshotRef } from '../contract/provider.js';
-import { VmRuntime, type ConsoleOptions, type RecoveryReport } from '../contract/runtime.js';
+import { VmRuntime, type RecoveryReport } from '../contract/runtime.js';
 import { parseVmSpec, type VmSpec } from '../contract/spec.js';
 import type { JobKind, JobView, SnapshotView, VmEnding, VmView } from '../contract/views.js';
+import { canonicalJson } from './canonical-json.js';
 import { endedPatch, type Core } from './core.js';
 import type { EventHub } from './event-hub.js';
 import type { Vm } from './fleet.js';
@@ -188,10 +198,10 @@ export class LifecycleEngine extends VmRuntime {
     return manifest === undefined ? undefined : snapshotView(manifest);
   }
 
-  override async listJobs(filter: { readonly vmId?: string } = {}): Promise<readonly JobView[]> {
+  override async listJobs(filter: JobFilter = {}): Promise<readonly JobView[]> {
     this.#assertOpen();
-    if (filter.vmId !== undefined) parseVmId(filter.vmId, 'filter.vmId');
-    return this.#core.book.list(filter.vmId);
+    const { vmId } = parseJobFilter(filter);
+    return this.#core.book.list(vmId);
   }
 
   override async getJob(jobId: string): Promise<JobView | undefined> {
@@ -213,7 +223,7 @@ export class LifecycleEngine extends VmRuntime {
 
   override events(options?: EventsOptions): AsyncIterable<VmEvent> {
     this.#assertOpen();
-    return this.#hub.read(options);
+    return this.#hub.read(parseEventsOptions(options));
   }
 
   override async guest(vmId: string): Promise<Guest> {
@@ -237,7 +247,7 @@ export class LifecycleEngine extends VmRuntime {
     this.#assertOpen();
     const vm = this.#core.fleet.require(parseVmId(vmId));
     this.#require(this.capabilities.console, 'consoleVm');
-    yield* this.#core.driver.console(this.#core.driverVm(vm), options);
+    yield* this.#core.driver.console(this.#core.driverVm(vm), parseConsoleOptions(options));
   }
 
   override close(): Promise<void> {
@@ -306,7 +316,7 @@ export class LifecycleEngine extends VmRuntime {
 
   #run<T>(kind: JobKind, options: OperationOptions | undefined, work: Work<T>): Promise<T> {
     const { lanes, args, execute, replay } = work;
-    const request = createHash('sha256').update(JSON.stringify(args)).digest('base64url');
+    const request = createHash('sha256').update(canonicalJson(args)).digest('base64url');
     const vmId = kind === 'deleteSnapshot' || kind === 'verifySnapshot' ? undefined : lanes[0];
     const named = vmId === undefined ? {} : { vmId };
     return this.#runner.run(

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { deepFreeze } from '../../contract/deep-freeze.js';
 import { unsupported, VmRuntimeError } from '../../contract/errors.js';
 import {
   FREE_ON_RESTORE,
@@ -133,7 +134,7 @@ function restoredSpec(given: VmSpec, manifest: SnapshotManifest): ResolvedVmSpec
     if (free.includes(field)) chosen[field] = value;
     else refuseContradiction(`spec.${field}`, value, manifest.spec[field as keyof ResolvedVmSpec]);
   }
-  return Object.freeze({ ...manifest.spec, ...chosen });
+  return deepFreeze({ ...manifest.spec, ...chosen });
 }
 
 interface Restoration {
