@@ -1,5 +1,8 @@
 import { VmRuntimeError } from '@microvm/runtime';
 
+/** Node fires a longer timer at once. */
+const LONGEST_TIMER_MS = 0x7fff_ffff;
+
 export interface CallOptions {
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
@@ -22,11 +25,14 @@ export function watchDeadline(
     onEnd(signal?.reason);
   };
   if (timeoutMs !== undefined) {
-    timer = setTimeout(() => {
-      stop();
-      const message = `${operation}: no end after ${timeoutMs} ms`;
-      onEnd(new VmRuntimeError('MICROVM_TIMEOUT', message, { details: { operation, timeoutMs } }));
-    }, timeoutMs);
+    timer = setTimeout(
+      () => {
+        stop();
+        const message = `${operation}: no end after ${timeoutMs} ms`;
+        onEnd(new VmRuntimeError('MICROVM_TIMEOUT', message, { details: { operation, timeoutMs } }));
+      },
+      Math.min(timeoutMs, LONGEST_TIMER_MS),
+    );
   }
   signal?.addEventListener('abort', onAbort, { once: true });
   return stop;
