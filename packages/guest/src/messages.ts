@@ -144,16 +144,16 @@ export function decodeExec(body: Buffer): ExecMessage {
     const argc = inRange(input.u16(), 1, MAX_EXEC_STRINGS);
     const first = input.text(MAX_EXEC_BODY);
     const others = Array.from({ length: argc - 1 }, () => input.text(MAX_EXEC_BODY));
-    const env: Record<string, string> = {};
-    for (let left = inRange(input.u16(), 0, MAX_EXEC_STRINGS); left > 0; left--) {
+    const env = Array.from({ length: inRange(input.u16(), 0, MAX_EXEC_STRINGS) }, () => {
       const entry = input.text(MAX_EXEC_BODY);
       const equals = entry.indexOf('=');
       if (equals < 1) throw new ProtocolError('bad environment entry');
-      env[entry.slice(0, equals)] = entry.slice(equals + 1);
-    }
+      return [entry.slice(0, equals), entry.slice(equals + 1)] as const;
+    });
     const cwd = input.text(MAX_EXEC_BODY);
     if (!cwd.startsWith('/')) throw new ProtocolError('working directory is not absolute');
-    return { argv: [first, ...others], env, cwd };
+    // Not by assignment: a variable may be named `__proto__`.
+    return { argv: [first, ...others], env: Object.fromEntries(env), cwd };
   });
 }
 
