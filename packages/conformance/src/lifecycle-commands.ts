@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { VmRuntime } from '@microvm/runtime';
 import fc from 'fast-check';
 import { compare, realViews, type LifecycleReal } from './compare-with-model.js';
 import type { GuestEnding } from './factory.js';
@@ -12,6 +13,8 @@ export interface LifecycleCommandsOptions {
   /** How guests may end. Default: every way. */
   readonly endings?: readonly GuestEnding[];
 }
+
+const VM_IDS = ['a', 'b', 'c'] as const;
 
 type Command = fc.AsyncCommand<LifecycleModel, LifecycleReal, boolean>;
 
@@ -45,6 +48,8 @@ function variantsOf(operation: Operation, model: LifecycleModel, aim: number): r
 }
 
 function isFine(operation: Operation, model: LifecycleModel): boolean {
+  // One that is in use is well worth a try.
+  if (operation.verb === 'deleteSnapshot') return model.find(operation.ref) !== undefined;
   return !('code' in model.clone().apply(operation));
 }
 
@@ -61,6 +66,11 @@ class CallCommand implements Command {
 
   constructor(drafts: readonly Draft[]) {
     this.#drafts = drafts;
+  }
+
+  /** Each run has commands of its own: what is shown of one are the calls that it made. */
+  [fc.cloneMethod](): CallCommand {
+    return new CallCommand(this.#drafts);
   }
 
   check(): boolean {
@@ -93,33 +103,45 @@ class EndGuestCommand implements Command {
     this.#aim = aim;
   }
 
+  [fc.cloneMethod](): EndGuestCommand {
+    return new EndGuestCommand(this.#how, this.#aim);
+  }
+
   check(model: Readonly<LifecycleModel>): boolean {
-    this.#vmId = rotated(VM_IDS, this.#aim).find((vmId) => {
-      const state = model.stateOf(vmId);
-      return state === 'running' || (state === 'paused' && this.#how === 'kill-vmm');
-    });
-    return this.#vmId !== undefined;
+    return this.#pick(model) !== undefined;
   }
 
   async run(model: LifecycleModel, real: LifecycleReal): Promise<void> {
-    assert(this.#vmId !== undefined);
+    const vmId = this.#pick(model) ?? '';
+    this.#vmId = vmId;
     const abort = new AbortController();
-    const events = real.runtime.events({ signal: abort.signal })[Symbol.asyncIterator]();
-    let next = events.next();
-    await real.endGuest(this.#vmId, this.#how);
-    for (let isSeen = false; !isSeen; next = events.next()) {
-      const { value, done } = await next;
-      assert(done !== true, 'the events ended before the guest’s end was seen to');
-      isSeen = value.type === 'job' && value.job.kind === 'observeVm' && value.job.endedAt !== undefined;
+    const isSeen = untilObserved(real.runtime, abort.signal);
+    try {
+      await real.endGuest(vmId, this.#how);
+      await isSeen;
+    } finally {
+      abort.abort();
     }
-    abort.abort();
-    await next;
-    model.end(this.#vmId, this.#how);
+    model.end(vmId, this.#how);
     assert.deepEqual(await realViews(real), model.views(), 'the views of all VMs');
   }
 
   toString(): string {
     return `${this.#how}(${JSON.stringify(this.#vmId)})`;
+  }
+
+  #pick(model: Readonly<LifecycleModel>): string | undefined {
+    return rotated(VM_IDS, this.#aim).find((vmId) => {
+      const state = model.stateOf(vmId);
+      return state === 'running' || (state === 'paused' && this.#how === 'kill-vmm');
+    });
+  }
+}
+
+/** Resolves when the runtime has dealt with the end of a guest. */
+async function untilObserved(runtime: VmRuntime, signal: AbortSignal): Promise<void> {
+  for await (const event of runtime.events({ signal })) {
+    if (event.type === 'job' && event.job.kind === 'observeVm' && event.job.endedAt !== undefined) return;
   }
 }
 
@@ -128,8 +150,6 @@ const SIMPLE = [
   ...(['startVm', 'startVm', 'startVm', 'pauseVm', 'pauseVm', 'resumeVm', 'resumeVm'] as const),
   ...(['stopVm', 'destroyVm', 'forgetVm'] as const),
 ] as const;
-
-const VM_IDS = ['a', 'b', 'c'] as const;
 
 // Few names, so that they clash; now and then one that no VM can have.
 const vmIds = fc.oneof(

@@ -36,8 +36,9 @@ export class DiskError extends Error {
 
 /** What the disks of a VM that boots for the first time hold. */
 export function initialDisks(spec: ResolvedVmSpec, images: Images): DiskContents {
-  const drives = [[ROOT_DRIVE, spec.rootDrive?.path], ...(spec.drives ?? []).map((d) => [d.driveId, d.path])];
-  return Object.fromEntries(drives.map(([id, path]) => [id, path === undefined ? {} : (images[path] ?? {})]));
+  const contents: Record<string, DiskContent> = { [ROOT_DRIVE]: images[spec.rootDrive?.path ?? ''] ?? {} };
+  for (const { driveId, path } of spec.drives ?? []) contents[driveId] = images[path] ?? {};
+  return contents;
 }
 
 function isReadOnlyDrive(spec: ResolvedVmSpec, driveId: string): boolean {
