@@ -305,6 +305,29 @@ export interface CopyResult {
  */
 export function copyFile(from: string, to: string, options?: CopyOptions): Promise<CopyResult>;
 
+export interface DigestOptions {
+  /** Bytes in a chunk, 4 KiB to 1 GiB; default 4 MiB. The last chunk may be shorter. */
+  readonly chunkBytes?: number;
+  /** Aborting rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface FileDigest {
+  readonly sizeBytes: number;
+  readonly chunkBytes: number;
+  /** SHA-256 of each chunk, in hex. None for an empty file. */
+  readonly chunks: readonly string[];
+  /** SHA-256 over the chunks' digests (as bytes, one after the other), in hex. */
+  readonly root: string;
+}
+
+/**
+ * Digests a regular file in chunks, with all processors, off the main thread. Holes are not read; they count as zeros.
+ *
+ * @throws SystemError (as rejection); `EIO` with syscall `read` when the size changed meanwhile.
+ */
+export function digestFile(path: string, options?: DigestOptions): Promise<FileDigest>;
+
 /**
  * The path of the static executable `microvm-watcher`. Start it with {@link spawnProcess}, the reading end of a pipe (or a
  * socket) as descriptor 3, and write lines to the other end:

@@ -130,21 +130,33 @@ export function sendDescriptors(socketFd, data, fds) {
   loadAddon().sendDescriptors(socketFd, data, fds);
 }
 
-export function copyFile(from, to, copyOptions = {}) {
-  if (typeof copyOptions !== 'object' || copyOptions === null) throw invalid('options', 'an object');
-  const { signal, ...options } = copyOptions;
-  const paths = [absolute(from, 'from'), absolute(to, 'to')];
+/** Starts a long call that a signal may abort; it rejects with the signal's reason then. */
+function abortable(signal, start) {
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('signal', 'an AbortSignal');
   if (signal?.aborted) return Promise.reject(signal.reason);
-  const { id, copied } = loadAddon().copyFile(...paths, options);
-  if (signal === undefined) return copied;
-  const cancel = () => loadAddon().cancelCopy(id);
+  const { id, settled } = start();
+  if (signal === undefined) return settled;
+  const cancel = () => loadAddon().cancelJob(id);
   signal.addEventListener('abort', cancel, { once: true });
-  return copied
+  return settled
     .catch((error) => {
       throw error.code === 'ECANCELED' ? signal.reason : error;
     })
     .finally(() => signal.removeEventListener('abort', cancel));
+}
+
+export function copyFile(from, to, copyOptions = {}) {
+  if (typeof copyOptions !== 'object' || copyOptions === null) throw invalid('options', 'an object');
+  const { signal, ...options } = copyOptions;
+  const paths = [absolute(from, 'from'), absolute(to, 'to')];
+  return abortable(signal, () => loadAddon().copyFile(...paths, options));
+}
+
+export function digestFile(path, options = {}) {
+  if (typeof options !== 'object' || options === null) throw invalid('options', 'an object');
+  const { chunkBytes = 4 << 20, signal } = options;
+  const file = absolute(path, 'path');
+  return abortable(signal, () => loadAddon().digestFile(file, chunkBytes));
 }
 
 export function watcherPath() {

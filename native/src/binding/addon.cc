@@ -26,6 +26,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterDurable(env, exports);
   RegisterSocket(env, exports);
   RegisterCopy(env, exports);
+  RegisterDigest(env, exports);
+  RegisterJob(env, exports);
   RegisterKvm(env, exports);
   return exports;
 }

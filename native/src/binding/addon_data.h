@@ -23,7 +23,8 @@ struct AddonData {
     Deferred exited;
     bool is_held = false;
   };
-  struct Copy {
+  // See Job.
+  struct RunningJob {
     std::shared_ptr<core::Cancellation> cancellation;
     Napi::FunctionReference on_progress;
   };
@@ -36,7 +37,7 @@ struct AddonData {
   uint32_t last_id = 0;
   std::unordered_map<uint32_t, Process> processes;
   std::unordered_map<uint32_t, core::UniqueFd> locks;
-  std::unordered_map<uint32_t, Copy> copies;
+  std::unordered_map<uint32_t, RunningJob> jobs;
 };
 
 }  // namespace microvm::binding

@@ -11,6 +11,8 @@ void RegisterLock(Napi::Env env, Napi::Object exports);
 void RegisterDurable(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);
 void RegisterCopy(Napi::Env env, Napi::Object exports);
+void RegisterDigest(Napi::Env env, Napi::Object exports);
+void RegisterJob(Napi::Env env, Napi::Object exports);
 void RegisterKvm(Napi::Env env, Napi::Object exports);
 
 }  // namespace microvm::binding

@@ -182,27 +182,17 @@ void DataCopy::Report(uint64_t done) {
   on_progress_(done, size_);
 }
 
-Result<UniqueFd> OpenSource(const std::string& path, struct stat* status) {
-  // O_NONBLOCK: a FIFO must not hold us before it can be refused.
-  auto source = OpenFile(path, O_RDONLY | O_NONBLOCK);
-  if (!source.Ok()) return source;
-  if (fstat(source.Value().Get(), status) != 0) return SysError::Last("fstat", path);
-  if (S_ISDIR(status->st_mode)) return SysError{EISDIR, "open", path};
-  if (!S_ISREG(status->st_mode)) return SysError{EINVAL, "open", path};
-  return source;
-}
-
 }  // namespace
 
 Result<CopyOutcome> CopyFile(const CopyRequest& request, const Cancellation& cancellation,
                              const CopyProgress& on_progress) {
-  struct stat status {};
-  auto source = OpenSource(request.from, &status);
+  auto source = OpenRegularFile(request.from);
   if (!source.Ok()) return source.Error();
+  const struct stat& status = source.Value().status;
   const unsigned mode = status.st_mode & 0777;
   auto target = UnpublishedFile::Create(request.to, mode);
   if (!target.Ok()) return target.Error();
-  const int from = source.Value().Get();
+  const int from = source.Value().fd.Get();
   const int to = target.Value().Fd();
 
   CopyOutcome outcome;

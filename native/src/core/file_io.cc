@@ -27,6 +27,17 @@ Result<UniqueFd> OpenFile(const std::string& path, int flags, unsigned mode) {
 
 Result<UniqueFd> OpenDirectory(const std::string& path) { return OpenFile(path, O_RDONLY | O_DIRECTORY); }
 
+Result<RegularFile> OpenRegularFile(const std::string& path) {
+  RegularFile file;
+  auto fd = OpenFile(path, O_RDONLY | O_NONBLOCK);
+  if (!fd.Ok()) return fd.Error();
+  file.fd = std::move(fd.Value());
+  if (fstat(file.fd.Get(), &file.status) != 0) return SysError::Last("fstat", path);
+  if (S_ISDIR(file.status.st_mode)) return SysError{EISDIR, "open", path};
+  if (!S_ISREG(file.status.st_mode)) return SysError{EINVAL, "open", path};
+  return file;
+}
+
 Result<std::string> ReadSmallFile(const std::string& path, size_t limit) {
   auto file = OpenFile(path, O_RDONLY);
   if (!file.Ok()) return file.Error();

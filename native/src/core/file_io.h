@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <string>
 #include <string_view>
 
@@ -18,6 +20,14 @@ SplitPath Split(const std::string& path);
 // Open with O_CLOEXEC; the error names the path.
 Result<UniqueFd> OpenFile(const std::string& path, int flags, unsigned mode = 0);
 Result<UniqueFd> OpenDirectory(const std::string& path);
+
+// A regular file opened for reading; a folder is EISDIR, anything else EINVAL, without waiting for a FIFO's
+// writer.
+struct RegularFile {
+  UniqueFd fd;
+  struct stat status {};
+};
+Result<RegularFile> OpenRegularFile(const std::string& path);
 
 // Reads a small file (proc, sysfs, a lock file) up to `limit` bytes.
 Result<std::string> ReadSmallFile(const std::string& path, size_t limit);

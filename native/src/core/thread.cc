@@ -3,7 +3,9 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 
 namespace microvm::core {
 namespace {
@@ -39,6 +41,32 @@ Status StartThread(const char* name, std::function<void()> body) {
   if (failed != 0) return SysError{failed, "pthread_create", {}};
   static_cast<void>(start.release());
   return {};
+}
+
+void RunOnThreads(const char* name, size_t count, const std::function<void()>& body) {
+  std::mutex mutex;
+  std::condition_variable ended;
+  size_t running = 0;
+  for (size_t i = 1; i < count; ++i) {
+    {
+      const std::lock_guard lock(mutex);
+      ++running;
+    }
+    const auto end = [&] {
+      // Notified with the lock held: the waiter may not destroy the condition before.
+      const std::lock_guard lock(mutex);
+      --running;
+      ended.notify_all();
+    };
+    auto started = StartThread(name, [&body, end] {
+      body();
+      end();
+    });
+    if (!started.Ok()) end();
+  }
+  body();
+  std::unique_lock lock(mutex);
+  ended.wait(lock, [&] { return running == 0; });
 }
 
 }  // namespace microvm::core

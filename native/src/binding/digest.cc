@@ -1,0 +1,55 @@
+#include "binding/addon_data.h"
+#include "binding/features.h"
+#include "binding/job.h"
+#include "binding/promise.h"
+#include "binding/reader.h"
+#include "core/file_digest.h"
+
+namespace microvm::binding {
+namespace {
+
+constexpr int64_t kMinChunk = 4096;
+constexpr int64_t kMaxChunk = int64_t{1} << 30;
+
+std::string Hex(const core::Sha256& digest) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const unsigned char byte : digest) {
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
+}
+
+// digestFile(path, chunkBytes) -> { id, settled }
+Napi::Value DigestFile(const Napi::CallbackInfo& info) {
+  Reader reader(info);
+  core::DigestRequest request;
+  request.path = reader.String(info[0], "path");
+  request.chunk_bytes = static_cast<uint64_t>(reader.Integer(info[1], "chunkBytes", kMinChunk, kMaxChunk));
+  if (reader.Failed()) return info.Env().Undefined();
+  const auto to_js = [chunk_bytes = request.chunk_bytes](Napi::Env env, core::FileDigest& digest) {
+    Napi::Array chunks = Napi::Array::New(env, digest.chunks.size());
+    for (uint32_t i = 0; i < digest.chunks.size(); ++i) chunks.Set(i, Hex(digest.chunks[i]));
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("sizeBytes", Napi::Number::New(env, static_cast<double>(digest.size_bytes)));
+    object.Set("chunkBytes", Napi::Number::New(env, static_cast<double>(chunk_bytes)));
+    object.Set("chunks", chunks);
+    object.Set("root", Hex(digest.root));
+    return Napi::Value(object);
+  };
+  const Job job = Job::Start(info.Env(), info.Env().Undefined());
+  const auto work = [request, cancellation = job.cancellation] {
+    return core::DigestFile(request, *cancellation);
+  };
+  return job.Object(info.Env(), RunOnOwnThread<core::FileDigest>(info.Env(), "mvm-digest", job.cancellation,
+                                                                 work, to_js, job.End()));
+}
+
+}  // namespace
+
+void RegisterDigest(Napi::Env env, Napi::Object exports) {
+  exports.Set("digestFile", Napi::Function::New(env, DigestFile, "digestFile"));
+}
+
+}  // namespace microvm::binding
