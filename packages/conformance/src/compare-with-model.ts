@@ -44,7 +44,12 @@ async function call(operation: Operation, real: LifecycleReal, model: LifecycleM
       return {};
     case 'count':
       return { count: await real.count(operation.vmId) };
-    default:
+    case 'createVm':
+    case 'startVm':
+    case 'stopVm':
+    case 'pauseVm':
+    case 'resumeVm':
+    case 'destroyVm':
       return outcomeOf(await runtime[operation.verb](operation.vmId));
   }
 }

@@ -135,7 +135,14 @@ export class LifecycleModel {
         return this.#delete(operation.ref);
       case 'count':
         return this.#count(operation.vmId);
-      default:
+      case 'startVm':
+      case 'stopVm':
+      case 'pauseVm':
+      case 'resumeVm':
+      case 'snapshotVm':
+      case 'renameVm':
+      case 'destroyVm':
+      case 'forgetVm':
         return this.#onVm(operation);
     }
   }

@@ -36,9 +36,9 @@ export class DiskError extends Error {
 
 /** What the disks of a VM that boots for the first time hold. */
 export function initialDisks(spec: ResolvedVmSpec, images: Images): DiskContents {
-  const contents: Record<string, DiskContent> = { [ROOT_DRIVE]: images[spec.rootDrive?.path ?? ''] ?? {} };
-  for (const { driveId, path } of spec.drives ?? []) contents[driveId] = images[path] ?? {};
-  return contents;
+  const paths: (readonly [id: string, path: string | undefined])[] = [[ROOT_DRIVE, spec.rootDrive?.path]];
+  for (const { driveId, path } of spec.drives ?? []) paths.push([driveId, path]);
+  return Object.fromEntries(paths.map(([id, path]) => [id, images[path ?? ''] ?? {}]));
 }
 
 function isReadOnlyDrive(spec: ResolvedVmSpec, driveId: string): boolean {

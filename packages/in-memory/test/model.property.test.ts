@@ -78,7 +78,7 @@ const BROKEN: Readonly<Record<string, Break>> = {
     };
   },
   'a reboot that is taken for a power-off': (real) => {
-    const { endGuest } = real;
+    const endGuest = real.endGuest.bind(real);
     Object.assign(real, {
       endGuest: (vmId: string, how: GuestEnding) => endGuest(vmId, how === 'reboot' ? 'power-off' : how),
     });
