@@ -1,17 +1,14 @@
 #include "core/process_spawn.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <thread>
 
 #include "check.h"
 #include "core/process_wait.h"
+#include "refuse_syscall.h"
 
 using namespace microvm::core;
 using microvm::test::ReadText;
@@ -46,19 +43,6 @@ bool FailsWith(const SpawnRequest& request, int number, const std::string& sysca
 }
 
 bool HasChildren() { return waitpid(-1, nullptr, WNOHANG) >= 0 || errno != ECHILD; }
-
-// All later clone3 of this process fail as with an old kernel or a container's filter.
-void RefuseClone3() {
-  sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog program{4, filter};
-  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0);
-}
 
 }  // namespace
 
@@ -204,13 +188,16 @@ TEST(enters_a_cgroup_where_there_is_one) {
   }
 }
 
-// Last: the filter stays.
-TEST(works_where_clone3_is_refused) {
-  RefuseClone3();
+// Last: the filters stay.
+TEST(works_where_clone3_and_close_range_are_refused) {
+  CHECK(microvm::test::RefuseSyscall(SYS_clone3));
+  CHECK(microvm::test::RefuseSyscall(436));  // close_range
   CHECK(Finish(Shell("exit 7")) == 7);
   SpawnRequest request = Shell("true");
   request.file = "/no/such";
   CHECK(FailsWith(request, ENOENT, "execve", "/no/such"));
+  const UniqueFd stray(fcntl(0, F_DUPFD, 500));
+  CHECK(Finish(Shell("test ! -e /proc/self/fd/500")) == 0);
   enters_a_cgroup_where_there_is_one();
   CHECK(!HasChildren());
 }

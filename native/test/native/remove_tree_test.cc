@@ -4,6 +4,7 @@
 #include <sys/mount.h>
 
 #include "check.h"
+#include "refuse_syscall.h"
 
 using namespace microvm::core;
 using microvm::test::Exists;
@@ -69,6 +70,22 @@ TEST(crosses_no_mount_not_even_of_the_same_file_system) {
   CHECK(!Exists(folder / "t/other"));
   CHECK(umount((folder / "t/mounted").c_str()) == 0);
   CHECK(RemoveTree(folder / "t").failed.Ok());
+}
+
+// Last: the filter stays.
+TEST(works_where_openat2_is_refused) {
+  CHECK(microvm::test::RefuseSyscall(437));
+  removes_all_and_counts_it();
+  follows_no_link();
+  a_very_deep_tree_goes();
+  if (getuid() != 0) return;
+  const TemporaryFolder folder;
+  for (const char* name : {"t", "t/mounted"}) mkdir((folder / name).c_str(), 0700);
+  CHECK(mount("tmpfs", (folder / "t/mounted").c_str(), "tmpfs", 0, nullptr) == 0);
+  WriteText(folder / "t/mounted/f", "");
+  CHECK(!RemoveTree(folder / "t").failed.Ok());
+  CHECK(Exists(folder / "t/mounted/f"));
+  CHECK(umount((folder / "t/mounted").c_str()) == 0);
 }
 
 RUN_TESTS()
