@@ -12,5 +12,5 @@ export async function* consoleLines(output: AsyncIterable<string>): AsyncGenerat
 }
 
 function clean(line: string): string {
-  return line.replace(ESCAPE_SEQUENCE, '').replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '');
+  return line.replace(ESCAPE_SEQUENCE, '').replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
 }

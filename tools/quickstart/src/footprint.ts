@@ -5,15 +5,21 @@ export interface FootprintQuery {
   readonly stateDir: string;
   /** Of every VM that there was: all that a VM has on the host is named by it. */
   readonly instanceIds: readonly string[];
+  /** Processes of ours that were there before; see `childPids`. */
+  readonly earlierChildren: readonly string[];
 }
 
 /** Looks at the host itself, not at what the runtime says: one line per thing that is still there. */
-export async function findLeftovers({ stateDir, instanceIds }: FootprintQuery): Promise<readonly string[]> {
+export async function findLeftovers({
+  stateDir,
+  instanceIds,
+  earlierChildren,
+}: FootprintQuery): Promise<readonly string[]> {
   const needles = [stateDir, ...instanceIds];
   return [
     ...(await files(stateDir)),
     ...(await processes(needles)),
-    ...(await children()),
+    ...(await children(earlierChildren)),
     ...(await sockets(needles)),
   ];
 }
@@ -39,10 +45,15 @@ async function processes(needles: readonly string[]): Promise<string[]> {
   return found.filter((line) => line !== undefined);
 }
 
-async function children(): Promise<string[]> {
+/** The processes that this one has started and that live. */
+export async function childPids(): Promise<readonly string[]> {
   const tasks = await readdir('/proc/self/task');
   const lists = await Promise.all(tasks.map((task) => readFile(`/proc/self/task/${task}/children`, 'utf8')));
-  const pids = lists.flatMap((list) => list.trim().split(/\s+/)).filter((pid) => pid !== '');
+  return lists.flatMap((list) => list.trim().split(/\s+/)).filter((pid) => pid !== '');
+}
+
+async function children(earlier: readonly string[]): Promise<string[]> {
+  const pids = (await childPids()).filter((pid) => !earlier.includes(pid));
   return Promise.all(
     pids.map(async (pid) => {
       const command = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => 'ended meanwhile');

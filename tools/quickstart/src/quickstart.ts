@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createMicrovm, type Microvm } from '@microvm/sdk';
-import { findLeftovers } from './footprint.js';
+import { childPids, findLeftovers, type FootprintQuery } from './footprint.js';
 import { formatMs } from './format.js';
 import { prepareImage, showHost } from './host-chapter.js';
 import type { Screen } from './screen.js';
@@ -15,6 +15,7 @@ const EXAMPLE = 'examples/hello/src/main.ts';
 export async function runQuickstart(screen: Screen, signal: AbortSignal): Promise<boolean> {
   const stateDir = await mkdtemp(join(tmpdir(), 'microvm-quickstart-'));
   const instanceIds: string[] = [];
+  const footprint: FootprintQuery = { stateDir, instanceIds, earlierChildren: await childPids() };
   try {
     // VMs go with this process, also when it is killed.
     const microvm = createMicrovm({ stateDir, defaults: { onOwnerDeath: 'destroy' } });
@@ -23,7 +24,7 @@ export async function runQuickstart(screen: Screen, signal: AbortSignal): Promis
     } finally {
       await microvm.close();
     }
-    const isClean = await showLeftovers(screen, stateDir, instanceIds);
+    const isClean = await showLeftovers(screen, footprint);
     if (isClean) await showExample(screen);
     return isClean;
   } finally {
@@ -42,19 +43,16 @@ async function tellStory(
   await prepareImage(screen, signal);
   const vm = await bootVm(context);
   await runCommands(context, vm);
-  const snapshot = await takeSnapshot(context, vm);
-  const [one, two] = await restoreTwo(context, vm, snapshot);
+  const counted = await takeSnapshot(context, vm);
+  const [one, two] = await restoreTwo(context, vm, counted);
   await renameAndStop(context, vm, one);
-  await destroyAll(context, [vm, one, two], snapshot);
+  await destroyAll(context, [vm, one, two], counted.snapshot);
 }
 
-async function showLeftovers(
-  screen: Screen,
-  stateDir: string,
-  instanceIds: readonly string[],
-): Promise<boolean> {
+async function showLeftovers(screen: Screen, footprint: FootprintQuery): Promise<boolean> {
   screen.chapter('What was left behind');
-  const leftovers = await findLeftovers({ stateDir, instanceIds });
+  const { stateDir, instanceIds } = footprint;
+  const leftovers = await findLeftovers(footprint);
   for (const leftover of leftovers) screen.failed(leftover);
   if (leftovers.length === 0) {
     screen.done(

@@ -1,5 +1,8 @@
 import pc from 'picocolors';
 
+/** Columns before a console line: time stamp, prefix. */
+const CONSOLE_INDENT = 22;
+
 /** What one sees: lines with the seconds since the start, the same on a terminal and in a file but for the colours. */
 export class Screen {
   readonly #stream: NodeJS.WriteStream;
@@ -46,9 +49,12 @@ export class Screen {
     this.line(this.#colors.dim(`  ${text}`));
   }
 
-  /** A line of the guest's serial console. */
+  /** A line of the guest's serial console; on a terminal cut to its width. */
   console(text: string): void {
-    this.line(this.#colors.dim(`console │ ${text}`));
+    // Some terminals say that they have no columns.
+    const columns = this.#stream.isTTY && this.#stream.columns > 0 ? this.#stream.columns : Infinity;
+    const room = Math.max(1, columns - CONSOLE_INDENT);
+    this.line(this.#colors.dim(`console │ ${text.length > room ? `${text.slice(0, room - 1)}…` : text}`));
   }
 
   /** A command that runs in the guest, as one would type it. */

@@ -12,9 +12,16 @@ export interface StoryContext {
   readonly instanceIds: string[];
 }
 
+/** A snapshot, and what the counter was at a little before it. */
+interface Counted {
+  readonly snapshot: Snapshot;
+  readonly counter: number;
+}
+
 const MEM_SIZE_MIB = 128;
+const COUNT_BEFORE_SNAPSHOT = 10;
 const COMPUTATION =
-  'awk \'BEGIN { for (n = 2; n < 5000; n++) { p = 1; for (d = 2; d * d <= n && p; d++) if (n % d == 0) p = 0; k += p } print k, "primes below 5000" }\'';
+  'awk \'BEGIN { for (n = 2; n < 2000; n++) { p = 1; for (d = 2; d * d <= n && p; d++) if (n % d == 0) p = 0; k += p } print k, "primes below 2000" }\'';
 
 export async function timed<T>(work: Promise<T>): Promise<{ readonly value: T; readonly ms: number }> {
   const startedAt = performance.now();
@@ -66,12 +73,11 @@ export async function runCommands({ screen, signal }: StoryContext, vm: Vm): Pro
 }
 
 /** Starts the counter, and takes a snapshot of memory and disks while it counts. */
-export async function takeSnapshot({ screen, signal }: StoryContext, vm: Vm): Promise<Snapshot> {
+export async function takeSnapshot({ screen, signal }: StoryContext, vm: Vm): Promise<Counted> {
   screen.chapter('Snapshot of the running VM');
   screen.command(await startCounter(vm, signal));
-  screen.output(
-    `the counter, which lives in the guest’s memory, is at ${String(await readCounter(vm, signal))}`,
-  );
+  const counter = await waitForCounter(vm, COUNT_BEFORE_SNAPSHOT, signal);
+  screen.output(`the counter, which lives in the guest’s memory, is at ${String(counter)}`);
   const { value: snapshot, ms } = await timed(vm.snapshot('warm', { signal }));
   const { pausedMs, sizeBytes, kind, diskCopy } = snapshot.view;
   const disks = diskCopy === 'none' ? 'no disks' : `disks by ${diskCopy}`;
@@ -79,14 +85,14 @@ export async function takeSnapshot({ screen, signal }: StoryContext, vm: Vm): Pr
   screen.detail(
     `the guest stood still for ${formatMs(pausedMs)}; ${formatBytes(sizeBytes)} on disk, of ${String(MEM_SIZE_MIB)} MiB guest memory`,
   );
-  return snapshot;
+  return { snapshot, counter };
 }
 
 /** Restores two VMs at once, and shows that all three count on, each by itself. */
 export async function restoreTwo(
   context: StoryContext,
   first: Vm,
-  snapshot: Snapshot,
+  { snapshot, counter }: Counted,
 ): Promise<readonly [Vm, Vm]> {
   const { screen, signal, instanceIds } = context;
   screen.chapter('Two VMs from the snapshot, while the first lives');
@@ -96,18 +102,27 @@ export async function restoreTwo(
   for (const { value, ms } of restored)
     screen.done(`"${value.vmId}" goes on, ${formatMs(ms)} after the call`);
   const [one, two] = [restored[0].value, restored[1].value];
-  await showCounters(context, [first, one, two]);
+  await showCounters(context, [first, one, two], counter);
   return [one, two];
 }
 
-async function showCounters({ screen, signal }: StoryContext, vms: readonly Vm[]): Promise<void> {
+/** Two looks at each counter. One that began anew, or stands still, is an error: then the memory was not what was restored. */
+async function showCounters(
+  { screen, signal }: StoryContext,
+  vms: readonly Vm[],
+  atSnapshot: number,
+): Promise<void> {
+  screen.line(`counter in guest memory (before the snapshot: ${String(atSnapshot)}):`);
   const before = await Promise.all(vms.map((vm) => readCounter(vm, signal)));
   const after = await Promise.all(
     vms.map((vm, index) => waitForCounter(vm, (before[index] ?? 0) + 5, signal)),
   );
-  screen.line('counter in guest memory:');
   for (const [index, vm] of vms.entries()) {
-    screen.line(`  ${vm.vmId.padEnd(20)} ${String(before[index]).padStart(5)} → ${String(after[index])}`);
+    const [from = 0, to = 0] = [before[index], after[index]];
+    if (from < atSnapshot || to <= from) {
+      throw new Error(`the counter of "${vm.vmId}" went from ${String(from)} to ${String(to)}`);
+    }
+    screen.line(`  ${vm.vmId.padEnd(20)} ${String(from).padStart(5)} → ${String(to)}`);
   }
 }
 
