@@ -19,17 +19,22 @@ export class Pulse {
   }
 }
 
-/** Calls back when a file in a folder was written, made, renamed or removed. Answers with how to stop. */
-export function watchFolder(directory: string, onChange: (name: string | null) => void): () => void {
+/** `change`: it was written. `rename`: it was made, renamed or removed. */
+export type FileEvent = 'change' | 'rename';
+
+type OnFileEvent = (name: string | null, event: FileEvent) => void;
+
+/** Calls back when something happened to a file in a folder. Answers with how to stop. */
+export function watchFolder(directory: string, onChange: OnFileEvent): () => void {
   const watcher = openWatch(directory, onChange);
   // The folder itself went away: whoever waits will look and see.
-  watcher.on('error', () => onChange(null));
+  watcher.on('error', () => onChange(null, 'rename'));
   return () => watcher.close();
 }
 
-function openWatch(directory: string, onChange: (name: string | null) => void): FSWatcher {
+function openWatch(directory: string, onChange: OnFileEvent): FSWatcher {
   try {
-    return watch(directory, { persistent: false }, (_event, name) => onChange(name));
+    return watch(directory, { persistent: false }, (event, name) => onChange(name, event));
   } catch (error) {
     if (!hasCode(error, 'ENOSPC', 'EMFILE')) throw error;
     // It has nothing to do with space on a disk, though the system uses the same word for it.

@@ -1,4 +1,6 @@
+import { createReadStream, createWriteStream } from 'node:fs';
 import { copyFile, rename, rm, stat, truncate } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
 import { watchFolder } from './file-events.js';
 import { FILES, pathOf } from './paths.js';
 import { ignoreMissing } from './system-error.js';
@@ -26,8 +28,9 @@ export class LogKeeper {
 
   constructor(options: LogKeeperOptions) {
     this.#options = options;
-    this.#unwatch = watchFolder(options.directory, (name) => {
-      if (name === FILES.console || name === FILES.vmmLog) this.#check();
+    this.#unwatch = watchFolder(options.directory, (name, event) => {
+      // Not for a rename: it is our own.
+      if (event === 'change' && (name === FILES.console || name === FILES.vmmLog)) this.#check();
     });
     this.#check();
   }
@@ -64,6 +67,7 @@ export class LogKeeper {
       await rename(old, now);
       throw error;
     }
+    await keepEnd(old, pathOf(directory, 'consolePartial'), Math.floor(consoleLimitBytes / 2));
   }
 
   async #cutVmmLog(): Promise<void> {
@@ -75,6 +79,14 @@ export class LogKeeper {
     // Opened for append: what is written next is at the new end.
     await truncate(path, 0);
   }
+}
+
+/** Drops what a fast writer wrote beyond the bound before its file was changed. Readers hold the whole one. */
+async function keepEnd(path: string, partial: string, bytes: number): Promise<void> {
+  const start = (await sizeOf(path)) - bytes;
+  if (start <= 0) return;
+  await pipeline(createReadStream(path, { start }), createWriteStream(partial, { mode: 0o600 }));
+  await rename(partial, path);
 }
 
 async function sizeOf(path: string): Promise<number> {

@@ -5,6 +5,8 @@ import { ignoreMissing } from './system-error.js';
 const VMM_LINES = 10;
 const CONSOLE_LINES = 20;
 const BYTES_PER_LINE = 400;
+// A panic is followed by a trace that is longer than what is kept.
+const CAUSE = /Kernel panic - not syncing|\bBUG: |\bOops: /;
 
 /** The end of the VMM's log and of the console, oldest first; nothing where there is no file. */
 export async function lastLogLines(directory: string): Promise<readonly string[]> {
@@ -12,7 +14,9 @@ export async function lastLogLines(directory: string): Promise<readonly string[]
     tailLines(pathOf(directory, 'vmmLog'), VMM_LINES),
     tailLines(pathOf(directory, 'console'), CONSOLE_LINES),
   ]);
-  return [...vmm.map((line) => `${FILES.vmmLog}: ${line}`), ...serial];
+  const causes = serial.slice(0, -CONSOLE_LINES).filter((line) => CAUSE.test(line));
+  const lastVmm = vmm.slice(-VMM_LINES).map((line) => `${FILES.vmmLog}: ${line}`);
+  return [...lastVmm, ...causes, ...serial.slice(-CONSOLE_LINES)];
 }
 
 /** The end of what the guest wrote to its console. */
@@ -24,15 +28,15 @@ export async function consoleTail(directory: string, bytes: number): Promise<str
   return (before + now).slice(-bytes);
 }
 
+/** More than the count, where lines are short. */
 async function tailLines(path: string, count: number): Promise<string[]> {
   const text = await tail(path, count * BYTES_PER_LINE);
   const lines = text.split(/\r?\n/).map(plain);
-  return lines.filter((line) => line !== '').slice(-count);
+  return lines.filter((line) => line !== '');
 }
 
 /** A log line goes into errors and terminals: no control characters, no escape sequences. */
 function plain(line: string): string {
-   
   const text = line.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '').replace(/[\u0000-\u001f\u007f-\u009f]/g, '');
   return text.trimEnd().slice(0, BYTES_PER_LINE);
 }

@@ -8,6 +8,7 @@ export const FILES = {
   console: CONSOLE_FILE,
   /** What the console log held before it was last cut. */
   consoleOld: 'console.old.log',
+  consolePartial: 'console.old.log.partial',
   vmmLog: 'vmm.log',
   vmmLogOld: 'vmm.old.log',
   disks: 'disks',

@@ -29,6 +29,12 @@ export class OwnerDeathWatcher {
     this.#stateDir = stateDir;
   }
 
+  /** To be called before a VMM is started: so that nothing lies between its start and `add`. */
+  async ready(): Promise<void> {
+    this.#running ??= this.#start();
+    await this.#running;
+  }
+
   /** From when it resolves, the VMM ends with us and its VM's folder goes. */
   async add({ pid, startTime }: ProcessIdentity, directory: string): Promise<void> {
     this.#running ??= this.#start();

@@ -24,6 +24,8 @@ export async function launch(
   const { host, table, ownerDeath } = context;
   const { step, ...input } = options;
   const directory = folderOf(vm);
+  const isOwned = vm.spec.onOwnerDeath === 'destroy';
+  if (isOwned) await ownerDeath.ready();
   run.signal.throwIfAborted();
   const live = await table.start(vm.instanceId, async () => {
     const process = await spawnVmm({
@@ -35,7 +37,7 @@ export async function launch(
     });
     return new LiveVm(vm, directory, process);
   });
-  if (vm.spec.onOwnerDeath === 'destroy') await ownerDeath.add(live.identity, directory);
+  if (isOwned) await ownerDeath.add(live.identity, directory);
   await run.step(step);
   await live.connect(run.signal);
   return live;

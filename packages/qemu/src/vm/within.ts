@@ -12,6 +12,7 @@ export async function within<T>(
   { signal, timeoutMs }: Limits,
   onTimeout: () => T | Promise<T>,
 ): Promise<T> {
+  flight.catch(() => undefined);
   signal?.throwIfAborted();
   let timer: NodeJS.Timeout | undefined;
   let onAbort: (() => void) | undefined;
@@ -24,7 +25,6 @@ export async function within<T>(
     const first = await Promise.race([flight.then((value) => ({ value })), limit]);
     return first === 'timeout' ? await onTimeout() : first.value;
   } finally {
-    flight.catch(() => undefined);
     clearTimeout(timer);
     if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
   }

@@ -1,0 +1,4 @@
+import { describeProvider } from '@microvm/conformance';
+import { qemuFactory } from './factory.js';
+
+describeProvider('qemu', qemuFactory);

@@ -1,0 +1,78 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isVmRuntimeError, type VmRuntime } from '@microvm/runtime';
+import { describe, expect, it } from 'vitest';
+import { endGuest, outputOf } from './factory.js';
+import { SLOW, useScene } from './scene.js';
+
+async function pidOf(runtime: VmRuntime, vmId: string): Promise<number> {
+  const pid = (await runtime.getVm(vmId))?.vmm?.pid;
+  if (pid === undefined) throw new Error(`"${vmId}" has no VMM`);
+  return pid;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe('the end of a VM', { timeout: SLOW }, () => {
+  const scene = useScene();
+
+  it.each([
+    ['power-off', 'stopped', { reason: 'power-off' }],
+    ['reboot', 'stopped', { reason: 'reboot' }],
+    ['panic', 'crashed', { reason: 'panic' }],
+    ['kill-vmm', 'crashed', { reason: 'vmm-exit', exitCode: null, signal: 'SIGKILL' }],
+  ] as const)('is told when it is %s', async (how, state, ending) => {
+    const { vmId } = await scene.restore({ onGuestReboot: 'stop' });
+    const pid = await pidOf(scene.runtime, vmId);
+    await endGuest(scene.runtime, vmId, how);
+    await expect.poll(async () => (await scene.runtime.getVm(vmId))?.state, { timeout: 20_000 }).toBe(state);
+    expect((await scene.runtime.getVm(vmId))?.ending).toMatchObject(ending);
+    await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
+  });
+
+  it('shows the last words of a guest that panicked', async () => {
+    const { vmId } = await scene.restore();
+    await endGuest(scene.runtime, vmId, 'panic');
+    await expect
+      .poll(async () => (await scene.runtime.getVm(vmId))?.ending?.lastLogLines.join('\n'), {
+        timeout: 20_000,
+      })
+      .toContain('Kernel panic - not syncing: sysrq triggered crash');
+  });
+
+  it('is a time-out, then a destroy by force, for a QEMU whose monitor hangs', async () => {
+    const { vmId } = await scene.restore({ shutdownTimeoutMs: 300 });
+    const pid = await pidOf(scene.runtime, vmId);
+    process.kill(pid, 'SIGSTOP');
+    const error = await scene.runtime.pauseVm(vmId, { timeoutMs: 500 }).catch((thrown: unknown) => thrown);
+    expect(isVmRuntimeError(error, 'MICROVM_TIMEOUT')).toBe(true);
+    expect((await scene.runtime.getVm(vmId))?.state).toBe('running');
+    const stopped = await scene.runtime.stopVm(vmId);
+    expect(stopped).toMatchObject({ state: 'stopped', stop: 'forced', ending: { reason: 'killed' } });
+    expect(isAlive(pid)).toBe(false);
+  });
+
+  it('is forced for a guest that does not answer to a shutdown', async () => {
+    const { vmId, guest } = await scene.restore({ shutdownTimeoutMs: 500 });
+    // The agent is process 1, which only the kernel could stop: its words are held back by a workload that hears no signal.
+    await outputOf(guest, 'trap "" TERM; (trap "" TERM; while :; do sleep 1; done) > /dev/null 2>&1 &');
+    const stopped = await scene.runtime.stopVm(vmId);
+    expect(stopped.state).toBe('stopped');
+    expect(['shutdown', 'killed']).toContain(stopped.ending?.reason);
+  });
+
+  it('leaves nothing of a VM that was destroyed', async () => {
+    const { vmId } = await scene.restore();
+    const pid = await pidOf(scene.runtime, vmId);
+    const { instanceId } = await scene.runtime.destroyVm(vmId);
+    expect(isAlive(pid)).toBe(false);
+    expect(await readdir(join(scene.stateDir, 'vms', instanceId))).toEqual(['vm.json']);
+  });
+});

@@ -1,0 +1,124 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { isVmRuntimeError } from '@microvm/runtime';
+import { describe, expect, it } from 'vitest';
+import { outputOf, readCounter } from './factory.js';
+import { openForTest, SLOW, useScene } from './scene.js';
+
+async function readConsole(console: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of console) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+describe('a VM', { timeout: SLOW }, () => {
+  it('boots, runs commands, keeps its disk over a stop, and its console over its death', async () => {
+    const runtime = await openForTest();
+    await runtime.createVm('a');
+    expect((await runtime.startVm('a')).vmm?.pid).toBeGreaterThan(0);
+    const guest = await runtime.guest('a');
+    expect(await outputOf(guest, 'echo $((6 * 7)); uname -s')).toBe('42\nLinux');
+    await outputOf(guest, 'echo kept > /mnt/root/note');
+    const stopped = await runtime.stopVm('a');
+    expect(stopped).toMatchObject({
+      state: 'stopped',
+      stop: 'graceful',
+      ending: { reason: 'shutdown', exitCode: 0 },
+    });
+    expect(await readConsole(runtime.consoleVm('a'))).toMatch(/Linux version[^]*farewell shutdown/);
+    await runtime.snapshotVm('a', 'disk');
+    const restored = await runtime.createVmWithSpec('b', { restoreFrom: { vmId: 'a', snapshotId: 'disk' } });
+    expect(restored.state).toBe('created');
+    await runtime.startVm('b');
+    expect(await outputOf(await runtime.guest('b'), 'cat /mnt/root/note')).toBe('kept');
+  });
+
+  it('is ready at its first output where there is no agent, and is ended by force when it does not listen', async () => {
+    const runtime = await openForTest();
+    await runtime.createVmWithSpec('mute', { agent: 'none', shutdownTimeoutMs: 200 });
+    await runtime.startVm('mute');
+    expect(await readConsole(runtime.consoleVm('mute'))).not.toBe('');
+    const error = await runtime.guest('mute').catch((thrown: unknown) => thrown);
+    expect(isVmRuntimeError(error, 'MICROVM_UNSUPPORTED')).toBe(true);
+    const stopped = await runtime.stopVm('mute');
+    expect(stopped).toMatchObject({ state: 'stopped', stop: 'forced', ending: { reason: 'killed' } });
+  });
+});
+
+describe('a restored VM', { timeout: SLOW }, () => {
+  const scene = useScene();
+
+  it('stands still while it is paused and then knows what time it is', async () => {
+    const { vmId, guest } = await scene.restore();
+    await scene.runtime.pauseVm(vmId);
+    // The time that passes is what this is about.
+    await delay(2500);
+    await scene.runtime.resumeVm(vmId);
+    const seconds = Number(await outputOf(guest, 'date +%s'));
+    expect(Math.abs(seconds - Date.now() / 1000)).toBeLessThan(2);
+    const count = await readCounter(guest);
+    await expect.poll(() => readCounter(guest), { timeout: 10_000 }).toBeGreaterThan(count);
+  });
+
+  it('can be paused and captured twice without running in between', async () => {
+    const { vmId, guest } = await scene.restore();
+    await scene.runtime.pauseVm(vmId);
+    await scene.runtime.snapshotVm(vmId, 'one');
+    await scene.runtime.snapshotVm(vmId, 'two');
+    expect((await scene.runtime.getVm(vmId))?.state).toBe('paused');
+    await scene.runtime.resumeVm(vmId);
+    const count = await readCounter(guest);
+    for (const snapshotId of ['one', 'two']) {
+      const copyId = `${vmId}-${snapshotId}`;
+      await scene.runtime.createVmWithSpec(copyId, { restoreFrom: { vmId, snapshotId } });
+      expect(await readCounter(await scene.runtime.guest(copyId))).toBeGreaterThan(0);
+    }
+    await expect.poll(() => readCounter(guest), { timeout: 10_000 }).toBeGreaterThan(count);
+  });
+
+  it('goes on from where it was, as often as wanted, each with a clock, entropy and identity of its own', async () => {
+    const [a, b] = await Promise.all([scene.restore(), scene.restore()]);
+    for (const { vmId, guest } of [a, b]) {
+      expect(await readCounter(guest)).toBeGreaterThanOrEqual(scene.count);
+      expect((await guest.ping()).epoch).toBe(2);
+      const seconds = Number(await outputOf(guest, 'date +%s'));
+      expect(Math.abs(seconds - Date.now() / 1000)).toBeLessThan(2);
+      const view = await scene.runtime.getVm(vmId);
+      expect(await outputOf(guest, 'cat /etc/machine-id')).toBe(view?.instanceId);
+    }
+    const random = 'head -c 16 /dev/urandom | od -An -tx1';
+    expect(await outputOf(a.guest, random)).not.toBe(await outputOf(b.guest, random));
+  });
+
+  it('can be captured itself, and so on: each form of memory gives the other', async () => {
+    let { vmId, guest } = await scene.restore();
+    let count = await readCounter(guest);
+    for (const snapshotId of ['second', 'third']) {
+      await scene.runtime.snapshotVm(vmId, snapshotId);
+      const nextId = scene.newId();
+      await scene.runtime.createVmWithSpec(nextId, { restoreFrom: { vmId, snapshotId } });
+      [vmId, guest] = [nextId, await scene.runtime.guest(nextId)];
+      const next = await readCounter(guest);
+      expect(next).toBeGreaterThanOrEqual(count);
+      count = next;
+      await expect.poll(() => readCounter(guest), { timeout: 10_000 }).toBeGreaterThan(count);
+    }
+  });
+
+  it('runs on while another that came from it is destroyed, and leaves the snapshot as it was', async () => {
+    const [a, b] = await Promise.all([scene.restore(), scene.restore()]);
+    await outputOf(a.guest, 'dd if=/dev/urandom of=/run/junk bs=1M count=8');
+    await scene.runtime.destroyVm(a.vmId);
+    const count = await readCounter(b.guest);
+    await expect.poll(() => readCounter(b.guest), { timeout: 10_000 }).toBeGreaterThan(count);
+    await scene.runtime.verifySnapshot({ snapshotUid: scene.snapshotUid });
+  });
+
+  it('has a console of its own, bounded while its guest floods it', async () => {
+    const { vmId, guest } = await scene.restore({ consoleLimitBytes: 8192 });
+    await outputOf(guest, 'seq 1 6000 > /dev/console');
+    const text = await readConsole(scene.runtime.consoleVm(vmId));
+    expect(text).toMatch(/6000\r?\n$/);
+    expect(text.length).toBeLessThanOrEqual(2 * 8192);
+    expect(await readConsole(scene.runtime.consoleVm(vmId, { tailBytes: 6 }))).toBe('6000\r\n');
+  });
+});
