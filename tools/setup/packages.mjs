@@ -1,14 +1,15 @@
 import { execFile } from 'node:child_process';
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { programFolders, run, StepFailed } from './run.mjs';
 
-/** What the project runs, besides Node: Debian's package and the program of it that is looked for. */
+/** What the project needs, besides Node: Debian's package and the program or file of it that is looked for. */
 export const REQUIREMENTS = [
   { package: 'g++', program: 'g++', purpose: 'compiles the native addon and the guest agent' },
   { package: 'cmake', program: 'cmake', purpose: 'builds them' },
   { package: 'ninja-build', program: 'ninja', purpose: 'builds them' },
+  { package: 'libssl-dev', file: '/usr/include/openssl/evp.h', purpose: 'its libcrypto goes into the addon' },
   { package: 'qemu-system-x86', program: 'qemu-system-x86_64', purpose: 'runs the VMs' },
   { package: 'e2fsprogs', program: 'mkfs.ext4', purpose: 'makes disks' },
   { package: 'cpio', program: 'cpio', purpose: 'checks the initrd in the tests' },
@@ -35,7 +36,9 @@ export function installLine(names) {
 
 /** A program in PATH will do, wherever it came from; so will the package, should the program have moved. */
 export async function missingRequirements({ path = process.env.PATH, installed = installedPackages } = {}) {
-  const absent = REQUIREMENTS.filter(({ program }) => !isInPath(program, path));
+  const absent = REQUIREMENTS.filter(({ program, file }) =>
+    program === undefined ? !existsSync(file) : !isInPath(program, path),
+  );
   if (absent.length === 0) return [];
   const packages = await installed(absent.map((requirement) => requirement.package));
   return absent.filter((requirement) => !packages.has(requirement.package));
@@ -70,7 +73,7 @@ function isDebian() {
 }
 
 function describe(requirements) {
-  return requirements.map(({ program, purpose }) => `  ${program} (${purpose})`).join('\n');
+  return requirements.map(({ program, file, purpose }) => `  ${program ?? file} (${purpose})`).join('\n');
 }
 
 async function install(names) {
