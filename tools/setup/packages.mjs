@@ -35,9 +35,13 @@ export function installLine(names) {
 }
 
 /** A program in PATH will do, wherever it came from; so will the package, should the program have moved. */
-export async function missingRequirements({ path = process.env.PATH, installed = installedPackages } = {}) {
+export async function missingRequirements({
+  path = process.env.PATH,
+  installed = installedPackages,
+  hasFile = existsSync,
+} = {}) {
   const absent = REQUIREMENTS.filter(({ program, file }) =>
-    program === undefined ? !existsSync(file) : !isInPath(program, path),
+    program === undefined ? !hasFile(file) : !isInPath(program, path),
   );
   if (absent.length === 0) return [];
   const packages = await installed(absent.map((requirement) => requirement.package));

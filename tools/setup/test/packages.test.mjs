@@ -16,7 +16,8 @@ async function folderWith(programs, mode = 0o755) {
   return folder;
 }
 
-const PROGRAMS = REQUIREMENTS.map(({ program }) => program);
+const PROGRAMS = REQUIREMENTS.map(({ program }) => program).filter((program) => program !== undefined);
+const hasFile = () => true;
 
 function names(requirements) {
   return requirements.map((requirement) => requirement.package);
@@ -25,7 +26,7 @@ function names(requirements) {
 test('with every program in PATH nothing is missing, and dpkg is not asked', async () => {
   const path = await folderWith(PROGRAMS);
   const installed = () => Promise.reject(new Error('asked'));
-  expect(await missingRequirements({ path, installed })).toEqual([]);
+  expect(await missingRequirements({ path, hasFile, installed })).toEqual([]);
 });
 
 test('a program in none of two folders is missing, unless its package is installed', async () => {
@@ -33,12 +34,12 @@ test('a program in none of two folders is missing, unless its package is install
     await folderWith(['g++']),
     await folderWith(PROGRAMS.filter((name) => name !== 'qemu-system-x86_64' && name !== 'g++')),
   ].join(':');
-  expect(names(await missingRequirements({ path, installed: nothingInstalled }))).toEqual([
+  expect(names(await missingRequirements({ path, hasFile, installed: nothingInstalled }))).toEqual([
     'qemu-system-x86',
   ]);
-  expect(await missingRequirements({ path, installed: async () => new Set(['qemu-system-x86']) })).toEqual(
-    [],
-  );
+  expect(
+    await missingRequirements({ path, hasFile, installed: async () => new Set(['qemu-system-x86']) }),
+  ).toEqual([]);
 });
 
 test('a file that cannot be executed is no program', async () => {
@@ -46,7 +47,13 @@ test('a file that cannot be executed is no program', async () => {
     await folderWith(['g++'], 0o644),
     await folderWith(PROGRAMS.filter((name) => name !== 'g++')),
   ].join(':');
-  expect(names(await missingRequirements({ path, installed: nothingInstalled }))).toEqual(['g++']);
+  expect(names(await missingRequirements({ path, hasFile, installed: nothingInstalled }))).toEqual(['g++']);
+});
+
+test('a file that a package brings is looked for by its path', async () => {
+  const path = await folderWith(PROGRAMS);
+  const options = { path, installed: nothingInstalled, hasFile: () => false };
+  expect(names(await missingRequirements(options))).toEqual(['libssl-dev']);
 });
 
 test('the line for other users than root is one line', () => {
