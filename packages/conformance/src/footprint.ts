@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 
 /** Names in a folder that may vanish while it is read, as those of /proc do. */
@@ -69,13 +69,18 @@ export async function filesIn(folder: string): Promise<string[]> {
   return entries.map((entry) => relative(folder, join(entry.parentPath, entry.name))).sort();
 }
 
-/** Content of every regular file below a folder, by relative path. */
+/** Beyond this a file is known by its identity: a state directory may hold the memory of many guests. */
+const CONTENT_LIMIT = 1024 * 1024;
+
+/** Content of every regular file below a folder, by relative path; of a large one what changes with its content. */
 export async function contentsOf(folder: string): Promise<Map<string, Buffer>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const contents = new Map<string, Buffer>();
   for (const entry of entries.filter((one) => one.isFile())) {
     const path = join(entry.parentPath, entry.name);
-    contents.set(relative(folder, path), await readFile(path));
+    const { size, ino, mtimeMs, ctimeMs } = await stat(path);
+    const identity = Buffer.from(`${ino} ${size} ${mtimeMs} ${ctimeMs}`);
+    contents.set(relative(folder, path), size > CONTENT_LIMIT ? identity : await readFile(path));
   }
   return contents;
 }
