@@ -212,8 +212,8 @@ export class InMemoryDriver implements VmDriver {
       if (vm !== undefined) {
         this.#clear(vm);
         vm.become('incomplete');
-        if (action.left.length === 0) this.#stage.remove(vm);
       }
+      if (action.left.length === 0) this.#stage.remove(of);
       return action.left;
     });
   }

@@ -40,7 +40,12 @@ export async function bootGuest(vm: MemoryVm, run: GuestRun): Promise<void> {
         cause,
       });
     });
-    await untilAborted(Promise.race([booting, untilEnded(vm)]), run.signal);
+    const end = watchEnd(vm);
+    try {
+      await untilAborted(Promise.race([booting, end.seen]), run.signal);
+    } finally {
+      end.stop();
+    }
   }
   if (vm.spec.agent === 'required' && vm.condition === 'booting') vm.console.append('microvm-agent: ready\n');
 }
@@ -63,9 +68,11 @@ export async function flushGuest(vm: MemoryVm, run: GuestRun): Promise<boolean> 
   const forced = new Promise<boolean>((resolve) => {
     cancel = run.surroundings.clock.schedule(shutdownTimeoutMs, () => resolve(false));
   });
+  const end = watchEnd(vm);
   try {
-    return await untilAborted(Promise.race([flushed, forced, untilEnded(vm)]), run.signal);
+    return await untilAborted(Promise.race([flushed, forced, end.seen]), run.signal);
   } finally {
+    end.stop();
     cancel();
   }
 }
@@ -79,15 +86,14 @@ export function endedByRequest(vm: MemoryVm, isFlushed: boolean): VmEnding {
     : { reason: 'killed', exitCode: null, signal: 'SIGKILL', lastLogLines };
 }
 
-/** Resolves with false when the guest ends by itself. */
-function untilEnded(vm: MemoryVm): Promise<false> {
-  return new Promise((resolve) => {
-    const watchers = (vm.watchers ??= new Set());
-    const look = (): void => {
-      if (vm.condition === 'booting' || vm.condition === 'running') return;
-      watchers.delete(look);
-      resolve(false);
-    };
-    watchers.add(look);
-  });
+/** `seen` resolves with false when the guest ends by itself. */
+function watchEnd(vm: MemoryVm): { readonly seen: Promise<false>; stop(): void } {
+  const watchers = (vm.watchers ??= new Set());
+  let onEnd!: (value: false) => void;
+  const seen = new Promise<false>((resolve) => (onEnd = resolve));
+  const look = (): void => {
+    if (vm.condition === 'ended') onEnd(false);
+  };
+  watchers.add(look);
+  return { seen, stop: () => void watchers.delete(look) };
 }

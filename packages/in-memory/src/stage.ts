@@ -44,6 +44,8 @@ export class Stage implements GuestSurroundings {
   readonly rules: Rules;
   readonly clock: Clock;
   readonly #parts: StageParts;
+  /** VMs that are gone although their folders may be there. */
+  readonly #released = new Set<string>();
 
   constructor(parts: StageParts) {
     this.#parts = parts;
@@ -61,12 +63,15 @@ export class Stage implements GuestSurroundings {
 
   /** Also a VM whose process is gone and that left a folder: its disks and its console are still there. */
   findOrLoad(of: DriverVm): MemoryVm | undefined {
-    return this.find(of) ?? (of.directory === undefined ? undefined : this.#load(of, of.directory));
+    const found = this.find(of);
+    if (found !== undefined || of.directory === undefined || this.#released.has(of.instanceId)) return found;
+    return this.#load(of, of.directory);
   }
 
-  remove(vm: MemoryVm): void {
-    this.#vms.delete(vm.instanceId);
-    vm.console.close();
+  remove(of: DriverVm): void {
+    this.find(of)?.console.close();
+    this.#vms.delete(of.instanceId);
+    if (of.directory !== undefined) this.#released.add(of.instanceId);
   }
 
   async perform<T>(call: Call, body: (action: Action) => Promise<T>): Promise<T> {

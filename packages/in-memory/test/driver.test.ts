@@ -151,6 +151,18 @@ describe('guests', () => {
     expect(guest().memory).toEqual({});
   });
 
+  test('nothing goes on watching a guest after its boot and after an aborted shutdown', async () => {
+    const { driver, world } = await openDriver({
+      guest: { boot: () => undefined, shutdown: () => new Promise(() => undefined) },
+    });
+    const vm = await runningVm(driver);
+    const abort = new AbortController();
+    const stopping = driver.shutdown(vm, makeRun(abort.signal));
+    abort.abort();
+    await expect(stopping).rejects.toThrow();
+    expect(world.vms.get(vm.instanceId)?.watchers?.size).toBe(0);
+  });
+
   test('sleeping in a guest stands still while the VM is paused', async () => {
     const clock = createVirtualClock();
     const { script, guest } = grabGuest();

@@ -139,6 +139,18 @@ describe('a state directory', () => {
     expect(await filesNamed('disks.json')).toEqual([]);
   });
 
+  test('the console of a destroyed VM is empty, and following it ends', async () => {
+    const runtime = await open();
+    await runtime.createVm('vm');
+    await runtime.startVm('vm');
+    await runtime.destroyVm('vm');
+    for (const follow of [false, true]) {
+      const chunks: Buffer[] = [];
+      for await (const chunk of runtime.consoleVm('vm', { follow })) chunks.push(chunk);
+      expect(chunks).toEqual([]);
+    }
+  });
+
   test('a restored VM has its disks before it has its record’s end', async () => {
     const first = await open();
     await first.createVm('vm');
