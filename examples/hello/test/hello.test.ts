@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 
 const run = promisify(execFile);
+const tsx = createRequire(import.meta.url).resolve('tsx');
 const source = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const DEADLINE_MS = 120_000;
 
@@ -13,7 +15,7 @@ it(
   async () => {
     const { stdout } = await run(
       process.execPath,
-      ['--import', 'tsx', '--conditions=@microvm/source', source],
+      ['--import', tsx, '--conditions=@microvm/source', source],
       { timeout: DEADLINE_MS, env: { ...process.env, MICROVM_DRIVER: 'qemu' } },
     );
     const lines = stdout.trim().split('\n');

@@ -1,8 +1,8 @@
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Keeps Node alive while somebody awaits us. Drivers unref their sockets and watches, so that a forgotten VM does not hold a
- * script open; without this, a script that awaits a command would end in the middle of it.
+ * Keeps Node alive while somebody awaits us: not every driver has something of its own that does, and a script that awaits a
+ * command must not end in the middle of it.
  */
 export class KeepAlive {
   #waiting = 0;

@@ -31,7 +31,8 @@ export class Microvm implements AsyncDisposable {
   }
 
   /**
-   * A VM that runs and whose agent answers when the promise resolves; it is gone at the end of an `await using` block.
+   * A VM that runs and whose agent answers when the promise resolves; it is gone at the end of an `await using` block. While it
+   * lives it keeps Node alive, as a child process does.
    * Errors: INVALID_ARGUMENT, VM_ALREADY_EXISTS, UNSUPPORTED, HOST_UNSUPPORTED, NO_SPACE, GUEST_UNREACHABLE, VMM_EXITED,
    * TIMEOUT. After an error or an abort nothing of it is left.
    */
@@ -108,7 +109,7 @@ export class Microvm implements AsyncDisposable {
 
   #open(): Promise<OwnRuntime> {
     if (this.#own !== undefined) return this.#own;
-    // A script that forgot a VM still ends, and ends clean.
+    // A script that has destroyed its VMs need not close anything: it ends by itself, and ends clean.
     process.once('beforeExit', this.#onIdle);
     this.#own = this.#alive.during(this.#choose().then(openOwnRuntime)).catch((error: unknown) => {
       this.#own = undefined;

@@ -2,6 +2,7 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, watch } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -9,6 +10,7 @@ import { text } from 'node:stream/consumers';
 import { expect, it, onTestFinished } from 'vitest';
 import { createTemporaryState } from '../src/temporary-state.js';
 
+const tsx = createRequire(import.meta.url).resolve('tsx');
 const module = new URL('../src/temporary-state.ts', import.meta.url).href;
 
 /** A process of its own with a temporary state directory with something in it; `then` is its next statement. */
@@ -20,10 +22,12 @@ function owner(then: string, temp: string): ChildProcessByStdio<null, Readable, 
     mkdirSync(path + '/vms/x', { recursive: true });
     process.stdout.write(path + '\\n');
     ${then}`;
-  return spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+  const child = spawn(process.execPath, ['--import', tsx, '--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, TMPDIR: temp },
   });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return child;
 }
 
 async function temporaryFolder(): Promise<string> {

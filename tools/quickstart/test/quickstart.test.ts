@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,8 +9,9 @@ import { promisify } from 'node:util';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 
 const DEADLINE_MS = 180_000;
+const tsx = createRequire(import.meta.url).resolve('tsx');
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
-const NODE_ARGS = ['--import', 'tsx', '--conditions=@microvm/source', main];
+const NODE_ARGS = ['--import', tsx, '--conditions=@microvm/source', main];
 const run = promisify(execFile);
 let env: NodeJS.ProcessEnv = {};
 
