@@ -6,6 +6,8 @@
  * synchronously, before any effect (also by the functions that return a promise).
  */
 
+export * from './network.js';
+
 /** What system errors of this package look like: the same fields as `node:fs` errors. */
 export interface SystemError extends Error {
   /** The symbolic name, such as `ENOENT`. */

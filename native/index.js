@@ -1,18 +1,10 @@
 import { constants } from 'node:os';
-import { resolve } from 'node:path';
+import { abortable, absolute, invalid, object } from './calls.js';
 import { binaryPath, loadAddon } from './load.js';
 
+export * from './network.js';
+
 const NEWEST_REALTIME_SIGNAL = 64;
-
-/** The path as the kernel will see it, whatever the working directory is when another thread gets to it. */
-function absolute(path, name) {
-  if (typeof path === 'string' && path !== '') return resolve(path);
-  throw invalid(name, 'a string that is not empty');
-}
-
-function invalid(name, expected) {
-  return Object.assign(new TypeError(`"${name}" must be ${expected}`), { code: 'ERR_INVALID_ARG_TYPE' });
-}
 
 function signalNumber(signal) {
   const number = typeof signal === 'string' ? constants.signals[signal] : signal;
@@ -77,15 +69,13 @@ export function bootId() {
 }
 
 function environment(env = process.env) {
-  if (typeof env !== 'object' || env === null) throw invalid('env', 'an object');
-  return Object.entries(env)
+  return Object.entries(object(env, 'env'))
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${name}=${value}`);
 }
 
 export function spawnProcess(options) {
-  if (typeof options !== 'object' || options === null) throw invalid('options', 'an object');
-  const { args = [], fds = [], env } = options;
+  const { args = [], fds = [], env } = object(options, 'options');
   const started = loadAddon().spawnProcess({ ...options, args, fds, env: environment(env) });
   return started.then((child) => new WatchedProcess(child));
 }
@@ -121,8 +111,7 @@ export function connectUnix(path) {
 }
 
 export function listenUnix(path, options = {}) {
-  if (typeof options !== 'object' || options === null) throw invalid('options', 'an object');
-  const { mode = 0o600, backlog = 511 } = options;
+  const { mode = 0o600, backlog = 511 } = object(options, 'options');
   return loadAddon().listenUnix(absolute(path, 'path'), mode, backlog);
 }
 
@@ -130,31 +119,14 @@ export function sendDescriptors(socketFd, data, fds) {
   loadAddon().sendDescriptors(socketFd, data, fds);
 }
 
-/** Starts a long call that a signal may abort; it rejects with the signal's reason then. */
-function abortable(signal, start) {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('signal', 'an AbortSignal');
-  if (signal?.aborted) return Promise.reject(signal.reason);
-  const { id, settled } = start();
-  if (signal === undefined) return settled;
-  const cancel = () => loadAddon().cancelJob(id);
-  signal.addEventListener('abort', cancel, { once: true });
-  return settled
-    .catch((error) => {
-      throw error.code === 'ECANCELED' ? signal.reason : error;
-    })
-    .finally(() => signal.removeEventListener('abort', cancel));
-}
-
 export function copyFile(from, to, copyOptions = {}) {
-  if (typeof copyOptions !== 'object' || copyOptions === null) throw invalid('options', 'an object');
-  const { signal, ...options } = copyOptions;
+  const { signal, ...options } = object(copyOptions, 'options');
   const paths = [absolute(from, 'from'), absolute(to, 'to')];
   return abortable(signal, () => loadAddon().copyFile(...paths, options));
 }
 
 export function digestFile(path, options = {}) {
-  if (typeof options !== 'object' || options === null) throw invalid('options', 'an object');
-  const { chunkBytes = 4 << 20, signal } = options;
+  const { chunkBytes = 4 << 20, signal } = object(options, 'options');
   const file = absolute(path, 'path');
   return abortable(signal, () => loadAddon().digestFile(file, chunkBytes));
 }

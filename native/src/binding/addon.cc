@@ -29,6 +29,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterDigest(env, exports);
   RegisterJob(env, exports);
   RegisterKvm(env, exports);
+  RegisterNetwork(env, exports);
+  RegisterNetworkLinks(env, exports);
   return exports;
 }
 

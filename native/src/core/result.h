@@ -13,6 +13,9 @@ struct SysError {
   int number = 0;
   const char* syscall = "";
   std::string path;
+  // What the step was about when that is no file, such as a network interface; and the kernel's own words.
+  std::string object = {};
+  std::string detail = {};
 
   static SysError Last(const char* syscall, std::string path = {}) {
     return SysError{errno, syscall, std::move(path)};

@@ -1,0 +1,83 @@
+#include "binding/network_plan.h"
+
+namespace microvm::binding {
+namespace {
+
+constexpr size_t kMaxLinkName = 15;  // IFNAMSIZ less its NUL
+
+// What the kernel takes as it is: it would fill in a % and reads a : as an alias.
+bool IsLinkName(const std::string& name) {
+  if (name.empty() || name.size() > kMaxLinkName || name == "." || name == "..") return false;
+  for (const char letter : name) {
+    if (letter <= ' ' || letter > '~' || letter == '/' || letter == ':' || letter == '%') return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Fields::Fields(Reader* reader, Napi::Value value, const std::string& name)
+    : reader_(reader), object_(reader->Object(value, name)), prefix_(name.empty() ? "" : name + ".") {}
+
+bool Fields::Has(const char* field) const {
+  const Napi::Value value = object_.Get(field);
+  return !reader_->Failed() && (value.IsEmpty() || !value.IsUndefined());
+}
+
+std::string Fields::Text(const char* field) const { return reader_->String(object_.Get(field), Name(field)); }
+
+std::string Fields::LinkName(const char* field) const {
+  std::string name = Text(field);
+  if (!reader_->Failed() && !IsLinkName(name)) {
+    reader_->Fail(Name(field), "an interface name: 1 to 15 visible ASCII characters without / : %");
+  }
+  return name;
+}
+
+core::IpPrefix Fields::Prefix(const char* field) const {
+  const auto prefix = core::ParseIpPrefix(Text(field));
+  if (!prefix) reader_->Fail(Name(field), "an address with the length of its prefix, such as 10.0.0.1/30");
+  return prefix.value_or(core::IpPrefix());
+}
+
+std::optional<std::string> Fields::OptionalText(const char* field) const {
+  return Has(field) ? std::optional(Text(field)) : std::nullopt;
+}
+
+std::optional<int64_t> Fields::OptionalInteger(const char* field, int64_t low, int64_t high) const {
+  if (!Has(field)) return {};
+  return reader_->Integer(object_.Get(field), Name(field), low, high);
+}
+
+std::optional<bool> Fields::OptionalFlag(const char* field) const {
+  if (!Has(field)) return {};
+  return reader_->Boolean(object_.Get(field), Name(field));
+}
+
+std::optional<core::IpAddress> Fields::OptionalAddress(const char* field) const {
+  if (!Has(field)) return {};
+  const auto address = core::ParseIpAddress(Text(field));
+  if (!address) reader_->Fail(Name(field), "an IPv4 or IPv6 address");
+  return address;
+}
+
+std::vector<Fields> Fields::Objects(const char* field) const {
+  std::vector<Fields> list;
+  if (!Has(field)) return list;
+  const Napi::Value value = object_.Get(field);
+  if (value.IsEmpty() || !value.IsArray()) {
+    reader_->Fail(Name(field), "an array of objects");
+    return list;
+  }
+  const auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length() && !reader_->Failed(); ++i) {
+    list.emplace_back(reader_, array.Get(i), Name(field) + "[" + std::to_string(i) + "]");
+  }
+  return list;
+}
+
+std::vector<std::string> Fields::Texts(const char* field) const {
+  return Has(field) ? reader_->Strings(object_.Get(field), Name(field)) : std::vector<std::string>();
+}
+
+}  // namespace microvm::binding
