@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import type { GuestEnding, ProviderFactory } from '@microvm/conformance';
 import { ensureDefaultImage } from '@microvm/image';
 import type { Guest, VmRuntime, VmSpec } from '@microvm/runtime';
@@ -26,7 +27,7 @@ export async function outputOf(guest: Guest, script: string): Promise<string> {
   return stdout.toString().trim();
 }
 
-const GUEST_ENDINGS: Readonly<Record<Exclude<GuestEnding, 'kill-vmm'>, string>> = {
+export const GUEST_ENDINGS: Readonly<Record<Exclude<GuestEnding, 'kill-vmm'>, string>> = {
   'power-off': 'poweroff',
   reboot: 'reboot',
   panic: 'echo c > /proc/sysrq-trigger',
@@ -63,6 +64,10 @@ export const qemuFactory: ProviderFactory = {
     return createQemuRuntime({ ...options, stateDir, defaults: { ...(await imageDefaults()), ...defaults } });
   },
   deadlineFactor: 6,
+  childModule: {
+    path: fileURLToPath(new URL('./crash-child.ts', import.meta.url)),
+    execArgv: ['--conditions=@microvm/source', '--import', 'tsx'],
+  },
   workload: { start: startCounter, read: readCounter },
   endGuest,
 };

@@ -74,12 +74,15 @@ export function useScene(): Scene {
   return scene;
 }
 
-async function openIn(stateDir: string, options: Omit<QemuOptions, 'stateDir'> = {}): Promise<VmRuntime> {
+export async function openIn(
+  stateDir: string,
+  options: Omit<QemuOptions, 'stateDir'> = {},
+): Promise<VmRuntime> {
   const defaults = { ...(await imageDefaults()), ...options.defaults };
   return createQemuRuntime({ ...options, defaults, stateDir });
 }
 
-async function destroyAll(runtime: VmRuntime): Promise<void> {
+export async function destroyAll(runtime: VmRuntime): Promise<void> {
   for (const { vmId, state } of await runtime.listVms()) {
     if (state !== 'destroyed') await runtime.destroyVm(vmId);
   }

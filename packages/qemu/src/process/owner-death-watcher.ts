@@ -64,11 +64,15 @@ export class OwnerDeathWatcher {
     const path = join(this.#stateDir, `.watcher-${process.pid}.sock`);
     await rm(path, { force: true });
     const server = createServer().listen({ fd: await listenUnix(path) });
+    // Asked for before there is one: it may come while we wait for our own end.
+    const connected = once(server, 'connection') as Promise<[Socket]>;
     // No pipe can be made from Node: a socket that is connected to itself is one.
     const end = await connectUnix(path);
     try {
-      const [line] = (await once(server, 'connection')) as [Socket];
+      const [line] = await connected;
       line.on('error', () => line.destroy());
+      // It is there for the end of the process and must not put it off.
+      line.unref();
       const watcher = await spawnProcess({ file: watcherPath(), fds: [null, null, null, end] });
       return { process: watcher, line };
     } finally {

@@ -1,0 +1,111 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { access, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { VmRuntime } from '@microvm/runtime';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { endGuest, outputOf, readCounter } from './factory.js';
+import { destroyAll, openIn, SLOW } from './scene.js';
+
+type Owned = Record<string, { readonly instanceId: string; readonly pid: number }>;
+
+/** Lets another process own a state directory with VMs in it, and kills it. */
+async function ownAndDie(stateDir: string): Promise<Owned> {
+  const path = fileURLToPath(new URL('./owner-process.ts', import.meta.url));
+  const child = fork(path, { execArgv: ['--conditions=@microvm/source', '--import', 'tsx'] });
+  const exited = once(child, 'exit');
+  try {
+    child.send(stateDir);
+    const early = exited.then(() => Promise.reject(new Error('the owner ended by itself')));
+    const [owned] = (await Promise.race([once(child, 'message'), early])) as [Owned];
+    return owned;
+  } finally {
+    child.kill('SIGKILL');
+    await exited;
+  }
+}
+
+describe('after the death of its owner', { timeout: SLOW }, () => {
+  let stateDir: string;
+  let owned: Owned;
+  let runtime: VmRuntime | undefined;
+
+  const opened = (): VmRuntime => {
+    if (runtime === undefined) throw new Error('no runtime was opened');
+    return runtime;
+  };
+  const folderOf = (vmId: string): string => join(stateDir, 'vms', owned[vmId]?.instanceId ?? '');
+  const untilSaid = (vmId: string, words: string): Promise<void> =>
+    vi.waitFor(
+      async () => expect(await readFile(join(folderOf(vmId), 'console.log'), 'utf8')).toContain(words),
+      { timeout: 60_000 },
+    );
+
+  beforeAll(async () => {
+    stateDir = await mkdtemp(join(tmpdir(), 'qemu-adopt-'));
+    owned = await ownAndDie(stateDir);
+    await untilSaid('power-off', 'reboot: Power down');
+    await untilSaid('reboot', 'farewell reboot');
+    await untilSaid('panic', 'Kernel panic');
+    runtime = await openIn(stateDir);
+  }, SLOW);
+
+  afterAll(async () => {
+    runtime ??= await openIn(stateDir);
+    await destroyAll(runtime);
+    await runtime.close();
+    await rm(stateDir, { recursive: true, force: true });
+  }, SLOW);
+
+  it('a VM that must not outlive its owner is gone', async () => {
+    const isThere = (): Promise<boolean> =>
+      access(folderOf('owned')).then(
+        () => true,
+        () => false,
+      );
+    await expect.poll(isThere, { timeout: 20_000 }).toBe(false);
+    expect(() => process.kill(owned['owned']?.pid ?? 0, 0)).toThrow('ESRCH');
+  });
+
+  it('a running VM has run on, is taken over, and can do all that it could', async () => {
+    expect(await opened().getVm('running')).toMatchObject({
+      state: 'running',
+      vmm: { pid: owned['running']?.pid },
+    });
+    const guest = await opened().guest('running');
+    const count = await readCounter(guest);
+    await expect.poll(() => readCounter(guest), { timeout: 20_000 }).toBeGreaterThan(count);
+    await opened().snapshotVm('running', 'adopted');
+    expect(await opened().stopVm('running')).toMatchObject({
+      stop: 'graceful',
+      ending: { reason: 'shutdown' },
+    });
+  });
+
+  it('a VM that was restored and never resumed is repaired when it is; its end is seen', async () => {
+    expect((await opened().getVm('paused'))?.state).toBe('paused');
+    await opened().resumeVm('paused');
+    const guest = await opened().guest('paused');
+    expect((await guest.ping()).epoch).toBe(2);
+    expect(await outputOf(guest, 'cat /etc/machine-id')).toBe(owned['paused']?.instanceId);
+    await endGuest(opened(), 'paused', 'kill-vmm');
+    await expect
+      .poll(async () => (await opened().getVm('paused'))?.state, { timeout: 20_000 })
+      .toBe('crashed');
+    // The kernel tells how a process ended that is not our child only since Linux 6.15.
+    expect((await opened().getVm('paused'))?.ending).toMatchObject({ reason: 'vmm-exit' });
+  });
+
+  it.each([
+    ['power-off', 'stopped'],
+    ['reboot', 'stopped'],
+    ['panic', 'crashed'],
+  ])('the reason of an ending that nobody saw is known: %s', async (reason, state) => {
+    const view = await opened().getVm(reason);
+    expect(view).toMatchObject({ state, ending: { reason } });
+    expect(view?.vmm).toBeUndefined();
+    expect(() => process.kill(owned[reason]?.pid ?? 0, 0)).toThrow('ESRCH');
+  });
+});

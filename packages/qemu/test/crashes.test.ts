@@ -1,0 +1,4 @@
+import { describeCrashes } from '@microvm/conformance';
+import { qemuFactory } from './factory.js';
+
+describeCrashes('qemu', qemuFactory);
