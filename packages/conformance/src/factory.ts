@@ -9,7 +9,10 @@ export interface OpenOptions extends CommonOptions {
   readonly stateDir: string | undefined;
 }
 
-/** Something that goes on in the guest's memory, so that a restored guest can be told from one that booted. */
+/**
+ * Something that goes on in the guest's memory, so that a restored guest can be told from one that booted. Beside it the suite runs
+ * `cat` and `true` in the guest.
+ */
 export interface GuestWorkload {
   /** Leaves a number in the guest that only grows while the guest runs. Resolves when it can be read. */
   start(guest: Guest): Promise<void>;

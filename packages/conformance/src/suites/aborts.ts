@@ -69,6 +69,7 @@ async function abortsInTheMiddle(fixture: ProviderFixture, trait: Trait): Promis
   expect(trait.aborted).toContain(view?.state ?? 'unknown');
   expect(view?.operation).toBeUndefined();
   expect(view?.snapshots ?? []).toEqual([]);
+  if (trait.method === 'destroyVm') expect(view?.cleanup?.left, 'what is left').not.toEqual([]);
   const job = (await runtime.listJobs()).filter(({ kind }) => kind === kindOf(trait.method)).at(-1);
   expect(job).toMatchObject({ status: 'cancelled', error: { code: 'ABORT' } });
   await worksAgain(runtime, trait, vmId);

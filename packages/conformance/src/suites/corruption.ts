@@ -33,6 +33,8 @@ export function registerCorruption(fixture: ProviderFixture): void {
     }
     test('a damaged manifest is reported on open, and the snapshot can be deleted', () =>
       reportsManifest(fixture));
+    test("another driver's snapshot is refused as incompatible, and no VM made", () =>
+      refusesForeign(fixture));
     for (const [title, text] of [
       ['no JSON', '{'],
       ['another content', '{"format":1}'],
@@ -106,6 +108,21 @@ async function reportsManifest(fixture: ProviderFixture): Promise<void> {
   );
   await runtime.deleteSnapshot({ snapshotUid });
   expect((await fixture.reopen()).recovery.corruptSnapshots).toEqual([]);
+}
+
+async function refusesForeign(fixture: ProviderFixture): Promise<void> {
+  const { snapshotUid } = (await takeSnapshot(fixture)).snapshot;
+  const stateDir = await fixture.close();
+  const path = join(stateDir, 'snapshots', snapshotUid, 'manifest.json');
+  const manifest = JSON.parse(await readFile(path, 'utf8')) as object;
+  await writeFile(path, JSON.stringify({ ...manifest, driver: 'another' }));
+  const runtime = await fixture.open();
+  expect((await runtime.describeSnapshot({ snapshotUid }))?.driver).toBe('another');
+  const restore = { restoreFrom: { snapshotUid } };
+  const error = await withoutEffect(runtime, () =>
+    refusal('MICROVM_SNAPSHOT_INCOMPATIBLE', runtime.createVmWithSpec(fixture.newId(), restore)),
+  );
+  expect(error.details.snapshotUid).toBe(snapshotUid);
 }
 
 async function refusesRecord(fixture: ProviderFixture, text: string): Promise<void> {

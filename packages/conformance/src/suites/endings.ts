@@ -27,6 +27,11 @@ export function registerEndings(fixture: ProviderFixture): void {
     }
     registerReboots(fixture);
     test('stopVm lets the guest flush, and says so', () => stopsGracefully(fixture));
+    test('stopVm that leaves the guest no time is forced, and says so', async () => {
+      const { vmId } = await fixture.arrange('running', { shutdownTimeoutMs: 0 });
+      const view = await (await fixture.open()).stopVm(vmId);
+      expect(view).toMatchObject({ state: 'stopped', stop: 'forced', ending: { reason: 'killed' } });
+    });
     test('a start after an ending clears what was said of it', () => startsAnew(fixture));
     test('the VMM dies during stopVm: the VM is not running, and the call ends', () =>
       diesDuringStop(fixture));

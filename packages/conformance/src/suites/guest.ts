@@ -29,11 +29,39 @@ function registerAgent(fixture: ProviderFixture): void {
     const error = await exec(fixture, { argv: ['/no/such/program'] });
     await refusal('MICROVM_EXEC_FAILED', Promise.reject(error));
   });
+  registerExec(fixture);
   test('a guest that ended is unreachable', () => losesGuest(fixture));
   test('a command whose guest dies ends', () => endsCommand(fixture));
   if (fixture.capabilities.memorySnapshot) {
     test('the epoch rises with a restore', () => raisesEpoch(fixture));
   }
+}
+
+/** `cat` with its input left open never ends by itself. */
+function registerExec(fixture: ProviderFixture): void {
+  test("a command's output comes back as it is, with its exit code", async () => {
+    const { vmId } = await fixture.arrange('running');
+    const guest = await (await fixture.open()).guest(vmId);
+    const input = Buffer.from([0, 255, 10, 13, 0]);
+    const result = await guest.exec({ argv: ['cat'], input }).result;
+    expect(result).toEqual({ exitCode: 0, signal: null, stdout: input, stderr: Buffer.alloc(0) });
+  });
+  test('more output than maxOutputBytes is an error, not a cut', async () => {
+    const error = await exec(fixture, { argv: ['cat'], input: 'x'.repeat(1001), maxOutputBytes: 1000 });
+    const { details } = await refusal('MICROVM_OUTPUT_LIMIT', Promise.reject(error));
+    expect(details).toEqual({ stream: 'stdout', limitBytes: 1000 });
+  });
+  test('a command that takes longer than its timeoutMs is ended', async () => {
+    const error = await exec(fixture, { argv: ['cat'], timeoutMs: 50 });
+    await refusal('MICROVM_TIMEOUT', Promise.reject(error));
+  });
+  test("a command that is aborted rejects with the signal's reason", async () => {
+    const reason = new Error('not wanted any more');
+    const abort = new AbortController();
+    const call = exec(fixture, { argv: ['cat'], signal: abort.signal });
+    abort.abort(reason);
+    expect(await call).toBe(reason);
+  });
 }
 
 async function exec(fixture: ProviderFixture, request: ExecRequest): Promise<unknown> {
