@@ -21,6 +21,7 @@ import {
 } from '@microvm/runtime';
 import { readConsole } from './host/console-reader.js';
 import { makeDisks } from './host/disks.js';
+import type { QemuHost } from './host/qemu-host.js';
 import { makePlan, readPlan } from './host/vm-plan.js';
 import { surveyVmms } from './process/find-vmm.js';
 import { OwnerDeathWatcher } from './process/owner-death-watcher.js';
@@ -28,7 +29,7 @@ import { adoptVm } from './vm/adopt.js';
 import { bootVm } from './vm/boot.js';
 import { captureVm } from './vm/capture.js';
 import { checkSpec } from './vm/check-spec.js';
-import { folderOf, liveOf, type QemuContext, type QemuHost } from './vm/context.js';
+import { folderOf, liveOf, type QemuContext } from './vm/context.js';
 import { haltVm } from './vm/halt.js';
 import { pauseVm, resumeVm } from './vm/pause.js';
 import { releaseVm } from './vm/release.js';

@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { probeKvm, type KvmReport } from '@microvm/native';
 import type { HostFinding, HostReport } from '@microvm/runtime';
-import { releaseOf } from '../vm/compatibility.js';
-import type { QemuHost } from '../vm/context.js';
 import { findProgram, outputOf } from './find-program.js';
+import { releaseOf, type Accelerator, type QemuHost } from './qemu-host.js';
 import { stateDirFindings } from './state-dir.js';
 import { readTscKhz } from './tsc.js';
 
@@ -81,7 +80,7 @@ async function inspectQemu(name: string, findings: HostFinding[]): Promise<Qemu 
 async function chooseAccelerator(
   wanted: InspectOptions['accelerator'],
   findings: HostFinding[],
-): Promise<'kvm' | 'tcg'> {
+): Promise<Accelerator> {
   const kvm = wanted === 'tcg' ? undefined : await probeKvm();
   if (kvm?.usable === true) return 'kvm';
   if (kvm !== undefined) findings.push(...kvmFindings(kvm, wanted === 'kvm' ? 'error' : 'info'));

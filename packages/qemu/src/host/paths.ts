@@ -1,11 +1,10 @@
 import { join } from 'node:path';
-import { CONSOLE_FILE } from '../process/command-line.js';
 
 /** Names of all that a VM has in its folder; sockets are reached through it, so that the folder's path may have any length. */
 export const FILES = {
   qmpSocket: 'qmp.sock',
   agentSocket: 'agent.sock',
-  console: CONSOLE_FILE,
+  console: 'console.log',
   /** What the console log held before it was last cut. */
   consoleOld: 'console.old.log',
   consolePartial: 'console.old.log.partial',

@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import type { JsonObject, ResolvedVmSpec } from '@microvm/runtime';
 import { z } from 'zod';
-import type { DriveConfig } from '../process/machine.js';
 import { FILES } from './paths.js';
 
 const plannedDrive = z.strictObject({
@@ -26,6 +25,9 @@ const vmPlan = z.strictObject({
 });
 
 export type PlannedDrive = Readonly<z.infer<typeof plannedDrive>>;
+
+/** A drive as QEMU gets it: `file` is relative to the VM's folder for a private one. */
+export type DriveConfig = Pick<PlannedDrive, 'driveId' | 'file' | 'readOnly'>;
 
 /** What a VM gets of the host. Paths that the caller gave are made absolute at create: a later owner may run elsewhere. */
 export type VmPlan = Readonly<z.infer<typeof vmPlan>>;

@@ -1,3 +1,4 @@
+import { FILES } from '../host/paths.js';
 import { CPU_MODEL, MACHINE_TYPE, machineDevices, type MachineConfig } from './machine.js';
 
 /** Where the guest's memory is. */
@@ -27,7 +28,6 @@ export interface CommandLineInput {
   readonly agentFd: number;
 }
 
-export const CONSOLE_FILE = 'console.log';
 export const CONSOLE_CHARDEV = 'console';
 const NAME_PREFIX = 'microvm-';
 
@@ -66,7 +66,7 @@ export function commandLine(input: CommandLineInput): string[] {
     ...['-action', ENDINGS],
     ...['-chardev', `socket,id=qmp,fd=${input.qmpFd},server=on,wait=off`],
     ...['-mon', 'chardev=qmp,mode=control'],
-    ...['-chardev', `file,id=${CONSOLE_CHARDEV},path=${CONSOLE_FILE},append=on`],
+    ...['-chardev', `file,id=${CONSOLE_CHARDEV},path=${FILES.console},append=on`],
     ...['-serial', `chardev:${CONSOLE_CHARDEV}`],
     ...['-chardev', `socket,id=agent,fd=${input.agentFd},server=on,wait=off`],
     ...(machine.hasEntropy ? ['-object', 'rng-random,id=entropy,filename=/dev/urandom'] : []),

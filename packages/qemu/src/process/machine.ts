@@ -1,14 +1,6 @@
 import type { ResolvedVmSpec } from '@microvm/runtime';
-
-export type Accelerator = 'kvm' | 'tcg';
-
-/** A drive as QEMU gets it. */
-export interface DriveConfig {
-  readonly driveId: string;
-  /** Relative to the VM's folder for a private drive, else as the spec has it. */
-  readonly file: string;
-  readonly readOnly: boolean;
-}
+import type { Accelerator } from '../host/qemu-host.js';
+import type { DriveConfig } from '../host/vm-plan.js';
 
 /** All of a machine that its guest can see; two machines that are equal here can load each other's state. */
 export interface MachineConfig {

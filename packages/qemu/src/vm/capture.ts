@@ -1,4 +1,4 @@
-import { open, rm } from 'node:fs/promises';
+import { chmod, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Captured, CaptureTarget, DriverVm, Run, SnapshotPart } from '@microvm/runtime';
 import { captureDisks, copyPart, privateDrives } from '../host/disks.js';
@@ -70,7 +70,10 @@ async function captureMemory(
   await writeState(live, join(directory, files.state), run.signal);
   await run.step('capture:state');
   if (memoryFile !== undefined && files.memory !== undefined) {
-    await copyPart(memoryFile, join(directory, files.memory), 'memory', run);
+    const path = join(directory, files.memory);
+    await copyPart(memoryFile, path, 'memory', run);
+    // A memfd's mode is 0777.
+    await chmod(path, 0o600);
     await run.step('capture:memory');
   }
   return { form, version: await live.version(run.signal) };

@@ -3,9 +3,9 @@ import { stat } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { JsonObject, ResolvedVmSpec } from '@microvm/runtime';
 import { z } from 'zod';
+import type { QemuHost } from '../host/qemu-host.js';
 import { driveConfigs, type VmPlan } from '../host/vm-plan.js';
 import { CPU_MODEL, MACHINE_TYPE, machineConfig, machineDevices } from '../process/machine.js';
-import type { QemuHost } from './context.js';
 
 /** `apart`: vmstate and a memory file to map. `stream`: one file that QEMU reads memory and all from. */
 export type MemoryForm = 'apart' | 'stream';
@@ -67,9 +67,4 @@ export function incompatibility(taken: Compatibility, here: Compatibility): stri
   if (taken.tscKhz === null || here.tscKhz === null || taken.accelerator === 'kvm') return undefined;
   const isOff = Math.abs(taken.tscKhz - here.tscKhz) > taken.tscKhz * TSC_TOLERANCE;
   return isOff ? `the clock counts with ${here.tscKhz} kHz, not with ${taken.tscKhz} kHz` : undefined;
-}
-
-/** QEMU's stable releases load each other's states; others do not promise it. */
-export function releaseOf(version: string): string {
-  return version.split('.').slice(0, 2).join('.');
 }

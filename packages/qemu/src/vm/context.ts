@@ -1,20 +1,9 @@
 import assert from 'node:assert';
 import { VmRuntimeError, type DriverEvents, type DriverVm } from '@microvm/runtime';
-import type { Accelerator } from '../process/machine.js';
+import type { QemuHost } from '../host/qemu-host.js';
 import type { OwnerDeathWatcher } from '../process/owner-death-watcher.js';
 import type { LiveVm } from './live-vm.js';
 import type { VmTable } from './vm-table.js';
-
-/** What was found out about the host when the runtime was opened; it holds for the runtime's life. */
-export interface QemuHost {
-  /** Absolute. */
-  readonly qemuPath: string;
-  readonly qemuVersion: string;
-  readonly accelerator: Accelerator;
-  readonly tscKhz: number | undefined;
-  /** Names the processor as a guest sees it that runs on it directly. */
-  readonly cpuFingerprint: string;
-}
 
 /** What the operations on VMs share. */
 export interface QemuContext {

@@ -7,6 +7,8 @@ import type { LiveVm } from './live-vm.js';
 // Less than the engine's grace for a driver together: a guest that does not answer is held all the same.
 const FREEZE_TIMEOUT_MS = 3000;
 const CONNECT_TIMEOUT_MS = 2000;
+// QEMU answers when the disks' writes in flight are done.
+const STOP_TIMEOUT_MS = 60_000;
 const REPAIR_TIMEOUT_MS = 10_000;
 const ENTROPY_BYTES = 64;
 
@@ -18,7 +20,7 @@ export async function pauseVm(context: QemuContext, vm: DriverVm, run: Run): Pro
   const agent = vm.spec.agent === 'required' ? await freeze(live, signal) : undefined;
   try {
     await run.step('pause:frozen');
-    await live.command('stop', {}, { signal });
+    await live.command('stop', {}, { signal, timeoutMs: STOP_TIMEOUT_MS });
   } catch (error) {
     // Running and frozen is no state that the contract has.
     agent?.thaw({ timeoutMs: FREEZE_TIMEOUT_MS }).catch(() => undefined);
@@ -51,7 +53,7 @@ export async function resumeVm(context: QemuContext, vm: DriverVm, how: Resumpti
     await thaw(live, how, { vm, signal });
   } catch (error) {
     // Fails closed: a guest that could not be repaired does not run.
-    await live.command('stop').catch(() => undefined);
+    await live.command('stop', {}, { timeoutMs: REPAIR_TIMEOUT_MS }).catch(() => undefined);
     throw signal.aborted ? error : unrepaired(vm, how, error);
   }
   await run.step('resume:repaired');

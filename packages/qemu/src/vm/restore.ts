@@ -1,5 +1,6 @@
 import assert from 'node:assert';
-import { chmod, open, type FileHandle } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, chmod, open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   VmRuntimeError,
@@ -10,18 +11,13 @@ import {
   type VmmInfo,
 } from '@microvm/runtime';
 import { restoreDisks } from '../host/disks.js';
+import { releaseOf, type QemuHost } from '../host/qemu-host.js';
 import { makePlan, readPlan } from '../host/vm-plan.js';
 import type { MemoryBackend } from '../process/command-line.js';
 import { INHERITED_FD } from '../process/spawn-vmm.js';
 import { memoryFiles } from './capture.js';
-import {
-  describeMachine,
-  incompatibility,
-  readCompatibility,
-  releaseOf,
-  type MemoryForm,
-} from './compatibility.js';
-import { folderOf, reportEnd, type QemuContext, type QemuHost } from './context.js';
+import { describeMachine, incompatibility, readCompatibility, type MemoryForm } from './compatibility.js';
+import { folderOf, reportEnd, type QemuContext } from './context.js';
 import { launch } from './launch.js';
 import type { LiveVm } from './live-vm.js';
 import { prepareMigration, runMigration } from './migration.js';
@@ -88,8 +84,13 @@ export async function restoreVm(
 
 async function memoryBackend(path: string | undefined): Promise<MemoryBackend> {
   if (path === undefined) return { kind: 'memfd' };
-  // QEMU asks for the right to write a file that it maps privately; it never does.
-  await chmod(path, 0o600);
+  // QEMU opens a file for writing that it maps privately; it never writes to it. Only where needed: a change of the mode
+  // is a change of the file for whoever has checked it.
+  const isWritable = await access(path, constants.R_OK | constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  if (!isWritable) await chmod(path, 0o600);
   return { kind: 'snapshot-file', path };
 }
 
