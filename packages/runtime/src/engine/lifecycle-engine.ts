@@ -247,7 +247,10 @@ export class LifecycleEngine extends VmRuntime {
     this.#assertOpen();
     const vm = this.#core.fleet.require(parseVmId(vmId));
     this.#require(this.capabilities.console, 'consoleVm');
-    yield* this.#core.driver.console(this.#core.driverVm(vm), parseConsoleOptions(options));
+    const parsed = parseConsoleOptions(options);
+    // A destroyed VM has no console any more, and nothing to follow.
+    if (vm.record.state === 'destroyed') return;
+    yield* this.#core.driver.console(this.#core.driverVm(vm), parsed);
   }
 
   override close(): Promise<void> {

@@ -21,6 +21,8 @@ export class SnapshotCatalogue {
   readonly #byInstance = new Map<string, readonly SnapshotManifest[]>();
   readonly #corrupt = new Map<string, string>();
   readonly #holds = new Map<string, number>();
+  /** Their files are being removed: nobody finds them any more. */
+  readonly #leaving = new Set<string>();
   readonly #pins = new Map<string, PinnedFile>();
 
   constructor(store: StateStore, bootId: string) {
@@ -40,11 +42,12 @@ export class SnapshotCatalogue {
   }
 
   get(snapshotUid: string): SnapshotManifest | undefined {
-    return this.#manifests.get(snapshotUid);
+    return this.#leaving.has(snapshotUid) ? undefined : this.#manifests.get(snapshotUid);
   }
 
   /** Also true for one whose manifest cannot be read. */
   has(snapshotUid: string): boolean {
+    if (this.#leaving.has(snapshotUid)) return false;
     return this.#manifests.has(snapshotUid) || this.#corrupt.has(snapshotUid);
   }
 
@@ -60,7 +63,9 @@ export class SnapshotCatalogue {
   }
 
   find(instanceId: string, snapshotId: string): SnapshotManifest | undefined {
-    return this.ofInstance(instanceId).find((manifest) => manifest.snapshotId === snapshotId);
+    return this.ofInstance(instanceId).find(
+      (manifest) => manifest.snapshotId === snapshotId && !this.#leaving.has(manifest.snapshotUid),
+    );
   }
 
   async publish(manifest: SnapshotManifest): Promise<void> {
@@ -70,15 +75,15 @@ export class SnapshotCatalogue {
     await this.#seal(manifest);
   }
 
+  /** From the call on nobody finds it; it is there again when its files cannot be removed. */
   async remove(snapshotUid: string): Promise<void> {
-    await this.#store.removeSnapshot(snapshotUid);
-    const manifest = this.#manifests.get(snapshotUid);
-    this.#manifests.delete(snapshotUid);
-    this.#corrupt.delete(snapshotUid);
-    if (manifest === undefined) return;
-    const rest = this.ofInstance(manifest.instanceId).filter((other) => other !== manifest);
-    if (rest.length === 0) this.#byInstance.delete(manifest.instanceId);
-    else this.#byInstance.set(manifest.instanceId, rest);
+    this.#leaving.add(snapshotUid);
+    try {
+      await this.#store.removeSnapshot(snapshotUid);
+      this.#drop(snapshotUid);
+    } finally {
+      this.#leaving.delete(snapshotUid);
+    }
   }
 
   /** Keeps a snapshot from being deleted while a restore reads it. */
@@ -133,6 +138,16 @@ export class SnapshotCatalogue {
   #add(manifest: SnapshotManifest): void {
     this.#manifests.set(manifest.snapshotUid, manifest);
     this.#byInstance.set(manifest.instanceId, [...this.ofInstance(manifest.instanceId), manifest]);
+  }
+
+  #drop(snapshotUid: string): void {
+    const manifest = this.#manifests.get(snapshotUid);
+    this.#manifests.delete(snapshotUid);
+    this.#corrupt.delete(snapshotUid);
+    if (manifest === undefined) return;
+    const rest = this.ofInstance(manifest.instanceId).filter((other) => other !== manifest);
+    if (rest.length === 0) this.#byInstance.delete(manifest.instanceId);
+    else this.#byInstance.set(manifest.instanceId, rest);
   }
 
   async #isSealed(directory: string, identities: readonly string[]): Promise<boolean> {

@@ -51,6 +51,8 @@ async function checkSpec(core: Core, spec: ResolvedVmSpec, given: VmSpec): Promi
   const { capabilities } = core.driver;
   if (hasAny(given.networkOverrides) && !capabilities.networkOverrides)
     throw unsupported('spec.networkOverrides');
+  // Nothing could ever let such a VM go on.
+  if (given.resumeImmediately === false && !capabilities.pause) throw unsupported('spec.resumeImmediately');
   refuseUnsupported(spec, capabilities);
   await core.driver.checkSpec(spec, given);
 }

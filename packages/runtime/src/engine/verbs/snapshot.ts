@@ -52,6 +52,9 @@ export async function deleteSnapshot(core: Core, ref: SnapshotRef, job: Job): Pr
   if (snapshotUid === undefined || !core.catalogue.has(snapshotUid)) throw snapshotNotFound(ref);
   guardUnused(core, snapshotUid);
   await core.step(`${job.kind}:accepted`);
+  // It may have gone, or come into use, during that step. Nothing may wait between this look and the removal.
+  if (!core.catalogue.has(snapshotUid)) throw snapshotNotFound(ref);
+  guardUnused(core, snapshotUid);
   await core.catalogue.remove(snapshotUid);
   core.driver.forgetSnapshot(snapshotUid);
   await core.step(`${job.kind}:committed`);
