@@ -57,7 +57,7 @@ export class OwnerDeathWatcher {
     const running = await this.#running?.catch(() => undefined);
     if (running === undefined) return;
     running.line.destroy();
-    await running.process.exited;
+    await running.process.ref().exited;
   }
 
   async #start(): Promise<Running> {

@@ -93,7 +93,8 @@ async function writeState(live: LiveVm, path: string, signal: AbortSignal): Prom
   const file = await open(path, 'wx+', 0o600);
   try {
     await live.command('getfd', { fdname: FD_NAME }, { signal, fds: [file.fd] });
-    await runMigration(live, () => live.command('migrate', { uri: `fd:${FD_NAME}` }, { signal }), signal);
+    const start = (): Promise<unknown> => live.command('migrate', { uri: `fd:${FD_NAME}` }, { signal });
+    await runMigration(live, path, start, signal);
   } finally {
     await file.close();
   }

@@ -1,9 +1,13 @@
+import { setTimeout } from 'node:timers/promises';
 import { VmRuntimeError } from '@microvm/runtime';
+import type { QmpCallOptions } from '../qmp/client.js';
 import type { QmpEvent } from '../qmp/wire.js';
 import type { LiveVm } from './live-vm.js';
 import { within } from './within.js';
 
-const CANCEL_TIMEOUT_MS = 3000;
+const CANCEL_CALL: QmpCallOptions = { timeoutMs: 1000 };
+const CANCEL_WAIT_MS = 1000;
+const FINALIZE_LOOK_MS = 1;
 // QEMU's own default of 128 MiB/s is for networks.
 const NO_BANDWIDTH_LIMIT = 2 ** 40;
 const NO_SPACE_TEXT = /No space left on device|Disk quota exceeded/;
@@ -28,11 +32,12 @@ export async function prepareMigration(
 }
 
 /**
- * Starts a migration, in or out, and waits for its end. When it does not come to one it is cancelled: no migration is left when this
- * rejects.
+ * Starts a migration, into or out of a file, and waits for its end. When it does not come to one it is cancelled: no migration is
+ * left when this rejects.
  */
 export async function runMigration(
   live: LiveVm,
+  path: string,
   start: () => Promise<unknown>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -44,8 +49,8 @@ export async function runMigration(
       { signal },
       () => '',
     );
-    if (end === 'completed') return;
-    throw end === 'vmm-exit' ? await live.exited(await live.process.exited) : await failure(live, end);
+    if (end === 'completed') return await untilFinalized(live, { signal });
+    throw end === 'vmm-exit' ? await live.exited(await live.process.exited) : await failure(live, path, end);
   } catch (error) {
     await cancelMigration(live, settled.end);
     throw error;
@@ -54,14 +59,24 @@ export async function runMigration(
   }
 }
 
-/** Ends a migration that may be under way; without effect where there is none. */
+/** Ends a migration that may be under way; without effect where there is none. Takes no longer than a driver may after an abort. */
 export async function cancelMigration(
   live: LiveVm,
   ended: Promise<unknown> = Promise.resolve(),
 ): Promise<void> {
-  if (live.hasEnded || !(await isMigrating(live))) return;
-  await live.command('migrate_cancel').catch(() => undefined); // it ended in between
-  await within(ended, { timeoutMs: CANCEL_TIMEOUT_MS }, () => undefined);
+  if (live.hasEnded) return;
+  if (await isMigrating(live)) {
+    await live.command('migrate_cancel', {}, CANCEL_CALL).catch(() => undefined); // it ended in between
+    await within(ended, { timeoutMs: CANCEL_WAIT_MS }, () => undefined);
+  }
+  await within(untilFinalized(live, CANCEL_CALL), { timeoutMs: CANCEL_WAIT_MS }, () => undefined).catch(
+    () => undefined, // a monitor that hangs: the next command says so
+  );
+}
+
+/** QEMU says that a migration is complete before it has put the VM into the state after it, and has no event for that moment. */
+async function untilFinalized(live: LiveVm, options: QmpCallOptions): Promise<void> {
+  while ((await live.status(options)) === 'finish-migrate') await setTimeout(FINALIZE_LOOK_MS);
 }
 
 async function isMigrating(live: LiveVm): Promise<boolean> {
@@ -75,7 +90,7 @@ interface MigrationStatus {
 }
 
 async function migrationStatus(live: LiveVm): Promise<MigrationStatus> {
-  return (await live.command('query-migrate')) as MigrationStatus;
+  return (await live.command('query-migrate', {}, CANCEL_CALL)) as MigrationStatus;
 }
 
 function migrationEnd(live: LiveVm): { readonly end: Promise<string>; stop(): void } {
@@ -89,13 +104,13 @@ function migrationEnd(live: LiveVm): { readonly end: Promise<string>; stop(): vo
   return { end, stop };
 }
 
-async function failure(live: LiveVm, end: string): Promise<Error> {
+async function failure(live: LiveVm, path: string, end: string): Promise<Error> {
   const status = await migrationStatus(live);
   const described = status['error-desc'];
   const problem = typeof described === 'string' ? described : `migration ${end}`;
   if (NO_SPACE_TEXT.test(problem)) {
-    return new VmRuntimeError('MICROVM_NO_SPACE', `write the state of a VM: ${problem}`, {
-      details: { path: live.directory },
+    return new VmRuntimeError('MICROVM_NO_SPACE', `write "${path}": ${problem}`, {
+      details: { path },
     });
   }
   return new VmRuntimeError('MICROVM_VMM_REJECTED', `QEMU: migrate: ${problem}`, {

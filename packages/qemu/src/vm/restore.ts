@@ -73,7 +73,7 @@ export async function restoreVm(
   const state = await open(join(from, files.state), 'r');
   try {
     const live = await launchIncoming(context, vm, { memory, state, run });
-    await load(live, form, run);
+    await load(live, form, join(from, files.state), run);
     await run.step('restore:loaded');
     reportEnd(context, live);
     return { vmm: live.identity };
@@ -109,9 +109,9 @@ function launchIncoming(
   return launch(context, vm, { memory, start, inheritedFd: state.fd, step: 'restore:started' }, run);
 }
 
-async function load(live: LiveVm, form: MemoryForm, { signal }: Run): Promise<void> {
+async function load(live: LiveVm, form: MemoryForm, path: string, { signal }: Run): Promise<void> {
   await prepareMigration(live, form === 'apart', signal);
   const start = (): Promise<unknown> =>
     live.command('migrate-incoming', { uri: `fd:${INHERITED_FD}` }, { signal });
-  await runMigration(live, start, signal);
+  await runMigration(live, path, start, signal);
 }
