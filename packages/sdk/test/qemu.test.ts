@@ -41,10 +41,11 @@ function script(then: string, temp: string): ChildProcessByStdio<null, Readable,
   return child;
 }
 
-/** A watch on the process that a script said. */
-function watchOf(said: Buffer): ProcessWatch {
-  const identity = processIdentity(Number(said.toString()));
-  if (identity === undefined) throw new Error(`no process ${said.toString()}`);
+/** A watch on the process of the script's VM, as soon as that runs. */
+async function vmmOf(child: ReturnType<typeof script>): Promise<ProcessWatch> {
+  const said = await Promise.race([once(child.stdout, 'data'), once(child.stdout, 'end')]);
+  const identity = processIdentity(Number(said[0] ?? -1));
+  if (identity === undefined) throw new Error('the script ended before its VM ran');
   return watchProcess(identity).ref();
 }
 
@@ -87,9 +88,8 @@ describe('on QEMU', { timeout: DEADLINE_MS }, () => {
   it('takes its VM along when its process is killed', async () => {
     const temp = await temporaryFolder();
     const child = script('setInterval(() => {}, 1e6);', temp);
-    const [bytes] = (await once(child.stdout, 'data')) as [Buffer];
+    const vmm = await vmmOf(child);
     expect(await states(temp)).toHaveLength(1);
-    const vmm = watchOf(bytes);
     child.kill('SIGKILL');
     await vmm.exited;
     await stateGone(temp);
@@ -98,8 +98,7 @@ describe('on QEMU', { timeout: DEADLINE_MS }, () => {
   it('takes its VM along when its process exits in the middle', async () => {
     const temp = await temporaryFolder();
     const child = script('await vm.exec("sync"); process.exit(7);', temp);
-    const [bytes] = (await once(child.stdout, 'data')) as [Buffer];
-    const vmm = watchOf(bytes);
+    const vmm = await vmmOf(child);
     expect(await once(child, 'exit')).toEqual([7, null]);
     await vmm.exited;
     await stateGone(temp);
