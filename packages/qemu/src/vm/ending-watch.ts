@@ -7,13 +7,17 @@ type Reason = VmEnding['reason'];
 
 const CONSOLE_TAIL_BYTES = 8192;
 const PANIC_LINE = /Kernel panic - not syncing/;
+// Begins a boot: what is above it is of an earlier life.
+const BOOT_LINE = /Linux version \d/;
 const FAREWELL_LINE = /microvm-agent: farewell (shutdown|power-off|reboot)/;
 
 /** How a guest that asked for a reset or power-off ended, by the last that it wrote to its console. */
 export async function reasonFromConsole(directory: string): Promise<Reason | undefined> {
   const lines = (await consoleTail(directory, CONSOLE_TAIL_BYTES)).split(/\r?\n/).reverse();
-  const telling = lines.find((line) => PANIC_LINE.test(line) || FAREWELL_LINE.test(line));
-  if (telling === undefined) return undefined;
+  const telling = lines.find((line) =>
+    [PANIC_LINE, FAREWELL_LINE, BOOT_LINE].some((pattern) => pattern.test(line)),
+  );
+  if (telling === undefined || BOOT_LINE.test(telling)) return undefined;
   return (FAREWELL_LINE.exec(telling)?.[1] as Reason | undefined) ?? 'panic';
 }
 
