@@ -24,7 +24,7 @@ export const QEMU_SETTINGS: readonly Setting[] = [
     env: 'MICROVM_QEMU_PATH',
     type: 'string',
     default: 'qemu-system-x86_64',
-    meaning: 'QEMU: an absolute path, or a name to look up in PATH.',
+    meaning: 'QEMU: an absolute path, or a name to look up in `PATH`.',
   },
   {
     option: 'accelerator',

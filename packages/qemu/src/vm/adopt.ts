@@ -15,7 +15,7 @@ const THAW_TIMEOUT_MS = 2000;
 /** Finds out what became of a VM, in this process or an earlier one, and takes it over where it lives. */
 export async function adoptVm(context: QemuContext, vm: DriverVm, run: Run): Promise<Adoption> {
   const live = context.table.get(vm.instanceId) ?? (await takeOver(context, vm, run));
-  if (live === undefined) return { state: 'ended', ending: await lost(folderOf(vm)) };
+  if (live === undefined) return { state: 'ended', ending: await endingOfGone(folderOf(vm)) };
   if (live.hasEnded) return endedBy(live, await live.ended);
   const status = await live.status({ signal: run.signal, timeoutMs: STATUS_TIMEOUT_MS });
   const reason = await endingBehind(status, live.directory);
@@ -81,11 +81,14 @@ async function ensureThawed(live: LiveVm, vm: DriverVm, signal: AbortSignal): Pr
   await within(given, { signal, timeoutMs: THAW_TIMEOUT_MS }, () => undefined);
 }
 
-async function lost(directory: string): Promise<VmEnding> {
-  return {
-    reason: 'lost',
-    exitCode: 'unknown',
-    signal: null,
-    lastLogLines: await lastLogLines(directory).catch(() => []),
-  };
+/** Of a QEMU that is gone: its guest may have said on its console how it ended before. */
+async function endingOfGone(directory: string): Promise<VmEnding> {
+  const ending: VmEnding = { reason: 'lost', exitCode: 'unknown', signal: null, lastLogLines: [] };
+  try {
+    const reason = (await reasonFromConsole(directory)) ?? ending.reason;
+    return { ...ending, reason, lastLogLines: await lastLogLines(directory) };
+  } catch {
+    // A console that cannot be read says nothing.
+    return ending;
+  }
 }
