@@ -286,5 +286,5 @@ async function isUsable(runtime: VmRuntime): Promise<boolean> {
 }
 
 async function removeDirectory(path: string | undefined): Promise<void> {
-  if (path !== undefined) await rm(path, { recursive: true, force: true });
+  if (path !== undefined) await rm(path, { recursive: true, force: true, maxRetries: 5 });
 }

@@ -1,7 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtemp, open, rm, writeFile, type FileHandle } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import {
   isVmRuntimeError,
@@ -197,7 +196,7 @@ const RESTART_FAULTS: readonly PlantedFault[] = [
     (good, options) =>
       good.open(options).catch(async (error: unknown) => {
         if (!isVmRuntimeError(error, 'MICROVM_STATE_LOCKED')) throw error;
-        return good.open({ ...options, stateDir: await mkdtemp(join(tmpdir(), 'microvm-second-')) });
+        return good.open({ ...options, stateDir: await mkdtemp(join(options.stateDir ?? '', 'second-')) });
       }),
   ),
   inRuntime(
