@@ -21,7 +21,8 @@ async function bench(names: readonly string[], { quick = false, json }: CliOptio
   const rows: Row[] = [];
   for (const { name, execArgv } of chosen) {
     process.stderr.write(`${name}\n`);
-    rows.push(...(await runFresh('dimension', { name, quick }, execArgv)).map(toRow));
+    const measurements = await runFresh('dimension', { name, quick }, execArgv);
+    rows.push(...measurements.map((measurement) => toRow(measurement, { isJudged: !quick })));
   }
   const { machine, kernel, node, qemu, commit } = surroundings;
   process.stdout.write(
@@ -31,7 +32,7 @@ async function bench(names: readonly string[], { quick = false, json }: CliOptio
     'ratio: median of the ratios of the pairs, which were measured one right after the other\n',
   );
   process.stdout.write(
-    `${machine.cpu}, ${String(machine.cores)} cores, ${String(machine.memoryMib)} MiB; Linux ${kernel}; Node ${node}; ${qemu ?? 'no QEMU'}; commit ${commit ?? 'unknown'}${quick ? '; QUICK: shows that it runs, not how fast' : ''}\n`,
+    `${machine.cpu}, ${String(machine.cores)} cores, ${String(machine.memoryMib)} MiB; Linux ${kernel}; Node ${node}; ${qemu ?? 'no QEMU'}; commit ${commit ?? 'unknown'}${quick ? '; --quick: shows that it runs, not how fast; no aim is judged' : ''}\n`,
   );
   if (json !== undefined)
     await writeFile(json, `${JSON.stringify({ surroundings, quick, rows }, null, 2)}\n`);

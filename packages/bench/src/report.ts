@@ -6,11 +6,17 @@ import { pairedRatio, summarize, type Summary } from './statistics.js';
 export interface Row extends Measurement {
   readonly summary: { readonly ours: Summary; readonly theirs?: Summary };
   readonly ratio?: number;
-  /** Absent where there is no aim. */
+  /** Absent where there is no aim, and where it was not judged. */
   readonly met?: boolean;
 }
 
-export function toRow(measurement: Measurement): Row {
+/** Without `isJudged` nothing is said about the aim: a few samples of a small size are no measurement of it. */
+export function toRow(measurement: Measurement, { isJudged }: { readonly isJudged: boolean }): Row {
+  const { met, ...row } = judge(measurement);
+  return isJudged && met !== undefined ? { ...row, met } : row;
+}
+
+function judge(measurement: Measurement): Row {
   const { ours, theirs, aim } = measurement;
   const summary = summarize(ours.samples);
   if (theirs === undefined) {

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import type { Measurement } from '../src/dimension.js';
 import { formatTable, toRow } from '../src/report.js';
 
+const JUDGED = { isJudged: true };
 const twice: Measurement = {
   name: 'twice',
   unit: 'ms',
@@ -12,25 +13,35 @@ const twice: Measurement = {
 };
 
 it('judges a ratio by its aim', () => {
-  expect(toRow(twice)).toMatchObject({ ratio: 2, met: true });
-  expect(toRow({ ...twice, aim: { kind: 'ratio', atMost: 1.9 } })).toMatchObject({ ratio: 2, met: false });
+  expect(toRow(twice, JUDGED)).toMatchObject({ ratio: 2, met: true });
+  expect(toRow({ ...twice, aim: { kind: 'ratio', atMost: 1.9 } }, JUDGED)).toMatchObject({
+    ratio: 2,
+    met: false,
+  });
 });
 
 it('judges a value by its median', () => {
   const { theirs: _, ...alone } = twice;
-  expect(toRow({ ...alone, aim: { kind: 'value', atMost: 4 } })).toMatchObject({ met: true });
-  expect(toRow({ ...alone, aim: { kind: 'value', atMost: 3.9 } })).toMatchObject({ met: false });
+  expect(toRow({ ...alone, aim: { kind: 'value', atMost: 4 } }, JUDGED)).toMatchObject({ met: true });
+  expect(toRow({ ...alone, aim: { kind: 'value', atMost: 3.9 } }, JUDGED)).toMatchObject({ met: false });
 });
 
 it('judges nothing that has no aim', () => {
-  const row = toRow({ ...twice, aim: { kind: 'report' } });
+  const row = toRow({ ...twice, aim: { kind: 'report' } }, JUDGED);
   expect(row.ratio).toBe(2);
   expect(row.met).toBeUndefined();
 });
 
 it('shows name, medians, spread, ratio, aim and verdict', () => {
-  const table = formatTable([toRow(twice)], false);
+  const table = formatTable([toRow(twice, JUDGED)], false);
   for (const text of ['twice', '4.00 ms (2.00–6.00)', '2.00 ms (1.00–3.00)', '2.00×', '≤ 2×', 'yes']) {
     expect(table).toContain(text);
   }
+});
+
+it('judges nothing of a quick run', () => {
+  const row = toRow(twice, { isJudged: false });
+  expect(row.ratio).toBe(2);
+  expect(row.met).toBeUndefined();
+  expect(formatTable([row], false)).not.toContain('yes');
 });

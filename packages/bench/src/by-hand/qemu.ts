@@ -1,12 +1,14 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { TemporaryFolder } from '../temporary-folder.js';
 import { execByHand } from './agent-session.js';
 
+const run = promisify(execFile);
 const CONNECT_EVERY_MS = 2;
 const GIVE_UP_AFTER_MS = 120_000;
 
@@ -19,11 +21,11 @@ export interface HandCommand {
 }
 
 /** Reads the command line of a living QEMU of ours. */
-export async function readCommand(pid: number, disks: HandCommand['disks']): Promise<HandCommand> {
+export async function readCommand(pid: number): Promise<Pick<HandCommand, 'file' | 'args'>> {
   const [file = '', ...args] = (await readFile(`/proc/${String(pid)}/cmdline`, 'utf8'))
     .split('\0')
     .slice(0, -1);
-  return { file, args: args.map(withSocketPath), disks };
+  return { file, args: args.map(withSocketPath) };
 }
 
 function withSocketPath(arg: string): string {
@@ -36,7 +38,7 @@ export async function bootByHand(command: HandCommand, argv: readonly string[]):
   let qemu: ChildProcess | undefined;
   try {
     const startedAt = performance.now();
-    for (const { name, source } of command.disks) await copyFile(source, join(folder.path, name));
+    for (const { name, source } of command.disks) await copyDisk(source, join(folder.path, name));
     qemu = spawn(command.file, command.args, { cwd: folder.path, stdio: ['ignore', 'ignore', 'pipe'] });
     const socket = await connectSoon(join(folder.path, 'agent.sock'), qemu);
     const exitCode = await Promise.race([execByHand(socket, argv), tooLate(qemu)]);
@@ -47,6 +49,12 @@ export async function bootByHand(command: HandCommand, argv: readonly string[]):
   } finally {
     await end(qemu);
   }
+}
+
+/** As one would by hand; the folder may be missing as well. */
+async function copyDisk(from: string, to: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true });
+  await run('cp', ['--reflink=auto', '--sparse=always', from, to]);
 }
 
 async function connectSoon(path: string, qemu: ChildProcess): Promise<Socket> {

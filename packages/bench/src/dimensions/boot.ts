@@ -6,18 +6,20 @@ import { QemuBench } from '../qemu-bench.js';
 
 const MEM_SIZE_MIB = 128;
 
-/** The command line of a VM that runs, and the disks it names, which a start by hand needs as well. */
+/** The command line of a VM that runs, and the disk that it names, which a start by hand needs as well. */
 async function learnCommand(bench: QemuBench): Promise<HandCommand> {
   const vm = await bench.boot();
-  const { vmm, vmId } = await bench.view(vm);
+  const { vmm, vmId, spec } = await bench.view(vm);
   if (vmm === undefined) throw new Error(`VM "${vmId}" has no process`);
-  const command = await readCommand(vmm.pid, []);
+  const { file, args } = await readCommand(vmm.pid);
   await bench.destroy(vm);
-  const named = command.args.flatMap((arg) => /"filename":"([^"]+)"/.exec(arg)?.[1] ?? []);
-  const relative = named.filter((name) => !isAbsolute(name));
-  if (relative.length > 0)
-    throw new Error(`cannot make by hand what the command line names: ${relative.join(', ')}`);
-  return command;
+  const named = args.flatMap((arg) => /"filename":"([^"]+)"/.exec(arg)?.[1] ?? []);
+  const own = named.filter((name) => !isAbsolute(name));
+  const source = spec.rootDrive?.path;
+  if (own.length > 1 || (own.length === 1 && source === undefined)) {
+    throw new Error(`cannot make by hand what the command line names: ${own.join(', ')}`);
+  }
+  return { file, args, disks: own.map((name) => ({ name, source: source ?? '' })) };
 }
 
 async function bootRows({ quick, log }: BenchRun): Promise<readonly Measurement[]> {
@@ -41,7 +43,12 @@ async function bootRows({ quick, log }: BenchRun): Promise<readonly Measurement[
       ours: { label: 'create, start, exec by the runtime', samples: samples.ours },
       theirs: { label: 'the same QEMU by hand, raw agent', samples: samples.theirs },
       aim: { kind: 'ratio', atMost: 1.15 },
-      parameters: { memSizeMib: MEM_SIZE_MIB, pairs, qemuArguments: command.args.join(' ') },
+      parameters: {
+        memSizeMib: MEM_SIZE_MIB,
+        pairs,
+        disks: command.disks.length,
+        qemuArguments: command.args.join(' '),
+      },
     },
   ];
 }
