@@ -9,6 +9,7 @@ import {
   deleteNetworkSlot,
   listLinks,
   type LinkInfo,
+  type NetworkError,
   type NetworkSlotPlan,
 } from '../index.js';
 
@@ -27,6 +28,7 @@ export async function reasonForSkip(): Promise<string | undefined> {
     await deleteNetns(join(folder, 'probe'));
     return undefined;
   } catch (error) {
+    if ((error as NetworkError).code !== 'EPERM') throw error;
     const reason = `network namespaces cannot be made here: ${(error as Error).message}`;
     console.warn(`skipped: ${reason}`);
     return reason;

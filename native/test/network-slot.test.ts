@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readdirSync, symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import {
@@ -17,8 +17,8 @@ import {
   spawnProcess,
   type NetworkSlotPlan,
 } from '../index.js';
-import { openDescriptors, rejection, runNode, threads } from './fixture.js';
-import { findLink, linkPrefix, mountsBelow, reasonForSkip, slotNames, slotPlan } from './network-fixture.js';
+import { rejection, runNode, temporaryFolder } from './fixture.js';
+import { findLink, mountsBelow, reasonForSkip, slotNames, slotPlan } from './network-fixture.js';
 
 const skip = await reasonForSkip();
 
@@ -124,6 +124,9 @@ describe.skipIf(skip !== undefined)('a network slot', () => {
     const plan = slotPlan();
     const { netns } = plan;
     const host = { name: hostName(plan) };
+    // The maker died before it could mark the host's end as this slot's.
+    const otherPath = join(temporaryFolder(), 'link');
+    symlinkSync(netns, otherPath);
     const halves: readonly (() => Promise<unknown>)[] = [
       () => createNetns(netns),
       async () => {
@@ -133,6 +136,10 @@ describe.skipIf(skip !== undefined)('a network slot', () => {
       async () => {
         await createNetns(netns);
         await createVeth({ netns, name: 'eth0', host });
+      },
+      async () => {
+        await createNetns(netns);
+        await createVeth({ netns: otherPath, name: 'eth0', host });
       },
     ];
     for (const half of halves) {
@@ -224,33 +231,6 @@ describe.skipIf(skip !== undefined)('a network slot', () => {
     await expectNothing(plan);
   });
 
-  test('leaks no descriptor, thread, mount or link in hundreds of lives, many at once, aborted or not', async () => {
-    const plans = Array.from({ length: 8 }, () => slotPlan());
-    const live = async (plan: NetworkSlotPlan, round: number): Promise<void> => {
-      const controller = new AbortController();
-      const made = createNetworkSlot(plan, { signal: controller.signal });
-      if (round % 3 === 0) setImmediate(() => controller.abort());
-      await made.catch(() => undefined);
-      await deleteNetworkSlot(plan);
-    };
-    await Promise.all(plans.map(live));
-    await expect.poll(() => threads().map(threadName)).not.toContain('mvm-net-del');
-    const before = {
-      descriptors: openDescriptors(),
-      threads: threads().length,
-      links: await countLinks(),
-    };
-    for (let round = 0; round < 40; ++round) await Promise.all(plans.map((plan) => live(plan, round)));
-    for (const plan of plans) await expectNothing(plan);
-    await expect
-      .poll(async () => ({
-        descriptors: openDescriptors(),
-        threads: threads().length,
-        links: await countLinks(),
-      }))
-      .toEqual(before);
-  });
-
   test('works with links made by hand and goes with deleteNetns too', async () => {
     const names = slotNames();
     const plan = slotPlan(names);
@@ -260,15 +240,3 @@ describe.skipIf(skip !== undefined)('a network slot', () => {
     await expectNothing(plan);
   });
 });
-
-async function countLinks(): Promise<number> {
-  return (await listLinks()).filter(({ name }) => name.startsWith(linkPrefix)).length;
-}
-
-function threadName(task: string): string {
-  try {
-    return readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim();
-  } catch {
-    return 'ended';
-  }
-}
