@@ -136,12 +136,19 @@ async function undoResume(core: Core, vm: Vm): Promise<Settlement> {
 async function settleStop(core: Core, vm: Vm, cause: Breakage): Promise<Settlement> {
   const truth = await askVmm(core, vm);
   if (cause !== 'crash') return { gone: false, patch: truth, outcome: 'as-found' };
-  if (truth.state !== 'running') return { gone: false, patch: truth, outcome: 'carried-through' };
+  if (truth.state !== 'running') return { gone: false, patch: stopped(truth), outcome: 'carried-through' };
   const boundMs = vm.record.spec.shutdownTimeoutMs + core.abortGraceMs;
   const ending = await core
     .bounded((run) => core.driver.shutdown(core.driverVm(vm), run), boundMs)
     .catch(() => endingOf('killed'));
   return { gone: false, patch: await ended(core, vm, ending), outcome: 'carried-through' };
+}
+
+/** A VMM that went while a stop was under way went because of it; whether the guest had flushed, nobody can say any more. */
+function stopped(truth: RecordPatch): RecordPatch {
+  const { ending } = truth;
+  if (ending?.reason !== 'lost' && ending?.reason !== 'vmm-exit') return truth;
+  return { ...truth, ...endedPatch({ ...ending, reason: 'killed' }) };
 }
 
 async function undoSnapshot(core: Core, vm: Vm, { from, snapshotUid }: OperationRecord): Promise<Settlement> {
