@@ -7,7 +7,7 @@ import { EndingWatch, reasonFromConsole } from '../src/vm/ending-watch.js';
 
 interface Scene {
   readonly watch: EndingWatch;
-  exit(exit: ProcessExit): void;
+  readonly exit: (exit: ProcessExit) => void;
 }
 
 async function makeWatch(console = ''): Promise<Scene> {
