@@ -64,7 +64,7 @@ Result<std::vector<LinkRecord>> LinksInto(NetlinkSocket* socket, int netns_id) {
 // The links of ours that will go with a namespace.
 Result<std::vector<LinkRecord>> FindPeers(const std::string& path) {
   auto netns = OpenNamespace(path);
-  // What is no namespace has no links; ReleaseNamespace says what it is.
+  if (!netns.Ok() && !IsNoNamespace(netns.Error())) return netns.Error();
   if (!netns.Ok()) return std::vector<LinkRecord>();
   auto socket = NetlinkSocket::Open();
   if (!socket.Ok()) return socket.Error();

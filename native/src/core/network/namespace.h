@@ -15,6 +15,11 @@ namespace microvm::core {
 
 // The namespace at a path (a kept one, or /proc/<pid>/ns/net). EINVAL when it is something else.
 Result<UniqueFd> OpenNamespace(const std::string& path);
+// Whether that failed because there is nothing, or something else, at the path: nothing can have links into
+// it, and ReleaseNamespace says what it is.
+inline bool IsNoNamespace(const SysError& error) {
+  return error.number == ENOENT || error.number == EINVAL || error.number == ENXIO;
+}
 // The one in which the calling thread is.
 Result<UniqueFd> OpenOwnNamespace();
 Status EnterNamespace(const UniqueFd& netns, const std::string& path);

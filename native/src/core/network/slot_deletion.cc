@@ -14,9 +14,9 @@ constexpr size_t kMaxAlias = 255;
 // The number of the slot's namespace in ours; -1 when there is none or it is not known here.
 Result<int> FindNamespaceId(NetlinkSocket* host, const std::string& path) {
   auto netns = OpenNamespace(path);
-  // What is no namespace has no links; ReleaseNamespace says what it is.
-  if (!netns.Ok()) return NETNSA_NSID_NOT_ASSIGNED;
-  return NamespaceId(host, netns.Value(), path);
+  if (netns.Ok()) return NamespaceId(host, netns.Value(), path);
+  if (!IsNoNamespace(netns.Error())) return netns.Error();
+  return NETNSA_NSID_NOT_ASSIGNED;
 }
 
 bool BelongsTo(const LinkRecord& link, const SlotPlan& plan, int netns_id) {
