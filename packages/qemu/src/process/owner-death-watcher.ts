@@ -19,11 +19,14 @@ interface Running {
 
 /**
  * Ends VMs that must not outlive this process: a tiny program that holds the other end of a socket and acts when ours is closed,
- * however we ended. Started when the first such VM is.
+ * however we ended. Started when the first such VM is, and again should it be killed.
  */
 export class OwnerDeathWatcher {
   readonly #stateDir: string;
+  /** What the program has been told, by pid. */
+  readonly #wards = new Map<number, string>();
   #running: Promise<Running> | undefined;
+  #isClosed = false;
 
   constructor(stateDir: string) {
     this.#stateDir = stateDir;
@@ -37,27 +40,33 @@ export class OwnerDeathWatcher {
 
   /** From when it resolves, the VMM ends with us and its VM's folder goes. */
   async add({ pid, startTime }: ProcessIdentity, directory: string): Promise<void> {
-    this.#running ??= this.#start();
-    const { line } = await this.#running;
-    await new Promise<void>((resolve, reject) =>
-      line.write(`add ${pid} ${startTime} ${directory}\n`, (error) =>
-        error === undefined || error === null ? resolve() : reject(error),
-      ),
-    );
+    await this.ready();
+    const order = `add ${pid} ${startTime} ${directory}\n`;
+    this.#wards.set(pid, order);
+    await this.#tell(order);
   }
 
   /** The VMM has ended. */
   async remove({ pid }: ProcessIdentity): Promise<void> {
-    const running = await this.#running;
-    running?.line.write(`del ${pid}\n`);
+    if (this.#wards.delete(pid)) await this.#tell(`del ${pid}\n`);
   }
 
   /** Ends the watcher, and with it what is still on its list. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     const running = await this.#running?.catch(() => undefined);
     if (running === undefined) return;
     running.line.destroy();
     await running.process.ref().exited;
+  }
+
+  // An order that cannot be given went to a watcher that was killed: the next one is told all of them.
+  async #tell(order: string): Promise<void> {
+    const running = await this.#running;
+    await new Promise<void>((resolve) => {
+      if (running === undefined) resolve();
+      else running.line.write(order, () => resolve());
+    });
   }
 
   async #start(): Promise<Running> {
@@ -74,11 +83,20 @@ export class OwnerDeathWatcher {
       // It is there for the end of the process and must not put it off.
       line.unref();
       const watcher = await spawnProcess({ file: watcherPath(), fds: [null, null, null, end] });
+      for (const order of this.#wards.values()) line.write(order);
+      void watcher.exited.then(() => this.#restart());
       return { process: watcher, line };
     } finally {
       closeSync(end);
       server.close();
       await rm(path, { force: true });
     }
+  }
+
+  #restart(): void {
+    if (this.#isClosed) return;
+    this.#running = this.#start();
+    // Tried again by the next VM that is to be watched.
+    this.#running.catch(() => (this.#running = undefined));
   }
 }

@@ -1,0 +1,75 @@
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findProcesses, spawnProcess, watcherPath, type SpawnedProcess } from '@microvm/native';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { OwnerDeathWatcher } from '../src/process/owner-death-watcher.js';
+
+async function makeFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'qemu-watcher-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Stands for a VMM, with the folder of its VM. */
+async function makeWard(
+  folder: string,
+  name: string,
+): Promise<{ process: SpawnedProcess; directory: string }> {
+  const directory = join(folder, name);
+  await mkdir(directory);
+  const sleeper = await spawnProcess({ file: 'sleep', args: ['1000'] });
+  onTestFinished(() => void sleeper.kill('SIGKILL'));
+  return { process: sleeper.ref(), directory };
+}
+
+/** Pids of the watchers that this process has started. */
+async function ownWatchers(): Promise<number[]> {
+  const found = await findProcesses(watcherPath());
+  const parents = await Promise.all(
+    found.map(async ({ pid }) => {
+      const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+      return { pid, isOurs: status.includes(`PPid:\t${process.pid}\n`) };
+    }),
+  );
+  return parents.filter(({ isOurs }) => isOurs).map(({ pid }) => pid);
+}
+
+describe('OwnerDeathWatcher', () => {
+  it('ends what is on its list when our end of the line is closed, with its folder', async () => {
+    const folder = await makeFolder();
+    const watcher = new OwnerDeathWatcher(folder);
+    const [kept, doomed] = [await makeWard(folder, 'kept'), await makeWard(folder, 'doomed')];
+    await watcher.add(kept.process.identity, kept.directory);
+    await watcher.add(doomed.process.identity, doomed.directory);
+    await watcher.remove(kept.process.identity);
+    await watcher.close();
+    expect(await doomed.process.exited).toEqual({ exitCode: null, signal: 'SIGKILL' });
+    expect(await readdir(folder)).toEqual(['kept']);
+    expect(kept.process.kill(0)).toBe(true);
+  });
+
+  it('comes back when it is killed, and knows what it was told', async () => {
+    const folder = await makeFolder();
+    const watcher = new OwnerDeathWatcher(folder);
+    const ward = await makeWard(folder, 'ward');
+    await watcher.add(ward.process.identity, ward.directory);
+    const [first = 0, ...others] = await ownWatchers();
+    expect(others).toEqual([]);
+    process.kill(first, 'SIGKILL');
+    await vi.waitFor(async () => {
+      const [next] = await ownWatchers();
+      expect(next ?? first).not.toBe(first);
+    }, 5000);
+    await watcher.ready();
+    await watcher.close();
+    expect((await ward.process.exited).signal).toBe('SIGKILL');
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('closes at once where it was never needed', async () => {
+    const folder = await makeFolder();
+    await new OwnerDeathWatcher(folder).close();
+    expect(await readdir(folder)).toEqual([]);
+  });
+});
