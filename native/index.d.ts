@@ -330,6 +330,20 @@ export interface FileDigest {
  */
 export function digestFile(path: string, options?: DigestOptions): Promise<FileDigest>;
 
+export interface DiscardResult {
+  readonly sizeBytes: number;
+  /** The first byte that is still there: at most a block before `sizeBytes - keepBytes`. What is before it reads as zeros. */
+  readonly startBytes: number;
+}
+
+/**
+ * Gives the space before a regular file's last bytes back to the file system (fallocate, FALLOC_FL_PUNCH_HOLE); its size and what
+ * is written to it meanwhile stay. So a log is bounded that another process holds open and that cannot be cut.
+ *
+ * @throws SystemError (as rejection): `EOPNOTSUPP` where the file system has no holes, `ELOOP` for a link…
+ */
+export function discardFront(path: string, keepBytes: number): Promise<DiscardResult>;
+
 /**
  * The path of the static executable `microvm-watcher`. Start it with {@link spawnProcess}, the reading end of a pipe (or a
  * socket) as descriptor 3, and write lines to the other end:

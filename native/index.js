@@ -131,6 +131,10 @@ export function digestFile(path, options = {}) {
   return abortable(signal, () => loadAddon().digestFile(file, chunkBytes));
 }
 
+export function discardFront(path, keepBytes) {
+  return loadAddon().discardFront(absolute(path, 'path'), keepBytes);
+}
+
 export function watcherPath() {
   return binaryPath('microvm-watcher');
 }

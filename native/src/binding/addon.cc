@@ -27,6 +27,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterSocket(env, exports);
   RegisterCopy(env, exports);
   RegisterDigest(env, exports);
+  RegisterDiscard(env, exports);
   RegisterJob(env, exports);
   RegisterKvm(env, exports);
   RegisterNetwork(env, exports);

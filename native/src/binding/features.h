@@ -12,6 +12,7 @@ void RegisterDurable(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);
 void RegisterCopy(Napi::Env env, Napi::Object exports);
 void RegisterDigest(Napi::Env env, Napi::Object exports);
+void RegisterDiscard(Napi::Env env, Napi::Object exports);
 void RegisterJob(Napi::Env env, Napi::Object exports);
 void RegisterKvm(Napi::Env env, Napi::Object exports);
 void RegisterNetwork(Napi::Env env, Napi::Object exports);
