@@ -6,6 +6,7 @@
  * synchronously, before any effect (also by the functions that return a promise).
  */
 
+export * from './cgroup.js';
 export * from './network.js';
 
 /** What system errors of this package look like: the same fields as `node:fs` errors. */

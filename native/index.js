@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import { abortable, absolute, invalid, object } from './calls.js';
 import { binaryPath, loadAddon } from './load.js';
 
+export * from './cgroup.js';
 export * from './network.js';
 
 const NEWEST_REALTIME_SIGNAL = 64;

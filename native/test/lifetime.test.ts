@@ -34,7 +34,7 @@ test('exports only the two entry points of Node-API', () => {
 
 test('importing it does nothing, and a missing binary is one clear error at the first call', async () => {
   const folder = temporaryFolder();
-  for (const file of ['index.js', 'network.js', 'calls.js', 'load.js', 'package.json'])
+  for (const file of ['index.js', 'cgroup.js', 'network.js', 'calls.js', 'load.js', 'package.json'])
     cpSync(join(packageFolder, file), join(folder, file));
   mkdirSync(join(folder, 'node_modules'));
   cpSync(
@@ -54,7 +54,7 @@ test('importing it does nothing, and a missing binary is one clear error at the 
 
 test('a binary that does not fit says so', async () => {
   const folder = temporaryFolder();
-  for (const file of ['index.js', 'network.js', 'calls.js', 'load.js', 'package.json'])
+  for (const file of ['index.js', 'cgroup.js', 'network.js', 'calls.js', 'load.js', 'package.json'])
     cpSync(join(packageFolder, file), join(folder, file));
   mkdirSync(join(folder, 'node_modules'));
   cpSync(

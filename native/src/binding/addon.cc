@@ -29,6 +29,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterDigest(env, exports);
   RegisterDiscard(env, exports);
   RegisterJob(env, exports);
+  RegisterCgroup(env, exports);
   RegisterKvm(env, exports);
   RegisterNetwork(env, exports);
   RegisterNetworkLinks(env, exports);

@@ -14,6 +14,7 @@ void RegisterCopy(Napi::Env env, Napi::Object exports);
 void RegisterDigest(Napi::Env env, Napi::Object exports);
 void RegisterDiscard(Napi::Env env, Napi::Object exports);
 void RegisterJob(Napi::Env env, Napi::Object exports);
+void RegisterCgroup(Napi::Env env, Napi::Object exports);
 void RegisterKvm(Napi::Env env, Napi::Object exports);
 void RegisterNetwork(Napi::Env env, Napi::Object exports);
 void RegisterNetworkLinks(Napi::Env env, Napi::Object exports);

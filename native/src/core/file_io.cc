@@ -41,11 +41,16 @@ Result<RegularFile> OpenRegularFile(const std::string& path) {
 Result<std::string> ReadSmallFile(const std::string& path, size_t limit) {
   auto file = OpenFile(path, O_RDONLY);
   if (!file.Ok()) return file.Error();
+  return ReadSmallFile(file.Value().Get(), path, limit);
+}
+
+Result<std::string> ReadSmallFile(int fd, const std::string& path, size_t limit) {
   std::string content;
   char chunk[4096];
   while (content.size() < limit) {
     const size_t want = std::min(sizeof chunk, limit - content.size());
-    const ssize_t got = RetryOnSignal([&] { return read(file.Value().Get(), chunk, want); });
+    const auto offset = static_cast<off_t>(content.size());
+    const ssize_t got = RetryOnSignal([&] { return pread(fd, chunk, want, offset); });
     if (got < 0) return SysError::Last("read", path);
     if (got == 0) break;
     content.append(chunk, static_cast<size_t>(got));

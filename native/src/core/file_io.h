@@ -31,6 +31,8 @@ Result<RegularFile> OpenRegularFile(const std::string& path);
 
 // Reads a small file (proc, sysfs, a lock file) up to `limit` bytes.
 Result<std::string> ReadSmallFile(const std::string& path, size_t limit);
+// The same from the start of an open one. `path` is only for the error.
+Result<std::string> ReadSmallFile(int fd, const std::string& path, size_t limit);
 
 // Writes all, through signals and short writes. `path` is only for the error.
 Status WriteAll(int fd, std::string_view data, const std::string& path);

@@ -1,0 +1,66 @@
+#include "binding/addon_data.h"
+#include "binding/features.h"
+#include "binding/job.h"
+#include "binding/promise.h"
+#include "binding/reader.h"
+#include "core/cgroup/cgroup_create.h"
+#include "core/cgroup/cgroup_kill.h"
+
+namespace microvm::binding {
+namespace {
+
+constexpr int64_t kMaxTimeoutMs = INT32_MAX;
+
+// createCgroup(path, files, values) -> { id, settled }; files[i] is written values[i].
+Napi::Value CreateCgroup(const Napi::CallbackInfo& info) {
+  Reader reader(info);
+  const std::string path = reader.String(info[0], "path");
+  const std::vector<std::string> files = reader.Strings(info[1], "files");
+  const std::vector<std::string> values = reader.Strings(info[2], "values");
+  if (files.size() != values.size()) reader.Fail("values", "as many as files");
+  if (reader.Failed()) return info.Env().Undefined();
+  std::vector<core::CgroupSetting> settings;
+  for (size_t i = 0; i < files.size(); ++i) settings.push_back({files[i], values[i]});
+  const Job job = Job::Start(info.Env(), info.Env().Undefined());
+  const auto work = [path, settings, cancellation = job.cancellation]() -> core::Result<bool> {
+    if (cancellation->IsRequested()) return core::SysError{ECANCELED, "mkdir", path};
+    auto created = core::CreateCgroup(path, settings);
+    return created.Ok() ? core::Result<bool>(true) : created.Error();
+  };
+  const auto to_js = [](Napi::Env env, bool&) { return env.Undefined(); };
+  return job.Object(info.Env(),
+                    RunOnOwnThread<bool>(info.Env(), "mvm-cgroup", job.cancellation, work, to_js, job.End()));
+}
+
+Napi::Value EndObject(Napi::Env env, core::CgroupEnd& end) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("existed", Napi::Boolean::New(env, end.existed));
+  object.Set("oomKills", end.oom_kills
+                             ? Napi::Value(Napi::Number::New(env, static_cast<double>(*end.oom_kills)))
+                             : env.Null());
+  return object;
+}
+
+// killCgroup(path, timeoutMs) -> { id, settled }
+Napi::Value KillCgroup(const Napi::CallbackInfo& info) {
+  Reader reader(info);
+  core::CgroupKillRequest request;
+  request.path = reader.String(info[0], "path");
+  request.timeout = std::chrono::milliseconds(reader.Integer(info[1], "timeoutMs", 0, kMaxTimeoutMs));
+  if (reader.Failed()) return info.Env().Undefined();
+  const Job job = Job::Start(info.Env(), info.Env().Undefined());
+  const auto work = [request, cancellation = job.cancellation] {
+    return core::KillCgroup(request, *cancellation);
+  };
+  return job.Object(info.Env(), RunOnOwnThread<core::CgroupEnd>(info.Env(), "mvm-cgroup", job.cancellation,
+                                                                work, EndObject, job.End()));
+}
+
+}  // namespace
+
+void RegisterCgroup(Napi::Env env, Napi::Object exports) {
+  exports.Set("createCgroup", Napi::Function::New(env, CreateCgroup, "createCgroup"));
+  exports.Set("killCgroup", Napi::Function::New(env, KillCgroup, "killCgroup"));
+}
+
+}  // namespace microvm::binding
