@@ -35,6 +35,7 @@ export class NullDriver implements VmDriver {
     return POWERED_OFF;
   }
   async halt(): Promise<void> {}
+  checkCapture(): void {}
   async capture(): Promise<never> {
     throw unsupported('capture');
   }

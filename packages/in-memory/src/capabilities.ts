@@ -20,6 +20,7 @@ const EVERY_FEATURE: SpecFeatures = {
   mmds: true,
   resourceLimits: true,
   jail: true,
+  consoleSwitch: true,
 };
 
 /** What the double can lack on demand; what depends on the runtime's other options is not among it. */

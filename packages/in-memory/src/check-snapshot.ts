@@ -22,11 +22,6 @@ function checkOverrides(source: RestoreSource, spec: ResolvedVmSpec, capabilitie
   if (source.networkOverrides.length > 0 && !capabilities.networkOverrides) {
     throw unsupported('spec.networkOverrides');
   }
-  const known = new Set(spec.networkInterfaces?.map((nic) => nic.ifaceId));
-  for (const [index, { ifaceId }] of source.networkOverrides.entries()) {
-    if (known.has(ifaceId)) continue;
-    throw invalidArgument(`spec.networkOverrides[${index}].ifaceId`, 'an interface that the snapshot has');
-  }
 }
 
 export interface SnapshotCheck {

@@ -165,6 +165,10 @@ export class InMemoryDriver implements VmDriver {
     });
   }
 
+  checkCapture(): void {
+    // What it cannot, `capabilities` says.
+  }
+
   async capture(of: DriverVm, target: CaptureTarget, run: Run): Promise<Captured> {
     this.#insistOpen('capture');
     const found = this.#stage.findOrLoad(of);

@@ -60,7 +60,7 @@ export class MemoryVm {
     this.instanceId = instanceId;
     this.spec = spec;
     this.disks = new Disks(disks);
-    this.console = new ConsoleLog(spec.consoleLimitBytes);
+    this.console = new ConsoleLog(spec.console ? spec.consoleLimitBytes : 0);
   }
 
   /** A VMM holds a guest, or what is left of one. */

@@ -127,6 +127,10 @@ export class QemuDriver implements VmDriver {
     return haltVm(this.#context, vm);
   }
 
+  checkCapture(): void {
+    // What it cannot, `capabilities` says.
+  }
+
   capture(vm: DriverVm, target: CaptureTarget, run: Run): Promise<Captured> {
     return captureVm(this.#context, vm, target, run);
   }

@@ -44,6 +44,7 @@ export type {
   DriverVm,
   JsonObject,
   JsonValue,
+  KnownVm,
   RestoreSource,
   Resumption,
   Run,

@@ -63,6 +63,7 @@ const SPECS: Readonly<Record<keyof SpecFeatures, VmSpec>> = {
   mmds: { mmds: { networkInterfaces: ['eth0'] } },
   resourceLimits: { limits: { pidsMax: 10 } },
   jail: { jail: true },
+  consoleSwitch: { console: false },
 };
 
 /** What the provider says it cannot do is refused as unsupported, and changes nothing. */

@@ -19,6 +19,8 @@ export interface SpecFeatures {
   readonly mmds: boolean;
   readonly resourceLimits: boolean;
   readonly jail: boolean;
+  /** The console can be thrown away. */
+  readonly consoleSwitch: boolean;
 }
 
 /** What a runtime can do. Every boolean is false unless the driver says otherwise. */
@@ -67,6 +69,7 @@ const NO_FEATURES: SpecFeatures = {
   mmds: false,
   resourceLimits: false,
   jail: false,
+  consoleSwitch: false,
 };
 
 type CapabilitiesInit = Partial<Omit<Capabilities, 'spec' | 'limits'>> & {

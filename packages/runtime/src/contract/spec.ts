@@ -65,6 +65,19 @@ const networkInterface = z.strictObject({
   txRateLimiter: rateLimiter.optional(),
 });
 
+const networkOverride = z
+  .strictObject({
+    ifaceId: name,
+    /** Another TAP. */
+    hostDevName: deviceName.optional(),
+    /** Another namespace: clones whose TAPs have one name live in one each. */
+    netnsPath: path.optional(),
+  })
+  .refine((override) => override.hostDevName !== undefined || override.netnsPath !== undefined, {
+    path: ['hostDevName'],
+    message: 'hostDevName, netnsPath or both',
+  });
+
 const egressRule = z.strictObject({
   cidr: z.union([z.cidrv4(), z.cidrv6()]),
   protocol: z.enum(['tcp', 'udp', 'icmp']).optional(),
@@ -129,6 +142,8 @@ export const vmSpecSchema = z.strictObject({
     })
     .optional(),
   serial: z.strictObject({ rateLimiter: rateLimiter.optional() }).optional(),
+  /** Keep what the guest writes to its serial console (default), or throw it away. */
+  console: z.boolean().optional(),
   /** Space that the console log may take, in bytes; the oldest output goes first. Default 1 MiB. */
   consoleLimitBytes: z
     .int()
@@ -169,8 +184,8 @@ export const vmSpecSchema = z.strictObject({
   restoreFrom: restoreFrom.optional(),
   /** With `restoreFrom`: run at once (default), or stay paused. */
   resumeImmediately: z.boolean().optional(),
-  /** With `restoreFrom`: other TAPs for the snapshot's interfaces. */
-  networkOverrides: z.array(z.strictObject({ ifaceId: name, hostDevName: deviceName })).optional(),
+  /** With `restoreFrom`: other TAPs or namespaces for the snapshot's interfaces; they become part of the VM's spec. */
+  networkOverrides: z.array(networkOverride).optional(),
 });
 
 /** What a VM shall be. Every field is optional: the runtime's defaults fill the rest. Unknown fields are refused. */
@@ -181,7 +196,9 @@ export const RESTORE_FIELDS = ['restoreFrom', 'resumeImmediately', 'networkOverr
 
 /** Fields that a restored VM may choose anew: they do not describe what the snapshot holds. */
 export const FREE_ON_RESTORE = [
+  'console',
   'consoleLimitBytes',
+  'jail',
   'limits',
   'onGuestReboot',
   'onOwnerDeath',
@@ -192,6 +209,7 @@ export const FREE_ON_RESTORE = [
 const DEFAULTS = {
   vcpuCount: 1,
   memSizeMib: 128,
+  console: true,
   consoleLimitBytes: 1024 * 1024,
   agent: 'required',
   onGuestReboot: 'restart',

@@ -22,6 +22,9 @@ export interface DriverVm {
   readonly vmm: ProcessIdentity | undefined;
 }
 
+/** A VM that was made before this process began. */
+export type KnownVm = Pick<DriverVm, 'instanceId' | 'plan'>;
+
 /** What a driver method may use while it runs. */
 export interface Run {
   /** Aborted by the caller, by `cancelJob` or by the deadline. The method then undoes nothing that `halt` or `release` undo, and rejects soon. */
@@ -96,8 +99,8 @@ export interface VmDriver {
   /** Every step name that `Run.step` is called with. */
   readonly steps: readonly string[];
 
-  /** Called once, before anything else but `probe`. */
-  open(events: DriverEvents): Promise<void>;
+  /** Called once, before anything else but `probe`, with every VM whose host resources may be there. */
+  open(events: DriverEvents, known: readonly KnownVm[]): Promise<void>;
   probe(): Promise<HostReport>;
 
   /** Refuses what `capabilities` cannot say, such as a missing file, before any effect: `MICROVM_UNSUPPORTED`, `MICROVM_INVALID_ARGUMENT`. The engine has checked features and limits already. */
@@ -117,6 +120,8 @@ export interface VmDriver {
   shutdown(vm: DriverVm, run: Run): Promise<VmEnding>;
   /** Ends the VMM at once, keeps the disks. */
   halt(vm: DriverVm): Promise<void>;
+  /** Refuses a capture that this VM does not allow, before any effect: `MICROVM_UNSUPPORTED`. */
+  checkCapture(vm: DriverVm, memory: boolean): void;
   /** Writes the snapshot's files. With `memory` the VM is paused and stays so. */
   capture(vm: DriverVm, target: CaptureTarget, run: Run): Promise<Captured>;
   /** Refuses a snapshot that this host or VMM cannot take, before any effect: `MICROVM_SNAPSHOT_INCOMPATIBLE`. */

@@ -86,7 +86,8 @@ async function openOn(store: StateStore, options: EngineOptions): Promise<VmRunt
   // Ends that are seen while recovery is at work wait for the engine.
   const early: [instanceId: string, ending: VmEnding][] = [];
   let onEnded = (instanceId: string, ending: VmEnding): void => void early.push([instanceId, ending]);
-  await driver.open({ ended: (instanceId, ending) => onEnded(instanceId, ending) });
+  const known = loaded.records.filter(({ state }) => state !== 'destroyed');
+  await driver.open({ ended: (instanceId, ending) => onEnded(instanceId, ending) }, known);
   const recovery = await recover(core, loaded);
   const engine = new LifecycleEngine({
     core,

@@ -42,6 +42,7 @@ const ASKS: Readonly<Record<keyof SpecFeatures, (spec: ResolvedVmSpec) => boolea
   mmds: (spec) => spec.mmds !== undefined,
   resourceLimits: (spec) => spec.limits !== undefined,
   jail: (spec) => spec.jail === true,
+  consoleSwitch: (spec) => !spec.console,
 };
 
 /**

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { deepFreeze } from '../../contract/deep-freeze.js';
-import { unsupported, VmRuntimeError } from '../../contract/errors.js';
+import { invalidArgument, unsupported, VmRuntimeError } from '../../contract/errors.js';
 import {
   FREE_ON_RESTORE,
   RESTORE_FIELDS,
@@ -37,6 +37,8 @@ export async function createVm(core: Core, request: CreateRequest, job: Job): Pr
   const manifest = requireSnapshot(core, restoreFrom);
   const release = core.catalogue.hold(manifest.snapshotUid);
   try {
+    if (hasAny(request.spec.networkOverrides) && !core.driver.capabilities.networkOverrides)
+      throw unsupported('spec.networkOverrides');
     const spec = restoredSpec(request.spec, manifest);
     await checkSpec(core, spec, request.spec);
     const source = await checkSource(core, { given: request.spec, manifest, spec }, job.signal);
@@ -49,8 +51,6 @@ export async function createVm(core: Core, request: CreateRequest, job: Job): Pr
 /** Refuses what the driver or this host cannot do, before any effect. */
 async function checkSpec(core: Core, spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
   const { capabilities } = core.driver;
-  if (hasAny(given.networkOverrides) && !capabilities.networkOverrides)
-    throw unsupported('spec.networkOverrides');
   // Nothing could ever let such a VM go on.
   if (given.resumeImmediately === false && !capabilities.pause) throw unsupported('spec.resumeImmediately');
   refuseUnsupported(spec, capabilities);
@@ -136,7 +136,27 @@ function restoredSpec(given: VmSpec, manifest: SnapshotManifest): ResolvedVmSpec
     if (free.includes(field)) chosen[field] = value;
     else refuseContradiction(`spec.${field}`, value, manifest.spec[field as keyof ResolvedVmSpec]);
   }
-  return deepFreeze({ ...manifest.spec, ...chosen });
+  return deepFreeze({ ...manifest.spec, ...chosen, ...overriddenInterfaces(given, manifest.spec) });
+}
+
+/** The overrides are what the VM is from now on: a cold boot later finds the same TAPs. */
+function overriddenInterfaces(
+  { networkOverrides = [] }: VmSpec,
+  { networkInterfaces = [] }: ResolvedVmSpec,
+): Pick<ResolvedVmSpec, 'networkInterfaces'> {
+  const unknown = networkOverrides.findIndex(
+    ({ ifaceId }) => !networkInterfaces.some((nic) => nic.ifaceId === ifaceId),
+  );
+  if (unknown >= 0) {
+    throw invalidArgument(`spec.networkOverrides[${unknown}].ifaceId`, 'an interface that the snapshot has');
+  }
+  if (networkOverrides.length === 0) return {};
+  return {
+    networkInterfaces: networkInterfaces.map((nic) => ({
+      ...nic,
+      ...networkOverrides.find(({ ifaceId }) => ifaceId === nic.ifaceId),
+    })),
+  };
 }
 
 interface Restoration {

@@ -20,6 +20,7 @@ export async function snapshotVm(core: Core, vm: Vm, snapshotId: string, job: Jo
   guardFreeName(core, vm, snapshotId);
   const memory = isLive(vm.record.state);
   requireCapability(core, memory);
+  core.driver.checkCapture(core.driverVm(vm), memory);
   const snapshotUid = randomBytes(16).toString('hex');
   await core.begin(vm, job, { snapshotUid });
   try {
