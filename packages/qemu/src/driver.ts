@@ -1,4 +1,15 @@
 import {
+  checkSpecFiles,
+  Consoles,
+  folderOf,
+  makeDisks,
+  OwnerDeathWatcher,
+  PAUSE_STEPS,
+  pauseVm,
+  resumeVm,
+  VmTable,
+} from '@microvm/driver-kit';
+import {
   defineCapabilities,
   unsupported,
   type Adoption,
@@ -19,23 +30,18 @@ import {
   type VmEnding,
   type VmmInfo,
 } from '@microvm/runtime';
-import { readConsole } from './host/console-reader.js';
-import { makeDisks } from './host/disks.js';
 import type { QemuHost } from './host/qemu-host.js';
 import { makePlan, readPlan } from './host/vm-plan.js';
 import { surveyVmms } from './process/find-vmm.js';
-import { OwnerDeathWatcher } from './process/owner-death-watcher.js';
 import { adoptVm } from './vm/adopt.js';
 import { bootVm } from './vm/boot.js';
 import { captureVm } from './vm/capture.js';
-import { checkSpec } from './vm/check-spec.js';
-import { folderOf, liveOf, type QemuContext } from './vm/context.js';
+import type { QemuContext } from './vm/context.js';
 import { haltVm } from './vm/halt.js';
-import { pauseVm, resumeVm } from './vm/pause.js';
+import type { LiveVm } from './vm/live-vm.js';
 import { releaseVm } from './vm/release.js';
 import { checkSnapshot, restoreVm } from './vm/restore.js';
 import { shutdownVm } from './vm/shutdown.js';
-import { VmTable } from './vm/vm-table.js';
 
 export interface QemuDriverOptions {
   readonly host: QemuHost;
@@ -55,10 +61,7 @@ export class QemuDriver implements VmDriver {
     'prepare:disks',
     'boot:started',
     'boot:ready',
-    'pause:frozen',
-    'pause:held',
-    'resume:going',
-    'resume:repaired',
+    ...PAUSE_STEPS,
     'shutdown:asked',
     'shutdown:halted',
     'capture:state',
@@ -70,7 +73,7 @@ export class QemuDriver implements VmDriver {
   ];
   readonly #options: QemuDriverOptions;
   readonly #context: QemuContext;
-  readonly #readers = new Map<string, AbortController>();
+  readonly #consoles = new Consoles();
   #events: DriverEvents = { ended: () => undefined };
 
   constructor(options: QemuDriverOptions) {
@@ -94,7 +97,7 @@ export class QemuDriver implements VmDriver {
   }
 
   checkSpec(spec: ResolvedVmSpec): Promise<void> {
-    return checkSpec(spec);
+    return checkSpecFiles(spec);
   }
 
   plan(vm: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject {
@@ -102,7 +105,7 @@ export class QemuDriver implements VmDriver {
   }
 
   async prepare(vm: DriverVm, run: Run): Promise<VmmInfo> {
-    await makeDisks(readPlan(vm.plan), folderOf(vm), run);
+    await makeDisks(readPlan(vm.plan).drives, folderOf(vm), run);
     await run.step('prepare:disks');
     return {};
   }
@@ -111,12 +114,12 @@ export class QemuDriver implements VmDriver {
     return bootVm(this.#context, vm, run);
   }
 
-  pause(vm: DriverVm, run: Run): Promise<void> {
-    return pauseVm(this.#context, vm, run);
+  async pause(vm: DriverVm, run: Run): Promise<void> {
+    return pauseVm(this.#liveOf(vm), vm, run);
   }
 
-  resume(vm: DriverVm, how: Resumption, run: Run): Promise<void> {
-    return resumeVm(this.#context, vm, how, run);
+  async resume(vm: DriverVm, how: Resumption, run: Run): Promise<void> {
+    return resumeVm(this.#liveOf(vm), vm, how, run);
   }
 
   shutdown(vm: DriverVm, run: Run): Promise<VmEnding> {
@@ -146,8 +149,7 @@ export class QemuDriver implements VmDriver {
 
   async release(vm: DriverVm): Promise<readonly string[]> {
     const left = await releaseVm(this.#context, vm);
-    this.#readers.get(vm.instanceId)?.abort();
-    this.#readers.delete(vm.instanceId);
+    this.#consoles.release(vm.instanceId);
     return left;
   }
 
@@ -159,19 +161,16 @@ export class QemuDriver implements VmDriver {
     return adoptVm(this.#context, vm, run);
   }
 
-  guest(vm: DriverVm): Promise<Guest> {
-    return liveOf(this.#context, vm).agent.connect();
+  async guest(vm: DriverVm): Promise<Guest> {
+    return this.#liveOf(vm).agent.connect();
   }
 
   console(vm: DriverVm, options: ConsoleOptions): AsyncIterable<Buffer> {
-    const reader = this.#readers.get(vm.instanceId) ?? new AbortController();
-    this.#readers.set(vm.instanceId, reader);
-    return readConsole(folderOf(vm), options, reader.signal);
+    return this.#consoles.read(vm, options);
   }
 
   async close(): Promise<void> {
-    for (const reader of this.#readers.values()) reader.abort();
-    this.#readers.clear();
+    this.#consoles.close();
     for (const live of this.#context.table.all()) {
       live.close();
       this.#context.table.remove(live);
@@ -181,6 +180,10 @@ export class QemuDriver implements VmDriver {
 
   forgetSnapshot(): void {
     // Snapshots are kept in the state directory only, by the engine.
+  }
+
+  #liveOf(vm: DriverVm): LiveVm {
+    return this.#context.table.liveOf(vm);
   }
 }
 

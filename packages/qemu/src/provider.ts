@@ -1,17 +1,15 @@
-import { homedir, totalmem } from 'node:os';
-import { isAbsolute, join } from 'node:path';
-import { ensureDefaultImage, IMAGE_SETTINGS, type ImageProgress } from '@microvm/image';
+import { totalmem } from 'node:os';
+import { defaultStateDir, hostUnsupported, imageOptionsShape, withDefaultImage } from '@microvm/driver-kit';
+import { IMAGE_SETTINGS } from '@microvm/image';
 import * as native from '@microvm/native';
 import {
   COMMON_SETTINGS,
   commonOptionsShape,
   openRuntime,
   resolveOptions,
-  VmRuntimeError,
   type HostReport,
   type Setting,
   type VmRuntime,
-  type VmSpec,
 } from '@microvm/runtime';
 import { z } from 'zod';
 import { QemuDriver } from './driver.js';
@@ -53,10 +51,7 @@ const optionsSchema = z.strictObject({
     .min(1)
     .max(2 ** 31 - 1)
     .optional(),
-  cacheDir: z.string().refine(isAbsolute, 'an absolute path').optional(),
-  onImageProgress: z
-    .custom<(progress: ImageProgress) => void>((value) => typeof value === 'function', 'a function')
-    .optional(),
+  ...imageOptionsShape,
 });
 
 export type QemuOptions = z.input<typeof optionsSchema>;
@@ -78,7 +73,7 @@ export async function createQemuRuntime(options?: QemuOptions): Promise<VmRuntim
   );
   const inspect = inspectOptions({ qemuPath, accelerator, stateDir: common.stateDir });
   const { report, host } = await inspectHost(inspect);
-  if (host === undefined) throw hostUnsupported(report);
+  if (host === undefined) throw hostUnsupported('open a QEMU runtime', report);
   const { stateDir } = inspect;
   const driver = new QemuDriver({
     host,
@@ -87,7 +82,7 @@ export async function createQemuRuntime(options?: QemuOptions): Promise<VmRuntim
     bootSilenceMs: bootSilenceMs ?? DEFAULT_BOOT_SILENCE_MS,
     probe: async () => (await inspectHost(inspect)).report,
   });
-  const defaults = await withImage(common.defaults ?? {}, { cacheDir, onProgress: onImageProgress });
+  const defaults = await withDefaultImage(common.defaults ?? {}, { cacheDir, onProgress: onImageProgress });
   return openRuntime({ ...common, stateDir, defaults, driver, host: native });
 }
 
@@ -104,33 +99,6 @@ function inspectOptions(
   return {
     qemuPath: options.qemuPath ?? DEFAULT_QEMU,
     accelerator: options.accelerator ?? 'auto',
-    stateDir: options.stateDir ?? defaultStateDir(process.env),
+    stateDir: options.stateDir ?? defaultStateDir('qemu', process.env),
   };
-}
-
-function defaultStateDir(env: NodeJS.ProcessEnv): string {
-  // The XDG specification has relative paths ignored.
-  const xdg = env['XDG_STATE_HOME'];
-  const base = xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), '.local', 'state');
-  return join(base, 'microvm', 'qemu');
-}
-
-/** A caller's kernel comes with the caller's initrd and disk, or with none. */
-async function withImage(
-  defaults: VmSpec,
-  options: Parameters<typeof ensureDefaultImage>[0],
-): Promise<VmSpec> {
-  if (defaults.kernelPath !== undefined) return defaults;
-  const { kernelPath, initrdPath, dataDiskPath } = await ensureDefaultImage(options);
-  return { kernelPath, initrdPath, rootDrive: { path: dataDiskPath }, ...defaults };
-}
-
-function hostUnsupported(report: HostReport): VmRuntimeError {
-  const errors = report.findings.filter(({ severity }) => severity === 'error');
-  const problems = errors.map(({ message }) => message).join('; ');
-  const remedies = errors.map(({ remedy }) => remedy).filter((remedy) => remedy !== undefined);
-  return new VmRuntimeError('MICROVM_HOST_UNSUPPORTED', `open a QEMU runtime: ${problems}`, {
-    details: { findings: errors.map(({ code }) => code) },
-    ...(remedies.length === 0 ? {} : { remedy: remedies.join('; ') }),
-  });
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ProcessExit } from '@microvm/native';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { EndingWatch, reasonFromConsole } from '../src/vm/ending-watch.js';
+import { EndingWatch } from '../src/vm/ending-watch.js';
 
 interface Scene {
   readonly watch: EndingWatch;
@@ -63,32 +63,5 @@ describe('EndingWatch', () => {
     const { watch } = await makeWatch();
     watch.observe(event);
     expect(watch.hasEnded).toBe(false);
-  });
-});
-
-describe('reasonFromConsole', () => {
-  it('is the last that the agent or the kernel said', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'qemu-ending-'));
-    onTestFinished(() => rm(folder, { recursive: true, force: true }));
-    expect(await reasonFromConsole(folder)).toBeUndefined();
-    const path = join(folder, 'console.log');
-    await writeFile(
-      path,
-      'microvm-agent: farewell reboot\nLinux version 6.1\nmicrovm-agent: farewell power-off\n',
-    );
-    expect(await reasonFromConsole(folder)).toBe('power-off');
-    await writeFile(
-      path,
-      'microvm-agent: farewell shutdown\nLinux version 6.1\n[ 1.0] Kernel panic - not syncing: x\n trace\n',
-    );
-    expect(await reasonFromConsole(folder)).toBe('panic');
-  });
-
-  it('is nothing that was said before the last boot', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'qemu-ending-'));
-    onTestFinished(() => rm(folder, { recursive: true, force: true }));
-    const lines = ['microvm-agent: farewell reboot', '[    0.000000] Linux version 6.1.0', 'poweroff -f'];
-    await writeFile(join(folder, 'console.log'), lines.join('\r\n'));
-    expect(await reasonFromConsole(folder)).toBeUndefined();
   });
 });

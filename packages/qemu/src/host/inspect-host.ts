@@ -1,10 +1,14 @@
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { probeKvm, type KvmReport } from '@microvm/native';
+import {
+  architectureFindings,
+  findProgram,
+  kvmFindings,
+  outputOfProgram,
+  readCpuFingerprint,
+  stateDirFindings,
+} from '@microvm/driver-kit';
+import { probeKvm } from '@microvm/native';
 import type { HostFinding, HostReport } from '@microvm/runtime';
-import { findProgram, outputOf } from './find-program.js';
 import { releaseOf, type Accelerator, type QemuHost } from './qemu-host.js';
-import { stateDirFindings } from './state-dir.js';
 import { readTscKhz } from './tsc.js';
 
 export interface InspectOptions {
@@ -25,8 +29,7 @@ const INSTALL_QEMU = 'install it: apt-get install qemu-system-x86, or name its p
 
 /** Finds out what QEMU and what accelerator VMs get on this host, and what is in the way. */
 export async function inspectHost(options: InspectOptions): Promise<Inspection> {
-  const findings: HostFinding[] = [];
-  if (process.arch !== 'x64') findings.push(wrongArchitecture());
+  const findings = architectureFindings();
   const qemu = await inspectQemu(options.qemuPath, findings);
   const accelerator = await chooseAccelerator(options.accelerator, findings);
   const tscKhz = readTscKhz();
@@ -53,13 +56,13 @@ interface Qemu {
 
 async function inspectQemu(name: string, findings: HostFinding[]): Promise<Qemu | undefined> {
   const path = await findProgram(name, process.env['PATH'] ?? '');
-  const version = /version ([\d.]+)/.exec((path && (await outputOf(path, ['--version']))) ?? '')?.[1];
+  const version = /version ([\d.]+)/.exec((path && (await outputOfProgram(path, ['--version']))) ?? '')?.[1];
   if (path === undefined || version === undefined) {
     const message = path === undefined ? `there is no "${name}"` : `"${path}" does not say its version`;
     findings.push({ code: 'qemu-missing', severity: 'error', message, remedy: INSTALL_QEMU });
     return undefined;
   }
-  if (!/^microvm /m.test((await outputOf(path, ['-machine', 'help'])) ?? '')) {
+  if (!/^microvm /m.test((await outputOfProgram(path, ['-machine', 'help'])) ?? '')) {
     findings.push({
       code: 'qemu-without-microvm',
       severity: 'error',
@@ -93,23 +96,6 @@ async function chooseAccelerator(
   return 'tcg';
 }
 
-function kvmFindings(kvm: KvmReport, severity: HostFinding['severity']): HostFinding[] {
-  return kvm.findings.map(({ code, message, remedy }) => ({
-    code: code.toLowerCase().replaceAll('_', '-'),
-    severity,
-    message,
-    remedy,
-  }));
-}
-
-function wrongArchitecture(): HostFinding {
-  return {
-    code: 'architecture-unsupported',
-    severity: 'error',
-    message: `this host is ${process.arch}; the driver's machine is x86-64`,
-  };
-}
-
 function tscUnknown(): HostFinding {
   return {
     code: 'tsc-frequency-unknown',
@@ -118,15 +104,4 @@ function tscUnknown(): HostFinding {
       "the frequency of the host's clock is unknown: an emulated boot may hang, and is then made again",
     remedy: 'let this user read /dev/kmsg, or name it in bootArgs: tsc_early_khz=<kHz>',
   };
-}
-
-/** What a guest sees of the processor that it runs on directly. */
-async function readCpuFingerprint(): Promise<string> {
-  const cpuinfo = await readFile('/proc/cpuinfo', 'utf8');
-  const telling = /^(vendor_id|cpu family|model|model name|stepping|flags)\s*:.*$/gm;
-  const first = cpuinfo.split('\n\n')[0] ?? '';
-  return createHash('sha256')
-    .update((first.match(telling) ?? []).join('\n'))
-    .digest('hex')
-    .slice(0, 16);
 }

@@ -1,5 +1,5 @@
 import { readdir, readlink } from 'node:fs/promises';
-import { ignoreMissing } from './system-error.js';
+import { ignoreMissing } from '@microvm/driver-kit';
 
 // What QEMU calls the memfd of its memory-backend-memfd; nothing else of it has that name.
 const MEMFD_LINK = '/memfd:memory-backend-memfd';

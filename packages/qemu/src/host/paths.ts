@@ -1,16 +1,12 @@
 import { join } from 'node:path';
+import { DISKS_FOLDER, LOG_FILES } from '@microvm/driver-kit';
 
 /** Names of all that a VM has in its folder; sockets are reached through it, so that the folder's path may have any length. */
 export const FILES = {
   qmpSocket: 'qmp.sock',
   agentSocket: 'agent.sock',
-  console: 'console.log',
-  /** What the console log held before it was last cut. */
-  consoleOld: 'console.old.log',
-  consolePartial: 'console.old.log.partial',
-  vmmLog: 'vmm.log',
-  vmmLogOld: 'vmm.old.log',
-  disks: 'disks',
+  ...LOG_FILES,
+  disks: DISKS_FOLDER,
 } as const;
 
 export type FileName = keyof typeof FILES;

@@ -1,9 +1,9 @@
 import { closeSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
+import { hasCode } from '@microvm/driver-kit';
 import { listenUnix, spawnProcess, type SpawnedProcess } from '@microvm/native';
 import { VmRuntimeError } from '@microvm/runtime';
 import { pathOf } from '../host/paths.js';
-import { hasCode } from '../host/system-error.js';
 import { commandLine, type CommandLineInput } from './command-line.js';
 
 export interface SpawnVmmOptions extends Omit<CommandLineInput, 'qmpFd' | 'agentFd'> {

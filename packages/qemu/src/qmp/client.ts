@@ -1,4 +1,5 @@
 import { Socket } from 'node:net';
+import type { Limits } from '@microvm/driver-kit';
 import { connectUnix, sendDescriptors } from '@microvm/native';
 import { QmpClosedError, QmpCommandError, QmpTimeoutError } from './errors.js';
 import { QmpDecoder, type QmpEvent, type QmpMessage } from './wire.js';
@@ -14,10 +15,8 @@ export interface QmpConnectOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface QmpCallOptions {
-  readonly timeoutMs?: number;
-  /** Rejects with the signal's reason; the command may still be carried out. */
-  readonly signal?: AbortSignal;
+/** An abort rejects with the signal's reason; the command may still be carried out. */
+export interface QmpCallOptions extends Limits {
   /** Sent along as SCM_RIGHTS, for `getfd`. They stay open here. */
   readonly fds?: readonly number[];
 }

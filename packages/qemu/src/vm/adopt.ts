@@ -1,16 +1,12 @@
+import { endingOfGone, ensureThawed, folderOf, lastLogLines, reasonFromConsole } from '@microvm/driver-kit';
 import { watchProcess } from '@microvm/native';
 import type { Adoption, DriverVm, Run, VmEnding } from '@microvm/runtime';
-import { lastLogLines } from '../host/log-tail.js';
 import { vmmsOf } from '../process/find-vmm.js';
-import { folderOf, reportEnd, type QemuContext } from './context.js';
-import { reasonFromConsole } from './ending-watch.js';
+import { reportEnd, type QemuContext } from './context.js';
 import { LiveVm } from './live-vm.js';
 import { cancelMigration } from './migration.js';
-import { thaw } from './pause.js';
-import { within } from './within.js';
 
 const STATUS_TIMEOUT_MS = 2000;
-const THAW_TIMEOUT_MS = 2000;
 
 /** Finds out what became of a VM, in this process or an earlier one, and takes it over where it lives. */
 export async function adoptVm(context: QemuContext, vm: DriverVm, run: Run): Promise<Adoption> {
@@ -23,7 +19,7 @@ export async function adoptVm(context: QemuContext, vm: DriverVm, run: Run): Pro
     const lastLines = await lastLogLines(live.directory);
     return endedBy(live, { reason, exitCode: null, signal: null, lastLogLines: lastLines });
   }
-  if (status === 'running') await ensureThawed(live, vm, run.signal);
+  if (status === 'running') await ensureThawed(live.agent, { vm, signal: run.signal });
   else await cancelMigration(live);
   reportEnd(context, live);
   return { state: status === 'running' ? 'running' : 'paused', vmm: live.identity };
@@ -65,30 +61,5 @@ async function endingBehind(status: string, directory: string): Promise<VmEnding
       return 'lost';
     default:
       return undefined;
-  }
-}
-
-/** A pause that was broken off in the middle leaves a workload frozen in a guest that runs. */
-async function ensureThawed(live: LiveVm, vm: DriverVm, signal: AbortSignal): Promise<void> {
-  if (vm.spec.agent === 'none') return;
-  const look = async (): Promise<void> => {
-    const agent = await live.agent.connect({ signal, timeoutMs: THAW_TIMEOUT_MS });
-    const { isFrozen } = await agent.ping({ signal, timeoutMs: THAW_TIMEOUT_MS });
-    if (isFrozen) await thaw(live, 'pause', { vm, signal });
-  };
-  // A guest that does not answer is running all the same, as far as anybody can tell.
-  const given = look().catch(() => undefined);
-  await within(given, { signal, timeoutMs: THAW_TIMEOUT_MS }, () => undefined);
-}
-
-/** Of a QEMU that is gone: its guest may have said on its console how it ended before. */
-async function endingOfGone(directory: string): Promise<VmEnding> {
-  const ending: VmEnding = { reason: 'lost', exitCode: 'unknown', signal: null, lastLogLines: [] };
-  try {
-    const reason = (await reasonFromConsole(directory)) ?? ending.reason;
-    return { ...ending, reason, lastLogLines: await lastLogLines(directory) };
-  } catch {
-    // A console that cannot be read says nothing.
-    return ending;
   }
 }

@@ -1,17 +1,19 @@
-import { stat } from 'node:fs/promises';
-import { VmRuntimeError, type DriverVm, type Run, type VmEnding, type VmmInfo } from '@microvm/runtime';
-import { Pulse, watchFolder } from '../host/file-events.js';
-import { FILES, pathOf } from '../host/paths.js';
-import { ignoreMissing } from '../host/system-error.js';
-import { consoleTail } from '../host/log-tail.js';
+import {
+  consoleSize,
+  consoleTail,
+  endedBeforeReady,
+  folderOf,
+  untilConsole,
+  within,
+} from '@microvm/driver-kit';
+import type { DriverVm, Run, VmEnding, VmmInfo, VmRuntimeError } from '@microvm/runtime';
 import { readPlan } from '../host/vm-plan.js';
 import type { StartMode } from '../process/command-line.js';
 import { kernelArgs } from '../process/kernel-args.js';
-import { folderOf, reportEnd, type QemuContext } from './context.js';
+import { reportEnd, type QemuContext } from './context.js';
 import { endLife } from './halt.js';
 import { launch } from './launch.js';
 import type { LiveVm } from './live-vm.js';
-import { within } from './within.js';
 
 const MOST_ATTEMPTS = 3;
 // Longer than any operation may take: it is the operation's own deadline that ends the wait.
@@ -103,37 +105,8 @@ async function isPastTheHang(directory: string, writtenBytes: number): Promise<b
   return writtenBytes < 0 || (await consoleTail(directory, writtenBytes)).includes(PAST_THE_HANG);
 }
 
-/** Resolves when the console's file has the size asked for; woken by writes to it. */
-async function untilConsole(
-  directory: string,
-  isThere: (size: number) => boolean,
-  signal: AbortSignal,
-): Promise<void> {
-  const written = new Pulse();
-  const unwatch = watchFolder(directory, (name) => {
-    if (name === FILES.console || name === null) written.fire();
-  });
-  signal.addEventListener('abort', written.fire);
-  try {
-    while (!isThere(await consoleSize(directory))) {
-      signal.throwIfAborted();
-      await written.next();
-    }
-  } finally {
-    signal.removeEventListener('abort', written.fire);
-    unwatch();
-  }
-}
-
-async function consoleSize(directory: string): Promise<number> {
-  return (await stat(pathOf(directory, 'console')).catch(ignoreMissing))?.size ?? 0;
-}
-
 async function bootFailure(live: LiveVm, vm: DriverVm, ending: VmEnding): Promise<VmRuntimeError> {
-  const { reason, exitCode, signal, lastLogLines } = ending;
+  const { reason, exitCode, signal } = ending;
   if (reason === 'vmm-exit') return live.exited({ exitCode, signal: signal as NodeJS.Signals | null });
-  const message = `boot "${vm.vmId}": the guest ended before it was ready: ${reason}\n${lastLogLines.join('\n')}`;
-  return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', message, {
-    details: { vmId: vm.vmId, reason: `it ended by itself: ${reason}` },
-  });
+  return endedBeforeReady(vm, ending);
 }

@@ -1,11 +1,11 @@
 import { chmod, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { captureDisks, copyPart, folderOf, privateDrives } from '@microvm/driver-kit';
 import type { Captured, CaptureTarget, DriverVm, Run, SnapshotPart } from '@microvm/runtime';
-import { captureDisks, copyPart, privateDrives } from '../host/disks.js';
 import { memoryFileOf } from '../host/memory-file.js';
 import { readPlan, type VmPlan } from '../host/vm-plan.js';
 import { describeMachine, type MemoryForm } from './compatibility.js';
-import { folderOf, liveOf, type QemuContext } from './context.js';
+import type { QemuContext } from './context.js';
 import type { LiveVm } from './live-vm.js';
 import { prepareMigration, runMigration } from './migration.js';
 
@@ -37,10 +37,10 @@ export async function captureVm(
 ): Promise<Captured> {
   const directory = folderOf(target);
   const plan = readPlan(vm.plan);
-  const disks = privateDrives(plan).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' }));
+  const disks = privateDrives(plan.drives).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' }));
   try {
     const memory = target.memory ? await captureMemory(context, vm, directory, run) : undefined;
-    const diskCopy = await captureDisks(plan, folderOf(vm), directory, run);
+    const diskCopy = await captureDisks(plan.drives, folderOf(vm), directory, run);
     await run.step('capture:disks');
     const form = memory?.form;
     return {
@@ -61,7 +61,7 @@ async function captureMemory(
   directory: string,
   run: Run,
 ): Promise<{ readonly form: MemoryForm; readonly version: string }> {
-  const live = liveOf(context, vm);
+  const live = context.table.liveOf(vm);
   const memoryFile = await memoryFileOf(live.identity.pid);
   const form = memoryFile === undefined ? 'stream' : 'apart';
   const files = memoryFiles(form);
@@ -101,6 +101,6 @@ async function writeState(live: LiveVm, path: string, signal: AbortSignal): Prom
 }
 
 async function removeParts(directory: string, plan: VmPlan): Promise<void> {
-  const names = [STATE_PART, MEMORY_PART, STREAM_PART, ...privateDrives(plan).map(({ part }) => part)];
+  const names = [STATE_PART, MEMORY_PART, STREAM_PART, ...privateDrives(plan.drives).map(({ part }) => part)];
   for (const name of names) await rm(join(directory, name), { force: true });
 }

@@ -1,6 +1,5 @@
-import type { BigIntStats } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { describeSharedDrives, sharedDriveSchema } from '@microvm/driver-kit';
 import type { JsonObject, ResolvedVmSpec } from '@microvm/runtime';
 import { z } from 'zod';
 import type { QemuHost } from '../host/qemu-host.js';
@@ -19,7 +18,7 @@ const compatibility = z.strictObject({
   /** What the guest sees, in order: QEMU loads a state into a machine that differs without complaint, and the guest hangs. */
   devices: z.array(z.record(z.string(), z.union([z.string(), z.boolean()]))),
   /** Files that the snapshot does not hold but its guest has read from. */
-  sharedDrives: z.array(z.strictObject({ path: z.string(), sizeBytes: z.number(), changed: z.string() })),
+  sharedDrives: z.array(sharedDriveSchema),
 });
 
 type Compatibility = z.infer<typeof compatibility>;
@@ -36,7 +35,6 @@ export async function describeMachine(
 ): Promise<Compatibility> {
   const { accelerator } = host;
   const machine = machineConfig(spec, accelerator, driveConfigs(plan));
-  const shared = plan.drives.filter(({ isPrivate }) => !isPrivate);
   return {
     memoryForm,
     machine: MACHINE_TYPE,
@@ -44,13 +42,8 @@ export async function describeMachine(
     cpu: accelerator === 'kvm' ? `${CPU_MODEL}/${host.cpuFingerprint}` : CPU_MODEL,
     tscKhz: host.tscKhz ?? null,
     devices: [...machineDevices(machine)],
-    sharedDrives: await Promise.all(shared.map(({ source }) => describeFile(source))),
+    sharedDrives: await describeSharedDrives(plan.drives),
   };
-}
-
-async function describeFile(path: string): Promise<Compatibility['sharedDrives'][number]> {
-  const { size, mtimeNs }: BigIntStats = await stat(path, { bigint: true });
-  return { path, sizeBytes: Number(size), changed: String(mtimeNs) };
 }
 
 export function readCompatibility(value: JsonObject): Compatibility | undefined {

@@ -1,7 +1,8 @@
+import { folderOf } from '@microvm/driver-kit';
 import { watchProcess } from '@microvm/native';
 import type { DriverVm } from '@microvm/runtime';
 import { vmmsOf } from '../process/find-vmm.js';
-import { folderOf, type QemuContext } from './context.js';
+import type { QemuContext } from './context.js';
 import { LiveVm } from './live-vm.js';
 
 /** Ends whatever QEMU process a VM has, known to us or not; resolves when there is none. */

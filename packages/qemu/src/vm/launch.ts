@@ -1,9 +1,10 @@
+import { folderOf } from '@microvm/driver-kit';
 import type { DriverVm, Run } from '@microvm/runtime';
 import { driveConfigs, readPlan } from '../host/vm-plan.js';
 import type { MemoryBackend, StartMode } from '../process/command-line.js';
 import { machineConfig } from '../process/machine.js';
 import { spawnVmm } from '../process/spawn-vmm.js';
-import { folderOf, type QemuContext } from './context.js';
+import type { QemuContext } from './context.js';
 import { LiveVm } from './live-vm.js';
 
 export interface LaunchOptions {

@@ -1,32 +1,41 @@
 import assert from 'node:assert';
+import {
+  AgentChannel,
+  connectStream,
+  cutConsole,
+  cutVmmLog,
+  hasCode,
+  killVmm,
+  LogKeeper,
+  vmmExited,
+  vmmFailure,
+  within,
+  type Limits,
+  type PausableVm,
+  type VmmName,
+} from '@microvm/driver-kit';
 import type { ProcessExit, ProcessIdentity, ProcessWatch } from '@microvm/native';
 import { VmRuntimeError, type DriverVm, type VmEnding } from '@microvm/runtime';
-import { LogKeeper } from '../host/log-keeper.js';
-import { lastLogLines } from '../host/log-tail.js';
 import { FILES, pathOf } from '../host/paths.js';
-import { hasCode } from '../host/system-error.js';
 import { CONSOLE_CHARDEV } from '../process/command-line.js';
 import { QmpClient, type QmpCallOptions } from '../qmp/client.js';
 import { QmpClosedError, QmpCommandError, QmpTimeoutError } from '../qmp/errors.js';
 import type { QmpEvent } from '../qmp/wire.js';
-import { AgentChannel } from './agent-channel.js';
 import { EndingWatch } from './ending-watch.js';
-import { within } from './within.js';
 
 // Of a socket whose listener ended.
 const HANGUP_CODES = ['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE'];
 const EXIT_AFTER_HANGUP_MS = 1000;
-const EXIT_AFTER_KILL_MS = 4000;
 
 type EventListener = (event: QmpEvent) => void;
 
 /** One life of a VM: its QEMU process, the monitor, the agent's session, the bounds of its logs, and how it ends. */
-export class LiveVm {
+export class LiveVm implements PausableVm {
   readonly instanceId: string;
   readonly directory: string;
   readonly agent: AgentChannel;
   readonly process: ProcessWatch;
-  readonly #vmId: string;
+  readonly #name: VmmName;
   readonly #consoleLimitBytes: number;
   readonly #ending: EndingWatch;
   readonly #listeners = new Set<EventListener>();
@@ -34,17 +43,15 @@ export class LiveVm {
   #connecting: Promise<QmpClient> | undefined;
   #isClosed = false;
   #logs: LogKeeper | undefined;
-  #report: ((ending: VmEnding) => void) | undefined;
 
   constructor(vm: DriverVm, directory: string, process: ProcessWatch) {
     this.instanceId = vm.instanceId;
     this.directory = directory;
     this.process = process;
-    this.#vmId = vm.vmId;
+    this.#name = { vmm: 'QEMU', vmId: vm.vmId, instanceId: vm.instanceId };
     this.#consoleLimitBytes = vm.spec.consoleLimitBytes;
-    this.agent = new AgentChannel(pathOf(directory, 'agentSocket'), vm.vmId);
+    this.agent = new AgentChannel(() => connectStream(pathOf(directory, 'agentSocket')), vm.vmId);
     this.#ending = new EndingWatch(directory, process.exited);
-    void this.#ending.ended.then((ending) => this.#takeReport()?.(ending));
   }
 
   get identity(): ProcessIdentity {
@@ -62,29 +69,18 @@ export class LiveVm {
 
   /** Tells of an end that nobody asked for: once, also when it has come already. */
   onUnaskedEnd(report: (ending: VmEnding) => void): void {
-    this.#report = report;
-    if (this.hasEnded) void this.ended.then((ending) => this.#takeReport()?.(ending));
+    this.#ending.onUnasked(report);
   }
 
   /** From now on the end is asked for. */
   expectEnd(): void {
-    this.#report = undefined;
-  }
-
-  #takeReport(): ((ending: VmEnding) => void) | undefined {
-    const report = this.#report;
-    this.#report = undefined;
-    return report;
+    this.#ending.expect();
   }
 
   /** Connects to the monitor, and keeps the logs within their bounds from then on. */
   async connect(signal?: AbortSignal): Promise<void> {
     await this.version(signal);
-    this.#logs ??= new LogKeeper({
-      directory: this.directory,
-      consoleLimitBytes: this.#consoleLimitBytes,
-      reopenConsole: () => this.#reopenConsole(),
-    });
+    this.#logs ??= this.#keepLogs();
   }
 
   /** QEMU's version, as its greeting says. */
@@ -118,6 +114,19 @@ export class LiveVm {
     return String(answer.status);
   }
 
+  async isRunning(limits: Limits): Promise<boolean> {
+    return (await this.status(limits)) === 'running';
+  }
+
+  /** QEMU answers when the disks' writes in flight are done. */
+  async holdCpus(limits: Limits): Promise<void> {
+    await this.command('stop', {}, limits);
+  }
+
+  async releaseCpus(limits: Limits): Promise<void> {
+    await this.command('cont', {}, limits);
+  }
+
   /** Calls back for each event of QEMU; the answer stops that. */
   subscribe(listener: EventListener): () => void {
     this.#listeners.add(listener);
@@ -127,12 +136,7 @@ export class LiveVm {
   /** Ends the process; resolves when it is gone. */
   async kill(): Promise<void> {
     this.expectEnd();
-    this.process.kill('SIGKILL');
-    await within<ProcessExit>(this.process.exited, { timeoutMs: EXIT_AFTER_KILL_MS }, () => {
-      throw this.#hostFailure(
-        `process ${this.identity.pid} did not end ${EXIT_AFTER_KILL_MS} ms after SIGKILL`,
-      );
-    });
+    await killVmm(this.process, this.#name);
   }
 
   /** Lets go: the VM runs on. */
@@ -146,13 +150,8 @@ export class LiveVm {
   }
 
   /** What the caller gets when the process is gone. */
-  async exited(exit: ProcessExit): Promise<VmRuntimeError> {
-    const { exitCode, signal } = exit;
-    const lastLogs = await lastLogLines(this.directory).catch(() => []);
-    const how = signal === null ? `exit code ${exitCode}` : signal;
-    return new VmRuntimeError('MICROVM_VMM_EXITED', `QEMU of "${this.#vmId}" ended: ${how}`, {
-      details: { exitCode, signal, lastLogLines: lastLogs },
-    });
+  exited(exit: ProcessExit): Promise<VmRuntimeError> {
+    return vmmExited(this.#name, exit, this.directory);
   }
 
   async #monitor(signal: AbortSignal | undefined): Promise<QmpClient> {
@@ -178,6 +177,15 @@ export class LiveVm {
     for (const listener of this.#listeners) listener(event);
   }
 
+  #keepLogs(): LogKeeper {
+    const { directory } = this;
+    const how = { limitBytes: this.#consoleLimitBytes, reopen: () => this.#reopenConsole() };
+    return new LogKeeper(directory, [
+      { file: FILES.console, cut: () => cutConsole(directory, how) },
+      { file: FILES.vmmLog, cut: () => cutVmmLog(directory) },
+    ]);
+  }
+
   async #reopenConsole(): Promise<void> {
     const data = { out: FILES.console, append: true };
     await this.command('chardev-change', { id: CONSOLE_CHARDEV, backend: { type: 'file', data } });
@@ -186,14 +194,14 @@ export class LiveVm {
   async #translate(error: unknown): Promise<unknown> {
     if (error instanceof QmpCommandError) {
       const { command: request, errorClass: status, description: faultMessage } = error;
-      return new VmRuntimeError('MICROVM_VMM_REJECTED', `QEMU of "${this.#vmId}": ${error.message}`, {
+      return new VmRuntimeError('MICROVM_VMM_REJECTED', `QEMU of "${this.#name.vmId}": ${error.message}`, {
         details: { request, status, faultMessage },
         cause: error,
       });
     }
     if (error instanceof QmpTimeoutError) {
       const details = { operation: `QMP ${error.command}`, timeoutMs: error.timeoutMs };
-      const message = `QEMU of "${this.#vmId}": ${error.message}`;
+      const message = `QEMU of "${this.#name.vmId}": ${error.message}`;
       return new VmRuntimeError('MICROVM_TIMEOUT', message, { details, cause: error });
     }
     if (!(error instanceof QmpClosedError) && !hasCode(error, ...HANGUP_CODES)) return error;
@@ -202,13 +210,6 @@ export class LiveVm {
       { timeoutMs: EXIT_AFTER_HANGUP_MS },
       () => undefined,
     );
-    return exit === undefined ? this.#hostFailure((error as Error).message, error) : this.exited(exit);
-  }
-
-  #hostFailure(message: string, cause?: unknown): VmRuntimeError {
-    return new VmRuntimeError('MICROVM_HOST_FAILURE', `QEMU of "${this.#vmId}": ${message}`, {
-      details: { operation: `QEMU of ${this.instanceId}` },
-      cause,
-    });
+    return exit === undefined ? vmmFailure(this.#name, (error as Error).message, error) : this.exited(exit);
   }
 }

@@ -1,9 +1,9 @@
 import { setTimeout } from 'node:timers/promises';
+import { within } from '@microvm/driver-kit';
 import { VmRuntimeError } from '@microvm/runtime';
 import type { QmpCallOptions } from '../qmp/client.js';
 import type { QmpEvent } from '../qmp/wire.js';
 import type { LiveVm } from './live-vm.js';
-import { within } from './within.js';
 
 const CANCEL_CALL: QmpCallOptions = { timeoutMs: 1000 };
 const CANCEL_WAIT_MS = 1000;

@@ -2,6 +2,7 @@ import assert from 'node:assert';
 import { constants } from 'node:fs';
 import { access, chmod, open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { folderOf, restoreDisks } from '@microvm/driver-kit';
 import {
   VmRuntimeError,
   type DriverVm,
@@ -10,14 +11,13 @@ import {
   type Run,
   type VmmInfo,
 } from '@microvm/runtime';
-import { restoreDisks } from '../host/disks.js';
 import { releaseOf, type QemuHost } from '../host/qemu-host.js';
 import { makePlan, readPlan } from '../host/vm-plan.js';
 import type { MemoryBackend } from '../process/command-line.js';
 import { INHERITED_FD } from '../process/spawn-vmm.js';
 import { memoryFiles } from './capture.js';
 import { describeMachine, incompatibility, readCompatibility, type MemoryForm } from './compatibility.js';
-import { folderOf, reportEnd, type QemuContext } from './context.js';
+import { reportEnd, type QemuContext } from './context.js';
 import { launch } from './launch.js';
 import type { LiveVm } from './live-vm.js';
 import { prepareMigration, runMigration } from './migration.js';
@@ -63,7 +63,7 @@ export async function restoreVm(
   run: Run,
 ): Promise<VmmInfo> {
   const from = folderOf(source);
-  await restoreDisks(readPlan(vm.plan), from, folderOf(vm), run);
+  await restoreDisks(readPlan(vm.plan).drives, from, folderOf(vm), run);
   await run.step('restore:disks');
   if (!source.memory) return {};
   const form = readCompatibility(source.compatibility)?.memoryForm;

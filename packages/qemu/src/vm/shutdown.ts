@@ -1,13 +1,10 @@
+import { askToShutDown, reasonFromConsole, within } from '@microvm/driver-kit';
 import type { ProcessExit } from '@microvm/native';
 import type { DriverVm, Run, VmEnding } from '@microvm/runtime';
-import { liveOf, reportEnd, type QemuContext } from './context.js';
-import { reasonFromConsole } from './ending-watch.js';
+import { reportEnd, type QemuContext } from './context.js';
 import { endLife } from './halt.js';
 import type { LiveVm } from './live-vm.js';
-import { within } from './within.js';
 
-// Of the time that the guest is given, what its processes may take between SIGTERM and SIGKILL; the rest is for its disks.
-const TERM_SHARE = 0.5;
 const ASK_TIMEOUT_MS = 2000;
 const QUIT_TIMEOUT_MS = 2000;
 
@@ -16,7 +13,7 @@ const QUIT_TIMEOUT_MS = 2000;
  * over in `shutdownTimeoutMs` is ended by force. Afterwards QEMU is gone. Rejects only by the signal; then nothing was forced.
  */
 export async function shutdownVm(context: QemuContext, vm: DriverVm, run: Run): Promise<VmEnding> {
-  const live = liveOf(context, vm);
+  const live = context.table.liveOf(vm);
   const { signal } = run;
   const timeoutMs = vm.spec.shutdownTimeoutMs;
   live.expectEnd();
@@ -35,22 +32,9 @@ export async function shutdownVm(context: QemuContext, vm: DriverVm, run: Run): 
 }
 
 async function ask(live: LiveVm, vm: DriverVm, signal: AbortSignal): Promise<void> {
-  if (vm.spec.agent === 'required' && (await askAgent(live, vm, signal))) return;
+  if (vm.spec.agent === 'required' && (await askToShutDown(live.agent, { vm, signal }))) return;
   await live.command('system_powerdown', {}, { signal, timeoutMs: ASK_TIMEOUT_MS }).catch(() => undefined);
   signal.throwIfAborted();
-}
-
-async function askAgent(live: LiveVm, vm: DriverVm, signal: AbortSignal): Promise<boolean> {
-  const timeoutMs = Math.min(ASK_TIMEOUT_MS, vm.spec.shutdownTimeoutMs);
-  try {
-    const agent = await live.agent.connect({ signal, timeoutMs });
-    const graceMs = Math.floor(vm.spec.shutdownTimeoutMs * TERM_SHARE);
-    await agent.shutdown('poweroff', { graceMs: Math.min(graceMs, 600_000), signal, timeoutMs });
-    return true;
-  } catch (error) {
-    if (signal.aborted) throw error;
-    return false;
-  }
 }
 
 async function finish(context: QemuContext, live: LiveVm, ending: VmEnding | undefined): Promise<VmEnding> {

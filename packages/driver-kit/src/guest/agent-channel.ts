@@ -1,21 +1,28 @@
-import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { AgentClient } from '@microvm/guest';
-import { connectUnix } from '@microvm/native';
 import { VmRuntimeError } from '@microvm/runtime';
-import { within, type Limits } from './within.js';
+import { within, type Limits } from '../process/within.js';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 
+/** How long the opening of a stream may take. */
+export interface OpenLimits extends Limits {
+  readonly timeoutMs: number;
+}
+
+/** Opens a byte stream to the agent's port in the guest, as the VMM has it. Settles by its limits. */
+export type OpenStream = (limits: OpenLimits) => Promise<Duplex>;
+
 /** The one session with a guest's agent that the driver and its callers share; a session that ended is followed by a new one. */
 export class AgentChannel {
-  readonly #path: string;
+  readonly #openStream: OpenStream;
   readonly #vmId: string;
   #client: AgentClient | undefined;
   #attempt: Promise<AgentClient> | undefined;
   #isClosed = false;
 
-  constructor(path: string, vmId: string) {
-    this.#path = path;
+  constructor(openStream: OpenStream, vmId: string) {
+    this.#openStream = openStream;
     this.#vmId = vmId;
   }
 
@@ -26,7 +33,7 @@ export class AgentChannel {
       signal?.throwIfAborted();
       const leftMs = Math.max(1, deadline - Date.now());
       if (this.#client !== undefined) return this.#client;
-      if (this.#attempt === undefined) return this.#begin(signal, leftMs);
+      if (this.#attempt === undefined) return this.#begin(this.#openStream, { signal, timeoutMs: leftMs });
       // Another's attempt ends by that one's limits; ours are tried when it fails.
       const other = this.#attempt.then(
         () => undefined,
@@ -38,26 +45,40 @@ export class AgentChannel {
     }
   }
 
+  /**
+   * Takes a stream that is connected already, as when the agent dialled out, for the session; it is the channel's from here on and
+   * takes the place of a session that there was. Rejects as `connect` does.
+   */
+  adopt(stream: Duplex, { signal, timeoutMs = DEFAULT_TIMEOUT_MS }: Limits = {}): Promise<AgentClient> {
+    return this.#begin(() => Promise.resolve(stream), { signal, timeoutMs });
+  }
+
   /** Ends the session; the guest's commands go on. */
   close(): void {
     this.#isClosed = true;
     this.#client?.close();
   }
 
-  async #begin(signal: AbortSignal | undefined, timeoutMs: number): Promise<AgentClient> {
-    this.#attempt = this.#open(signal === undefined ? { timeoutMs } : { signal, timeoutMs });
+  async #begin(open: OpenStream, limits: OpenLimits): Promise<AgentClient> {
+    const attempt = this.#open(open, limits);
+    this.#attempt = attempt;
     try {
-      return await this.#attempt;
+      return await attempt;
     } finally {
-      this.#attempt = undefined;
+      if (this.#attempt === attempt) this.#attempt = undefined;
     }
   }
 
-  async #open(options: { readonly signal?: AbortSignal; readonly timeoutMs: number }): Promise<AgentClient> {
+  async #open(open: OpenStream, { signal, timeoutMs }: OpenLimits): Promise<AgentClient> {
+    const deadline = Date.now() + timeoutMs;
     if (this.#isClosed) throw this.#unreachable('the channel is closed');
-    const fd = await connectUnix(this.#path);
-    const stream = new Socket({ fd, readable: true, writable: true });
-    const client = await AgentClient.connect(stream, { ...options, vmId: this.#vmId });
+    const stream = await open({ signal, timeoutMs });
+    const client = await AgentClient.connect(stream, {
+      vmId: this.#vmId,
+      timeoutMs: Math.max(1, deadline - Date.now()),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    this.#client?.close();
     this.#client = client;
     void client.closed.then(() => {
       if (this.#client === client) this.#client = undefined;

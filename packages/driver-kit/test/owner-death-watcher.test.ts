@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { OwnerDeathWatcher } from '../src/process/owner-death-watcher.js';
 
 async function makeFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'qemu-watcher-'));
+  const folder = await mkdtemp(join(tmpdir(), 'kit-watcher-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }

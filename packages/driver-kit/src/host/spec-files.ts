@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { invalidArgument, type ResolvedVmSpec } from '@microvm/runtime';
 
-/** Refuses files that cannot be read, before any effect. */
-export async function checkSpec(spec: ResolvedVmSpec): Promise<void> {
+/** Refuses a spec without a kernel or with files that cannot be read, before any effect: `MICROVM_INVALID_ARGUMENT`. */
+export async function checkSpecFiles(spec: ResolvedVmSpec): Promise<void> {
   if (spec.kernelPath === undefined) throw invalidArgument('spec.kernelPath', 'a kernel image');
   const files: readonly (readonly [string, string | undefined])[] = [
     ['spec.kernelPath', spec.kernelPath],

@@ -1,3 +1,4 @@
+/** How long something is waited for. */
 export interface Limits {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;

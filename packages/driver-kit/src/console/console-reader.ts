@@ -1,8 +1,8 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import type { ConsoleOptions } from '@microvm/runtime';
-import { Pulse, watchFolder } from './file-events.js';
-import { pathOf } from './paths.js';
-import { ignoreMissing } from './system-error.js';
+import { Pulse, watchFolder } from '../host/file-events.js';
+import { ignoreMissing } from '../host/system-error.js';
+import { logPath } from './log-files.js';
 
 const CHUNK_BYTES = 64 * 1024;
 
@@ -14,7 +14,7 @@ interface Segment {
 
 /**
  * A VM's console from its file, and on as it grows. The log is cut by giving the file another name and starting a new one
- * (`LogKeeper`), so a reader holds the file that it reads: it comes to that one's end before it goes on with the next.
+ * (`cutConsole`), so a reader holds the file that it reads: it comes to that one's end before it goes on with the next.
  */
 export async function* readConsole(
   directory: string,
@@ -43,8 +43,8 @@ export async function* readConsole(
 
 /** Oldest first. The newer is opened first: cut in between, it is found again under the older name, and once is enough. */
 async function openSegments(directory: string): Promise<Segment[]> {
-  const now = await openSegment(pathOf(directory, 'console'));
-  const before = await openSegment(pathOf(directory, 'consoleOld'));
+  const now = await openSegment(logPath(directory, 'console'));
+  const before = await openSegment(logPath(directory, 'consoleOld'));
   if (before === undefined || before.inode !== now?.inode) {
     return [before, now].filter((segment) => segment !== undefined);
   }
@@ -80,7 +80,7 @@ async function* rest(segment: Segment): AsyncGenerator<Buffer> {
 /** Goes on to the next file when the one that was read is no longer written to. Answers whether there is more to read. */
 async function moveOn(directory: string, segments: Segment[]): Promise<boolean> {
   const current = segments.at(-1);
-  const now = await openSegment(pathOf(directory, 'console'));
+  const now = await openSegment(logPath(directory, 'console'));
   if (now === undefined) return false;
   if (now.inode === current?.inode) {
     await now.file.close();

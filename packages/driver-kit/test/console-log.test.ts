@@ -4,19 +4,20 @@ import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { readConsole } from '../src/host/console-reader.js';
-import { LogKeeper } from '../src/host/log-keeper.js';
-import { lastLogLines } from '../src/host/log-tail.js';
+import { readConsole } from '../src/console/console-reader.js';
+import { cutConsole, cutVmmLog } from '../src/console/cut-logs.js';
+import { LogKeeper } from '../src/console/log-keeper.js';
+import { lastLogLines } from '../src/console/log-tail.js';
 
 const never = new AbortController().signal;
 
 async function makeFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'qemu-console-'));
+  const folder = await mkdtemp(join(tmpdir(), 'kit-console-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** Stands for QEMU: appends to the file that it has open until it is told to open it anew. */
+/** Stands for a VMM: appends to the file that it has open until it is told to open it anew. */
 class Writer {
   readonly #path: string;
   #fd: number;
@@ -39,14 +40,10 @@ class Writer {
   };
 }
 
-function keep(folder: string, writer: Writer, consoleLimitBytes: number): LogKeeper {
-  const keeper = new LogKeeper({
-    directory: folder,
-    consoleLimitBytes,
-    reopenConsole: writer.reopen,
-  });
+function keepConsole(folder: string, limitBytes: number, reopen: () => Promise<void>): void {
+  const cut = (): Promise<void> => cutConsole(folder, { limitBytes, reopen });
+  const keeper = new LogKeeper(folder, [{ file: 'console.log', cut }]);
   onTestFinished(() => keeper.close());
-  return keeper;
 }
 
 async function readAll(folder: string, tailBytes?: number): Promise<string> {
@@ -76,7 +73,7 @@ describe('the console', () => {
     const folder = await makeFolder();
     const writer = new Writer(folder);
     writer.write('0;');
-    keep(folder, writer, 4096);
+    keepConsole(folder, 4096, writer.reopen);
     const stop = new AbortController();
     let seen = '';
     const following = (async () => {
@@ -100,7 +97,7 @@ describe('the console', () => {
   it('keeps to its limit while a guest floods it, and keeps the newest', async () => {
     const folder = await makeFolder();
     const writer = new Writer(folder);
-    keep(folder, writer, 8192);
+    keepConsole(folder, 8192, writer.reopen);
     for (let number = 0; number < 3000; number += 1) {
       writer.write(`line ${number}\n`);
       if (number % 200 === 0) await yieldToEvents();
@@ -130,15 +127,10 @@ describe('the console', () => {
     const folder = await makeFolder();
     await writeFile(join(folder, 'console.log'), 'x'.repeat(5000));
     let tries = 0;
-    const keeper = new LogKeeper({
-      directory: folder,
-      consoleLimitBytes: 4096,
-      reopenConsole: () => {
-        tries += 1;
-        return Promise.reject(new Error('the monitor hangs'));
-      },
+    keepConsole(folder, 4096, () => {
+      tries += 1;
+      return Promise.reject(new Error('the monitor hangs'));
     });
-    onTestFinished(() => keeper.close());
     await vi.waitFor(async () => {
       expect(tries).toBeGreaterThan(0);
       expect(await readdir(folder)).toEqual(['console.log']);
@@ -147,16 +139,12 @@ describe('the console', () => {
   });
 });
 
-describe('the log of QEMU', () => {
+describe('the log of the VMM', () => {
   it('is cut beyond its limit and goes on at the new beginning', async () => {
     const folder = await makeFolder();
     const path = join(folder, 'vmm.log');
     await writeFile(path, 'error\n'.repeat(40_000));
-    const keeper = new LogKeeper({
-      directory: folder,
-      consoleLimitBytes: 4096,
-      reopenConsole: async () => {},
-    });
+    const keeper = new LogKeeper(folder, [{ file: 'vmm.log', cut: () => cutVmmLog(folder) }]);
     onTestFinished(() => keeper.close());
     await vi.waitFor(async () => expect((await stat(path)).size).toBe(0));
     await appendFile(path, 'news\n');

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
-import { FILES, pathOf } from './paths.js';
-import { ignoreMissing } from './system-error.js';
+import { ignoreMissing } from '../host/system-error.js';
+import { LOG_FILES, logPath } from './log-files.js';
 
 const VMM_LINES = 10;
 const CONSOLE_LINES = 20;
@@ -11,19 +11,19 @@ const CAUSE = /Kernel panic - not syncing|\bBUG: |\bOops: /;
 /** The end of the VMM's log and of the console, oldest first; nothing where there is no file. */
 export async function lastLogLines(directory: string): Promise<readonly string[]> {
   const [vmm, serial] = await Promise.all([
-    tailLines(pathOf(directory, 'vmmLog'), VMM_LINES),
-    tailLines(pathOf(directory, 'console'), CONSOLE_LINES),
+    tailLines(logPath(directory, 'vmmLog'), VMM_LINES),
+    tailLines(logPath(directory, 'console'), CONSOLE_LINES),
   ]);
   const causes = serial.slice(0, -CONSOLE_LINES).filter((line) => CAUSE.test(line));
-  const lastVmm = vmm.slice(-VMM_LINES).map((line) => `${FILES.vmmLog}: ${line}`);
+  const lastVmm = vmm.slice(-VMM_LINES).map((line) => `${LOG_FILES.vmmLog}: ${line}`);
   return [...lastVmm, ...causes, ...serial.slice(-CONSOLE_LINES)];
 }
 
 /** The end of what the guest wrote to its console. */
 export async function consoleTail(directory: string, bytes: number): Promise<string> {
   const [before, now] = await Promise.all([
-    tail(pathOf(directory, 'consoleOld'), bytes),
-    tail(pathOf(directory, 'console'), bytes),
+    tail(logPath(directory, 'consoleOld'), bytes),
+    tail(logPath(directory, 'console'), bytes),
   ]);
   return (before + now).slice(-bytes);
 }

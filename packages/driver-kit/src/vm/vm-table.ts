@@ -1,20 +1,29 @@
-import type { LiveVm } from './live-vm.js';
+import { VmRuntimeError, type DriverVm } from '@microvm/runtime';
 
 /** The lives that this process holds, by instance. */
-export class VmTable {
-  readonly #live = new Map<string, LiveVm>();
+export class VmTable<Live extends { readonly instanceId: string }> {
+  readonly #live = new Map<string, Live>();
   readonly #starting = new Map<string, Promise<unknown>>();
 
-  get(instanceId: string): LiveVm | undefined {
+  get(instanceId: string): Live | undefined {
     return this.#live.get(instanceId);
   }
 
-  all(): readonly LiveVm[] {
+  /** The life of a VM that the engine holds to be live. Throws `MICROVM_VMM_EXITED` when it is not there. */
+  liveOf({ instanceId, vmId }: DriverVm): Live {
+    const live = this.#live.get(instanceId);
+    if (live !== undefined) return live;
+    throw new VmRuntimeError('MICROVM_VMM_EXITED', `the VMM of "${vmId}" is not there`, {
+      details: { exitCode: 'unknown', signal: null, lastLogLines: [] },
+    });
+  }
+
+  all(): readonly Live[] {
     return [...this.#live.values()];
   }
 
   /** Takes in the life that `launch` starts, before anybody else can learn of its process. */
-  async start(instanceId: string, launch: () => Promise<LiveVm>): Promise<LiveVm> {
+  async start(instanceId: string, launch: () => Promise<Live>): Promise<Live> {
     const flight = launch().then((live) => {
       this.#live.set(instanceId, live);
       return live;
@@ -32,7 +41,7 @@ export class VmTable {
     await this.#starting.get(instanceId)?.catch(() => undefined);
   }
 
-  remove(live: LiveVm): void {
+  remove(live: Live): void {
     if (this.#live.get(live.instanceId) === live) this.#live.delete(live.instanceId);
   }
 }

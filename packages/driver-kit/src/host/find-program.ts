@@ -22,7 +22,7 @@ export async function findProgram(name: string, path: string): Promise<string | 
 }
 
 /** What a program prints; undefined when it fails. */
-export async function outputOf(program: string, args: readonly string[]): Promise<string | undefined> {
+export async function outputOfProgram(program: string, args: readonly string[]): Promise<string | undefined> {
   try {
     return (await run(program, args, { timeout: TIMEOUT_MS })).stdout;
   } catch {

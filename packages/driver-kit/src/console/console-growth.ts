@@ -1,0 +1,31 @@
+import { stat } from 'node:fs/promises';
+import { Pulse, watchFolder } from '../host/file-events.js';
+import { ignoreMissing } from '../host/system-error.js';
+import { LOG_FILES, logPath } from './log-files.js';
+
+/** Size of the console's present file in bytes; 0 where there is none. Smaller than before when it was cut. */
+export async function consoleSize(directory: string): Promise<number> {
+  return (await stat(logPath(directory, 'console')).catch(ignoreMissing))?.size ?? 0;
+}
+
+/** Resolves when the console's file has the size asked for; woken by writes to it. Rejects with the signal's reason. */
+export async function untilConsole(
+  directory: string,
+  isThere: (size: number) => boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const written = new Pulse();
+  const unwatch = watchFolder(directory, (name) => {
+    if (name === LOG_FILES.console || name === null) written.fire();
+  });
+  signal.addEventListener('abort', written.fire);
+  try {
+    while (!isThere(await consoleSize(directory))) {
+      signal.throwIfAborted();
+      await written.next();
+    }
+  } finally {
+    signal.removeEventListener('abort', written.fire);
+    unwatch();
+  }
+}

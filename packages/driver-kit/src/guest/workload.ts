@@ -1,0 +1,83 @@
+import { randomBytes } from 'node:crypto';
+import type { AgentClient, ThawOptions } from '@microvm/guest';
+import { VmRuntimeError, type DriverVm, type Resumption } from '@microvm/runtime';
+import { within } from '../process/within.js';
+import type { AgentChannel } from './agent-channel.js';
+
+// Less than the engine's grace for a driver together: a guest that does not answer is held all the same.
+const FREEZE_TIMEOUT_MS = 3000;
+const CONNECT_TIMEOUT_MS = 2000;
+const REPAIR_TIMEOUT_MS = 10_000;
+const LOOK_TIMEOUT_MS = 2000;
+const ENTROPY_BYTES = 64;
+
+/** Whose workload it is, and until when it may be waited for. */
+export interface WorkloadOptions {
+  readonly vm: DriverVm;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Freezes the workload and writes the guest's file systems back. Answers with the agent that did it; undefined where none did in
+ * time: then the CPUs are held in the middle of it. Rejects only by the signal.
+ */
+export async function freezeWorkload(
+  channel: AgentChannel,
+  signal: AbortSignal,
+): Promise<AgentClient | undefined> {
+  try {
+    const agent = await channel.connect({ signal, timeoutMs: CONNECT_TIMEOUT_MS });
+    await agent.freeze({ signal, timeoutMs: FREEZE_TIMEOUT_MS });
+    return agent;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return undefined;
+  }
+}
+
+/** Lets a frozen workload go on that should be running, without waiting and whatever becomes of it. */
+export function unfreezeWorkload(agent: AgentClient): void {
+  agent.thaw({ timeoutMs: FREEZE_TIMEOUT_MS }).catch(() => undefined);
+}
+
+/**
+ * Lets the workload go on once its guest has been told what it missed: after a pause the time, after a restore also that it is another
+ * life, entropy of the host, and the instance's id for its machine id. A workload that was not frozen is repaired all the same.
+ */
+export async function thawWorkload(
+  channel: AgentChannel,
+  how: Resumption,
+  { vm, signal }: WorkloadOptions,
+): Promise<void> {
+  const agent = await channel.connect({ signal, timeoutMs: REPAIR_TIMEOUT_MS });
+  const identity: ThawOptions =
+    how === 'pause'
+      ? {}
+      : { epoch: agent.epoch + 1, entropy: randomBytes(ENTROPY_BYTES), machineId: vm.instanceId };
+  await agent.thaw({ ...identity, wallClockMs: Date.now(), signal, timeoutMs: REPAIR_TIMEOUT_MS });
+}
+
+/**
+ * For a guest that runs and was taken over: a pause that was broken off in the middle leaves its workload frozen. One that does not
+ * answer is running all the same, as far as anybody can tell. Rejects only by the signal.
+ */
+export async function ensureThawed(channel: AgentChannel, { vm, signal }: WorkloadOptions): Promise<void> {
+  if (vm.spec.agent === 'none') return;
+  const limits = { signal, timeoutMs: LOOK_TIMEOUT_MS };
+  const look = async (): Promise<void> => {
+    const agent = await channel.connect(limits);
+    const { isFrozen } = await agent.ping(limits);
+    if (isFrozen) await thawWorkload(channel, 'pause', { vm, signal });
+  };
+  const given = look().catch(() => undefined);
+  await within(given, limits, () => undefined);
+}
+
+/** What the caller gets whose guest could not be repaired: it does not run. */
+export function unrepaired(vm: DriverVm, how: Resumption, cause: unknown): VmRuntimeError {
+  const reason = `not repaired after ${how === 'pause' ? 'a pause' : 'a restore'}: ${(cause as Error).message}`;
+  return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', `guest of "${vm.vmId}": ${reason}`, {
+    details: { vmId: vm.vmId, reason },
+    cause,
+  });
+}

@@ -1,0 +1,35 @@
+import type { KvmReport } from '@microvm/native';
+import { VmRuntimeError, type HostFinding, type HostReport } from '@microvm/runtime';
+
+/** What keeps a driver for x86-64 machines from this host: nothing on x86-64. */
+export function architectureFindings(): HostFinding[] {
+  if (process.arch === 'x64') return [];
+  return [
+    {
+      code: 'architecture-unsupported',
+      severity: 'error',
+      message: `this host is ${process.arch}; the driver's machine is x86-64`,
+    },
+  ];
+}
+
+/** What the probe found about KVM, as findings of a driver: how bad that is depends on whether it can do without. */
+export function kvmFindings(kvm: KvmReport, severity: HostFinding['severity']): HostFinding[] {
+  return kvm.findings.map(({ code, message, remedy }) => ({
+    code: code.toLowerCase().replaceAll('_', '-'),
+    severity,
+    message,
+    remedy,
+  }));
+}
+
+/** What the caller gets whose host cannot run VMs: `MICROVM_HOST_UNSUPPORTED` with all that is in the way. */
+export function hostUnsupported(operation: string, report: HostReport): VmRuntimeError {
+  const errors = report.findings.filter(({ severity }) => severity === 'error');
+  const problems = errors.map(({ message }) => message).join('; ');
+  const remedies = errors.map(({ remedy }) => remedy).filter((remedy) => remedy !== undefined);
+  return new VmRuntimeError('MICROVM_HOST_UNSUPPORTED', `${operation}: ${problems}`, {
+    details: { findings: errors.map(({ code }) => code) },
+    ...(remedies.length === 0 ? {} : { remedy: remedies.join('; ') }),
+  });
+}

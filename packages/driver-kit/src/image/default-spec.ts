@@ -1,0 +1,24 @@
+import { isAbsolute } from 'node:path';
+import { ensureDefaultImage, type DefaultImageOptions, type ImageProgress } from '@microvm/image';
+import type { VmSpec } from '@microvm/runtime';
+import { z } from 'zod';
+
+/** The options of a runtime that are about the default image, for its schema. */
+export const imageOptionsShape = {
+  cacheDir: z.string().refine(isAbsolute, 'an absolute path').optional(),
+  onImageProgress: z
+    .custom<(progress: ImageProgress) => void>((value) => typeof value === 'function', 'a function')
+    .optional(),
+};
+
+/** The default image as the spec of a VM; it is made first where it is not there yet. */
+export async function defaultImageSpec(options?: DefaultImageOptions): Promise<VmSpec> {
+  const { kernelPath, initrdPath, dataDiskPath } = await ensureDefaultImage(options);
+  return { kernelPath, initrdPath, rootDrive: { path: dataDiskPath } };
+}
+
+/** A runtime's defaults with those of the default image below them. A caller's kernel comes with the caller's initrd and disk, or with none. */
+export async function withDefaultImage(defaults: VmSpec, options?: DefaultImageOptions): Promise<VmSpec> {
+  if (defaults.kernelPath !== undefined) return defaults;
+  return { ...(await defaultImageSpec(options)), ...defaults };
+}

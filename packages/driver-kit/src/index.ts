@@ -1,0 +1,50 @@
+export { consoleSize, untilConsole } from './console/console-growth.js';
+export { reasonFromConsole } from './console/console-reason.js';
+export { Consoles } from './console/consoles.js';
+export { cutConsole, cutVmmLog } from './console/cut-logs.js';
+export type { CutConsoleOptions } from './console/cut-logs.js';
+export { LOG_FILES, logPath } from './console/log-files.js';
+export type { LogFile } from './console/log-files.js';
+export { LogKeeper } from './console/log-keeper.js';
+export type { KeptLog } from './console/log-keeper.js';
+export { consoleTail, lastLogLines } from './console/log-tail.js';
+export { captureDisks, copyPart, makeDisks, restoreDisks } from './disks/disk-files.js';
+export { DISKS_FOLDER, plannedDriveSchema, planDrives, privateDrives } from './disks/planned-drive.js';
+export type { PlannedDrive } from './disks/planned-drive.js';
+export { describeSharedDrives, sharedDriveSchema } from './disks/shared-drives.js';
+export type { SharedDrive } from './disks/shared-drives.js';
+export { AgentChannel } from './guest/agent-channel.js';
+export type { OpenLimits, OpenStream } from './guest/agent-channel.js';
+export { askToShutDown } from './guest/ask-to-shut-down.js';
+export {
+  ensureThawed,
+  freezeWorkload,
+  thawWorkload,
+  unfreezeWorkload,
+  unrepaired,
+} from './guest/workload.js';
+export type { WorkloadOptions } from './guest/workload.js';
+export { readCpuFingerprint } from './host/cpu-fingerprint.js';
+export { Pulse, watchFolder } from './host/file-events.js';
+export type { FileEvent } from './host/file-events.js';
+export { findProgram, outputOfProgram } from './host/find-program.js';
+export { architectureFindings, hostUnsupported, kvmFindings } from './host/host-report.js';
+export { removeFiles } from './host/remove-files.js';
+export { checkSpecFiles } from './host/spec-files.js';
+export { defaultStateDir, stateDirFindings } from './host/state-dir.js';
+export { hasCode, ignoreMissing } from './host/system-error.js';
+export { connectStream } from './host/unix-stream.js';
+export { defaultImageSpec, imageOptionsShape, withDefaultImage } from './image/default-spec.js';
+export { surveyVmms, vmmsOf } from './process/find-vmms.js';
+export type { VmmCommandLines } from './process/find-vmms.js';
+export { OwnerDeathWatcher } from './process/owner-death-watcher.js';
+export { killVmm, vmmExited, vmmFailure } from './process/process-end.js';
+export type { VmmName } from './process/process-end.js';
+export { within } from './process/within.js';
+export type { Limits } from './process/within.js';
+export { endedBeforeReady, Ending, endingOfGone } from './vm/ending.js';
+export type { EndingReason } from './vm/ending.js';
+export { folderOf } from './vm/folder.js';
+export { PAUSE_STEPS, pauseVm, resumeVm } from './vm/pause.js';
+export type { PausableVm } from './vm/pause.js';
+export { VmTable } from './vm/vm-table.js';

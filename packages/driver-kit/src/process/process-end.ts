@@ -1,0 +1,48 @@
+import type { ProcessExit, ProcessWatch } from '@microvm/native';
+import { VmRuntimeError } from '@microvm/runtime';
+import { lastLogLines } from '../console/log-tail.js';
+import { within } from './within.js';
+
+const EXIT_AFTER_KILL_MS = 4000;
+
+/** Which VMM it is about. */
+export interface VmmName {
+  /** The VMM's own name, such as `QEMU`. */
+  readonly vmm: string;
+  readonly vmId: string;
+  readonly instanceId: string;
+}
+
+/** Kills a VMM; resolves when it is gone. Rejects with `MICROVM_HOST_FAILURE` when it does not go. */
+export async function killVmm(process: ProcessWatch, name: VmmName): Promise<void> {
+  process.kill('SIGKILL');
+  await within<ProcessExit>(process.exited, { timeoutMs: EXIT_AFTER_KILL_MS }, () => {
+    const { pid } = process.identity;
+    throw vmmFailure(name, `process ${pid} did not end ${EXIT_AFTER_KILL_MS} ms after SIGKILL`);
+  });
+}
+
+/** What the caller gets when the process is gone: `MICROVM_VMM_EXITED` with the last lines of its logs. */
+export async function vmmExited(
+  { vmm, vmId }: VmmName,
+  { exitCode, signal }: ProcessExit,
+  directory: string,
+): Promise<VmRuntimeError> {
+  const lastLogs = await lastLogLines(directory).catch(() => []);
+  const how = signal === null ? `exit code ${exitCode}` : signal;
+  return new VmRuntimeError('MICROVM_VMM_EXITED', `${vmm} of "${vmId}" ended: ${how}`, {
+    details: { exitCode, signal, lastLogLines: lastLogs },
+  });
+}
+
+/** What the caller gets when a VMM behaves as no VMM should: `MICROVM_HOST_FAILURE`. */
+export function vmmFailure(
+  { vmm, vmId, instanceId }: VmmName,
+  message: string,
+  cause?: unknown,
+): VmRuntimeError {
+  return new VmRuntimeError('MICROVM_HOST_FAILURE', `${vmm} of "${vmId}": ${message}`, {
+    details: { operation: `${vmm} of ${instanceId}` },
+    cause,
+  });
+}

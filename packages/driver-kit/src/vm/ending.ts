@@ -1,0 +1,83 @@
+import type { ProcessExit } from '@microvm/native';
+import { VmRuntimeError, type DriverVm, type VmEnding } from '@microvm/runtime';
+import { reasonFromConsole } from '../console/console-reason.js';
+import { lastLogLines } from '../console/log-tail.js';
+
+/** Why a life of a VM ended. */
+export type EndingReason = VmEnding['reason'];
+
+type Report = (ending: VmEnding) => void;
+
+/** How one life of a VM ends: settled once, by the first who learns of it. */
+export class Ending {
+  /** Resolves once, whoever asked for the end. Never rejects. */
+  readonly ended: Promise<VmEnding>;
+  readonly #directory: string;
+  #resolve: (ending: Promise<VmEnding>) => void = () => {};
+  #isSettled = false;
+  #report: Report | undefined;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+    this.ended = new Promise((resolve) => (this.#resolve = resolve));
+    void this.ended.then((ending) => this.#takeReport()?.(ending));
+  }
+
+  get hasEnded(): boolean {
+    return this.#isSettled;
+  }
+
+  /** Tells of an end that nobody asked for: once, also when it has come already. */
+  onUnasked(report: Report): void {
+    this.#report = report;
+    if (this.hasEnded) void this.ended.then((ending) => this.#takeReport()?.(ending));
+  }
+
+  /** From now on the end is asked for. */
+  expect(): void {
+    this.#report = undefined;
+  }
+
+  /** It has ended; the reason may have to be looked for first. Without effect on one that is settled. */
+  settle(
+    reason: EndingReason | (() => Promise<EndingReason>),
+    exit: ProcessExit = { exitCode: null, signal: null },
+  ): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    const { exitCode, signal } = exit;
+    const describe = async (): Promise<VmEnding> => {
+      const found = typeof reason === 'function' ? await reason() : reason;
+      return { reason: found, exitCode, signal, lastLogLines: await lastLogLines(this.#directory) };
+    };
+    // The logs are an addition: an ending that cannot read them is still one.
+    const bare: VmEnding = { reason: 'vmm-exit', exitCode, signal, lastLogLines: [] };
+    this.#resolve(describe().catch(() => bare));
+  }
+
+  #takeReport(): Report | undefined {
+    const report = this.#report;
+    this.#report = undefined;
+    return report;
+  }
+}
+
+/** Of a VMM that ended while nobody watched: its guest may have said on its console how it ended before. Never rejects. */
+export async function endingOfGone(directory: string): Promise<VmEnding> {
+  const ending: VmEnding = { reason: 'lost', exitCode: 'unknown', signal: null, lastLogLines: [] };
+  try {
+    const reason = (await reasonFromConsole(directory)) ?? ending.reason;
+    return { ...ending, reason, lastLogLines: await lastLogLines(directory) };
+  } catch {
+    // A console that cannot be read says nothing.
+    return ending;
+  }
+}
+
+/** What the caller of a boot gets whose guest ended, though its VMM did not, before it was ready. */
+export function endedBeforeReady({ vmId }: DriverVm, { reason, lastLogLines }: VmEnding): VmRuntimeError {
+  const message = `boot "${vmId}": the guest ended before it was ready: ${reason}\n${lastLogLines.join('\n')}`;
+  return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', message, {
+    details: { vmId, reason: `it ended by itself: ${reason}` },
+  });
+}
