@@ -50,6 +50,7 @@ export class AgentChannel {
    * takes the place of a session that there was. Rejects as `connect` does.
    */
   adopt(stream: Duplex, { signal, timeoutMs = DEFAULT_TIMEOUT_MS }: Limits = {}): Promise<AgentClient> {
+    if (this.#isClosed) stream.destroy();
     return this.#begin(() => Promise.resolve(stream), { signal, timeoutMs });
   }
 

@@ -1,0 +1,73 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { VmEnding } from '@microvm/runtime';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Ending, endingOfGone } from '../src/vm/ending.js';
+
+async function makeFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'kit-ending-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+describe('Ending', () => {
+  it('is what the first says who learns of it, with the last lines of the logs', async () => {
+    const folder = await makeFolder();
+    await writeFile(join(folder, 'console.log'), 'last words\n');
+    const ending = new Ending(folder);
+    expect(ending.hasEnded).toBe(false);
+    ending.settle(async () => 'reboot', { exitCode: 0, signal: null });
+    ending.settle('vmm-exit', { exitCode: 1, signal: null });
+    expect(ending.hasEnded).toBe(true);
+    expect(await ending.ended).toEqual({
+      reason: 'reboot',
+      exitCode: 0,
+      signal: null,
+      lastLogLines: ['last words'],
+    });
+  });
+
+  it('is one all the same where the logs cannot be read', async () => {
+    const folder = await makeFolder();
+    await mkdir(join(folder, 'console.log'));
+    const ending = new Ending(folder);
+    ending.settle('panic', { exitCode: null, signal: 'SIGKILL' });
+    expect(await ending.ended).toMatchObject({ reason: 'vmm-exit', signal: 'SIGKILL', lastLogLines: [] });
+  });
+
+  it('is told once, also to who asks late, and not when it is asked for', async () => {
+    const told: VmEnding[] = [];
+    const late = new Ending(await makeFolder());
+    late.settle('panic');
+    await late.ended;
+    late.onUnasked((ending) => told.push(ending));
+    late.onUnasked((ending) => told.push(ending));
+    await late.ended;
+    expect(told).toHaveLength(1);
+    const asked = new Ending(await makeFolder());
+    asked.onUnasked((ending) => told.push(ending));
+    asked.expect();
+    asked.settle('power-off');
+    await asked.ended;
+    expect(told).toHaveLength(1);
+  });
+});
+
+describe('endingOfGone', () => {
+  it('is what the guest said on its console, else that nobody knows', async () => {
+    const folder = await makeFolder();
+    expect(await endingOfGone(folder)).toMatchObject({ reason: 'lost', exitCode: 'unknown' });
+    await writeFile(join(folder, 'console.log'), 'microvm-agent: farewell power-off\n');
+    expect(await endingOfGone(folder)).toMatchObject({
+      reason: 'power-off',
+      lastLogLines: ['microvm-agent: farewell power-off'],
+    });
+  });
+
+  it('is lost where the console cannot be read', async () => {
+    const folder = await makeFolder();
+    await mkdir(join(folder, 'console.log'));
+    expect(await endingOfGone(folder)).toMatchObject({ reason: 'lost', lastLogLines: [] });
+  });
+});
