@@ -16,13 +16,17 @@ export function object(value, name) {
   throw invalid(name, 'an object');
 }
 
+export function abortSignal(value) {
+  if (value === undefined || value instanceof AbortSignal) return value;
+  throw invalid('signal', 'an AbortSignal');
+}
+
 /** Starts a long call that a signal may abort; it rejects with the signal's reason then. */
-export function abortable(signal, start) {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('signal', 'an AbortSignal');
-  if (signal?.aborted) return Promise.reject(signal.reason);
+export function abortable(signal, start, cancelById = (id) => loadAddon().cancelJob(id)) {
+  if (abortSignal(signal)?.aborted) return Promise.reject(signal.reason);
   const { id, settled } = start();
   if (signal === undefined) return settled;
-  const cancel = () => loadAddon().cancelJob(id);
+  const cancel = () => cancelById(id);
   signal.addEventListener('abort', cancel, { once: true });
   return settled
     .catch((error) => {

@@ -8,6 +8,7 @@
 
 export * from './cgroup.js';
 export * from './network.js';
+export * from './waits.js';
 
 /** What system errors of this package look like: the same fields as `node:fs` errors. */
 export interface SystemError extends Error {

@@ -4,6 +4,7 @@ import { binaryPath, loadAddon } from './load.js';
 
 export * from './cgroup.js';
 export * from './network.js';
+export * from './waits.js';
 
 const NEWEST_REALTIME_SIGNAL = 64;
 

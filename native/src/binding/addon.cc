@@ -25,6 +25,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterLock(env, exports);
   RegisterDurable(env, exports);
   RegisterSocket(env, exports);
+  RegisterWait(env, exports);
+  RegisterListener(env, exports);
   RegisterCopy(env, exports);
   RegisterDigest(env, exports);
   RegisterDiscard(env, exports);

@@ -8,6 +8,7 @@
 
 #include "binding/deferred.h"
 #include "binding/mailbox.h"
+#include "binding/wait_data.h"
 #include "core/cancellation.h"
 #include "core/handles.h"
 #include "core/process_reaper.h"
@@ -38,6 +39,7 @@ struct AddonData {
   std::unordered_map<uint32_t, Process> processes;
   std::unordered_map<uint32_t, core::UniqueFd> locks;
   std::unordered_map<uint32_t, RunningJob> jobs;
+  WaitData wait;
 };
 
 }  // namespace microvm::binding

@@ -10,6 +10,8 @@ void RegisterWatch(Napi::Env env, Napi::Object exports);
 void RegisterLock(Napi::Env env, Napi::Object exports);
 void RegisterDurable(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);
+void RegisterWait(Napi::Env env, Napi::Object exports);
+void RegisterListener(Napi::Env env, Napi::Object exports);
 void RegisterCopy(Napi::Env env, Napi::Object exports);
 void RegisterDigest(Napi::Env env, Napi::Object exports);
 void RegisterDiscard(Napi::Env env, Napi::Object exports);

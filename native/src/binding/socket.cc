@@ -21,11 +21,12 @@ Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
 Napi::Value ListenUnix(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const std::string path = reader.String(info[0], "path");
-  const auto mode = static_cast<unsigned>(reader.Integer(info[1], "mode", 0, 0777));
-  const auto backlog = static_cast<int>(reader.Integer(info[2], "backlog", 1, INT32_MAX));
+  core::ListenOptions options;
+  options.mode = static_cast<unsigned>(reader.Integer(info[1], "mode", 0, 0777));
+  options.backlog = static_cast<int>(reader.Integer(info[2], "backlog", 1, INT32_MAX));
   if (reader.Failed()) return info.Env().Undefined();
   return PromiseWorker<core::UniqueFd>::Run(
-      info.Env(), [=] { return core::ListenUnix(path, mode, backlog); }, HandOver);
+      info.Env(), [=] { return core::ListenUnix(path, options); }, HandOver);
 }
 
 Napi::Value SendDescriptors(const Napi::CallbackInfo& info) {

@@ -57,11 +57,7 @@ Napi::Value GoneObject(Napi::Env env, const core::ProcessIdentity& identity) {
 
 Napi::Value WatchProcess(const Napi::CallbackInfo& info) {
   Reader reader(info);
-  const Napi::Object argument = reader.Object(info[0], "identity");
-  core::ProcessIdentity identity;
-  identity.pid = static_cast<pid_t>(reader.Integer(argument.Get("pid"), "identity.pid", 1, INT32_MAX));
-  identity.start_time = reader.String(argument.Get("startTime"), "identity.startTime");
-  identity.boot_id = reader.String(argument.Get("bootId"), "identity.bootId");
+  const core::ProcessIdentity identity = ReadIdentity(&reader, info[0], "identity");
   if (reader.Failed()) return info.Env().Undefined();
   auto pidfd = core::OpenPidfd(identity);
   if (!pidfd.Ok()) {
@@ -114,6 +110,15 @@ Napi::Object IdentityObject(Napi::Env env, const core::ProcessIdentity& identity
   object.Set("startTime", identity.start_time);
   object.Set("bootId", identity.boot_id);
   return object;
+}
+
+core::ProcessIdentity ReadIdentity(Reader* reader, Napi::Value value, const std::string& name) {
+  const Napi::Object object = reader->Object(value, name);
+  core::ProcessIdentity identity;
+  identity.pid = static_cast<pid_t>(reader->Integer(object.Get("pid"), name + ".pid", 1, INT32_MAX));
+  identity.start_time = reader->String(object.Get("startTime"), name + ".startTime");
+  identity.boot_id = reader->String(object.Get("bootId"), name + ".bootId");
+  return identity;
 }
 
 Napi::Value NewProcessObject(Napi::Env env, core::UniqueFd pidfd, const core::ProcessIdentity& identity,

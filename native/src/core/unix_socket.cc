@@ -17,26 +17,39 @@ namespace {
 
 constexpr int64_t kSendTimeoutMs = 1000;
 
-// A socket's address that is short whatever the path; valid as long as the folder's descriptor is open.
-struct Address {
+// What a path names in one folder, whatever the length of the path.
+struct Entry {
   UniqueFd folder;
-  std::string text;
-  sockaddr_un bytes{};
+  std::string name;
 };
 
-Result<Address> AddressOf(const std::string& path) {
-  Address address;
-  address.text = path;
-  if (path.size() >= sizeof address.bytes.sun_path) {
-    const SplitPath split = Split(path);
-    auto folder = OpenFile(split.directory, O_PATH | O_DIRECTORY);
-    if (!folder.Ok()) return SysError{folder.Error().number, "open", path};
-    address.folder = std::move(folder.Value());
-    address.text = "/proc/self/fd/" + std::to_string(address.folder.Get()) + "/" + split.name;
-  }
-  if (address.text.size() >= sizeof address.bytes.sun_path) return SysError{ENAMETOOLONG, "open", path};
-  address.bytes.sun_family = AF_UNIX;
-  memcpy(address.bytes.sun_path, address.text.c_str(), address.text.size() + 1);
+Result<Entry> OpenParent(const std::string& path) {
+  SplitPath split = Split(path);
+  auto folder = OpenFile(split.directory, O_PATH | O_DIRECTORY);
+  if (!folder.Ok()) return folder.Error();
+  return Entry{std::move(folder.Value()), std::move(split.name)};
+}
+
+std::string DescriptorPath(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+// The file itself, as a descriptor that only names it.
+Result<UniqueFd> OpenSocketFile(const Entry& entry, LastLink last_link) {
+  const int flags = O_PATH | O_CLOEXEC | (last_link == LastLink::kRefuse ? O_NOFOLLOW : 0);
+  UniqueFd file(openat(entry.folder.Get(), entry.name.c_str(), flags));
+  if (!file) return SysError::Last("open");
+  struct stat status {};
+  if (fstat(file.Get(), &status) != 0) return SysError::Last("fstat");
+  if (S_ISLNK(status.st_mode)) return SysError{ELOOP, "open", {}};
+  if (!S_ISSOCK(status.st_mode)) return SysError{ENOTSOCK, "open", {}};
+  return file;
+}
+
+// ENAMETOOLONG: the name alone is too long.
+Result<sockaddr_un> ToAddress(const std::string& text) {
+  sockaddr_un address{};
+  if (text.size() >= sizeof address.sun_path) return SysError{ENAMETOOLONG, "bind", {}};
+  address.sun_family = AF_UNIX;
+  memcpy(address.sun_path, text.c_str(), text.size() + 1);
   return address;
 }
 
@@ -46,8 +59,8 @@ Result<UniqueFd> NewSocket() {
   return fd;
 }
 
-// SAFETY (both casts below): sockaddr_un is the address type of AF_UNIX; the API is generic.
-const sockaddr* Generic(const Address& address) { return reinterpret_cast<const sockaddr*>(&address.bytes); }
+// SAFETY: sockaddr_un is the address type of AF_UNIX; the API is generic.
+const sockaddr* Generic(const sockaddr_un* address) { return reinterpret_cast<const sockaddr*>(address); }
 
 int64_t NowMs() {
   timespec now{};
@@ -66,31 +79,49 @@ Status WaitForRoom(int socket, int64_t deadline) {
 
 }  // namespace
 
-Result<UniqueFd> ConnectUnix(const std::string& path) {
-  auto address = AddressOf(path);
-  if (!address.Ok()) return address.Error();
+Result<UniqueFd> ConnectUnix(const std::string& path, LastLink last_link) {
+  // Every step is one of the connect, which is what the caller asked for.
+  const auto failed = [&path](const SysError& error) { return SysError{error.number, "connect", path}; };
+  auto entry = OpenParent(path);
+  if (!entry.Ok()) return failed(entry.Error());
+  auto file = OpenSocketFile(entry.Value(), last_link);
+  if (!file.Ok()) return failed(file.Error());
+  auto address = ToAddress(DescriptorPath(file.Value().Get()));
+  if (!address.Ok()) return failed(address.Error());
   auto socket = NewSocket();
   if (!socket.Ok()) return socket.Error();
   const int fd = socket.Value().Get();
-  if (RetryOnSignal([&] { return connect(fd, Generic(address.Value()), sizeof(sockaddr_un)); }) != 0) {
+  if (RetryOnSignal([&] { return connect(fd, Generic(&address.Value()), sizeof(sockaddr_un)); }) != 0) {
     return SysError::Last("connect", path);
   }
   return socket;
 }
 
-Result<UniqueFd> ListenUnix(const std::string& path, unsigned mode, int backlog) {
-  auto address = AddressOf(path);
-  if (!address.Ok()) return address.Error();
+Result<UniqueFd> ListenUnix(const std::string& path, const ListenOptions& options) {
+  auto entry = OpenParent(path);
+  if (!entry.Ok()) return SysError{entry.Error().number, "bind", path};
+  const int folder = entry.Value().folder.Get();
+  const char* name = entry.Value().name.c_str();
+  auto address = ToAddress(DescriptorPath(folder) + "/" + name);
+  if (!address.Ok()) return SysError{address.Error().number, "bind", path};
   auto socket = NewSocket();
   if (!socket.Ok()) return socket.Error();
   const int fd = socket.Value().Get();
   // The file is born with the mode of the socket's inode less the umask; what the umask took is given back
   // after.
-  if (fchmod(fd, mode) != 0) return SysError::Last("fchmod", path);
-  if (bind(fd, Generic(address.Value()), sizeof(sockaddr_un)) != 0) return SysError::Last("bind", path);
-  ScopeExit unlink_again([&] { unlink(address.Value().text.c_str()); });
-  if (chmod(address.Value().text.c_str(), mode) != 0) return SysError::Last("chmod", path);
-  if (listen(fd, backlog) != 0) return SysError::Last("listen", path);
+  if (fchmod(fd, options.mode) != 0) return SysError::Last("fchmod", path);
+  if (bind(fd, Generic(&address.Value()), sizeof(sockaddr_un)) != 0) return SysError::Last("bind", path);
+  ScopeExit unlink_again([&] { unlinkat(folder, name, 0); });
+  auto file = OpenSocketFile(entry.Value(), LastLink::kRefuse);
+  if (!file.Ok()) return SysError{file.Error().number, "bind", path};
+  const std::string itself = DescriptorPath(file.Value().Get());
+  if (options.uid || options.gid) {
+    const uid_t uid = options.uid.value_or(static_cast<uid_t>(-1));
+    const gid_t gid = options.gid.value_or(static_cast<gid_t>(-1));
+    if (fchownat(file.Value().Get(), "", uid, gid, AT_EMPTY_PATH) != 0) return SysError::Last("chown", path);
+  }
+  if (chmod(itself.c_str(), options.mode) != 0) return SysError::Last("chmod", path);
+  if (listen(fd, options.backlog) != 0) return SysError::Last("listen", path);
   unlink_again.Dismiss();
   return socket;
 }

@@ -59,7 +59,7 @@ TEST(connects_at_paths_of_any_length) {
     const std::string sub = folder / std::string(length, 'd');
     mkdir(sub.c_str(), 0700);
     const std::string path = sub + "/socket";
-    auto listener = ListenUnix(path, 0600, 8);
+    auto listener = ListenUnix(path, {});
     CHECK(listener.Ok());
     CHECK(microvm::test::Exists(path));
     auto client = ConnectUnix(path);
@@ -78,8 +78,8 @@ TEST(two_long_paths_do_not_meet) {
   const TemporaryFolder folder;
   const std::string sub = folder / std::string(120, 'd');
   mkdir(sub.c_str(), 0700);
-  auto first = ListenUnix(sub + "/one", 0600, 8);
-  auto second = ListenUnix(sub + "/two", 0600, 8);
+  auto first = ListenUnix(sub + "/one", {});
+  auto second = ListenUnix(sub + "/two", {});
   CHECK(first.Ok() && second.Ok());
   CHECK(ConnectUnix(sub + "/one").Ok());
   pollfd entry{second.Value().Get(), POLLIN, 0};
@@ -91,7 +91,7 @@ TEST(the_socket_file_has_the_mode_asked_for) {
   const mode_t before = umask(0077);
   for (const unsigned mode : {0600u, 0666u, 0777u}) {
     const std::string path = folder / std::to_string(mode);
-    CHECK(ListenUnix(path, mode, 8).Ok());
+    CHECK(ListenUnix(path, {mode}).Ok());
     struct stat status {};
     CHECK(stat(path.c_str(), &status) == 0 && (status.st_mode & 0777) == mode);
   }
@@ -105,9 +105,9 @@ TEST(errors_name_step_and_path) {
   auto far_missing = ConnectUnix(folder / (std::string(150, 'd') + "/none"));
   CHECK(!far_missing.Ok() && far_missing.Error().number == ENOENT);
   microvm::test::WriteText(folder / "file", "");
-  auto taken = ListenUnix(folder / "file", 0600, 8);
+  auto taken = ListenUnix(folder / "file", {});
   CHECK(!taken.Ok() && taken.Error().number == EADDRINUSE && std::string(taken.Error().syscall) == "bind");
-  { CHECK(ListenUnix(folder / "dead", 0600, 8).Ok()); }
+  { CHECK(ListenUnix(folder / "dead", {}).Ok()); }
   auto refused = ConnectUnix(folder / "dead");
   CHECK(!refused.Ok() && refused.Error().number == ECONNREFUSED);
 }
