@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -12,28 +11,18 @@
 #include <vector>
 
 #include "core/file_io.h"
-
-#ifndef SYS_openat2
-#define SYS_openat2 437
-#endif
+#include "core/openat2.h"
 
 namespace microvm::core {
 namespace {
-
-// struct open_how of linux/openat2.h
-struct OpenHow {
-  uint64_t flags, mode, resolve;
-};
-constexpr uint64_t kNoXdev = 0x01;
-constexpr uint64_t kNoMagicLinks = 0x02;
-constexpr uint64_t kNoSymlinks = 0x04;
-constexpr uint64_t kBeneath = 0x08;
 
 // Directories open at the same time. What lies deeper is first moved up, so that a hostile depth costs no
 // descriptors.
 constexpr int kMaxDepth = 64;
 // A directory into which others keep writing is given up after so many sweeps.
 constexpr int kMaxSweeps = 16;
+// Of more one learns nothing.
+constexpr size_t kMaxTold = 32;
 
 struct DirectoryCloser {
   void operator()(DIR* directory) const { closedir(directory); }
@@ -43,6 +32,7 @@ using Directory = std::unique_ptr<DIR, DirectoryCloser>;
 // One removal; one thread.
 class Removal {
  public:
+  explicit Removal(const Cancellation& cancellation) : cancellation_(cancellation) {}
   RemovedTree Run(const std::string& path);
 
  private:
@@ -50,8 +40,11 @@ class Removal {
   void RemoveChild(int parent, const char* name, const std::string& path, int depth);
   void Empty(UniqueFd directory, const std::string& path, int depth);
   void MoveUp(int parent, const char* name, const std::string& path);
-  void Fail(const char* syscall, const std::string& path);
+  void Fail(const char* syscall, const std::string& path) { Fail(SysError::Last(syscall, path)); }
+  void Fail(SysError error);
+  bool IsCancelled();
 
+  const Cancellation& cancellation_;
   RemovedTree removed_;
   int top_ = -1;
   uint64_t moved_ = 0;
@@ -60,22 +53,22 @@ class Removal {
 RemovedTree Removal::Run(const std::string& path) {
   const SplitPath split = Split(path);
   if (split.name.empty() || split.name == "." || split.name == "..") {
-    removed_.failed = SysError{EINVAL, "unlink", path};
+    Fail(SysError{EINVAL, "unlink", path});
     return std::move(removed_);
   }
   auto parent = OpenFile(split.directory, O_PATH | O_DIRECTORY);
   if (parent.Ok()) {
     RemoveChild(parent.Value().Get(), split.name.c_str(), path, 0);
   } else if (parent.Error().number != ENOENT) {
-    removed_.failed = parent.Error();
+    Fail(parent.Error());
   }
   return std::move(removed_);
 }
 
 UniqueFd Removal::OpenChild(int parent, const char* name) {
   constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  OpenHow how{kFlags, 0, kNoXdev | kNoMagicLinks | kNoSymlinks | kBeneath};
-  UniqueFd fd(static_cast<int>(syscall(SYS_openat2, parent, name, &how, sizeof how)));
+  constexpr uint64_t kResolve = kResolveNoXdev | kResolveNoMagicLinks | kResolveNoSymlinks | kResolveBeneath;
+  UniqueFd fd = OpenAt2(parent, name, kFlags, 0, kResolve);
   if (fd || errno != ENOSYS) return fd;
   // Before Linux 5.6: a bind mount of the same file system is not seen.
   fd.Reset(openat(parent, name, kFlags));
@@ -105,15 +98,17 @@ void Removal::RemoveChild(int parent, const char* name, const std::string& path,
   if (depth == 0) top_ = directory.Get();
   for (int sweep = 0; sweep < kMaxSweeps; ++sweep) {
     const uint64_t moved_before = moved_;
+    const uint64_t left_before = removed_.left_count;
     Empty(UniqueFd(fcntl(directory.Get(), F_DUPFD_CLOEXEC, 0)), path, depth);
     if (unlinkat(parent, name, AT_REMOVEDIR) == 0) {
       ++removed_.directories;
       return;
     }
     if (errno == ENOENT) return;
-    // What cannot be removed will not go by trying again.
+    if (errno != ENOTEMPTY && errno != EEXIST) return Fail("rmdir", path);
+    // What cannot be removed will not go by trying again, and was told.
+    if (removed_.left_count != left_before || IsCancelled()) return;
     if (depth == 0 && moved_ != moved_before) sweep = -1;
-    if ((errno != ENOTEMPTY && errno != EEXIST) || !removed_.failed.Ok()) return Fail("rmdir", path);
   }
   Fail("rmdir", path);
 }
@@ -126,6 +121,7 @@ void Removal::Empty(UniqueFd directory, const std::string& path, int depth) {
   static_cast<void>(directory.Release());
   rewinddir(entries.get());
   while (const dirent* entry = readdir(entries.get())) {
+    if (IsCancelled()) return;
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
     // The name is copied: the entry is gone with the next read of a nested sweep.
     const std::string name = entry->d_name;
@@ -139,12 +135,25 @@ void Removal::MoveUp(int parent, const char* name, const std::string& path) {
   ++moved_;
 }
 
-void Removal::Fail(const char* syscall, const std::string& path) {
-  if (removed_.failed.Ok()) removed_.failed = SysError::Last(syscall, path);
+void Removal::Fail(SysError error) {
+  ++removed_.left_count;
+  if (removed_.left.size() < kMaxTold) removed_.left.push_back(std::move(error));
+}
+
+bool Removal::IsCancelled() {
+  removed_.is_cancelled = cancellation_.IsRequested();
+  return removed_.is_cancelled;
 }
 
 }  // namespace
 
-RemovedTree RemoveTree(const std::string& path) { return Removal().Run(path); }
+RemovedTree RemoveTree(const std::string& path, const Cancellation& cancellation) {
+  return Removal(cancellation).Run(path);
+}
+
+RemovedTree RemoveTree(const std::string& path) {
+  const Cancellation never;
+  return RemoveTree(path, never);
+}
 
 }  // namespace microvm::core

@@ -116,8 +116,8 @@ bool WardList::Reclaim() {
     }
     if (ward.directory.empty()) continue;
     const auto removed = core::RemoveTree(ward.directory);
-    if (removed.failed.Ok()) continue;
-    const auto& error = removed.failed.Error();
+    if (removed.IsComplete()) continue;
+    const auto& error = removed.left.front();
     fprintf(stderr, "microvm-watcher: %s %s: %s\n", error.syscall, error.path.c_str(),
             strerror(error.number));
     is_complete = false;
