@@ -7,6 +7,7 @@
  */
 
 export * from './cgroup.js';
+export * from './files.js';
 export * from './network.js';
 export * from './waits.js';
 
@@ -276,75 +277,6 @@ export interface KvmReport {
  * more than five seconds, on a thread of its own. A host without KVM is a report, not an error.
  */
 export function probeKvm(): Promise<KvmReport>;
-
-export interface CopyProgress {
-  /** Bytes of the source dealt with, holes included. */
-  readonly copiedBytes: number;
-  readonly totalBytes: number;
-}
-
-export interface CopyOptions {
-  /** Called now and then (about every 50 ms), never after the promise settled. Not called for a reflink. */
-  readonly onProgress?: (progress: CopyProgress) => void;
-  /** Aborting rejects with the signal's reason and leaves nothing. */
-  readonly signal?: AbortSignal;
-  /** Also fsync the file and its folder; default false. */
-  readonly durable?: boolean;
-  /** Also turn blocks of zeros into holes (holes of the source are always kept); default false. */
-  readonly sparse?: boolean;
-}
-
-export interface CopyResult {
-  readonly method: 'reflink' | 'copy';
-  readonly sizeBytes: number;
-  /** Bytes that were written; 0 for a reflink. */
-  readonly dataBytes: number;
-}
-
-/**
- * Copies a regular file: by reflink where the file system can, else the data only, holes kept. The target appears whole or
- * not at all, and replaces what was there; it has the permission bits of the source.
- *
- * @throws SystemError (as rejection); `EIO` with syscall `copy_file_range` when the source shrank meanwhile.
- */
-export function copyFile(from: string, to: string, options?: CopyOptions): Promise<CopyResult>;
-
-export interface DigestOptions {
-  /** Bytes in a chunk, 4 KiB to 1 GiB; default 4 MiB. The last chunk may be shorter. */
-  readonly chunkBytes?: number;
-  /** Aborting rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
-}
-
-export interface FileDigest {
-  readonly sizeBytes: number;
-  readonly chunkBytes: number;
-  /** SHA-256 of each chunk, in hex. None for an empty file. */
-  readonly chunks: readonly string[];
-  /** SHA-256 over the chunks' digests (as bytes, one after the other), in hex. */
-  readonly root: string;
-}
-
-/**
- * Digests a regular file in chunks, with all processors, off the main thread. Holes are not read; they count as zeros.
- *
- * @throws SystemError (as rejection); `EIO` with syscall `read` when the size changed meanwhile.
- */
-export function digestFile(path: string, options?: DigestOptions): Promise<FileDigest>;
-
-export interface DiscardResult {
-  readonly sizeBytes: number;
-  /** The first byte that is still there: at most a block before `sizeBytes - keepBytes`. What is before it reads as zeros. */
-  readonly startBytes: number;
-}
-
-/**
- * Gives the space before a regular file's last bytes back to the file system (fallocate, FALLOC_FL_PUNCH_HOLE); its size and what
- * is written to it meanwhile stay. So a log is bounded that another process holds open and that cannot be cut.
- *
- * @throws SystemError (as rejection): `EOPNOTSUPP` where the file system has no holes, `ELOOP` for a link…
- */
-export function discardFront(path: string, keepBytes: number): Promise<DiscardResult>;
 
 /**
  * The path of the static executable `microvm-watcher`. Start it with {@link spawnProcess}, the reading end of a pipe (or a

@@ -1,8 +1,9 @@
 import { constants } from 'node:os';
-import { abortable, absolute, invalid, object } from './calls.js';
+import { absolute, invalid, object } from './calls.js';
 import { binaryPath, loadAddon } from './load.js';
 
 export * from './cgroup.js';
+export * from './files.js';
 export * from './network.js';
 export * from './waits.js';
 
@@ -119,22 +120,6 @@ export function listenUnix(path, options = {}) {
 
 export function sendDescriptors(socketFd, data, fds) {
   loadAddon().sendDescriptors(socketFd, data, fds);
-}
-
-export function copyFile(from, to, copyOptions = {}) {
-  const { signal, ...options } = object(copyOptions, 'options');
-  const paths = [absolute(from, 'from'), absolute(to, 'to')];
-  return abortable(signal, () => loadAddon().copyFile(...paths, options));
-}
-
-export function digestFile(path, options = {}) {
-  const { chunkBytes = 4 << 20, signal } = object(options, 'options');
-  const file = absolute(path, 'path');
-  return abortable(signal, () => loadAddon().digestFile(file, chunkBytes));
-}
-
-export function discardFront(path, keepBytes) {
-  return loadAddon().discardFront(absolute(path, 'path'), keepBytes);
 }
 
 export function watcherPath() {

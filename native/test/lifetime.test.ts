@@ -19,6 +19,12 @@ import { openDescriptors, runNode, temporaryFolder, threads } from './fixture.js
 
 const packageFolder = fileURLToPath(new URL('..', import.meta.url));
 
+/** The package without its binaries. */
+function copyScripts(folder: string): void {
+  for (const file of readdirSync(packageFolder).filter((name) => /\.js$|^package\.json$/.test(name)))
+    cpSync(join(packageFolder, file), join(folder, file));
+}
+
 test('exports only the two entry points of Node-API', () => {
   const symbols = execFileSync(
     'nm',
@@ -34,8 +40,7 @@ test('exports only the two entry points of Node-API', () => {
 
 test('importing it does nothing, and a missing binary is one clear error at the first call', async () => {
   const folder = temporaryFolder();
-  for (const file of ['index.js', 'cgroup.js', 'network.js', 'calls.js', 'load.js', 'package.json'])
-    cpSync(join(packageFolder, file), join(folder, file));
+  copyScripts(folder);
   mkdirSync(join(folder, 'node_modules'));
   cpSync(
     fileURLToPath(new URL('.', import.meta.resolve('node-gyp-build'))),
@@ -54,8 +59,7 @@ test('importing it does nothing, and a missing binary is one clear error at the 
 
 test('a binary that does not fit says so', async () => {
   const folder = temporaryFolder();
-  for (const file of ['index.js', 'cgroup.js', 'network.js', 'calls.js', 'load.js', 'package.json'])
-    cpSync(join(packageFolder, file), join(folder, file));
+  copyScripts(folder);
   mkdirSync(join(folder, 'node_modules'));
   cpSync(
     fileURLToPath(new URL('.', import.meta.resolve('node-gyp-build'))),

@@ -28,6 +28,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterWait(env, exports);
   RegisterListener(env, exports);
   RegisterCopy(env, exports);
+  RegisterJail(env, exports);
+  RegisterTree(env, exports);
   RegisterDigest(env, exports);
   RegisterDiscard(env, exports);
   RegisterJob(env, exports);

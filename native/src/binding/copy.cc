@@ -1,16 +1,26 @@
-#include "binding/addon_data.h"
 #include "binding/features.h"
-#include "binding/job.h"
-#include "binding/promise.h"
+#include "binding/file_job.h"
 #include "binding/reader.h"
 #include "core/file_copy.h"
 
 namespace microvm::binding {
 namespace {
 
+const char* MethodOf(core::CopyMethod method) {
+  switch (method) {
+    case core::CopyMethod::kReflink:
+      return "reflink";
+    case core::CopyMethod::kCopyFileRange:
+      return "copy_file_range";
+    case core::CopyMethod::kCopy:
+      break;
+  }
+  return "copy";
+}
+
 Napi::Value OutcomeObject(Napi::Env env, core::CopyOutcome& outcome) {
   Napi::Object object = Napi::Object::New(env);
-  object.Set("method", outcome.is_reflink ? "reflink" : "copy");
+  object.Set("method", MethodOf(outcome.method));
   object.Set("sizeBytes", Napi::Number::New(env, static_cast<double>(outcome.size_bytes)));
   object.Set("dataBytes", Napi::Number::New(env, static_cast<double>(outcome.data_bytes)));
   return object;
@@ -29,12 +39,10 @@ Napi::Value CopyFile(const Napi::CallbackInfo& info) {
   const bool is_wrong = on_progress.IsEmpty() || !(on_progress.IsUndefined() || on_progress.IsFunction());
   if (!reader.Failed() && is_wrong) reader.Fail("onProgress", "a function");
   if (reader.Failed()) return info.Env().Undefined();
-  const Job job = Job::Start(info.Env(), on_progress);
-  const auto work = [request, cancellation = job.cancellation, progress = job.progress] {
-    return core::CopyFile(request, *cancellation, progress);
+  const auto work = [request](const Job& job) {
+    return core::CopyFile(request, *job.cancellation, job.progress);
   };
-  return job.Object(info.Env(), RunOnOwnThread<core::CopyOutcome>(info.Env(), "mvm-copy", job.cancellation,
-                                                                  work, OutcomeObject, job.End()));
+  return StartJob<core::CopyOutcome>(info.Env(), "mvm-copy", on_progress, work, OutcomeObject);
 }
 
 }  // namespace

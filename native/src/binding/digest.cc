@@ -1,7 +1,5 @@
-#include "binding/addon_data.h"
 #include "binding/features.h"
-#include "binding/job.h"
-#include "binding/promise.h"
+#include "binding/file_job.h"
 #include "binding/reader.h"
 #include "core/file_digest.h"
 
@@ -38,12 +36,8 @@ Napi::Value DigestFile(const Napi::CallbackInfo& info) {
     object.Set("root", Hex(digest.root));
     return Napi::Value(object);
   };
-  const Job job = Job::Start(info.Env(), info.Env().Undefined());
-  const auto work = [request, cancellation = job.cancellation] {
-    return core::DigestFile(request, *cancellation);
-  };
-  return job.Object(info.Env(), RunOnOwnThread<core::FileDigest>(info.Env(), "mvm-digest", job.cancellation,
-                                                                 work, to_js, job.End()));
+  const auto work = [request](const Job& job) { return core::DigestFile(request, *job.cancellation); };
+  return StartJob<core::FileDigest>(info.Env(), "mvm-digest", info.Env().Undefined(), work, to_js);
 }
 
 }  // namespace

@@ -13,6 +13,8 @@ void RegisterSocket(Napi::Env env, Napi::Object exports);
 void RegisterWait(Napi::Env env, Napi::Object exports);
 void RegisterListener(Napi::Env env, Napi::Object exports);
 void RegisterCopy(Napi::Env env, Napi::Object exports);
+void RegisterJail(Napi::Env env, Napi::Object exports);
+void RegisterTree(Napi::Env env, Napi::Object exports);
 void RegisterDigest(Napi::Env env, Napi::Object exports);
 void RegisterDiscard(Napi::Env env, Napi::Object exports);
 void RegisterJob(Napi::Env env, Napi::Object exports);

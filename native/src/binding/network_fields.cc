@@ -26,6 +26,10 @@ bool Fields::Has(const char* field) const {
 
 std::string Fields::Text(const char* field) const { return reader_->String(object_.Get(field), Name(field)); }
 
+int64_t Fields::Integer(const char* field, int64_t low, int64_t high) const {
+  return reader_->Integer(object_.Get(field), Name(field), low, high);
+}
+
 std::string Fields::LinkName(const char* field) const {
   std::string name = Text(field);
   if (!reader_->Failed() && !IsLinkName(name)) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/file_io.h"
+#include "core/rename_new.h"
 
 namespace microvm::core {
 namespace {
@@ -14,25 +15,30 @@ std::string TemporaryName() { return ".tmp-" + RandomHex16(); }
 }  // namespace
 
 Result<UnpublishedFile> UnpublishedFile::Create(const std::string& path, unsigned mode) {
-  UnpublishedFile created;
   const SplitPath split = Split(path);
-  created.path_ = path;
-  created.name_ = split.name;
   auto folder = OpenDirectory(split.directory);
   if (!folder.Ok()) return SysError{folder.Error().number, "open", path};
-  created.folder_ = std::move(folder.Value());
+  return CreateIn(std::move(folder.Value()), split.name, path, mode);
+}
+
+Result<UnpublishedFile> UnpublishedFile::CreateIn(UniqueFd folder, const std::string& name,
+                                                  const std::string& path, unsigned mode) {
+  UnpublishedFile created;
+  created.path_ = path;
+  created.name_ = name;
+  created.folder_ = std::move(folder);
   const int folder_fd = created.folder_.Get();
   created.file_.Reset(
       RetryOnSignal([&] { return openat(folder_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode); }));
   if (created.file_) return created;
   // EOPNOTSUPP: this file system has no nameless files. EISDIR, ENOENT: nor has this kernel.
   if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT) return SysError::Last("open", path);
-  const std::string name = TemporaryName();
+  const std::string temporary = TemporaryName();
   created.file_.Reset(RetryOnSignal([&] {
-    return openat(folder_fd, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    return openat(folder_fd, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
   }));
   if (!created.file_) return SysError::Last("open", path);
-  created.temporary_name_ = name;
+  created.temporary_name_ = temporary;
   return created;
 }
 
@@ -44,6 +50,14 @@ Status UnpublishedFile::Link(const std::string& name) {
   const std::string self = "/proc/self/fd/" + std::to_string(file_.Get());
   if (linkat(AT_FDCWD, self.c_str(), folder_.Get(), name.c_str(), AT_SYMLINK_FOLLOW) == 0) return {};
   return SysError::Last("link", path_);
+}
+
+Status UnpublishedFile::PublishNew() {
+  if (temporary_name_.empty()) return Link(name_);
+  auto renamed = RenameNew(folder_.Get(), temporary_name_, folder_.Get(), name_);
+  if (!renamed.Ok()) return SysError{renamed.Error().number, "rename", path_};
+  temporary_name_.clear();
+  return {};
 }
 
 Status UnpublishedFile::Publish(bool durable) {

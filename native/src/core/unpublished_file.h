@@ -13,6 +13,9 @@ namespace microvm::core {
 class UnpublishedFile {
  public:
   static Result<UnpublishedFile> Create(const std::string& path, unsigned mode);
+  // The same in a folder that is open; `path` is for errors.
+  static Result<UnpublishedFile> CreateIn(UniqueFd folder, const std::string& name, const std::string& path,
+                                          unsigned mode);
   UnpublishedFile(UnpublishedFile&&) = default;
   UnpublishedFile& operator=(UnpublishedFile&&) = delete;
   ~UnpublishedFile();
@@ -20,6 +23,8 @@ class UnpublishedFile {
   int Fd() const { return file_.Get(); }
   // Gives it its name, in place of what had that name. `durable`: file and folder are synced.
   Status Publish(bool durable);
+  // The same; EEXIST when something has that name.
+  Status PublishNew();
 
  private:
   UnpublishedFile() = default;

@@ -89,7 +89,7 @@ async function fill(path: string, sizeBytes: number, options: ParsedOptions): Pr
     if (await hasExt4(path)) await growExt4(path, sizeBytes, signal);
     else await truncate(path, sizeBytes);
   }
-  return copied.method;
+  return copied.method === 'reflink' ? 'reflink' : 'copy';
 }
 
 async function copyWithProgress(

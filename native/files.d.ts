@@ -1,0 +1,204 @@
+import type { SystemError } from './index.js';
+
+/*
+ * Copies, digests, and folders that a hostile process may write to. Every call works on a thread of its own that lives as
+ * long as the call. Aborted, it rejects with the signal's reason.
+ */
+
+export interface FileCallOptions {
+  /** Aborting rejects with the signal's reason, unless the call is past that. */
+  readonly signal?: AbortSignal;
+}
+
+export interface CopyProgress {
+  /** Bytes of the source dealt with, holes included. */
+  readonly copiedBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface CopyOptions {
+  /** Called now and then (about every 50 ms), never after the promise settled. Not called for a reflink. */
+  readonly onProgress?: (progress: CopyProgress) => void;
+  /** Aborting rejects with the signal's reason and leaves nothing. */
+  readonly signal?: AbortSignal;
+  /** Also fsync the file and its folder; default false. */
+  readonly durable?: boolean;
+  /** Also turn blocks of zeros into holes (holes of the source are always kept); default false. */
+  readonly sparse?: boolean;
+}
+
+export interface CopyResult {
+  /** The first of these that the file systems could do; `copy`: through this process's memory, by several threads. */
+  readonly method: 'reflink' | 'copy_file_range' | 'copy';
+  readonly sizeBytes: number;
+  /** Bytes that were written; 0 for a reflink. */
+  readonly dataBytes: number;
+}
+
+/**
+ * Copies a regular file: by reflink where the file system can, else the data only, holes kept. The target appears whole or
+ * not at all, and replaces what was there; it has the permission bits of the source.
+ *
+ * @throws SystemError (as rejection); `EIO` with syscall `copy_file_range` when the source shrank meanwhile.
+ */
+export function copyFile(from: string, to: string, options?: CopyOptions): Promise<CopyResult>;
+
+export interface DigestOptions {
+  /** Bytes in a chunk, 4 KiB to 1 GiB; default 4 MiB. The last chunk may be shorter. */
+  readonly chunkBytes?: number;
+  /** Aborting rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface FileDigest {
+  readonly sizeBytes: number;
+  readonly chunkBytes: number;
+  /** SHA-256 of each chunk, in hex. None for an empty file. */
+  readonly chunks: readonly string[];
+  /** SHA-256 over the chunks' digests (as bytes, one after the other), in hex. */
+  readonly root: string;
+}
+
+/**
+ * Digests a regular file in chunks, with all processors, off the main thread. Holes are not read; they count as zeros.
+ *
+ * @throws SystemError (as rejection); `EIO` with syscall `read` when the size changed meanwhile.
+ */
+export function digestFile(path: string, options?: DigestOptions): Promise<FileDigest>;
+
+export interface DiscardResult {
+  readonly sizeBytes: number;
+  /** The first byte that is still there: at most a block before `sizeBytes - keepBytes`. What is before it reads as zeros. */
+  readonly startBytes: number;
+}
+
+/**
+ * Gives the space before a regular file's last bytes back to the file system (fallocate, FALLOC_FL_PUNCH_HOLE); its size and what
+ * is written to it meanwhile stay. So a log is bounded that another process holds open and that cannot be cut.
+ *
+ * @throws SystemError (as rejection): `EOPNOTSUPP` where the file system has no holes, `ELOOP` for a link…
+ */
+export function discardFront(path: string, keepBytes: number): Promise<DiscardResult>;
+
+/** A folder of the jail. */
+export interface JailFolder {
+  /** Below the root, such as `disks`. The folder it is in must be there, or be listed before it. */
+  readonly name: string;
+  /** Whether it belongs to the VM; default false: to us (root), so that the VM can rename and remove nothing in it. */
+  readonly private?: boolean;
+  /** Permission bits; default 0o755, 0o700 for a private one. */
+  readonly mode?: number;
+}
+
+/**
+ * An input that any VM may read and none may write. In the jail it is owned by us (root) and has mode 0o444. A file that is so
+ * already (0o444 exactly, so that it is the same for all who have it) is hard-linked, when it lies on the same file system;
+ * any other becomes a new file with the same content, by reflink where the file system can, else by a copy. The file at `from`
+ * is never changed, neither its owner nor its mode.
+ */
+export interface SharedJailFile {
+  readonly name: string;
+  /** A regular file. */
+  readonly from: string;
+}
+
+/**
+ * A file of the VM's own, which has its uid and gid before it has a byte or a name in the jail:
+ *
+ * - without `from`: empty, of `sizeBytes` (a hole);
+ * - `by: 'copy'` (default): a new file with the content of `from`, by reflink where the file system can;
+ * - `by: 'link'`: `from` itself, which keeps its name too (a disk that outlives the jail); `by: 'move'`: `from` itself, which
+ *   loses that name. Both need a file of exactly that uid and gid (`EPERM`), on the same file system (`EXDEV`).
+ */
+export interface PrivateJailFile {
+  readonly name: string;
+  readonly from?: string;
+  readonly by?: 'copy' | 'link' | 'move';
+  /** Size of an empty file (default 0); of a copy, at least that of `from` (`EFBIG`): the rest is a hole. */
+  readonly sizeBytes?: number;
+  /** Permission bits of a new file; default 0o600. A linked or moved one keeps its own. */
+  readonly mode?: number;
+}
+
+/**
+ * A jail: plain data that says everything that will be in it. Names are relative to the root, with `/` between components;
+ * none may be empty, `.` or `..`, and each name occurs once.
+ */
+export interface JailPlan {
+  /**
+   * The chroot, for Firecracker's jailer `<base>/<name of the exec file>/<id>/root`. It and the folder it is in (`<id>`) are made,
+   * with mode 0o700, when they are not there; the folder above must be there. What an existing root holds stays. The jailer
+   * itself makes `dev/` and `run/`, copies the exec file and gives the root, not its content, to the VM.
+   */
+  readonly root: string;
+  /** Who owns what is private. */
+  readonly uid: number;
+  readonly gid: number;
+  /** Made first, in this order. */
+  readonly folders?: readonly JailFolder[];
+  readonly shared?: readonly SharedJailFile[];
+  readonly private?: readonly PrivateJailFile[];
+}
+
+export interface StagedJailFile {
+  readonly name: string;
+  /** How it came; `copy` is any copy of the bytes. */
+  readonly method: 'link' | 'reflink' | 'copy' | 'move' | 'empty';
+  readonly sizeBytes: number;
+}
+
+export interface StagedJail {
+  /** All files, in the order of the plan: the shared ones, then the private ones. */
+  readonly files: readonly StagedJailFile[];
+}
+
+/**
+ * Stages a chroot: all of the plan, or nothing. After a failure or an abort all that was made is gone again, what was moved is
+ * back, and what was there is untouched; the error's `detail` names what could not be taken back, if anything. (A process that
+ * is killed in the middle leaves a part: {@link removeTree} of the root, and what was to be moved is in one of its two places.)
+ *
+ * Nothing is followed out of the root: not even a process that owns it and swaps its folders for links can lead a step
+ * astray (openat2; before Linux 5.6 the same, folder by folder). Giving files to another uid needs CAP_CHOWN.
+ *
+ * @throws TypeError for a name that would leave the root; SystemError (as rejection): `EEXIST` with the path that is taken,
+ * `ENOENT`, `ENOTDIR`, `ELOOP`, `ENOSPC`…
+ */
+export function stageJail(plan: JailPlan, options?: FileCallOptions): Promise<StagedJail>;
+
+export interface OpenBeneathOptions extends FileCallOptions {
+  /** As of `fs.open`: a string, or a number of `O_*` bits; default `r`. Always close-on-exec. */
+  readonly flags?: 'r' | 'r+' | 'w' | 'wx' | 'w+' | 'wx+' | 'a' | 'ax' | 'a+' | 'ax+' | number;
+  /** Permission bits of a file that it makes (less the umask); default 0o600. */
+  readonly mode?: number;
+}
+
+/**
+ * Opens a regular file or a socket below a folder whose content may be hostile: whatever is done to it meanwhile, the file lies
+ * beneath and no link was followed. Other things are refused untouched: a FIFO does not hang, a device is not opened.
+ *
+ * @returns a descriptor, which the caller owns. Of a socket it is a mere handle (O_PATH, the flags do not matter): connect to
+ * `/proc/self/fd/<descriptor>` while it is open.
+ * @throws TypeError for a name that is no plain relative path; SystemError (as rejection): `ELOOP` or `ENOTDIR` for a link on the way,
+ * `EISDIR` for a folder, `EINVAL` for a FIFO or a device, `ENOENT`…
+ */
+export function openBeneath(root: string, name: string, options?: OpenBeneathOptions): Promise<number>;
+
+export interface RemovedTree {
+  /** Files, links, sockets and so on that were removed. */
+  readonly files: number;
+  readonly folders: number;
+  /**
+   * What could not be removed, by `path`, and why: `EXDEV` is a mount. The first 32; the folders that hold it are there too and are
+   * not told. Empty: all is gone.
+   */
+  readonly left: readonly SystemError[];
+  /** How many there are in all. */
+  readonly leftCount: number;
+}
+
+/**
+ * Removes a folder with all that is in it, as far as it can, and says what it removed. Crosses no mount (before Linux 5.6 a bind
+ * mount of the same file system is not seen) and follows no link. When there is nothing the counts are 0. An abort ends it
+ * early; what was removed then is gone, and it may be called again.
+ */
+export function removeTree(root: string, options?: FileCallOptions): Promise<RemovedTree>;

@@ -1,0 +1,279 @@
+#include "core/jail_stage.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <memory>
+#include <utility>
+
+#include "core/data_copy.h"
+#include "core/file_io.h"
+#include "core/jail_undo.h"
+#include "core/rename_new.h"
+#include "core/root_directory.h"
+#include "core/unpublished_file.h"
+
+namespace microvm::core {
+namespace {
+
+constexpr unsigned kRootMode = 0700;
+constexpr unsigned kSharedMode = 0444;
+
+// One staging; one thread.
+class Staging {
+ public:
+  Staging(const JailPlan& plan, const Cancellation& cancellation)
+      : plan_(plan), cancellation_(cancellation), our_uid_(geteuid()), our_gid_(getegid()) {}
+
+  Result<std::vector<StagedFile>> Run();
+
+ private:
+  // Where a file will be.
+  struct Place {
+    UniqueFd folder;
+    std::string name;
+    std::string path;
+  };
+  // A file that is made, shared or private.
+  struct NewFile {
+    std::string name;
+    std::string from;
+    const RegularFile* source = nullptr;  // null: empty
+    bool is_private = false;
+    unsigned mode = 0;
+    std::optional<uint64_t> size_bytes;
+  };
+
+  Status StageAll();
+  Status MakeRoot();
+  Status MakeFolder(const JailFolder& folder);
+  Status StageShared(const SharedFile& file);
+  Status StagePrivate(const PrivateFile& file);
+  Status StageNew(const NewFile& file);
+  Status StageOwn(const PrivateFile& file, const RegularFile& source);
+  Result<bool> LinkShared(const SharedFile& file, const RegularFile& source);
+  Status Link(const RegularFile& source, const std::string& from, const std::string& name);
+  Result<Arrival> Fill(int fd, const NewFile& file, const std::string& path);
+  static uint64_t SizeOf(const NewFile& file);
+  Status SetOwner(int fd, bool is_private, unsigned mode, const std::string& path) const;
+  Result<Place> PlaceOf(const std::string& name) const;
+  Status CheckCancelled() const;
+  void Staged(const std::string& name, Arrival arrival, uint64_t size_bytes);
+
+  const JailPlan& plan_;
+  const Cancellation& cancellation_;
+  const uid_t our_uid_;
+  const gid_t our_gid_;
+  std::unique_ptr<RootDirectory> root_;
+  JailUndo undo_;
+  std::vector<StagedFile> staged_;
+};
+
+Result<std::vector<StagedFile>> Staging::Run() {
+  auto all = StageAll();
+  if (all.Ok()) return std::move(staged_);
+  SysError error = all.Error();
+  const std::string left = undo_.Run(root_.get());
+  if (!left.empty()) error.detail = "'" + left + "' could not be removed again";
+  return error;
+}
+
+Status Staging::StageAll() {
+  auto made = MakeRoot();
+  if (!made.Ok()) return made;
+  for (const JailFolder& folder : plan_.folders) {
+    auto status = MakeFolder(folder);
+    if (!status.Ok()) return status;
+  }
+  for (const SharedFile& file : plan_.shared) {
+    auto status = StageShared(file);
+    if (!status.Ok()) return status;
+  }
+  for (const PrivateFile& file : plan_.privates) {
+    auto status = StagePrivate(file);
+    if (!status.Ok()) return status;
+  }
+  return CheckCancelled();
+}
+
+Status Staging::MakeRoot() {
+  auto cancelled = CheckCancelled();
+  if (!cancelled.Ok()) return cancelled;
+  for (const std::string& path : {Split(plan_.root).directory, plan_.root}) {
+    if (mkdir(path.c_str(), kRootMode) == 0) {
+      undo_.MadeRoot(path);
+    } else if (errno != EEXIST) {
+      return SysError::Last("mkdir", path);
+    }
+  }
+  auto root = RootDirectory::Open(plan_.root);
+  if (!root.Ok()) return root.Error();
+  root_ = std::make_unique<RootDirectory>(std::move(root.Value()));
+  return {};
+}
+
+Status Staging::MakeFolder(const JailFolder& folder) {
+  auto place = PlaceOf(folder.name);
+  if (!place.Ok()) return place.Error();
+  const std::string& path = place.Value().path;
+  if (mkdirat(place.Value().folder.Get(), place.Value().name.c_str(), 0700) != 0) {
+    return SysError::Last("mkdir", path);
+  }
+  undo_.MadeFolder(folder.name);
+  auto opened = root_->OpenFolder(folder.name);
+  if (!opened.Ok()) return opened.Error();
+  return SetOwner(opened.Value().Get(), folder.is_private, folder.mode, path);
+}
+
+Status Staging::StageShared(const SharedFile& file) {
+  auto source = OpenRegularFile(file.from);
+  if (!source.Ok()) return source.Error();
+  auto linked = LinkShared(file, source.Value());
+  if (!linked.Ok()) return linked.Error();
+  if (!linked.Value()) return StageNew({file.name, file.from, &source.Value(), false, kSharedMode, {}});
+  Staged(file.name, Arrival::kLink, static_cast<uint64_t>(source.Value().status.st_size));
+  return {};
+}
+
+// A link is the file itself, so the file must already be as a shared one has to be. False when it is not, or
+// when the kernel does not link it: another file system, too many links, not ours.
+Result<bool> Staging::LinkShared(const SharedFile& file, const RegularFile& source) {
+  const struct stat& status = source.status;
+  if (status.st_uid != our_uid_ || (status.st_mode & 07777) != kSharedMode) return false;
+  auto linked = Link(source, file.from, file.name);
+  if (linked.Ok()) return true;
+  switch (linked.Error().number) {
+    case EXDEV:
+    case EMLINK:
+    case EPERM:
+    case EOPNOTSUPP:
+      return false;
+    default:
+      return linked.Error();
+  }
+}
+
+Status Staging::StagePrivate(const PrivateFile& file) {
+  if (file.origin == PrivateOrigin::kEmpty) {
+    return StageNew({file.name, {}, nullptr, true, file.mode, file.size_bytes});
+  }
+  auto source = OpenRegularFile(file.from);
+  if (!source.Ok()) return source.Error();
+  if (file.origin != PrivateOrigin::kCopy) return StageOwn(file, source.Value());
+  return StageNew({file.name, file.from, &source.Value(), true, file.mode, file.size_bytes});
+}
+
+Status Staging::StageNew(const NewFile& file) {
+  auto place = PlaceOf(file.name);
+  if (!place.Ok()) return place.Error();
+  const std::string path = place.Value().path;
+  auto target = UnpublishedFile::CreateIn(std::move(place.Value().folder), place.Value().name, path, 0600);
+  if (!target.Ok()) return target.Error();
+  const int fd = target.Value().Fd();
+  // The owner first: it has no other one while there is anything in it, nor under its name.
+  auto owned = SetOwner(fd, file.is_private, file.mode, path);
+  if (!owned.Ok()) return owned;
+  auto filled = Fill(fd, file, path);
+  if (!filled.Ok()) return filled.Error();
+  auto published = target.Value().PublishNew();
+  if (!published.Ok()) return published;
+  undo_.MadeFile(file.name);
+  Staged(file.name, filled.Value(), SizeOf(file));
+  return {};
+}
+
+// A file that is the VM's already. It is never made so: what else has that inode's name, nobody knows.
+Status Staging::StageOwn(const PrivateFile& file, const RegularFile& source) {
+  const struct stat& status = source.status;
+  if (status.st_uid != plan_.uid || status.st_gid != plan_.gid) {
+    SysError error{EPERM, file.origin == PrivateOrigin::kMove ? "rename" : "link", file.from};
+    error.detail = "it belongs to " + std::to_string(status.st_uid) + ":" + std::to_string(status.st_gid);
+    return error;
+  }
+  const auto size = static_cast<uint64_t>(status.st_size);
+  if (file.origin == PrivateOrigin::kLink) {
+    auto linked = Link(source, file.from, file.name);
+    if (linked.Ok()) Staged(file.name, Arrival::kLink, size);
+    return linked;
+  }
+  auto place = PlaceOf(file.name);
+  if (!place.Ok()) return place.Error();
+  auto moved = RenameNew(AT_FDCWD, file.from, place.Value().folder.Get(), place.Value().name);
+  if (!moved.Ok()) return SysError{moved.Error().number, "rename", place.Value().path};
+  undo_.MovedFile(file.name, file.from);
+  Staged(file.name, Arrival::kMove, size);
+  return {};
+}
+
+// Links that very file, whatever its path names by now.
+Status Staging::Link(const RegularFile& source, const std::string& from, const std::string& name) {
+  auto place = PlaceOf(name);
+  if (!place.Ok()) return place.Error();
+  const std::string self = "/proc/self/fd/" + std::to_string(source.fd.Get());
+  if (linkat(AT_FDCWD, self.c_str(), place.Value().folder.Get(), place.Value().name.c_str(),
+             AT_SYMLINK_FOLLOW) != 0) {
+    return SysError::Last("link", errno == EEXIST ? place.Value().path : from);
+  }
+  undo_.MadeFile(name);
+  return {};
+}
+
+Result<Arrival> Staging::Fill(int fd, const NewFile& file, const std::string& path) {
+  Arrival arrival = Arrival::kEmpty;
+  if (file.source != nullptr) {
+    DataCopyRequest data;
+    data.from = file.source->fd.Get();
+    data.to = fd;
+    data.size_bytes = static_cast<uint64_t>(file.source->status.st_size);
+    data.from_path = file.from;
+    data.to_path = path;
+    if (SizeOf(file) < data.size_bytes) return SysError{EFBIG, "ftruncate", file.from};
+    auto copied = CopyData(data, cancellation_, {});
+    if (!copied.Ok()) return copied.Error();
+    arrival = copied.Value().method == CopyMethod::kReflink ? Arrival::kReflink : Arrival::kCopy;
+  }
+  if (file.size_bytes && ftruncate(fd, static_cast<off_t>(*file.size_bytes)) != 0) {
+    return SysError::Last("ftruncate", path);
+  }
+  return arrival;
+}
+
+uint64_t Staging::SizeOf(const NewFile& file) {
+  const uint64_t own = file.source == nullptr ? 0 : static_cast<uint64_t>(file.source->status.st_size);
+  return file.size_bytes.value_or(own);
+}
+
+Status Staging::SetOwner(int fd, bool is_private, unsigned mode, const std::string& path) const {
+  const uid_t uid = is_private ? plan_.uid : our_uid_;
+  const gid_t gid = is_private ? plan_.gid : our_gid_;
+  if (fchown(fd, uid, gid) != 0) return SysError::Last("fchown", path);
+  // After it: a change of the owner takes bits away.
+  if (fchmod(fd, mode) != 0) return SysError::Last("fchmod", path);
+  return {};
+}
+
+Result<Staging::Place> Staging::PlaceOf(const std::string& name) const {
+  auto cancelled = CheckCancelled();
+  if (!cancelled.Ok()) return cancelled.Error();
+  SplitName split = SplitBeneath(name);
+  auto folder = root_->OpenFolder(split.folder);
+  if (!folder.Ok()) return folder.Error();
+  return Place{std::move(folder.Value()), std::move(split.name), root_->PathOf(name)};
+}
+
+Status Staging::CheckCancelled() const {
+  return cancellation_.IsRequested() ? SysError{ECANCELED, "openat2", plan_.root} : Status();
+}
+
+void Staging::Staged(const std::string& name, Arrival arrival, uint64_t size_bytes) {
+  staged_.push_back({name, arrival, size_bytes});
+}
+
+}  // namespace
+
+Result<std::vector<StagedFile>> StageJail(const JailPlan& plan, const Cancellation& cancellation) {
+  return Staging(plan, cancellation).Run();
+}
+
+}  // namespace microvm::core
