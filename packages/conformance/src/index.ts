@@ -7,3 +7,5 @@ export type { ChildModule, GuestEnding, GuestWorkload, OpenOptions, ProviderFact
 export { lifecycleCommands } from './lifecycle-commands.js';
 export type { LifecycleCommandsOptions } from './lifecycle-commands.js';
 export { LifecycleModel } from './model.js';
+export { destroyAll, openForTest, useScene } from './scene.js';
+export type { Scene } from './scene.js';

@@ -4,10 +4,11 @@ import { access, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { destroyAll } from '@microvm/conformance';
+import { endGuest, outputOf, readCounter } from '@microvm/conformance/linux-guest';
 import type { VmRuntime } from '@microvm/runtime';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { endGuest, outputOf, readCounter } from './factory.js';
-import { destroyAll, openIn, SLOW } from './scene.js';
+import { openIn, SLOW } from './scene.js';
 
 type Owned = Record<string, { readonly instanceId: string; readonly pid: number }>;
 

@@ -1,10 +1,11 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { outputOf } from '@microvm/conformance/linux-guest';
 import { isVmRuntimeError } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createQemuRuntime, probeQemu } from '../src/index.js';
-import { imageDefaults, outputOf } from './factory.js';
+import { imageDefaults } from './factory.js';
 import { openForTest, SLOW } from './scene.js';
 
 async function makeFolder(): Promise<string> {

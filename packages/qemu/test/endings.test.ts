@@ -1,9 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { useScene } from '@microvm/conformance';
+import { endGuest, outputOf } from '@microvm/conformance/linux-guest';
 import { isVmRuntimeError, type VmRuntime } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
-import { endGuest, outputOf } from './factory.js';
-import { SLOW, useScene } from './scene.js';
+import { qemuFactory } from './factory.js';
+import { SLOW } from './scene.js';
 
 async function pidOf(runtime: VmRuntime, vmId: string): Promise<number> {
   const pid = (await runtime.getVm(vmId))?.vmm?.pid;
@@ -21,7 +23,7 @@ function isAlive(pid: number): boolean {
 }
 
 describe('the end of a VM', { timeout: SLOW }, () => {
-  const scene = useScene();
+  const scene = useScene(qemuFactory);
 
   it.each([
     ['power-off', 'stopped', { reason: 'power-off' }],

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { useScene } from '@microvm/conformance';
+import { outputOf, readCounter } from '@microvm/conformance/linux-guest';
 import { isVmRuntimeError } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
-import { outputOf, readCounter } from './factory.js';
-import { openForTest, SLOW, useScene } from './scene.js';
+import { qemuFactory } from './factory.js';
+import { openForTest, SLOW } from './scene.js';
 
 async function readConsole(console: AsyncIterable<Buffer>): Promise<string> {
   const chunks: Buffer[] = [];
@@ -45,7 +47,7 @@ describe('a VM', { timeout: SLOW }, () => {
 });
 
 describe('a restored VM', { timeout: SLOW }, () => {
-  const scene = useScene();
+  const scene = useScene(qemuFactory);
 
   it('stands still while it is paused and then knows what time it is', async () => {
     const { vmId, guest } = await scene.restore();

@@ -2,8 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkLifecycle, type LifecycleReal } from '@microvm/conformance';
+import { endGuest, outputOf } from '@microvm/conformance/linux-guest';
 import { expect, onTestFinished, test } from 'vitest';
-import { endGuest, outputOf, qemuFactory } from './factory.js';
+import { qemuFactory } from './factory.js';
 
 /** In memory: gone with a boot, kept by a snapshot. */
 const TALLY = 'n=$(cat /run/tally 2> /dev/null || echo 0); n=$((n + 1)); echo $n > /run/tally; echo $n';

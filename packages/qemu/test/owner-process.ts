@@ -1,5 +1,6 @@
+import { GUEST_ENDINGS, outputOf, startCounter } from '@microvm/conformance/linux-guest';
 import { createQemuRuntime } from '../src/index.js';
-import { GUEST_ENDINGS, imageDefaults, outputOf, startCounter } from './factory.js';
+import { imageDefaults } from './factory.js';
 
 /** Stands for an owner that will be killed: makes VMs, says that they are there, and waits for its end. */
 process.once('message', (stateDir: string) => void own(stateDir));

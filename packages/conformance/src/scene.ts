@@ -1,0 +1,103 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Guest, VmRuntime, VmSpec } from '@microvm/runtime';
+import { afterAll, afterEach, beforeAll, onTestFinished } from 'vitest';
+import type { ProviderFactory } from './factory.js';
+
+const FOLDER_PREFIX = join(tmpdir(), 'microvm-test-');
+const HOOK_TIMEOUT_MS = 20_000;
+
+/** One runtime for a file of a driver's own tests, with a snapshot of a VM at work, which the tests' VMs come from. */
+export class Scene {
+  readonly #factory: ProviderFactory;
+  #runtime: VmRuntime | undefined;
+  #stateDir = '';
+  #snapshotUid = '';
+  #vms = 0;
+  /** What the workload had counted when the snapshot was taken. */
+  count = 0;
+
+  constructor(factory: ProviderFactory) {
+    this.#factory = factory;
+  }
+
+  get runtime(): VmRuntime {
+    if (this.#runtime === undefined) throw new Error('the scene is not set');
+    return this.#runtime;
+  }
+
+  get stateDir(): string {
+    return this.#stateDir;
+  }
+
+  get snapshotUid(): string {
+    return this.#snapshotUid;
+  }
+
+  /** Before the tests. */
+  async set(): Promise<void> {
+    const { workload, spec = {} } = this.#factory;
+    if (workload === undefined) throw new Error('the factory has no workload');
+    this.#stateDir = await mkdtemp(FOLDER_PREFIX);
+    this.#runtime = await this.#factory.open({ stateDir: this.#stateDir });
+    await this.runtime.createVmWithSpec('first', spec);
+    await this.runtime.startVm('first');
+    const guest = await this.runtime.guest('first');
+    await workload.start(guest);
+    this.count = await workload.read(guest);
+    this.#snapshotUid = (await this.runtime.snapshotVm('first', 'working')).snapshotUid;
+    await this.runtime.destroyVm('first');
+  }
+
+  newId(): string {
+    this.#vms += 1;
+    return `vm-${this.#vms}`;
+  }
+
+  /** A VM that goes on from the snapshot. */
+  async restore(spec: VmSpec = {}): Promise<{ vmId: string; guest: Guest }> {
+    const vmId = this.newId();
+    const restoreFrom = { snapshotUid: this.#snapshotUid };
+    await this.runtime.createVmWithSpec(vmId, { ...spec, restoreFrom });
+    return { vmId, guest: await this.runtime.guest(vmId) };
+  }
+
+  /** After the tests. */
+  async strike(): Promise<void> {
+    await this.#runtime?.close();
+    await rm(this.#stateDir, { recursive: true, force: true });
+  }
+}
+
+/** Sets a scene before the tests of a file or block, destroys its VMs after each, and strikes it at the end. */
+export function useScene(factory: ProviderFactory): Scene {
+  const timeoutMs = HOOK_TIMEOUT_MS * (factory.deadlineFactor ?? 1);
+  const scene = new Scene(factory);
+  beforeAll(() => scene.set(), timeoutMs);
+  afterEach(() => destroyAll(scene.runtime), timeoutMs);
+  afterAll(() => scene.strike(), timeoutMs);
+  return scene;
+}
+
+/** Destroys every VM of a runtime. */
+export async function destroyAll(runtime: VmRuntime): Promise<void> {
+  for (const { vmId, state } of await runtime.listVms()) {
+    if (state !== 'destroyed') await runtime.destroyVm(vmId);
+  }
+}
+
+/** A runtime for one test, in a folder of its own or in the one given; afterwards its VMs and its folder are gone. */
+export async function openForTest(
+  open: (stateDir: string) => Promise<VmRuntime>,
+  stateDir?: string,
+): Promise<VmRuntime> {
+  const folder = stateDir ?? (await mkdtemp(FOLDER_PREFIX));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const runtime = await open(folder);
+  onTestFinished(async () => {
+    await destroyAll(runtime).catch(() => undefined); // closed by the test
+    await runtime.close();
+  });
+  return runtime;
+}
