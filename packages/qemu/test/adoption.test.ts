@@ -44,6 +44,12 @@ describe('after the death of its owner', { timeout: SLOW }, () => {
       { timeout: 60_000 },
     );
 
+  // Process 1 has inherited them, and takes its time to bury them.
+  const untilGone = (vmId: string): Promise<void> =>
+    vi.waitFor(() => expect(() => process.kill(owned[vmId]?.pid ?? 0, 0)).toThrow('ESRCH'), {
+      timeout: 20_000,
+    });
+
   beforeAll(async () => {
     stateDir = await mkdtemp(join(tmpdir(), 'qemu-adopt-'));
     owned = await ownAndDie(stateDir);
@@ -67,7 +73,7 @@ describe('after the death of its owner', { timeout: SLOW }, () => {
         () => false,
       );
     await expect.poll(isThere, { timeout: 20_000 }).toBe(false);
-    expect(() => process.kill(owned['owned']?.pid ?? 0, 0)).toThrow('ESRCH');
+    await untilGone('owned');
   });
 
   it('a running VM has run on, is taken over, and can do all that it could', async () => {
@@ -107,6 +113,6 @@ describe('after the death of its owner', { timeout: SLOW }, () => {
     const view = await opened().getVm(reason);
     expect(view).toMatchObject({ state, ending: { reason } });
     expect(view?.vmm).toBeUndefined();
-    expect(() => process.kill(owned[reason]?.pid ?? 0, 0)).toThrow('ESRCH');
+    await untilGone(reason);
   });
 });
