@@ -1,8 +1,6 @@
 export { consoleSize, untilConsole } from './console/console-growth.js';
 export { reasonFromConsole } from './console/console-reason.js';
 export { Consoles } from './console/consoles.js';
-export { cutConsole, cutVmmLog } from './console/cut-logs.js';
-export type { CutConsoleOptions } from './console/cut-logs.js';
 export { LOG_FILES, logPath } from './console/log-files.js';
 export type { LogFile } from './console/log-files.js';
 export { LogKeeper } from './console/log-keeper.js';

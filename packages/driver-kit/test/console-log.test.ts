@@ -1,11 +1,10 @@
-import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { readConsole } from '../src/console/console-reader.js';
-import { cutConsole, cutVmmLog } from '../src/console/cut-logs.js';
 import { LogKeeper } from '../src/console/log-keeper.js';
 import { lastLogLines } from '../src/console/log-tail.js';
 
@@ -17,40 +16,39 @@ async function makeFolder(): Promise<string> {
   return folder;
 }
 
-/** Stands for a VMM: appends to the file that it has open until it is told to open it anew. */
+/** Stands for a VMM: appends to the file that it has open, and opens it only once. */
 class Writer {
-  readonly #path: string;
-  #fd: number;
+  readonly #fd: number;
 
   constructor(folder: string) {
-    this.#path = join(folder, 'console.log');
-    this.#fd = openSync(this.#path, 'a');
+    this.#fd = openSync(join(folder, 'console.log'), 'a');
     onTestFinished(() => closeSync(this.#fd));
   }
 
   write(text: string): void {
     writeSync(this.#fd, text);
   }
-
-  readonly reopen = async (): Promise<void> => {
-    this.write('late;');
-    const before = this.#fd;
-    this.#fd = openSync(this.#path, 'a');
-    closeSync(before);
-  };
 }
 
-function keepConsole(folder: string, limitBytes: number, reopen: () => Promise<void>): void {
-  const cut = (): Promise<void> => cutConsole(folder, { limitBytes, reopen });
-  const keeper = new LogKeeper(folder, [{ file: 'console.log', cut }]);
+const LARGE = 1024 * 1024;
+
+function keep(folder: string, file: string, limitBytes: number): void {
+  const keeper = new LogKeeper(folder, [{ file, limitBytes }]);
   onTestFinished(() => keeper.close());
 }
 
-async function readAll(folder: string, tailBytes?: number): Promise<string> {
-  const options = tailBytes === undefined ? {} : { tailBytes };
+async function readAll(
+  folder: string,
+  { tailBytes, limitBytes = LARGE }: { tailBytes?: number; limitBytes?: number } = {},
+): Promise<string> {
+  const options = { limitBytes, ended: never, ...(tailBytes === undefined ? {} : { tailBytes }) };
   const chunks: Buffer[] = [];
-  for await (const chunk of readConsole(folder, options, never)) chunks.push(chunk);
+  for await (const chunk of readConsole(folder, options)) chunks.push(chunk);
   return Buffer.concat(chunks).toString();
+}
+
+async function diskBytes(path: string): Promise<number> {
+  return (await stat(path)).blocks * 512;
 }
 
 describe('the console', () => {
@@ -58,57 +56,66 @@ describe('the console', () => {
     expect(await readAll(await makeFolder())).toBe('');
   });
 
-  it('can be read whole and from a distance to its end, over both of its files', async () => {
+  it('can be read whole and from a distance to its end', async () => {
     const folder = await makeFolder();
-    await writeFile(join(folder, 'console.old.log'), 'one two ');
-    await writeFile(join(folder, 'console.log'), 'three');
+    await writeFile(join(folder, 'console.log'), 'one two three');
     expect(await readAll(folder)).toBe('one two three');
-    expect(await readAll(folder, 9)).toBe('two three');
-    expect(await readAll(folder, 3)).toBe('ree');
-    expect(await readAll(folder, 0)).toBe('');
-    expect(await readAll(folder, 1000)).toBe('one two three');
+    expect(await readAll(folder, { tailBytes: 9 })).toBe('two three');
+    expect(await readAll(folder, { tailBytes: 0 })).toBe('');
+    expect(await readAll(folder, { tailBytes: 1000 })).toBe('one two three');
+    expect(await readAll(folder, { limitBytes: 5 })).toBe('three');
+    expect(await readAll(folder, { tailBytes: 9, limitBytes: 5 })).toBe('three');
   });
 
-  it('is followed over the change of its file, without a byte lost or twice', async () => {
+  it('is followed from before there is one, without a byte lost or twice', async () => {
     const folder = await makeFolder();
-    const writer = new Writer(folder);
-    writer.write('0;');
-    keepConsole(folder, 4096, writer.reopen);
+    keep(folder, 'console.log', LARGE);
     const stop = new AbortController();
     let seen = '';
     const following = (async () => {
-      for await (const chunk of readConsole(folder, { follow: true, signal: stop.signal }, never)) {
-        seen += chunk.toString();
-      }
+      const options = { follow: true, signal: stop.signal, limitBytes: LARGE, ended: never };
+      for await (const chunk of readConsole(folder, options)) seen += chunk.toString();
     })();
-    const lines = Array.from({ length: 2000 }, (_, number) => `${number + 1};`);
-    for (const line of lines) {
-      writer.write(line);
-      if (line.endsWith('00;')) await yieldToEvents();
+    const writer = new Writer(folder);
+    for (let number = 0; number <= 2000; number += 1) {
+      writer.write(`${number};`);
+      if (number % 100 === 0) await yieldToEvents();
     }
     await vi.waitFor(() => expect(seen).toContain('2000;'));
     stop.abort();
     await following;
-    const numbers = seen.split(';').filter((part) => part !== '' && part !== 'late');
-    expect(numbers).toEqual(Array.from({ length: 2001 }, (_, number) => String(number)));
-    expect(seen.match(/late;/g)?.length).toBeGreaterThan(0);
+    expect(seen).toBe(Array.from({ length: 2001 }, (_, number) => `${number};`).join(''));
   });
 
   it('keeps to its limit while a guest floods it, and keeps the newest', async () => {
     const folder = await makeFolder();
     const writer = new Writer(folder);
-    keepConsole(folder, 8192, writer.reopen);
-    for (let number = 0; number < 3000; number += 1) {
+    keep(folder, 'console.log', 8192);
+    for (let number = 0; number < 20_000; number += 1) {
       writer.write(`line ${number}\n`);
       if (number % 200 === 0) await yieldToEvents();
     }
-    await vi.waitFor(async () => {
-      const sizes = await Promise.all(
-        ['console.log', 'console.old.log'].map(async (name) => (await stat(join(folder, name))).size),
-      );
-      expect(sizes.reduce((sum, size) => sum + size)).toBeLessThanOrEqual(8192);
-    });
-    expect(await readAll(folder)).toMatch(/line 2999\n(late;)*$/);
+    const path = join(folder, 'console.log');
+    await vi.waitFor(async () => expect(await diskBytes(path)).toBeLessThanOrEqual(3 * 4096));
+    const kept = await readAll(folder, { limitBytes: 8192 });
+    expect(kept).toHaveLength(8192);
+    expect(kept).toMatch(/line 19998\nline 19999\n$/);
+    expect(kept).not.toContain('\0');
+  });
+
+  it('leaves out what a reader was too slow for', async () => {
+    const folder = await makeFolder();
+    const writer = new Writer(folder);
+    writer.write('early;');
+    const options = { follow: true, limitBytes: 4096, ended: never };
+    const reader = readConsole(folder, options)[Symbol.asyncIterator]();
+    const next = async (): Promise<string> => String(((await reader.next()) as { value?: Buffer }).value);
+    expect(await next()).toBe('early;');
+    writer.write(`${'x'.repeat(10_000)};late`);
+    const late = await next();
+    expect(late).toHaveLength(4096);
+    expect(late.endsWith('xx;late')).toBe(true);
+    await reader.return(undefined);
   });
 
   it('ends for a follower when the VM is released', async () => {
@@ -116,40 +123,12 @@ describe('the console', () => {
     await writeFile(join(folder, 'console.log'), 'last words');
     const released = new AbortController();
     const chunks: string[] = [];
-    for await (const chunk of readConsole(folder, { follow: true }, released.signal)) {
+    const options = { follow: true, limitBytes: LARGE, ended: released.signal };
+    for await (const chunk of readConsole(folder, options)) {
       chunks.push(chunk.toString());
       released.abort();
     }
     expect(chunks).toEqual(['last words']);
-  });
-
-  it('goes back to its one file when the VMM cannot open a new one', async () => {
-    const folder = await makeFolder();
-    await writeFile(join(folder, 'console.log'), 'x'.repeat(5000));
-    let tries = 0;
-    keepConsole(folder, 4096, () => {
-      tries += 1;
-      return Promise.reject(new Error('the monitor hangs'));
-    });
-    await vi.waitFor(async () => {
-      expect(tries).toBeGreaterThan(0);
-      expect(await readdir(folder)).toEqual(['console.log']);
-    });
-    expect(await readAll(folder)).toHaveLength(5000);
-  });
-});
-
-describe('the log of the VMM', () => {
-  it('is cut beyond its limit and goes on at the new beginning', async () => {
-    const folder = await makeFolder();
-    const path = join(folder, 'vmm.log');
-    await writeFile(path, 'error\n'.repeat(40_000));
-    const keeper = new LogKeeper(folder, [{ file: 'vmm.log', cut: () => cutVmmLog(folder) }]);
-    onTestFinished(() => keeper.close());
-    await vi.waitFor(async () => expect((await stat(path)).size).toBe(0));
-    await appendFile(path, 'news\n');
-    expect(await readFile(path, 'utf8')).toBe('news\n');
-    expect(await readFile(join(folder, 'vmm.old.log'), 'utf8')).toContain('error\n');
   });
 });
 

@@ -29,4 +29,13 @@ describe('reasonFromConsole', () => {
     await writeFile(join(folder, 'console.log'), lines.join('\r\n'));
     expect(await reasonFromConsole(folder)).toBeUndefined();
   });
+
+  it('is nothing that was said before the life began, though its kernel is quiet', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'kit-reason-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const earlier = 'microvm-agent: farewell reboot\n';
+    await writeFile(join(folder, 'console.log'), `${earlier}login:`);
+    expect(await reasonFromConsole(folder)).toBe('reboot');
+    expect(await reasonFromConsole(folder, earlier.length)).toBeUndefined();
+  });
 });

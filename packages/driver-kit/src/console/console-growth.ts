@@ -3,7 +3,7 @@ import { Pulse, watchFolder } from '../host/file-events.js';
 import { ignoreMissing } from '../host/system-error.js';
 import { LOG_FILES, logPath } from './log-files.js';
 
-/** Size of the console's present file in bytes; 0 where there is none. Smaller than before when it was cut. */
+/** Bytes that were written to the console, those included that are not kept any more. */
 export async function consoleSize(directory: string): Promise<number> {
   return (await stat(logPath(directory, 'console')).catch(ignoreMissing))?.size ?? 0;
 }

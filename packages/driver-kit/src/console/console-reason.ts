@@ -9,10 +9,13 @@ const FAREWELL_LINE = /microvm-agent: farewell (shutdown|power-off|reboot)/;
 
 /**
  * How a guest ended, by the last that it wrote to its console: a panic, or the agent's farewell. Undefined when it wrote neither since
- * it booted.
+ * it booted, or since the byte `from`, where its life began: a quiet kernel does not say that it boots.
  */
-export async function reasonFromConsole(directory: string): Promise<VmEnding['reason'] | undefined> {
-  const lines = (await consoleTail(directory, CONSOLE_TAIL_BYTES)).split(/\r?\n/).reverse();
+export async function reasonFromConsole(
+  directory: string,
+  from = 0,
+): Promise<VmEnding['reason'] | undefined> {
+  const lines = (await consoleTail(directory, CONSOLE_TAIL_BYTES, from)).split(/\r?\n/).reverse();
   const telling = lines.find((line) =>
     [PANIC_LINE, FAREWELL_LINE, BOOT_LINE].some((pattern) => pattern.test(line)),
   );

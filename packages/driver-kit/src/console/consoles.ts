@@ -10,7 +10,8 @@ export class Consoles {
   read(vm: DriverVm, options: ConsoleOptions): AsyncIterable<Buffer> {
     const reader = this.#readers.get(vm.instanceId) ?? new AbortController();
     this.#readers.set(vm.instanceId, reader);
-    return readConsole(folderOf(vm), options, reader.signal);
+    const { consoleLimitBytes: limitBytes } = vm.spec;
+    return readConsole(folderOf(vm), { ...options, limitBytes, ended: reader.signal });
   }
 
   /** The VM's console will grow no more. */

@@ -1,14 +1,7 @@
 import { join } from 'node:path';
 
 /** The names of a VM's logs in its folder, whatever its VMM. */
-export const LOG_FILES = {
-  console: 'console.log',
-  /** What the console log held before it was last cut. */
-  consoleOld: 'console.old.log',
-  consolePartial: 'console.old.log.partial',
-  vmmLog: 'vmm.log',
-  vmmLogOld: 'vmm.old.log',
-} as const;
+export const LOG_FILES = { console: 'console.log', vmmLog: 'vmm.log' } as const;
 
 /** One of a VM's logs. */
 export type LogFile = keyof typeof LOG_FILES;

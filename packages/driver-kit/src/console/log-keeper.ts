@@ -1,15 +1,21 @@
+import { join } from 'node:path';
+import { discardFront } from '@microvm/native';
 import { watchFolder } from '../host/file-events.js';
 
-/** A log that is cut when it has grown. */
+/** A log that only grows, and what it may take of the disk. */
 export interface KeptLog {
   /** Its name in the folder. */
   readonly file: string;
-  /** Cuts it where that is due: `cutConsole`, `cutVmmLog`. What it rejects with is tried again at the next write. */
-  readonly cut: () => Promise<void>;
+  /** Its last bytes that are kept; what is before them goes, in whole blocks. */
+  readonly limitBytes: number;
 }
 
-/** Keeps a VM's logs within their bounds while it has an owner: woken by writes, never by a clock. */
+/**
+ * Keeps a VM's logs within their bounds while it has an owner: woken by writes, never by a clock. The VMM holds a log open and cannot be
+ * told to change over, so its beginning is given back to the file system instead: the file's size and the offsets in it stay.
+ */
 export class LogKeeper {
+  readonly #directory: string;
   readonly #logs: readonly KeptLog[];
   readonly #unwatch: () => void;
   #isBusy = false;
@@ -17,15 +23,15 @@ export class LogKeeper {
   #isClosed = false;
 
   constructor(directory: string, logs: readonly KeptLog[]) {
+    this.#directory = directory;
     this.#logs = logs;
     this.#unwatch = watchFolder(directory, (name, event) => {
-      // Not for a rename: it is our own.
       if (event === 'change' && logs.some(({ file }) => file === name)) this.#check();
     });
     this.#check();
   }
 
-  /** Looks no more; a cut that is under way ends. */
+  /** Looks no more; a look that is under way ends. */
   close(): void {
     this.#isClosed = true;
     this.#unwatch();
@@ -41,8 +47,10 @@ export class LogKeeper {
   async #work(): Promise<void> {
     while (this.#isDue && !this.#isClosed) {
       this.#isDue = false;
-      // A cut that fails (the VMM ended, the disk is full) is tried again at the next write.
-      for (const { cut } of this.#logs) await cut().catch(() => undefined);
+      for (const { file, limitBytes } of this.#logs) {
+        // There may be none yet, and what fails (the file system has no holes) is tried again at the next write.
+        await discardFront(join(this.#directory, file), limitBytes).catch(() => undefined);
+      }
     }
   }
 }

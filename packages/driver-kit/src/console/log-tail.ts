@@ -19,13 +19,9 @@ export async function lastLogLines(directory: string): Promise<readonly string[]
   return [...lastVmm, ...causes, ...serial.slice(-CONSOLE_LINES)];
 }
 
-/** The end of what the guest wrote to its console. */
-export async function consoleTail(directory: string, bytes: number): Promise<string> {
-  const [before, now] = await Promise.all([
-    tail(logPath(directory, 'consoleOld'), bytes),
-    tail(logPath(directory, 'console'), bytes),
-  ]);
-  return (before + now).slice(-bytes);
+/** The end of what the guest wrote to its console, at most so many bytes, none before the byte `from`. */
+export function consoleTail(directory: string, bytes: number, from = 0): Promise<string> {
+  return tail(logPath(directory, 'console'), bytes, from);
 }
 
 /** More than the count, where lines are short. */
@@ -41,12 +37,12 @@ function plain(line: string): string {
   return text.trimEnd().slice(0, BYTES_PER_LINE);
 }
 
-async function tail(path: string, bytes: number): Promise<string> {
+async function tail(path: string, bytes: number, from = 0): Promise<string> {
   const file = await open(path, 'r').catch(ignoreMissing);
   if (file === undefined) return '';
   try {
     const { size } = await file.stat();
-    const start = Math.max(0, size - bytes);
+    const start = Math.min(size, Math.max(from, size - bytes));
     const buffer = Buffer.alloc(size - start);
     const { bytesRead } = await file.read(buffer, 0, buffer.length, start);
     return buffer.toString('utf8', 0, bytesRead);

@@ -62,11 +62,14 @@ export class Ending {
   }
 }
 
-/** Of a VMM that ended while nobody watched: its guest may have said on its console how it ended before. Never rejects. */
-export async function endingOfGone(directory: string): Promise<VmEnding> {
+/**
+ * Of a VMM that ended while nobody watched: its guest may have said on its console, from the byte `from` on, how it ended before. Never
+ * rejects.
+ */
+export async function endingOfGone(directory: string, from = 0): Promise<VmEnding> {
   const ending: VmEnding = { reason: 'lost', exitCode: 'unknown', signal: null, lastLogLines: [] };
   try {
-    const reason = (await reasonFromConsole(directory)) ?? ending.reason;
+    const reason = (await reasonFromConsole(directory, from)) ?? ending.reason;
     return { ...ending, reason, lastLogLines: await lastLogLines(directory) };
   } catch {
     // A console that cannot be read says nothing.

@@ -28,7 +28,7 @@ export interface CommandLineInput {
   readonly agentFd: number;
 }
 
-export const CONSOLE_CHARDEV = 'console';
+const CONSOLE_CHARDEV = 'console';
 const NAME_PREFIX = 'microvm-';
 
 const MACHINE_OPTIONS = 'acpi=on,rtc=on,memory-backend=ram';

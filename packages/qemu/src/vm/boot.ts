@@ -19,6 +19,8 @@ const MOST_ATTEMPTS = 3;
 // Longer than any operation may take: it is the operation's own deadline that ends the wait.
 const NO_LIMIT_MS = 2 ** 31 - 1;
 // Printed soon after the place where a guest without a tick hangs (calibrate_delay, before vfs_caches_init).
+// More than a kernel says until then, however verbose.
+const BOOT_BYTES = 1024 * 1024;
 const PAST_THE_HANG = 'Mount-cache hash table entries';
 
 /**
@@ -91,7 +93,7 @@ async function untilHung(
     const seen = size;
     size = await consoleSize(directory);
     if (size === seen) return 'hung';
-    if (await isPastTheHang(directory, size - written)) return new Promise(() => {});
+    if (await isPastTheHang(directory, written)) return new Promise(() => {});
     await within(
       untilConsole(directory, (now) => now !== size, signal),
       { signal, timeoutMs: silenceMs },
@@ -100,9 +102,8 @@ async function untilHung(
   }
 }
 
-async function isPastTheHang(directory: string, writtenBytes: number): Promise<boolean> {
-  // A file that shrank was cut: a guest that wrote so much is past it.
-  return writtenBytes < 0 || (await consoleTail(directory, writtenBytes)).includes(PAST_THE_HANG);
+async function isPastTheHang(directory: string, from: number): Promise<boolean> {
+  return (await consoleTail(directory, BOOT_BYTES, from)).includes(PAST_THE_HANG);
 }
 
 async function bootFailure(live: LiveVm, vm: DriverVm, ending: VmEnding): Promise<VmRuntimeError> {

@@ -2,8 +2,6 @@ import assert from 'node:assert';
 import {
   AgentChannel,
   connectStream,
-  cutConsole,
-  cutVmmLog,
   hasCode,
   killVmm,
   LogKeeper,
@@ -17,7 +15,6 @@ import {
 import type { ProcessExit, ProcessIdentity, ProcessWatch } from '@microvm/native';
 import { VmRuntimeError, type DriverVm, type VmEnding } from '@microvm/runtime';
 import { FILES, pathOf } from '../host/paths.js';
-import { CONSOLE_CHARDEV } from '../process/command-line.js';
 import { QmpClient, type QmpCallOptions } from '../qmp/client.js';
 import { QmpClosedError, QmpCommandError, QmpTimeoutError } from '../qmp/errors.js';
 import type { QmpEvent } from '../qmp/wire.js';
@@ -26,6 +23,7 @@ import { EndingWatch } from './ending-watch.js';
 // Of a socket whose listener ended.
 const HANGUP_CODES = ['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE'];
 const EXIT_AFTER_HANGUP_MS = 1000;
+const VMM_LOG_LIMIT_BYTES = 256 * 1024;
 
 type EventListener = (event: QmpEvent) => void;
 
@@ -178,17 +176,10 @@ export class LiveVm implements PausableVm {
   }
 
   #keepLogs(): LogKeeper {
-    const { directory } = this;
-    const how = { limitBytes: this.#consoleLimitBytes, reopen: () => this.#reopenConsole() };
-    return new LogKeeper(directory, [
-      { file: FILES.console, cut: () => cutConsole(directory, how) },
-      { file: FILES.vmmLog, cut: () => cutVmmLog(directory) },
+    return new LogKeeper(this.directory, [
+      { file: FILES.console, limitBytes: this.#consoleLimitBytes },
+      { file: FILES.vmmLog, limitBytes: VMM_LOG_LIMIT_BYTES },
     ]);
-  }
-
-  async #reopenConsole(): Promise<void> {
-    const data = { out: FILES.console, append: true };
-    await this.command('chardev-change', { id: CONSOLE_CHARDEV, backend: { type: 'file', data } });
   }
 
   async #translate(error: unknown): Promise<unknown> {
