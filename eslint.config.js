@@ -11,6 +11,7 @@ const IMPORTS = {
   'packages/conformance': ['runtime'],
   'packages/in-memory': ['runtime', 'native', 'guest'],
   'packages/driver-kit': ['runtime', 'native', 'guest', 'image'],
+  'packages/firecracker': ['runtime', 'native', 'guest', 'image', 'driver-kit'],
   'packages/qemu': ['runtime', 'native', 'guest', 'image', 'driver-kit'],
   'packages/sdk': ['runtime', 'in-memory', 'qemu'],
   'packages/bench': ['runtime', 'native', 'guest', 'image', 'in-memory', 'qemu', 'sdk'],

@@ -1,0 +1,117 @@
+import type { Socket } from 'node:net';
+import type { ProcessExit } from '@microvm/native';
+import { Client, type Dispatcher } from 'undici';
+import { ApiClosedError, ApiRequestError, ApiTimeoutError } from './errors.js';
+import type { ActionType, ApiRequest, InstanceInfo } from './wire.js';
+
+export interface ApiCallOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface ApiClientOptions {
+  /** Opens a connection to the API socket. */
+  readonly connect: () => Promise<Socket>;
+  /** Ends every call that waits. */
+  readonly exited: Promise<ProcessExit>;
+}
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+// Configuration is order-free before boot, so requests need not wait for each other's answers.
+const REQUESTS_IN_FLIGHT = 16;
+const KEEP_ALIVE_MS = 2 ** 31 - 1;
+
+/**
+ * Speaks to one Firecracker process over one kept connection. Rejects with `ApiRequestError`, `ApiTimeoutError`, `ApiClosedError` or the
+ * signal's reason. An abort does not stop what Firecracker has begun.
+ */
+export class ApiClient {
+  readonly #client: Client;
+
+  constructor({ connect, exited }: ApiClientOptions) {
+    this.#client = new Client('http://firecracker', {
+      pipelining: REQUESTS_IN_FLIGHT,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      connect: (_options, callback) => {
+        connect().then(
+          (socket) => callback(null, socket),
+          (error: unknown) => callback(error as Error, null),
+        );
+      },
+    });
+    // One reaction for all calls: a VMM lives long and is asked often.
+    void exited.then(() => this.close());
+  }
+
+  /** What success answers with; undefined for 204. */
+  async send(request: ApiRequest, options: ApiCallOptions = {}): Promise<unknown> {
+    const name = `${request.method} ${request.path}`;
+    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(new ApiTimeoutError(name, timeoutMs)), timeoutMs);
+    const onAbort = (): void => limit.abort(options.signal?.reason);
+    options.signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      options.signal?.throwIfAborted();
+      return await this.#exchange(request, name, limit.signal);
+    } finally {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async describe(options?: ApiCallOptions): Promise<InstanceInfo> {
+    return (await this.send({ method: 'GET', path: '/' }, options)) as InstanceInfo;
+  }
+
+  async act(action: ActionType, options?: ApiCallOptions): Promise<void> {
+    await this.send({ method: 'PUT', path: '/actions', body: { action_type: action } }, options);
+  }
+
+  /** Idempotent: Firecracker pauses a paused VM without complaint. */
+  async setState(state: 'Paused' | 'Resumed', options?: ApiCallOptions): Promise<void> {
+    await this.send({ method: 'PATCH', path: '/vm', body: { state } }, options);
+  }
+
+  close(): void {
+    this.#client.destroy().catch(() => undefined);
+  }
+
+  async #exchange(request: ApiRequest, name: string, signal: AbortSignal): Promise<unknown> {
+    const { method, path, body } = request;
+    try {
+      const response = await this.#client.request({
+        method,
+        path,
+        signal,
+        ...(body === undefined
+          ? {}
+          : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+      });
+      return await readAnswer(name, response);
+    } catch (error) {
+      if (error instanceof ApiRequestError) throw error;
+      if (signal.aborted) throw signal.reason;
+      throw new ApiClosedError(name, error);
+    }
+  }
+}
+
+async function readAnswer(name: string, { statusCode, body }: Dispatcher.ResponseData): Promise<unknown> {
+  const text = await body.text();
+  if (statusCode < 300) return text === '' ? undefined : (JSON.parse(text) as unknown);
+  throw new ApiRequestError(name, statusCode, faultIn(text));
+}
+
+function faultIn(text: string): string {
+  try {
+    const fault = JSON.parse(text) as { readonly fault_message?: string; readonly error?: string };
+    return fault.fault_message ?? fault.error ?? text;
+  } catch {
+    // Its answer to an unknown method has a line break in a JSON string.
+    return text;
+  }
+}

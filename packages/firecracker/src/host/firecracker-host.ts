@@ -1,0 +1,31 @@
+import { chmod, mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { copyFile } from '@microvm/native';
+import type { VmmVersion } from '../api/version.js';
+import { EXEC_NAME } from './paths.js';
+
+/** What was found out about the host when the runtime was opened; it holds for the runtime's life. */
+export interface FirecrackerHost {
+  /** Absolute; the caller's. */
+  readonly firecrackerPath: string;
+  /** The copy of it that VMs run: a jail's folder must not depend on the caller's name for it. */
+  readonly execFile: string;
+  /** Absent where VMs are not jailed. */
+  readonly jailerPath: string | undefined;
+  readonly version: VmmVersion;
+  /** Names the processor as a guest sees it that runs on it directly. */
+  readonly cpuFingerprint: string;
+  /** Where the cgroup v2 file system is mounted; absent: VMs get no cgroup. */
+  readonly cgroupMount: string | undefined;
+}
+
+export function execFileIn(stateDir: string): string {
+  return join(stateDir, 'bin', EXEC_NAME);
+}
+
+/** Makes that copy, whole or not at all; VMs that run have one of their own. */
+export async function installExecFile({ firecrackerPath, execFile }: FirecrackerHost): Promise<void> {
+  await mkdir(dirname(execFile), { recursive: true, mode: 0o700 });
+  await copyFile(firecrackerPath, execFile);
+  await chmod(execFile, 0o755);
+}

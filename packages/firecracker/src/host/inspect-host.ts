@@ -1,0 +1,168 @@
+import { open } from 'node:fs/promises';
+import {
+  architectureFindings,
+  findProgram,
+  kvmFindings,
+  outputOfProgram,
+  readCpuFingerprint,
+  stateDirFindings,
+} from '@microvm/driver-kit';
+import { probeKvm } from '@microvm/native';
+import type { HostFinding, HostReport } from '@microvm/runtime';
+import { OLDEST_VERSION, TESTED_RELEASES, VmmVersion } from '../api/version.js';
+import { findCgroupMount } from './cgroup-mount.js';
+import { execFileIn, type FirecrackerHost } from './firecracker-host.js';
+
+export interface InspectOptions {
+  /** Paths, or names to look up in PATH. */
+  readonly firecrackerPath: string;
+  readonly jailerPath: string;
+  /** Whether VMs that say nothing of it are jailed. */
+  readonly jail: boolean;
+  readonly kvm: 'required' | 'unchecked';
+  readonly stateDir: string;
+}
+
+export interface Inspection {
+  readonly report: HostReport;
+  /** Absent when VMs cannot run here. */
+  readonly host?: FirecrackerHost;
+}
+
+interface Program {
+  readonly path: string;
+  readonly version: VmmVersion;
+}
+
+const INSTALL =
+  'install a release of Firecracker with its jailer, or name the paths in `firecrackerPath`, `jailerPath`';
+// elf(5): a program header of this type names the dynamic linker.
+const PT_INTERP = 3;
+
+/** Finds out what Firecracker, jailer and KVM VMs get on this host, and what is in the way. */
+export async function inspectHost(options: InspectOptions): Promise<Inspection> {
+  const findings = architectureFindings();
+  const firecracker = await findVmm(options.firecrackerPath, findings);
+  const jailer = await findJailer(options, firecracker, findings);
+  if (options.kvm === 'required') findings.push(...kvmFindings(await probeKvm(), 'error'));
+  findings.push(...(await stateDirFindings(options.stateDir)));
+  const usable = findings.every(({ severity }) => severity !== 'error');
+  const report: HostReport = {
+    driver: 'firecracker',
+    usable,
+    accelerator: 'kvm',
+    findings,
+    ...(firecracker === undefined ? {} : { vmmVersion: firecracker.version.text }),
+  };
+  if (!usable || firecracker === undefined) return { report };
+  const host: FirecrackerHost = {
+    firecrackerPath: firecracker.path,
+    execFile: execFileIn(options.stateDir),
+    jailerPath: jailer?.path,
+    version: firecracker.version,
+    cpuFingerprint: await readCpuFingerprint(),
+    cgroupMount: isRoot() ? await findCgroupMount() : undefined,
+  };
+  return { report, host };
+}
+
+async function findVmm(name: string, findings: HostFinding[]): Promise<Program | undefined> {
+  const found = await findVersioned(name, 'firecracker', findings);
+  if (found === undefined) return undefined;
+  const { version } = found;
+  if (!version.isAtLeast(OLDEST_VERSION)) {
+    findings.push({
+      code: 'firecracker-too-old',
+      severity: 'error',
+      message: `Firecracker ${version.text}: this driver speaks to ${OLDEST_VERSION} and newer`,
+      remedy: INSTALL,
+    });
+  } else if (!TESTED_RELEASES.includes(version.release)) {
+    findings.push({
+      code: 'firecracker-version-untested',
+      severity: 'warning',
+      message: `Firecracker ${version.text}: this driver was run on ${TESTED_RELEASES.join(', ')}`,
+    });
+  }
+  return found;
+}
+
+async function findJailer(
+  { jailerPath, jail }: InspectOptions,
+  firecracker: Program | undefined,
+  findings: HostFinding[],
+): Promise<Program | undefined> {
+  // Without a jail as the default, one that is missing is a VM's matter that asks for it.
+  const own: HostFinding[] = [];
+  const jailer = isRoot() ? await findVersioned(jailerPath, 'jailer', own) : undefined;
+  if (!isRoot()) own.push(needsRoot());
+  if (firecracker !== undefined && !(await isStatic(firecracker.path))) own.push(notStatic(firecracker.path));
+  if (jailer !== undefined && jailer.version.text !== firecracker?.version.text) {
+    findings.push({
+      code: 'jailer-version-differs',
+      severity: 'warning',
+      message: `the jailer is ${jailer.version.text}, Firecracker is ${firecracker?.version.text ?? 'missing'}`,
+      remedy: INSTALL,
+    });
+  }
+  if (jail) findings.push(...own);
+  return own.length === 0 ? jailer : undefined;
+}
+
+async function findVersioned(
+  name: string,
+  what: 'firecracker' | 'jailer',
+  findings: HostFinding[],
+): Promise<Program | undefined> {
+  const path = await findProgram(name, process.env['PATH'] ?? '');
+  const version =
+    path === undefined ? undefined : VmmVersion.find((await outputOfProgram(path, ['--version'])) ?? '');
+  if (path !== undefined && version !== undefined) return { path, version };
+  const message = path === undefined ? `there is no "${name}"` : `"${path}" does not say its version`;
+  findings.push({ code: `${what}-missing`, severity: 'error', message, remedy: INSTALL });
+  return undefined;
+}
+
+function isRoot(): boolean {
+  return process.geteuid?.() === 0;
+}
+
+function needsRoot(): HostFinding {
+  return {
+    code: 'jail-needs-root',
+    severity: 'error',
+    message: 'the jailer needs root, this process has not',
+    remedy: 'run as root or, for development, without a jail: `defaults: { jail: false }`',
+  };
+}
+
+function notStatic(path: string): HostFinding {
+  return {
+    code: 'firecracker-not-static',
+    severity: 'error',
+    message: `"${path}" is linked dynamically: in a jail its libraries are not there`,
+    remedy: INSTALL,
+  };
+}
+
+/** Whether an ELF program needs no dynamic linker. */
+async function isStatic(path: string): Promise<boolean> {
+  const file = await open(path, 'r');
+  try {
+    const header = Buffer.alloc(64);
+    await file.read(header, 0, header.length, 0);
+    // Elf64_Ehdr: e_phoff, e_phentsize, e_phnum.
+    const [offset, size, count] = [
+      Number(header.readBigUInt64LE(32)),
+      header.readUInt16LE(54),
+      header.readUInt16LE(56),
+    ];
+    const headers = Buffer.alloc(size * count);
+    await file.read(headers, 0, headers.length, offset);
+    return Array.from({ length: count }, (_, index) => headers.readUInt32LE(index * size)).every(
+      (type) => type !== PT_INTERP,
+    );
+  } finally {
+    await file.close();
+  }
+}

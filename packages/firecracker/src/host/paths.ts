@@ -1,0 +1,33 @@
+/** The name of our copy of Firecracker: the jailer puts jails into a folder of that name, so it never changes. */
+export const EXEC_NAME = 'firecracker';
+
+/** Names in the folder of a VM's VMM, as the VMM sees them: the same for every VM, so that a snapshot restores into any number. */
+export const VMM_FILES = {
+  apiSocket: 'microvm-api.sock',
+  vsock: 'v.sock',
+  kernel: 'kernel',
+  initrd: 'initrd',
+  disks: 'disks',
+  log: 'vmm.log',
+  metrics: 'metrics.log',
+  /** Where a snapshot is written to, and loaded from. */
+  state: 'snapshot.vmstate',
+  memory: 'snapshot.memory',
+} as const;
+
+/** Names in the VM's own folder, which no VMM can reach but through a link of ours. */
+export const VM_FILES = {
+  console: 'console.log',
+  /** Firecracker's log; and what the jailer says of its failures, or Firecracker of a panic of its own. */
+  vmmLog: 'vmm.log',
+  /** That of the life before. */
+  vmmLogOld: 'vmm.old.log',
+  metrics: 'metrics.log',
+  /** Facts of the present life, for an owner that adopts it. */
+  life: 'life.json',
+} as const;
+
+/** A drive as the VMM sees it. */
+export function diskName(driveId: string): string {
+  return `${VMM_FILES.disks}/${driveId}`;
+}

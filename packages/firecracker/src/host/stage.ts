@@ -1,0 +1,90 @@
+import { mkdir, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { removeTree, stageJail, type JailPlan, type SharedJailFile } from '@microvm/native';
+import { diskName, VM_FILES, VMM_FILES } from './paths.js';
+import type { SharedFiles } from './shared-files.js';
+import type { VmPlan } from './vm-plan.js';
+
+export interface StageOptions {
+  readonly plan: VmPlan;
+  /** The VM's own folder. */
+  readonly directory: string;
+  readonly vmmFolder: string;
+  /** Files of the snapshot that the VMM is to load; else it boots a kernel. */
+  readonly snapshot: { readonly state: string; readonly memory: string } | undefined;
+  readonly sharedFiles: SharedFiles;
+  readonly signal: AbortSignal;
+}
+
+interface StagedFile {
+  readonly name: string;
+  readonly from: string;
+}
+
+/** Makes the folder that a VMM works in: a chroot of links and copies or, without a jail, of symbolic links. */
+export async function stageVmm(options: StageOptions): Promise<void> {
+  const { plan, vmmFolder, signal } = options;
+  const own = ownFiles(options);
+  if (plan.uid === null) {
+    await linkAll(vmmFolder, [...(await sharedFiles(options)), ...own]);
+    return;
+  }
+  const jail: JailPlan = {
+    root: vmmFolder,
+    uid: plan.uid,
+    gid: plan.uid,
+    folders: [{ name: VMM_FILES.disks }],
+    shared: await sharedFiles(options),
+    private: own.map((file) => ({ ...file, by: 'link' })),
+  };
+  await stageJail(jail, { signal });
+}
+
+async function linkAll(folder: string, files: readonly StagedFile[]): Promise<void> {
+  await mkdir(join(folder, VMM_FILES.disks), { recursive: true, mode: 0o700 });
+  await Promise.all(files.map(({ name, from }) => symlink(from, join(folder, name))));
+}
+
+/** Removes the folder that a VMM worked in, whatever a hostile one has made of it. Throws for what cannot be removed. */
+export async function clearVmmFolder(folder: string): Promise<void> {
+  const { left } = await removeTree(folder);
+  if (left[0] !== undefined) throw left[0];
+}
+
+function ownFiles({ plan, directory }: StageOptions): StagedFile[] {
+  const disks = plan.drives.filter(({ isPrivate }) => isPrivate);
+  return [
+    ...disks.map(({ driveId, file }) => ({ name: diskName(driveId), from: join(directory, file) })),
+    { name: VMM_FILES.log, from: join(directory, VM_FILES.vmmLog) },
+    { name: VMM_FILES.metrics, from: join(directory, VM_FILES.metrics) },
+  ];
+}
+
+async function sharedFiles({ plan, snapshot, sharedFiles: store }: StageOptions): Promise<SharedJailFile[]> {
+  const { kernelPath, initrdPath, drives, uid } = plan;
+  const booted =
+    snapshot === undefined
+      ? [
+          { name: VMM_FILES.kernel, from: kernelPath },
+          ...(initrdPath === null ? [] : [{ name: VMM_FILES.initrd, from: initrdPath }]),
+        ]
+      : [];
+  const shared = drives.filter(({ isPrivate }) => !isPrivate);
+  const inputs = [
+    ...booted,
+    ...shared.map(({ driveId, source }) => ({ name: diskName(driveId), from: source })),
+  ];
+  const loaded =
+    snapshot === undefined
+      ? []
+      : [
+          { name: VMM_FILES.state, from: snapshot.state },
+          { name: VMM_FILES.memory, from: snapshot.memory },
+        ];
+  // Without a jail a link leads to any file, on whatever file system.
+  if (uid === null) return [...inputs, ...loaded];
+  return [
+    ...(await Promise.all(inputs.map(async ({ name, from }) => ({ name, from: await store.get(from) })))),
+    ...loaded,
+  ];
+}

@@ -1,0 +1,2 @@
+export { createFirecrackerRuntime, FIRECRACKER_SETTINGS, probeFirecracker } from './provider.js';
+export type { FirecrackerOptions } from './provider.js';

@@ -1,0 +1,75 @@
+import { chown, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { hasCode, ignoreMissing } from '@microvm/driver-kit';
+import { spawnProcess, type SpawnedProcess } from '@microvm/native';
+import { VmRuntimeError } from '@microvm/runtime';
+import { VM_FILES } from '../host/paths.js';
+import { bareArgs, jailerArgs, type JailOptions } from './command-line.js';
+
+export interface SpawnVmmOptions {
+  readonly instanceId: string;
+  readonly execFile: string;
+  /** The VM's folder: logs go there. */
+  readonly directory: string;
+  /** Absent: without a jail, in the folder `workingDirectory`. */
+  readonly jail: (JailOptions & { readonly jailerPath: string }) | undefined;
+  readonly workingDirectory: string;
+  /** Absolute; the process is born in it. */
+  readonly cgroup: string | undefined;
+  readonly netnsPath: string | undefined;
+  /** False: what the guest writes to its console is thrown away. */
+  readonly console: boolean;
+}
+
+/**
+ * Starts Firecracker, through its jailer or bare. Its standard output is the guest's console: a file that we have opened to append to, so
+ * that no VMM can reach or cut it.
+ */
+export async function spawnVmm(options: SpawnVmmOptions): Promise<SpawnedProcess> {
+  const { instanceId, execFile, directory, jail, cgroup, netnsPath, workingDirectory } = options;
+  const logs: FileHandle[] = [];
+  try {
+    const console = options.console ? await openLog(logs, join(directory, VM_FILES.console)) : null;
+    const stderr = await openLog(logs, join(directory, VM_FILES.vmmLog));
+    return await spawnProcess({
+      ...(jail === undefined
+        ? { file: execFile, args: bareArgs(instanceId), cwd: workingDirectory }
+        : { file: jail.jailerPath, args: jailerArgs(instanceId, execFile, jail), cwd: '/' }),
+      env: {},
+      fds: [null, console, stderr],
+      // A core would hold the guest's memory.
+      limits: { coreSizeBytes: 0 },
+      ...(cgroup === undefined ? {} : { cgroup }),
+      // The jailer enters it itself.
+      ...(netnsPath === undefined || jail !== undefined ? {} : { netns: netnsPath }),
+    });
+  } catch (error) {
+    throw hasCode(error, 'ENOENT', 'EACCES') ? cannotRun(jail?.jailerPath ?? execFile, error) : error;
+  } finally {
+    await Promise.all(logs.map((log) => log.close()));
+  }
+}
+
+async function openLog(logs: FileHandle[], path: string): Promise<number> {
+  const log = await open(path, 'a', 0o600);
+  logs.push(log);
+  return log.fd;
+}
+
+/** Makes the empty logs that a VMM writes by itself: new ones, as it begins at their start. They are its user's. */
+export async function makeVmmLogs(directory: string, uid: number | null): Promise<void> {
+  await rename(join(directory, VM_FILES.vmmLog), join(directory, VM_FILES.vmmLogOld)).catch(ignoreMissing);
+  await rm(join(directory, VM_FILES.metrics), { force: true });
+  for (const name of [VM_FILES.vmmLog, VM_FILES.metrics]) {
+    const path = join(directory, name);
+    await (await open(path, 'wx', 0o600)).close();
+    if (uid !== null) await chown(path, uid, uid);
+  }
+}
+
+function cannotRun(program: string, cause: unknown): VmRuntimeError {
+  return new VmRuntimeError('MICROVM_HOST_UNSUPPORTED', `start Firecracker: "${program}" cannot be run`, {
+    details: { findings: ['firecracker-missing'] },
+    cause,
+  });
+}

@@ -1,0 +1,131 @@
+import { totalmem } from 'node:os';
+import { defaultStateDir, hostUnsupported, imageOptionsShape, withDefaultImage } from '@microvm/driver-kit';
+import { IMAGE_SETTINGS } from '@microvm/image';
+import * as native from '@microvm/native';
+import {
+  COMMON_SETTINGS,
+  commonOptionsShape,
+  openRuntime,
+  resolveOptions,
+  type HostReport,
+  type Setting,
+  type VmRuntime,
+} from '@microvm/runtime';
+import { isAbsolute } from 'node:path';
+import { z } from 'zod';
+import { FirecrackerDriver } from './driver.js';
+import { inspectHost, type InspectOptions } from './host/inspect-host.js';
+import { UidPool } from './host/uid-pool.js';
+
+/** Settings of this driver alone; README.md lists them. */
+export const FIRECRACKER_SETTINGS: readonly Setting[] = [
+  {
+    option: 'firecrackerPath',
+    env: 'MICROVM_FIRECRACKER_BIN',
+    type: 'string',
+    default: 'firecracker',
+    meaning:
+      'Firecracker: an absolute path, or a name to look up in `PATH`. For a jail it must be linked statically.',
+  },
+  {
+    option: 'jailerPath',
+    env: 'MICROVM_JAILER_BIN',
+    type: 'string',
+    default: 'jailer',
+    meaning: 'The jailer of the same release: an absolute path, or a name to look up in `PATH`.',
+  },
+  {
+    option: 'kvm',
+    env: 'MICROVM_FIRECRACKER_KVM',
+    type: 'string',
+    default: 'required',
+    meaning:
+      '`required`: opening fails where the probe finds that KVM cannot run Linux. `unchecked`: for doubles and for tests of the host side.',
+  },
+  {
+    option: 'registryDir',
+    env: 'MICROVM_REGISTRY_DIR',
+    type: 'path',
+    default: '/run/microvm',
+    meaning:
+      'Where the runtimes of a host say which user ids are theirs; one for the host, gone with its next boot.',
+  },
+];
+
+const SETTINGS: readonly Setting[] = [...COMMON_SETTINGS, ...IMAGE_SETTINGS, ...FIRECRACKER_SETTINGS];
+
+const optionsSchema = z.strictObject({
+  ...commonOptionsShape,
+  firecrackerPath: z.string().min(1).optional(),
+  jailerPath: z.string().min(1).optional(),
+  kvm: z.enum(['required', 'unchecked']).optional(),
+  registryDir: z.string().refine(isAbsolute, 'an absolute path').optional(),
+  ...imageOptionsShape,
+});
+
+export type FirecrackerOptions = z.input<typeof optionsSchema>;
+
+const DEFAULT_REGISTRY_DIR = '/run/microvm';
+// A dump of memory cannot be called off, and the guest must go on after it.
+const ABORT_GRACE_MS = 30_000;
+const MIB = 1024 * 1024;
+
+/**
+ * A runtime whose VMs are Firecracker processes, each in the official jail with a user of its own (`defaults.jail: false`: without).
+ * Makes the default guest image on first use, unless `defaults.kernelPath` names another kernel. One process owns a state
+ * directory at a time. Errors: INVALID_ARGUMENT, HOST_UNSUPPORTED, STATE_LOCKED, STATE_CORRUPT, NO_SPACE, HOST_FAILURE.
+ */
+export async function createFirecrackerRuntime(options?: FirecrackerOptions): Promise<VmRuntime> {
+  const resolved = resolveOptions(optionsSchema, SETTINGS, options);
+  const {
+    firecrackerPath: _f,
+    jailerPath: _j,
+    kvm: _k,
+    registryDir,
+    cacheDir,
+    onImageProgress,
+    ...common
+  } = resolved;
+  const inspect = inspectOptions(resolved);
+  const { report, host } = await inspectHost(inspect);
+  if (host === undefined) throw hostUnsupported('open a Firecracker runtime', report);
+  const { stateDir } = inspect;
+  const block = { stateDir, registryDir: registryDir ?? DEFAULT_REGISTRY_DIR };
+  const driver = new FirecrackerDriver({
+    host,
+    stateDir,
+    maxMemSizeMib: Math.floor(totalmem() / MIB),
+    openUidPool: host.jailerPath === undefined ? undefined : () => UidPool.open(block),
+    probe: async () => (await inspectHost(inspect)).report,
+  });
+  const defaults = await withDefaultImage(common.defaults ?? {}, { cacheDir, onProgress: onImageProgress });
+  return openRuntime({
+    abortGraceMs: ABORT_GRACE_MS,
+    ...defined(common),
+    stateDir,
+    defaults,
+    driver,
+    host: native,
+  });
+}
+
+/** Can Firecracker VMs run on this host, and how: what `probe()` of a runtime answers, without opening one. */
+export async function probeFirecracker(
+  options: Pick<FirecrackerOptions, 'firecrackerPath' | 'jailerPath' | 'kvm' | 'stateDir' | 'defaults'> = {},
+): Promise<HostReport> {
+  return (await inspectHost(inspectOptions(resolveOptions(optionsSchema, SETTINGS, options)))).report;
+}
+
+function inspectOptions(options: z.output<typeof optionsSchema>): InspectOptions {
+  return {
+    firecrackerPath: options.firecrackerPath ?? 'firecracker',
+    jailerPath: options.jailerPath ?? 'jailer',
+    jail: options.defaults?.jail ?? true,
+    kvm: options.kvm ?? 'required',
+    stateDir: options.stateDir ?? defaultStateDir('firecracker', process.env),
+  };
+}
+
+function defined<T extends object>(fields: T): T {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
+}

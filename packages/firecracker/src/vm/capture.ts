@@ -1,0 +1,81 @@
+import { chmod, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { captureDisks, copyPart, folderOf, privateDrives } from '@microvm/driver-kit';
+import { openBeneath } from '@microvm/native';
+import type { Captured, CaptureTarget, DriverVm, Run, SnapshotPart } from '@microvm/runtime';
+import type { SnapshotCreate } from '../api/wire.js';
+import { VMM_FILES } from '../host/paths.js';
+import { readPlan } from '../host/vm-plan.js';
+import { describeCompatibility } from './compatibility.js';
+import type { FirecrackerContext } from './context.js';
+import type { LiveVm } from './live-vm.js';
+
+/** Names in a snapshot's folder. */
+export const PARTS = { state: 'vmstate', memory: 'memory' } as const;
+
+const PUBLISHED_MODE = 0o444;
+// A dump cannot be called off: what Firecracker has begun it ends, and only then it answers again.
+const DUMP_TIMEOUT_MS = 2 ** 31 - 1;
+
+export async function captureVm(
+  context: FirecrackerContext,
+  vm: DriverVm,
+  target: CaptureTarget,
+  run: Run,
+): Promise<Captured> {
+  const directory = folderOf(target);
+  const plan = readPlan(vm.plan);
+  const parts: SnapshotPart[] = [];
+  if (target.memory) {
+    await captureMemory(context.table.liveOf(vm), directory, run);
+    parts.push({ name: PARTS.state, role: 'vmstate' }, { name: PARTS.memory, role: 'memory' });
+    await run.step('capture:memory');
+  }
+  const diskCopy = await captureDisks(plan.drives, folderOf(vm), directory, run);
+  await run.step('capture:disks');
+  parts.push(...privateDrives(plan.drives).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' })));
+  return {
+    parts,
+    diskCopy,
+    vmmVersion: context.host.version.text,
+    compatibility: await describeCompatibility(context.host, vm.spec, plan),
+  };
+}
+
+async function captureMemory(live: LiveVm, directory: string, run: Run): Promise<void> {
+  const body: SnapshotCreate = {
+    snapshot_type: 'Full',
+    snapshot_path: VMM_FILES.state,
+    mem_file_path: VMM_FILES.memory,
+  };
+  try {
+    await dump(live, body, run.signal);
+    await publish(live, VMM_FILES.state, join(directory, PARTS.state), run);
+    await publish(live, VMM_FILES.memory, join(directory, PARTS.memory), run);
+  } finally {
+    const written = [VMM_FILES.state, VMM_FILES.memory].map((name) => join(live.vmmFolder, name));
+    await Promise.all(written.map((path) => rm(path, { force: true })));
+  }
+}
+
+/** Waits for the end of a dump also after an abort: until then the VM can be told nothing. */
+async function dump(live: LiveVm, body: SnapshotCreate, signal: AbortSignal): Promise<void> {
+  const request = { method: 'PUT', path: '/snapshot/create', body } as const;
+  await live.request(request, { timeoutMs: DUMP_TIMEOUT_MS });
+  signal.throwIfAborted();
+}
+
+/**
+ * Copies a file that the VMM wrote out of its folder, into one that is ours alone: a hostile VMM that holds its own open cannot change
+ * what was published. By reflink where the file system can.
+ */
+async function publish(live: LiveVm, name: string, to: string, run: Run): Promise<void> {
+  const fd = await openBeneath(live.vmmFolder, name, { flags: 'r' });
+  const file = await open(`/proc/self/fd/${fd}`, 'r');
+  try {
+    await copyPart(`/proc/self/fd/${file.fd}`, to, 'memory', run);
+    await chmod(to, PUBLISHED_MODE);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,80 @@
+import { open, stat } from 'node:fs/promises';
+import { checkSpecFiles } from '@microvm/driver-kit';
+import { invalidArgument, unsupported, type ResolvedVmSpec } from '@microvm/runtime';
+import type { FirecrackerHost } from '../host/firecracker-host.js';
+import { netnsOf } from '../host/vm-plan.js';
+import { ROOT_DRIVE_ID } from './configuration.js';
+
+const ELF_MAGIC = '7f454c46';
+
+/** Refuses what Firecracker, this release of it or this host would not take, before any effect. */
+export async function checkSpec(host: FirecrackerHost, spec: ResolvedVmSpec): Promise<void> {
+  checkIds(spec);
+  checkInterfaces(host, spec);
+  checkSerial(host, spec);
+  checkJail(host, spec);
+  checkMachine(spec);
+  await checkSpecFiles(spec);
+  await checkKernel(host, spec);
+}
+
+function checkIds({ rootDrive, drives = [] }: ResolvedVmSpec): void {
+  const index = drives.findIndex(({ driveId }) => driveId === ROOT_DRIVE_ID);
+  if (rootDrive === undefined || index < 0) return;
+  throw invalidArgument(
+    `spec.drives[${index}].driveId`,
+    `another id than "${ROOT_DRIVE_ID}", the root drive's`,
+  );
+}
+
+function checkInterfaces({ version }: FirecrackerHost, spec: ResolvedVmSpec): void {
+  for (const [index, nic] of (spec.networkInterfaces ?? []).entries()) {
+    // A network of the runtime's own is to come; a TAP of the caller's works.
+    if (nic.hostDevName === undefined)
+      throw unsupported(`spec.networkInterfaces[${index}] without hostDevName`);
+    if (nic.mtu !== undefined && !version.supports('mtu')) {
+      throw version.lacks('mtu', `spec.networkInterfaces[${index}].mtu`);
+    }
+  }
+  netnsOf(spec);
+  const known = new Set(spec.networkInterfaces?.map(({ ifaceId }) => ifaceId));
+  const unknown = (spec.mmds?.networkInterfaces ?? []).findIndex((ifaceId) => !known.has(ifaceId));
+  if (unknown >= 0)
+    throw invalidArgument(`spec.mmds.networkInterfaces[${unknown}]`, 'an interface of the VM');
+}
+
+function checkSerial({ version }: FirecrackerHost, { serial }: ResolvedVmSpec): void {
+  const limiter = serial?.rateLimiter;
+  if (limiter === undefined) return;
+  if (limiter.ops !== undefined) throw unsupported('spec.serial.rateLimiter.ops');
+  if (!version.supports('serial-rate-limiter')) {
+    throw version.lacks('serial-rate-limiter', 'spec.serial.rateLimiter');
+  }
+}
+
+function checkJail(host: FirecrackerHost, { jail, limits }: ResolvedVmSpec): void {
+  if (jail === true && host.jailerPath === undefined)
+    throw unsupported('spec.jail', 'a runtime with a jailer');
+  if (limits !== undefined && host.cgroupMount === undefined) {
+    throw unsupported('spec.limits', 'a host with cgroup v2');
+  }
+}
+
+function checkMachine({ hugePages, memSizeMib }: ResolvedVmSpec): void {
+  if (hugePages === '2M' && memSizeMib % 2 === 1)
+    throw invalidArgument('spec.memSizeMib', 'an even number with 2M pages');
+}
+
+async function checkKernel({ version }: FirecrackerHost, { kernelPath }: ResolvedVmSpec): Promise<void> {
+  if (kernelPath === undefined || version.supports('bzimage-kernel')) return;
+  if ((await stat(kernelPath)).size < 4) return;
+  const file = await open(kernelPath, 'r');
+  try {
+    const magic = Buffer.alloc(4);
+    await file.read(magic, 0, 4, 0);
+    if (magic.toString('hex') !== ELF_MAGIC)
+      throw version.lacks('bzimage-kernel', 'a kernel that is no ELF file');
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,75 @@
+import { isDeepStrictEqual } from 'node:util';
+import { describeSharedDrives, sharedDriveSchema } from '@microvm/driver-kit';
+import { VmRuntimeError, type JsonObject, type ResolvedVmSpec, type RestoreSource } from '@microvm/runtime';
+import { z } from 'zod';
+import { VmmVersion } from '../api/version.js';
+import type { FirecrackerHost } from '../host/firecracker-host.js';
+import type { VmPlan } from '../host/vm-plan.js';
+
+const compatibility = z.strictObject({
+  /** What the memory files are: a later form, such as a chain of differences, has another name. */
+  memoryForm: z.literal('full'),
+  cpu: z.string(),
+  cpuTemplate: z.string(),
+  /** Files that the snapshot does not hold but its guest has read from. */
+  sharedDrives: z.array(sharedDriveSchema),
+});
+
+/** What a host has to be like to take over the state of a VM of this one. */
+export async function describeCompatibility(
+  host: FirecrackerHost,
+  spec: ResolvedVmSpec,
+  plan: VmPlan,
+): Promise<z.infer<typeof compatibility>> {
+  return {
+    memoryForm: 'full',
+    cpu: host.cpuFingerprint,
+    cpuTemplate: spec.cpuTemplate ?? 'None',
+    sharedDrives: await describeSharedDrives(plan.drives),
+  };
+}
+
+/** Refuses a snapshot with memory that this host or this Firecracker would not load, or load wrongly, before any process starts. */
+export async function checkSnapshot(
+  host: FirecrackerHost,
+  source: RestoreSource,
+  spec: ResolvedVmSpec,
+  plan: VmPlan,
+): Promise<void> {
+  if (!source.memory) return;
+  const reason = await reasonAgainst(host, source, spec, plan);
+  if (reason === undefined) return;
+  throw new VmRuntimeError(
+    'MICROVM_SNAPSHOT_INCOMPATIBLE',
+    `restore snapshot ${source.snapshotUid}: ${reason}`,
+    { details: { snapshotUid: source.snapshotUid, reason } },
+  );
+}
+
+async function reasonAgainst(
+  host: FirecrackerHost,
+  source: RestoreSource,
+  spec: ResolvedVmSpec,
+  plan: VmPlan,
+): Promise<string | undefined> {
+  // Firecracker promises to load the snapshots of its own release only.
+  if (VmmVersion.find(source.vmmVersion)?.release !== host.version.release) {
+    return `taken with Firecracker ${source.vmmVersion}, this is ${host.version.text}`;
+  }
+  const taken = readCompatibility(source.compatibility);
+  if (taken === undefined) return 'its description is not one of this driver';
+  try {
+    const here = await describeCompatibility(host, spec, plan);
+    const fields = ['cpu', 'cpuTemplate', 'sharedDrives'] as const;
+    const differing = fields.find((field) => !isDeepStrictEqual(taken[field], here[field]));
+    return differing === undefined
+      ? undefined
+      : `${differing}: taken with ${JSON.stringify(taken[differing])}, here ${JSON.stringify(here[differing])}`;
+  } catch (error) {
+    return `a shared drive: ${(error as Error).message}`;
+  }
+}
+
+function readCompatibility(value: JsonObject): z.infer<typeof compatibility> | undefined {
+  return compatibility.safeParse(value).data;
+}

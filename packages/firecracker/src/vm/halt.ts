@@ -1,0 +1,56 @@
+import { join } from 'node:path';
+import { folderOf, killVmm } from '@microvm/driver-kit';
+import { killCgroup, watchProcess, type ProcessIdentity } from '@microvm/native';
+import type { DriverVm } from '@microvm/runtime';
+import { clearVmmFolder } from '../host/stage.js';
+import { jailFolder, readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js';
+import { vmmsOf } from '../process/find-vmm.js';
+import type { FirecrackerContext } from './context.js';
+
+const EXIT_AFTER_KILL_MS = 4000;
+
+/** Ends whatever Firecracker a VM has, known to us or not, and removes what that life had; resolves when there is nothing of it. */
+export async function haltVm(context: FirecrackerContext, vm: DriverVm): Promise<void> {
+  await context.table.settled(vm.instanceId);
+  await clearLife(context, vm);
+}
+
+/**
+ * Removes one life of a VM: its processes, its cgroup, the folder that the VMM worked in. The cgroup kills all that is in it at once; a
+ * process outside of it is found by its arguments.
+ */
+export async function clearLife(context: FirecrackerContext, vm: DriverVm): Promise<void> {
+  const { table, host, stateDir, ownerDeath } = context;
+  const plan = readPlan(vm.plan);
+  const live = table.get(vm.instanceId);
+  live?.expectEnd();
+  await killCgroupOf(host.cgroupMount, plan);
+  if (live === undefined) {
+    for (const identity of await vmmsOf(vm.instanceId, vm.vmm)) await endProcess(identity, vm);
+  } else {
+    await live.kill();
+    await ownerDeath.remove(live.identity);
+    live.close();
+    table.remove(live);
+  }
+  const directory = folderOf(vm);
+  await clearVmmFolder(
+    plan.uid === null
+      ? vmmFolder(stateDir, { instanceId: vm.instanceId, directory }, plan)
+      : jailFolder(stateDir, vm.instanceId),
+  );
+}
+
+async function killCgroupOf(mount: string | undefined, { cgroup }: VmPlan): Promise<void> {
+  if (cgroup === null || mount === undefined) return;
+  await killCgroup(join(mount, cgroup), { timeoutMs: EXIT_AFTER_KILL_MS });
+}
+
+async function endProcess(identity: ProcessIdentity, { vmId, instanceId }: DriverVm): Promise<void> {
+  const process = watchProcess(identity);
+  try {
+    await killVmm(process, { vmm: 'Firecracker', vmId, instanceId });
+  } finally {
+    process.close();
+  }
+}

@@ -1,0 +1,114 @@
+import { join } from 'node:path';
+import { folderOf } from '@microvm/driver-kit';
+import { createCgroup, listenVsock, type VsockListener } from '@microvm/native';
+import { VmRuntimeError, type DriverVm, type Run } from '@microvm/runtime';
+import { cgroupLimits } from '../host/limits.js';
+import { VMM_FILES } from '../host/paths.js';
+import { stageVmm } from '../host/stage.js';
+import { jailsFolder, readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js';
+import { makeVmmLogs, spawnVmm } from '../process/spawn-vmm.js';
+import type { FirecrackerContext } from './context.js';
+import { beginLife } from './life.js';
+import { AGENT_PORT, LiveVm } from './live-vm.js';
+
+export interface LaunchOptions {
+  /** Whose steps are marked. */
+  readonly method: 'prepare' | 'boot' | 'restore';
+  readonly snapshot?: { readonly state: string; readonly memory: string };
+}
+
+/**
+ * Starts the Firecracker of a VM that has none: its cgroup, the folder it works in, the process. What fails leaves for `halt` what was
+ * made.
+ */
+export async function launch(
+  context: FirecrackerContext,
+  vm: DriverVm,
+  { method, snapshot }: LaunchOptions,
+  run: Run,
+): Promise<LiveVm> {
+  const { stateDir, table, ownerDeath, sharedFiles } = context;
+  const { signal } = run;
+  const directory = folderOf(vm);
+  const plan = readPlan(vm.plan);
+  const folder = vmmFolder(stateDir, { instanceId: vm.instanceId, directory }, plan);
+  const isOwned = vm.spec.onOwnerDeath === 'destroy';
+  if (isOwned) await ownerDeath.ready();
+  signal.throwIfAborted();
+  await makeCgroup(context, vm, plan);
+  await makeVmmLogs(directory, plan.uid);
+  await stageVmm({ plan, directory, vmmFolder: folder, snapshot, sharedFiles, signal });
+  const listener = snapshot === undefined ? await listenForAgent(vm, plan, folder) : undefined;
+  await run.step(`${method}:staged`);
+  const life = await beginLife(directory);
+  const live = await table.start(vm.instanceId, async () => {
+    const process = await spawn(context, vm, plan, folder);
+    return new LiveVm({ vm, directory, vmmFolder: folder, process, life, listener });
+  });
+  if (isOwned) await ownerDeath.add(live.identity, directory);
+  await run.step(`${method}:spawned`);
+  return live;
+}
+
+/** Bound before boot, so that the guest's agent finds it; a VM without one has no vsock port of ours. */
+async function listenForAgent(
+  vm: DriverVm,
+  { uid }: VmPlan,
+  folder: string,
+): Promise<VsockListener | undefined> {
+  if (vm.spec.agent === 'none') return undefined;
+  const owner = uid === null ? {} : { uid, gid: uid };
+  return listenVsock({ path: join(folder, VMM_FILES.vsock), port: AGENT_PORT, ...owner });
+}
+
+async function makeCgroup({ host, stateDir }: FirecrackerContext, vm: DriverVm, plan: VmPlan): Promise<void> {
+  if (plan.cgroup === null || host.cgroupMount === undefined) return;
+  const limits = await cgroupLimits(vm.spec, stateDir);
+  try {
+    await createCgroup(join(host.cgroupMount, plan.cgroup), { limits });
+  } catch (error) {
+    const { code, object } = error as { readonly code?: string; readonly object?: string };
+    if (code !== 'ENOTSUP' && code !== 'EACCES' && code !== 'EBUSY') throw error;
+    throw limitUnsupported(object ?? 'cgroup', error as Error);
+  }
+}
+
+function limitUnsupported(controller: string, cause: Error): VmRuntimeError {
+  const message = `limit the VM: the host's cgroup controller "${controller}" is not to be had: ${cause.message}`;
+  return new VmRuntimeError('MICROVM_HOST_UNSUPPORTED', message, {
+    details: { findings: [`cgroup-controller-${controller}`] },
+    cause,
+    remedy: 'leave `limits` out, or delegate the controller to this process (cgroup.subtree_control)',
+  });
+}
+
+function spawn(
+  { host, stateDir }: FirecrackerContext,
+  vm: DriverVm,
+  plan: VmPlan,
+  folder: string,
+): ReturnType<typeof spawnVmm> {
+  const { uid, cgroup } = plan;
+  const netnsPath = plan.netnsPath ?? undefined;
+  const jail =
+    uid === null
+      ? undefined
+      : {
+          jailerPath: host.jailerPath ?? '',
+          chrootBaseDir: join(jailsFolder(stateDir), '..'),
+          uid,
+          gid: uid,
+          ...(cgroup === null ? {} : { cgroup }),
+          ...(netnsPath === undefined ? {} : { netnsPath }),
+        };
+  return spawnVmm({
+    instanceId: vm.instanceId,
+    execFile: host.execFile,
+    directory: folderOf(vm),
+    jail,
+    workingDirectory: folder,
+    cgroup: cgroup === null || host.cgroupMount === undefined ? undefined : join(host.cgroupMount, cgroup),
+    netnsPath,
+    console: vm.spec.console,
+  });
+}

@@ -1,0 +1,26 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { consoleSize, ignoreMissing } from '@microvm/driver-kit';
+import { z } from 'zod';
+import { VM_FILES } from '../host/paths.js';
+
+const lifeSchema = z.strictObject({
+  /** Where in the console this life begins: what is before it was said by an earlier one. */
+  consoleStartBytes: z.number(),
+});
+
+/** Facts of one life of a VM that its next owner needs. Not durable: no life outlasts the host. */
+export type Life = Readonly<z.infer<typeof lifeSchema>>;
+
+export async function beginLife(directory: string): Promise<Life> {
+  const life: Life = { consoleStartBytes: await consoleSize(directory) };
+  await writeFile(join(directory, VM_FILES.life), JSON.stringify(life), { mode: 0o600 });
+  return life;
+}
+
+/** Of a life that another owner began; from the first byte when that one got no further. */
+export async function readLife(directory: string): Promise<Life> {
+  const text = await readFile(join(directory, VM_FILES.life), 'utf8').catch(ignoreMissing);
+  const found = text === undefined || text === '' ? undefined : lifeSchema.safeParse(JSON.parse(text)).data;
+  return found ?? { consoleStartBytes: 0 };
+}

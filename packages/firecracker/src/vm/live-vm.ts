@@ -1,0 +1,214 @@
+import { join } from 'node:path';
+import {
+  AgentChannel,
+  Ending,
+  killVmm,
+  LogKeeper,
+  reasonFromConsole,
+  vmmExited,
+  vmmFailure,
+  within,
+  type Limits,
+  type PausableVm,
+  type VmmName,
+} from '@microvm/driver-kit';
+import {
+  waitForSocket,
+  waitForVsock,
+  type ProcessExit,
+  type ProcessIdentity,
+  type ProcessWatch,
+  type VsockListener,
+} from '@microvm/native';
+import { VmRuntimeError, type DriverVm, type VmEnding } from '@microvm/runtime';
+import { ApiClient, type ApiCallOptions } from '../api/client.js';
+import { ApiClosedError, ApiRequestError, ApiTimeoutError } from '../api/errors.js';
+import type { ActionType, ApiRequest, InstanceInfo } from '../api/wire.js';
+import { VM_FILES, VMM_FILES } from '../host/paths.js';
+import type { Life } from './life.js';
+
+/** The port of the agent in the guest, and the one of the host that it dials when it has booted. */
+export const AGENT_PORT = 1024;
+const EXIT_AFTER_HANGUP_MS = 1000;
+const LOG_LIMIT_BYTES = 256 * 1024;
+// Firecracker writes a line of some 12 KiB each minute.
+const METRICS_LIMIT_BYTES = 1024 * 1024;
+
+export interface LiveVmOptions {
+  readonly vm: DriverVm;
+  /** The VM's own folder. */
+  readonly directory: string;
+  /** Where its VMM works. */
+  readonly vmmFolder: string;
+  readonly process: ProcessWatch;
+  readonly life: Life;
+  /** Where the agent of a guest that boots will report. */
+  readonly listener?: VsockListener | undefined;
+}
+
+/** One life of a VM: its Firecracker process, the API, the agent's session, the bounds of its logs, and how it ends. */
+export class LiveVm implements PausableVm {
+  readonly instanceId: string;
+  readonly directory: string;
+  readonly vmmFolder: string;
+  readonly agent: AgentChannel;
+  readonly process: ProcessWatch;
+  readonly listener: VsockListener | undefined;
+  readonly #name: VmmName;
+  readonly #life: Life;
+  readonly #api: ApiClient;
+  readonly #ending: Ending;
+  readonly #logs: LogKeeper;
+
+  constructor({ vm, directory, vmmFolder, process, life, listener }: LiveVmOptions) {
+    this.instanceId = vm.instanceId;
+    this.directory = directory;
+    this.vmmFolder = vmmFolder;
+    this.process = process;
+    this.listener = listener;
+    this.#name = { vmm: 'Firecracker', vmId: vm.vmId, instanceId: vm.instanceId };
+    this.#life = life;
+    this.agent = new AgentChannel(({ signal, timeoutMs }) => this.#dialAgent(signal, timeoutMs), vm.vmId);
+    const { exited } = process;
+    const connect = () => waitForSocket({ path: join(vmmFolder, VMM_FILES.apiSocket), process });
+    this.#api = new ApiClient({ connect, exited });
+    this.#ending = new Ending(directory);
+    void exited.then((exit) => this.#ending.settle(() => this.#reason(), exit));
+    this.#logs = keepLogs(directory, vm.spec.consoleLimitBytes);
+  }
+
+  get identity(): ProcessIdentity {
+    return this.process.identity;
+  }
+
+  /** Resolves once, however this life ends. */
+  get ended(): Promise<VmEnding> {
+    return this.#ending.ended;
+  }
+
+  get hasEnded(): boolean {
+    return this.#ending.hasEnded;
+  }
+
+  /** Tells of an end that nobody asked for: once, also when it has come already. */
+  onUnaskedEnd(report: (ending: VmEnding) => void): void {
+    this.#ending.onUnasked(report);
+  }
+
+  /** From now on the end is asked for. */
+  expectEnd(): void {
+    this.#ending.expect();
+  }
+
+  /**
+   * Makes a request of the API. Rejects with `MICROVM_VMM_REJECTED`, `MICROVM_TIMEOUT`, `MICROVM_VMM_EXITED` or the signal's
+   * reason.
+   */
+  request(request: ApiRequest, options?: ApiCallOptions): Promise<unknown> {
+    return this.#translated(this.#api.send(request, options));
+  }
+
+  /** Makes requests in their order without waiting for each answer. Rejects as `request` does, with the first that failed. */
+  async requestAll(requests: readonly ApiRequest[], options?: ApiCallOptions): Promise<void> {
+    const answers = requests.map((request) => this.request(request, options));
+    for (const answer of answers) answer.catch(() => undefined);
+    for (const answer of answers) await answer;
+  }
+
+  act(action: ActionType, options?: ApiCallOptions): Promise<void> {
+    return this.#translated(this.#api.act(action, options));
+  }
+
+  async state(options?: ApiCallOptions): Promise<InstanceInfo['state']> {
+    return (await this.#translated(this.#api.describe(options))).state;
+  }
+
+  async isRunning(limits: Limits): Promise<boolean> {
+    return (await this.state(limits)) === 'Running';
+  }
+
+  holdCpus(limits: Limits): Promise<void> {
+    return this.#translated(this.#api.setState('Paused', limits));
+  }
+
+  releaseCpus(limits: Limits): Promise<void> {
+    return this.#translated(this.#api.setState('Resumed', limits));
+  }
+
+  /** Ends the process; resolves when it is gone. */
+  async kill(): Promise<void> {
+    this.expectEnd();
+    await killVmm(this.process, this.#name);
+  }
+
+  /** Lets go: the VM runs on. */
+  close(): void {
+    this.expectEnd();
+    this.#logs.close();
+    this.agent.close();
+    this.#api.close();
+    this.process.close();
+    this.listener?.close().catch(() => undefined);
+  }
+
+  /** What the caller gets when the process is gone. */
+  exited(exit: ProcessExit): Promise<VmRuntimeError> {
+    return vmmExited(this.#name, exit, this.directory);
+  }
+
+  /**
+   * Firecracker exits with 0 after a power-off, a reboot and a panic alike: what the guest said last is what tells. Without a word
+   * of farewell the VMM ended by itself.
+   */
+  async #reason(): Promise<VmEnding['reason']> {
+    return (await reasonFromConsole(this.directory, this.#life.consoleStartBytes)) ?? 'vmm-exit';
+  }
+
+  #dialAgent(signal: AbortSignal | undefined, timeoutMs: number): ReturnType<typeof waitForVsock> {
+    return waitForVsock({
+      path: join(this.vmmFolder, VMM_FILES.vsock),
+      port: AGENT_PORT,
+      deadline: timeoutMs,
+      process: this.process,
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+
+  async #translated<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      throw await this.#translate(error);
+    }
+  }
+
+  async #translate(error: unknown): Promise<unknown> {
+    const who = `Firecracker of "${this.#name.vmId}"`;
+    if (error instanceof ApiRequestError) {
+      const { request, status, faultMessage } = error;
+      return new VmRuntimeError('MICROVM_VMM_REJECTED', `${who}: ${error.message}`, {
+        details: { request, status, faultMessage },
+        cause: error,
+      });
+    }
+    if (error instanceof ApiTimeoutError) {
+      const details = { operation: error.request, timeoutMs: error.timeoutMs };
+      return new VmRuntimeError('MICROVM_TIMEOUT', `${who}: ${error.message}`, { details, cause: error });
+    }
+    if (!(error instanceof ApiClosedError)) return error;
+    const exit = await within<ProcessExit | undefined>(
+      this.process.exited,
+      { timeoutMs: EXIT_AFTER_HANGUP_MS },
+      () => undefined,
+    );
+    return exit === undefined ? vmmFailure(this.#name, error.message, error) : this.exited(exit);
+  }
+}
+
+function keepLogs(directory: string, consoleLimitBytes: number): LogKeeper {
+  return new LogKeeper(directory, [
+    { file: VM_FILES.console, limitBytes: consoleLimitBytes },
+    { file: VM_FILES.vmmLog, limitBytes: LOG_LIMIT_BYTES },
+    { file: VM_FILES.metrics, limitBytes: METRICS_LIMIT_BYTES },
+  ]);
+}
