@@ -8,6 +8,7 @@
 
 export * from './cgroup.js';
 export * from './files.js';
+export * from './host.js';
 export * from './network.js';
 export * from './waits.js';
 

@@ -26,11 +26,20 @@ export interface RunningNode {
 
 const addon = JSON.stringify(new URL('../index.js', import.meta.url).href);
 
+export interface NodeUser {
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly cwd?: string;
+}
+
 /** Runs a module, in which `native` is this package, in a Node process that the test does not outlive. */
-export function runNode(code: string, args: string[] = []): RunningNode {
+export function runNode(code: string, args: string[] = [], user: NodeUser = {}): RunningNode {
   const script = `import * as native from ${addon};\n${code}`;
   const nodeArgs = ['--expose-gc', '--input-type=module', '-e', script, '--', ...args];
-  const child = spawn(process.execPath, nodeArgs, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, nodeArgs, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...user,
+  });
   onTestFinished(() => void child.kill('SIGKILL'));
   let output = '';
   const listeners = new Set<() => void>();

@@ -19,10 +19,12 @@ import { openDescriptors, runNode, temporaryFolder, threads } from './fixture.js
 
 const packageFolder = fileURLToPath(new URL('..', import.meta.url));
 
-/** The package without its binaries. */
-function copyScripts(folder: string): void {
-  for (const file of readdirSync(packageFolder).filter((name) => /\.js$|^package\.json$/.test(name)))
-    cpSync(join(packageFolder, file), join(folder, file));
+/** A copy of the package without its binaries, its dependency beside it. */
+function copyPackage(folder: string): void {
+  const files = readdirSync(packageFolder).filter((name) => name.endsWith('.js') || name === 'package.json');
+  for (const file of files) cpSync(join(packageFolder, file), join(folder, file));
+  const dependency = fileURLToPath(new URL('.', import.meta.resolve('node-gyp-build')));
+  cpSync(dependency, join(folder, 'node_modules/node-gyp-build'), { recursive: true });
 }
 
 test('exports only the two entry points of Node-API', () => {
@@ -40,13 +42,7 @@ test('exports only the two entry points of Node-API', () => {
 
 test('importing it does nothing, and a missing binary is one clear error at the first call', async () => {
   const folder = temporaryFolder();
-  copyScripts(folder);
-  mkdirSync(join(folder, 'node_modules'));
-  cpSync(
-    fileURLToPath(new URL('.', import.meta.resolve('node-gyp-build'))),
-    join(folder, 'node_modules/node-gyp-build'),
-    { recursive: true },
-  );
+  copyPackage(folder);
   const copy = (await import(pathToFileURL(join(folder, 'index.js')).href)) as typeof Native;
   for (const call of [() => copy.bootId(), () => copy.watcherPath(), () => copy.lockDirectory('/tmp')]) {
     expect(call).toThrow(expect.objectContaining({ code: 'MICROVM_NATIVE_NOT_LOADED' }));
@@ -59,13 +55,7 @@ test('importing it does nothing, and a missing binary is one clear error at the 
 
 test('a binary that does not fit says so', async () => {
   const folder = temporaryFolder();
-  copyScripts(folder);
-  mkdirSync(join(folder, 'node_modules'));
-  cpSync(
-    fileURLToPath(new URL('.', import.meta.resolve('node-gyp-build'))),
-    join(folder, 'node_modules/node-gyp-build'),
-    { recursive: true },
-  );
+  copyPackage(folder);
   mkdirSync(join(folder, 'build/Release'), { recursive: true });
   writeFileSync(join(folder, 'build/Release/native.node'), 'not a shared object');
   const copy = (await import(pathToFileURL(join(folder, 'index.js')).href)) as typeof Native;

@@ -34,6 +34,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterDiscard(env, exports);
   RegisterJob(env, exports);
   RegisterCgroup(env, exports);
+  RegisterHost(env, exports);
   RegisterKvm(env, exports);
   RegisterNetwork(env, exports);
   RegisterNetworkLinks(env, exports);

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -87,7 +88,18 @@ bool IsClone3Refused(int number, bool with_cgroup) {
   return number == ENOSYS || number == EPERM || (with_cgroup && (number == E2BIG || number == EINVAL));
 }
 
+std::mutex& DumpableTurn() {
+  static std::mutex turn;
+  return turn;
+}
+
 }  // namespace
+
+KeepDumpable::KeepDumpable() : turn_(DumpableTurn()), before_(prctl(PR_GET_DUMPABLE)) {}
+
+KeepDumpable::~KeepDumpable() {
+  if (before_ == 1 && prctl(PR_GET_DUMPABLE) != 1) prctl(PR_SET_DUMPABLE, 1);
+}
 
 Result<ClonedChild> CloneSharingMemory(int (*entry)(void*), void* argument, CloneCgroup* cgroup) {
   const Mmap stack = Mmap::Anonymous(kStackBytes, MAP_STACK | MAP_NORESERVE);

@@ -2,6 +2,8 @@
 
 #include <sys/types.h>
 
+#include <mutex>
+
 #include "core/handles.h"
 #include "core/result.h"
 
@@ -17,6 +19,21 @@ struct ClonedChild {
 struct CloneCgroup {
   int fd = -1;
   bool entered = false;
+};
+
+// A child that shares our memory and changes its user or its user namespace makes the kernel mark that memory, ours too,
+// as undumpable: no core file, and /proc/self belongs to root. Held around such a clone, this takes it back.
+class KeepDumpable {
+ public:
+  KeepDumpable();
+  KeepDumpable(const KeepDumpable&) = delete;
+  KeepDumpable& operator=(const KeepDumpable&) = delete;
+  ~KeepDumpable();
+
+ private:
+  // One at a time: another's child would be taken for how it was.
+  std::unique_lock<std::mutex> turn_;
+  const int before_;
 };
 
 // Runs entry(argument) in a new process that shares our memory while the calling thread waits for its exec or

@@ -201,10 +201,13 @@ Result<OpenedInputs> OpenInputs(const SpawnRequest& request) {
 }
 
 Result<SpawnedChild> RunPlan(ChildPlan* plan) {
+  std::optional<KeepDumpable> keep_dumpable;
+  if (plan->uid || plan->gid) keep_dumpable.emplace();
   KernelSignalSet before = 0;
   SetSignalMask(~KernelSignalSet{0}, &before);
   auto cloned = CloneSharingMemory(ChildMain, plan, &plan->cgroup);
   SetSignalMask(before, nullptr);
+  keep_dumpable.reset();
   if (!cloned.Ok())
     return SysError{cloned.Error().number, cloned.Error().syscall,
                     plan->cgroup_path == nullptr ? "" : plan->cgroup_path};

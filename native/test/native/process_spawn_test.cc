@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <thread>
@@ -150,6 +151,27 @@ TEST(changes_the_user_of_the_child_alone) {
   request.gid = 65533;
   CHECK(Finish(request) == 0);
   CHECK(getuid() == 0 && getgid() == 0);
+}
+
+TEST(a_child_of_another_user_leaves_us_dumpable) {
+  if (getuid() != 0) return;
+  CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([] {
+      SpawnRequest request = Shell("true");
+      request.uid = 65534;
+      for (int i = 0; i < 10; ++i) CHECK(Finish(request) == 0);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(prctl(PR_GET_DUMPABLE) == 1);
+  CHECK(prctl(PR_SET_DUMPABLE, 0) == 0);
+  SpawnRequest request = Shell("true");
+  request.uid = 65534;
+  CHECK(Finish(request) == 0);
+  CHECK(prctl(PR_GET_DUMPABLE) == 0);
+  CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
 }
 
 TEST(an_unclaimed_child_is_killed_and_reaped) {
