@@ -49,7 +49,8 @@ export interface CgroupEnd {
 
 /**
  * Kills every process in a cgroup and beneath it, waits until the last has ended (by the kernel's event) and removes the
- * cgroups, lowest first. A process that comes in meanwhile is killed too. May be called again, also at the same time.
+ * cgroups, lowest first. A process that comes in meanwhile is killed too. Whoever has ended is in no cgroup, but stays a
+ * zombie until its parent looks. May be called again, also at the same time.
  *
  * @throws SystemError (as rejection): `ETIMEDOUT` names the processes that are left; `EDEADLK`: we are in it ourselves,
  * `EBUSY`: it is the root of the hierarchy, `EINVAL`: no cgroup v2. With these three nothing has been killed.
