@@ -1,0 +1,4 @@
+import { describeProvider } from '@microvm/conformance';
+import { realFactory } from '../factory.js';
+
+describeProvider('firecracker', realFactory);

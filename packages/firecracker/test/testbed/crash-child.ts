@@ -1,0 +1,4 @@
+import { runCrashChild } from '@microvm/conformance/crash-child';
+import { realFactory } from '../factory.js';
+
+runCrashChild(realFactory);
