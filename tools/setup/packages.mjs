@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { programFolders, run, StepFailed } from './run.mjs';
+import { findProgram, run, StepFailed } from './run.mjs';
 
 /** What the project needs, besides Node: Debian's package and the program or file of it that is looked for. */
 export const REQUIREMENTS = [
@@ -16,15 +15,15 @@ export const REQUIREMENTS = [
 ];
 
 /** Makes sure that the programs are there; returns a line that says so. */
-export async function ensurePackages() {
-  const missing = await missingRequirements();
-  if (missing.length === 0) return `all ${REQUIREMENTS.length} are there`;
+export async function ensurePackages(requirements = REQUIREMENTS) {
+  const missing = await missingRequirements({ requirements });
+  if (missing.length === 0) return `all ${requirements.length} are there`;
   if (!isDebian()) throw new StepFailed(`install these programs:\n${describe(missing)}`);
   const names = missing.map((requirement) => requirement.package);
   if (process.getuid() !== 0)
     throw new StepFailed(`run this line, then start again:\n  ${installLine(names)}`);
   await install(names);
-  const still = await missingRequirements();
+  const still = await missingRequirements({ requirements });
   if (still.length > 0) throw new StepFailed(`still missing after the installation:\n${describe(still)}`);
   return `installed ${names.join(' ')}`;
 }
@@ -36,11 +35,12 @@ export function installLine(names) {
 
 /** A program in PATH will do, wherever it came from; so will the package, should the program have moved. */
 export async function missingRequirements({
+  requirements = REQUIREMENTS,
   path = process.env.PATH,
   installed = installedPackages,
   hasFile = existsSync,
 } = {}) {
-  const absent = REQUIREMENTS.filter(({ program, file }) =>
+  const absent = requirements.filter(({ program, file }) =>
     program === undefined ? !hasFile(file) : !isInPath(program, path),
   );
   if (absent.length === 0) return [];
@@ -49,14 +49,7 @@ export async function missingRequirements({
 }
 
 function isInPath(program, path) {
-  return programFolders(path).some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  return findProgram(program, path) !== undefined;
 }
 
 /** Those of the packages that dpkg says are installed; none where there is no dpkg. */

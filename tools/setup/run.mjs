@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { accessSync, constants as fileModes } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -79,4 +80,18 @@ export async function main(work) {
 /** Folders in which programs are looked for. Those of the administrator are not in every user's PATH on Debian. */
 export function programFolders(path = process.env.PATH ?? '') {
   return [...path.split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'].filter(Boolean);
+}
+
+/** The path of a program; undefined where there is none that can be executed. */
+export function findProgram(program, path) {
+  return programFolders(path)
+    .map((folder) => join(folder, program))
+    .find((candidate) => {
+      try {
+        accessSync(candidate, fileModes.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
 }
