@@ -1,5 +1,8 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bin, main, run, spawnInherited, step, StepFailed } from './run.mjs';
+import { findFirecracker, runTestbed } from '../testbed/testbed.mjs';
+import { bin, main, ROOT, run, spawnInherited, step, StepFailed } from './run.mjs';
 import { nx, setup } from './setup.mjs';
 
 const HELP = `Usage: npm test [-- [--only STEP]... [VITEST ARGUMENT...]]
@@ -13,8 +16,25 @@ const STEPS = {
   lint: () => run('npm', ['run', '--silent', 'lint']),
   typecheck: () => nx('typecheck'),
   cpp: () => run('npm', ['run', '--silent', 'test:cpp', '-w', 'native']),
+  testbed,
   vitest,
 };
+
+/** What of the Firecracker driver's tests runs on the real binaries in each gate: a few minutes. */
+const TESTBED_TESTS = join('packages', 'firecracker', 'test', 'testbed');
+
+async function testbed() {
+  const { firecracker, jailer } = findFirecracker();
+  if (firecracker === undefined || jailer === undefined) {
+    const missing = firecracker === undefined ? 'firecracker' : 'jailer';
+    return `NOT RUN: no ${missing} found, so nothing here was tried on the real binaries`;
+  }
+  const names = await readdir(join(ROOT, TESTBED_TESTS)).catch(() => []);
+  const files = names.filter((name) => name.endsWith('.test.ts')).map((name) => join(TESTBED_TESTS, name));
+  if (files.length === 0) return `NOT RUN: no tests in ${TESTBED_TESTS}`;
+  const code = await runTestbed({ files });
+  if (code !== 0) throw new StepFailed(`the tests ended with exit code ${code}`);
+}
 
 function vitest(filters) {
   console.log('▸ vitest');

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
 import { ROOT } from '../setup/run.mjs';
 
 /** Where the checkout lies in the testbed. */
@@ -15,6 +14,8 @@ const CHECKOUT = '/checkout';
  * @param {readonly string[]} files paths of test files
  */
 export async function bundleTests(files, outdir) {
+  // This module is loaded before the npm packages are installed.
+  const { build } = await import('esbuild');
   const entries = [join(import.meta.dirname, 'runner', 'main.mjs'), ...files];
   const named = entries.map((path, index) => ({ in: path, out: index === 0 ? 'runner' : `test-${index}` }));
   await build({
@@ -31,11 +32,13 @@ export async function bundleTests(files, outdir) {
     sourcesContent: false,
     conditions: ['@microvm/source', 'module', 'node'],
     // They look for their own files.
-    external: ['node-gyp-build', 'esbuild', 'tsx', 'vite', 'vite/*'],
+    external: ['node-gyp-build', 'esbuild', 'tsx'],
     banner: { js: REQUIRE },
     plugins: [ownUrls],
     logLevel: 'silent',
     absWorkingDir: ROOT,
+    // For test files outside the repository.
+    nodePaths: [join(ROOT, 'node_modules')],
   });
   return named.map(({ out }) => `${out}.mjs`);
 }
