@@ -7,6 +7,7 @@ import {
   PAUSE_STEPS,
   pauseVm,
   resumeVm,
+  SHUTDOWN_STEPS,
   VmTable,
 } from '@microvm/driver-kit';
 import {
@@ -62,8 +63,7 @@ export class QemuDriver implements VmDriver {
     'boot:started',
     'boot:ready',
     ...PAUSE_STEPS,
-    'shutdown:asked',
-    'shutdown:halted',
+    ...SHUTDOWN_STEPS,
     'capture:state',
     'capture:memory',
     'capture:disks',

@@ -1,5 +1,4 @@
-import { isDeepStrictEqual } from 'node:util';
-import { describeSharedDrives, sharedDriveSchema } from '@microvm/driver-kit';
+import { describeSharedDrives, differenceIn, sharedDriveSchema } from '@microvm/driver-kit';
 import type { JsonObject, ResolvedVmSpec } from '@microvm/runtime';
 import { z } from 'zod';
 import type { QemuHost } from '../host/qemu-host.js';
@@ -53,10 +52,8 @@ export function readCompatibility(value: JsonObject): Compatibility | undefined 
 /** Why a state that was taken of one machine does not fit another; undefined when it does. */
 export function incompatibility(taken: Compatibility, here: Compatibility): string | undefined {
   const fields = ['machine', 'accelerator', 'cpu', 'devices', 'sharedDrives'] as const;
-  const differing = fields.find((field) => !isDeepStrictEqual(taken[field], here[field]));
-  if (differing !== undefined) {
-    return `${differing}: taken with ${JSON.stringify(taken[differing])}, here ${JSON.stringify(here[differing])}`;
-  }
+  const difference = differenceIn(fields, taken, here);
+  if (difference !== undefined) return difference;
   if (taken.tscKhz === null || here.tscKhz === null || taken.accelerator === 'kvm') return undefined;
   const isOff = Math.abs(taken.tscKhz - here.tscKhz) > taken.tscKhz * TSC_TOLERANCE;
   return isOff ? `the clock counts with ${here.tscKhz} kHz, not with ${taken.tscKhz} kHz` : undefined;

@@ -8,6 +8,7 @@ import {
   vmmExited,
   vmmFailure,
   within,
+  type HaltableVm,
   type Limits,
   type PausableVm,
   type VmmName,
@@ -28,7 +29,7 @@ const VMM_LOG_LIMIT_BYTES = 256 * 1024;
 type EventListener = (event: QmpEvent) => void;
 
 /** One life of a VM: its QEMU process, the monitor, the agent's session, the bounds of its logs, and how it ends. */
-export class LiveVm implements PausableVm {
+export class LiveVm implements PausableVm, HaltableVm {
   readonly instanceId: string;
   readonly directory: string;
   readonly agent: AgentChannel;
@@ -123,6 +124,10 @@ export class LiveVm implements PausableVm {
 
   async releaseCpus(limits: Limits): Promise<void> {
     await this.command('cont', {}, limits);
+  }
+
+  async pressPowerButton(limits: Limits): Promise<void> {
+    await this.command('system_powerdown', {}, limits);
   }
 
   /** Calls back for each event of QEMU; the answer stops that. */

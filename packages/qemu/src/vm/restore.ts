@@ -2,15 +2,8 @@ import assert from 'node:assert';
 import { constants } from 'node:fs';
 import { access, chmod, open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { folderOf, restoreDisks } from '@microvm/driver-kit';
-import {
-  VmRuntimeError,
-  type DriverVm,
-  type ResolvedVmSpec,
-  type RestoreSource,
-  type Run,
-  type VmmInfo,
-} from '@microvm/runtime';
+import { folderOf, incompatibleSnapshot, restoreDisks } from '@microvm/driver-kit';
+import type { DriverVm, ResolvedVmSpec, RestoreSource, Run, VmmInfo } from '@microvm/runtime';
 import { releaseOf, type QemuHost } from '../host/qemu-host.js';
 import { makePlan, readPlan } from '../host/vm-plan.js';
 import type { MemoryBackend } from '../process/command-line.js';
@@ -30,11 +23,7 @@ export async function checkSnapshot(
 ): Promise<void> {
   if (!source.memory) return;
   const reason = await reasonAgainst(host, source, spec);
-  if (reason === undefined) return;
-  const message = `restore snapshot ${source.snapshotUid}: ${reason}`;
-  throw new VmRuntimeError('MICROVM_SNAPSHOT_INCOMPATIBLE', message, {
-    details: { snapshotUid: source.snapshotUid, reason },
-  });
+  if (reason !== undefined) throw incompatibleSnapshot(source, reason);
 }
 
 async function reasonAgainst(

@@ -1,40 +1,25 @@
-import { askToShutDown, reasonFromConsole, within } from '@microvm/driver-kit';
+import { askToHalt, reasonFromConsole, within } from '@microvm/driver-kit';
 import type { ProcessExit } from '@microvm/native';
 import type { DriverVm, Run, VmEnding } from '@microvm/runtime';
 import { reportEnd, type QemuContext } from './context.js';
 import { endLife } from './halt.js';
 import type { LiveVm } from './live-vm.js';
 
-const ASK_TIMEOUT_MS = 2000;
 const QUIT_TIMEOUT_MS = 2000;
 
 /**
- * Asks the guest to flush and halt: its agent, else the power button, which a guest without an agent may listen to. What is not
- * over in `shutdownTimeoutMs` is ended by force. Afterwards QEMU is gone. Rejects only by the signal; then nothing was forced.
+ * Asks the guest to flush and halt; what is not over in `shutdownTimeoutMs` is ended by force. Afterwards QEMU is gone. Rejects only by
+ * the signal; then nothing was forced.
  */
 export async function shutdownVm(context: QemuContext, vm: DriverVm, run: Run): Promise<VmEnding> {
   const live = context.table.liveOf(vm);
-  const { signal } = run;
-  const timeoutMs = vm.spec.shutdownTimeoutMs;
   live.expectEnd();
   try {
-    const ended = within<VmEnding | undefined>(live.ended, { signal, timeoutMs }, () => undefined);
-    ended.catch(() => undefined);
-    if (timeoutMs > 0 && !live.hasEnded) await ask(live, vm, signal);
-    await run.step('shutdown:asked');
-    const ending = await ended;
-    if (ending !== undefined) await run.step('shutdown:halted');
-    return await finish(context, live, ending);
+    return await finish(context, live, await askToHalt(live, vm, run));
   } catch (error) {
     reportEnd(context, live);
     throw error;
   }
-}
-
-async function ask(live: LiveVm, vm: DriverVm, signal: AbortSignal): Promise<void> {
-  if (vm.spec.agent === 'required' && (await askToShutDown(live.agent, { vm, signal }))) return;
-  await live.command('system_powerdown', {}, { signal, timeoutMs: ASK_TIMEOUT_MS }).catch(() => undefined);
-  signal.throwIfAborted();
 }
 
 async function finish(context: QemuContext, live: LiveVm, ending: VmEnding | undefined): Promise<VmEnding> {
