@@ -18,7 +18,9 @@ describe('Ending', () => {
     const ending = new Ending(folder);
     expect(ending.hasEnded).toBe(false);
     ending.settle(async () => 'reboot', { exitCode: 0, signal: null });
-    ending.settle('vmm-exit', { exitCode: 1, signal: null });
+    const late: string[] = [];
+    ending.settle(async () => (late.push('looked for a reason'), 'vmm-exit'), { exitCode: 1, signal: null });
+    expect(late).toEqual([]);
     expect(ending.hasEnded).toBe(true);
     expect(await ending.ended).toEqual({
       reason: 'reboot',
