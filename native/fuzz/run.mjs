@@ -9,7 +9,7 @@ const native = fileURLToPath(new URL('..', import.meta.url));
 const build = join(native, 'build/fuzz');
 const CLANGS = ['clang++', ...[14, 15, 16, 17, 18, 19, 20].map((version) => `clang++-${version}`)];
 /** Each with its corpus in the tree. */
-const TARGETS = { netlink_fuzz: 'fuzz/corpus/netlink' };
+const TARGETS = { netlink_fuzz: 'fuzz/corpus/netlink', vsock_reply_fuzz: 'fuzz/corpus/vsock-reply' };
 const DEFAULT_SECONDS = 10;
 
 function run(command, args) {
