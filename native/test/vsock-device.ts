@@ -18,8 +18,9 @@ export class VsockDevice {
   readonly #services = new Map<number, Service>();
   readonly #waiters: (() => void)[] = [];
   #isGuestUp = false;
-  /** How many connections were asked for. */
+  /** How many connections were asked for, and how many of them are open. */
   connections = 0;
+  open = 0;
 
   readonly path: string;
 
@@ -45,6 +46,12 @@ export class VsockDevice {
     this.#held.clear();
   }
 
+  /** The VMM lets go of those that nobody has answered. */
+  drop(): void {
+    for (const socket of this.#held) socket.destroy();
+    this.#held.clear();
+  }
+
   /** Resolves when that many connections were asked for. */
   async asked(count: number): Promise<void> {
     while (this.connections < count) await new Promise<void>((resolve) => this.#waiters.push(resolve));
@@ -52,12 +59,14 @@ export class VsockDevice {
 
   close(): void {
     this.#server.close();
-    for (const socket of this.#held) socket.destroy();
+    this.drop();
     rmSync(this.path, { force: true });
   }
 
   #take(socket: Socket): void {
     this.connections += 1;
+    this.open += 1;
+    socket.once('close', () => (this.open -= 1));
     socket.on('error', () => undefined);
     if (this.#isGuestUp) {
       this.#treat(socket);
