@@ -23,7 +23,10 @@ export interface CopyOptions {
   readonly signal?: AbortSignal;
   /** Also fsync the file and its folder; default false. */
   readonly durable?: boolean;
-  /** Also turn blocks of zeros into holes (holes of the source are always kept); default false. */
+  /**
+   * Also turn blocks of zeros (4 KiB) into holes; default false. Holes of the source are always kept. A reflink stays one: it shares
+   * the blocks of the source, whatever is in them. Not for a chain of diff snapshots, in which a hole and zeros differ.
+   */
   readonly sparse?: boolean;
 }
 
@@ -36,12 +39,36 @@ export interface CopyResult {
 }
 
 /**
- * Copies a regular file: by reflink where the file system can, else the data only, holes kept. The target appears whole or
- * not at all, and replaces what was there; it has the permission bits of the source.
+ * Copies a regular file: by reflink, else by copy_file_range, else through memory with a few threads; holes are kept, and the last two
+ * read and write the data only. The target appears whole or not at all (a file without a name, else `.tmp-…` beside it, until then), and
+ * replaces what was there. It is ours and has the permission bits of the source.
  *
- * @throws SystemError (as rejection); `EIO` with syscall `copy_file_range` when the source shrank meanwhile.
+ * A file of a hostile folder: open it with {@link openBeneath}, and give `/proc/self/fd/<descriptor>` as `from`.
+ *
+ * @throws SystemError (as rejection), and nothing is left then: `ENOSPC`; `EIO` when the source became shorter meanwhile; `ENOENT` when
+ * it is not there or lost its last name meanwhile…
  */
 export function copyFile(from: string, to: string, options?: CopyOptions): Promise<CopyResult>;
+
+export interface ClonedFile extends CopyResult {
+  /** Relative to the folder. */
+  readonly name: string;
+}
+
+export interface ClonedTree {
+  readonly files: readonly ClonedFile[];
+  /** How many folders, the whole one among them. */
+  readonly folders: number;
+}
+
+/**
+ * Copies a folder of regular files and folders, each file as {@link copyFile} does. The target appears whole or not at all (it is
+ * `.tmp-…` beside it until then); nothing may be there before. All of it is ours and has the permission bits of the source.
+ *
+ * @throws SystemError (as rejection), and nothing is left then: `EEXIST`; `ELOOP` for a link in the folder, `EINVAL` for a socket, a FIFO
+ * or a device; and those of {@link copyFile}.
+ */
+export function cloneTree(from: string, to: string, options?: CopyOptions): Promise<ClonedTree>;
 
 export interface DigestOptions {
   /** Bytes in a chunk, 4 KiB to 1 GiB; default 4 MiB. The last chunk may be shorter. */

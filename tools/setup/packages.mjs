@@ -11,6 +11,7 @@ export const REQUIREMENTS = [
   { package: 'libssl-dev', file: '/usr/include/openssl/evp.h', purpose: 'its libcrypto goes into the addon' },
   { package: 'qemu-system-x86', program: 'qemu-system-x86_64', purpose: 'runs the VMs' },
   { package: 'e2fsprogs', program: 'mkfs.ext4', purpose: 'makes disks' },
+  { package: 'xfsprogs', program: 'mkfs.xfs', purpose: 'makes a file system with reflinks in the tests' },
   { package: 'cpio', program: 'cpio', purpose: 'checks the initrd in the tests' },
 ];
 

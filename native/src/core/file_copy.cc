@@ -11,14 +11,12 @@ Result<CopyOutcome> CopyFile(const CopyRequest& request, const Cancellation& can
                              const CopyProgress& on_progress) {
   auto source = OpenRegularFile(request.from);
   if (!source.Ok()) return source.Error();
-  const struct stat& status = source.Value().status;
-  const unsigned mode = status.st_mode & 0777;
+  const unsigned mode = source.Value().status.st_mode & 0777;
   auto target = UnpublishedFile::Create(request.to, mode);
   if (!target.Ok()) return target.Error();
   DataCopyRequest data;
-  data.from = source.Value().fd.Get();
+  data.from = &source.Value();
   data.to = target.Value().Fd();
-  data.size_bytes = static_cast<uint64_t>(status.st_size);
   data.from_path = request.from;
   data.to_path = request.to;
   data.punch_zeros = request.punch_zeros;

@@ -223,12 +223,13 @@ Result<Arrival> Staging::Fill(int fd, const NewFile& file, const std::string& pa
   Arrival arrival = Arrival::kEmpty;
   if (file.source != nullptr) {
     DataCopyRequest data;
-    data.from = file.source->fd.Get();
+    data.from = file.source;
     data.to = fd;
-    data.size_bytes = static_cast<uint64_t>(file.source->status.st_size);
     data.from_path = file.from;
     data.to_path = path;
-    if (SizeOf(file) < data.size_bytes) return SysError{EFBIG, "ftruncate", file.from};
+    if (SizeOf(file) < static_cast<uint64_t>(file.source->status.st_size)) {
+      return SysError{EFBIG, "ftruncate", file.from};
+    }
     auto copied = CopyData(data, cancellation_, {});
     if (!copied.Ok()) return copied.Error();
     arrival = copied.Value().method == CopyMethod::kReflink ? Arrival::kReflink : Arrival::kCopy;

@@ -1,8 +1,10 @@
 #include "core/file_copy.h"
 
 #include <dirent.h>
+#include <sys/mount.h>
 
 #include "check.h"
+#include "refuse_syscall.h"
 
 using namespace microvm::core;
 using microvm::test::Exists;
@@ -36,6 +38,18 @@ std::string Entries(const std::string& path) {
 }
 
 Result<CopyOutcome> Copy(const CopyRequest& request) { return CopyFile(request, Cancellation(), {}); }
+
+bool IsSame(const std::string& left, const std::string& right) {
+  auto a = OpenFile(left, O_RDONLY);
+  auto b = OpenFile(right, O_RDONLY);
+  std::string x(1 << 20, '\0');
+  std::string y(1 << 20, '\0');
+  while (true) {
+    const ssize_t got = read(a.Value().Get(), x.data(), x.size());
+    if (got != read(b.Value().Get(), y.data(), y.size()) || x != y) return false;
+    if (got <= 0) return got == 0;
+  }
+}
 
 bool IsReflink(Result<CopyOutcome>& copied) { return copied.Value().method == CopyMethod::kReflink; }
 
@@ -146,6 +160,59 @@ TEST(a_source_that_shrinks_is_an_error) {
     CHECK(!copied.Ok() && copied.Error().number == EIO);
     CHECK(!Exists(folder / "to"));
   }
+}
+
+TEST(a_source_that_vanishes_is_an_error) {
+  const TemporaryFolder folder;
+  WriteText(folder / "from", std::string(20 * kMib, 'x'));
+  const auto vanish = [&](uint64_t, uint64_t) { unlink((folder / "from").c_str()); };
+  auto copied = CopyFile({folder / "from", folder / "to", false, true}, Cancellation(), vanish);
+  CHECK(!copied.Ok() && copied.Error().number == ENOENT && copied.Error().path == folder / "from");
+  CHECK(Entries(folder.Path()).empty());
+}
+
+TEST(a_full_disk_is_an_error) {
+  if (geteuid() != 0) return;
+  const TemporaryFolder folder;
+  const TemporaryFolder mounted;
+  CHECK(mount("tmpfs", mounted.Path().c_str(), "tmpfs", 0, "size=8m") == 0);
+  WriteText(folder / "from", std::string(12 * kMib, 'x'));
+  for (const bool punch_zeros : {false, true}) {
+    auto copied = Copy({folder / "from", mounted / "to", false, punch_zeros});
+    CHECK(!copied.Ok() && copied.Error().number == ENOSPC && copied.Error().path == mounted / "to");
+    CHECK(Entries(mounted.Path()).empty());
+  }
+  CHECK(umount(mounted.Path().c_str()) == 0);
+}
+
+TEST(progress_grows_up_to_the_whole) {
+  const TemporaryFolder folder;
+  WriteAt(folder / "from", 30 * kMib, std::string(60 * kMib, 'x'));
+  uint64_t last = 0;
+  const auto look = [&](uint64_t done, uint64_t total) {
+    CHECK(done > last && done <= total && total == 90 * kMib);
+    last = done;
+  };
+  CHECK(CopyFile({folder / "from", folder / "to", false, true}, Cancellation(), look).Ok());
+  CHECK(last == 90 * kMib);
+}
+
+// Last: the filter stays.
+TEST(several_threads_copy_where_the_kernel_does_not) {
+  const TemporaryFolder folder;
+  std::string data(16 * kMib, '\0');
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * 2654435761u >> 13);
+  for (const off_t at : {0, 17, 40, 60, 100}) WriteAt(folder / "from", at * kMib + at * 4096, data);
+  CHECK(truncate((folder / "from").c_str(), 150 * kMib + 1) == 0);
+  CHECK(microvm::test::RefuseSyscall(326));  // copy_file_range
+  auto copied = Copy({folder / "from", folder / "to", false, false});
+  CHECK(copied.Ok() && (IsReflink(copied) || copied.Value().method == CopyMethod::kCopy));
+  CHECK(IsReflink(copied) || copied.Value().data_bytes == 80 * kMib);
+  CHECK(IsSame(folder / "from", folder / "to"));
+  CHECK(StatOf(folder / "to").st_blocks <= StatOf(folder / "from").st_blocks + 64);
+  a_failure_leaves_nothing();
+  a_source_that_shrinks_is_an_error();
+  a_full_disk_is_an_error();
 }
 
 RUN_TESTS()
