@@ -84,6 +84,9 @@ void Agent::Dispatch(const Tag& tag, uint32_t events) {
     case Tag::Kind::kListener:
       if (channel_.OnListenerEvent()) Forget();
       break;
+    case Tag::Kind::kDialled:
+      if (channel_.OnDialled()) Forget();
+      break;
     case Tag::Kind::kChannel:
       channel_.OnEvent(events);
       break;

@@ -42,6 +42,24 @@ std::string FindPortDevice() {
   return {};
 }
 
+bool UnixAddress(const char* path, sockaddr_un* address) {
+  address->sun_family = AF_UNIX;
+  if (strlen(path) >= sizeof(address->sun_path)) {
+    errno = ENAMETOOLONG;
+    return false;
+  }
+  strcpy(address->sun_path, path);
+  return true;
+}
+
+sockaddr_vm VsockAddress(unsigned cid) {
+  sockaddr_vm address{};
+  address.svm_family = AF_VSOCK;
+  address.svm_cid = cid;
+  address.svm_port = kVsockPort;
+  return address;
+}
+
 bool HungUp(int fd) {
   pollfd entry{fd, 0, 0};
   return poll(&entry, 1, 0) == 1 && (entry.revents & POLLHUP) != 0;
@@ -67,18 +85,28 @@ bool Channel::UseDescriptor(int fd) {
 
 bool Channel::Listen(const char* path) {
   sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (strlen(path) >= sizeof(address.sun_path)) {
-    errno = ENAMETOOLONG;
-    return false;
-  }
-  strcpy(address.sun_path, path);
-  UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!UnixAddress(path, &address)) return false;
   unlink(path);
-  // SAFETY: the socket calls' own idea of a base type.
-  if (!listener.valid() ||
-      bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
-      listen(listener.get(), 4) != 0) {
+  // SAFETY: the socket calls' own idea of a base type; here and below.
+  return ListenAt(reinterpret_cast<sockaddr*>(&address), sizeof(address));
+}
+
+void Channel::Dial(const char* path) {
+  sockaddr_un address{};
+  if (UnixAddress(path, &address)) DialTo(reinterpret_cast<sockaddr*>(&address), sizeof(address));
+}
+
+bool Channel::UseVsock() {
+  sockaddr_vm address = VsockAddress(VMADDR_CID_ANY);
+  if (!ListenAt(reinterpret_cast<sockaddr*>(&address), sizeof(address))) return false;
+  address = VsockAddress(VMADDR_CID_HOST);
+  DialTo(reinterpret_cast<sockaddr*>(&address), sizeof(address));
+  return true;
+}
+
+bool Channel::ListenAt(const sockaddr* address, socklen_t size) {
+  UniqueFd listener(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!listener.valid() || bind(listener.get(), address, size) != 0 || listen(listener.get(), 4) != 0) {
     return false;
   }
   kind_ = Kind::kListener;
@@ -86,21 +114,20 @@ bool Channel::Listen(const char* path) {
   return poller_->Add(listener_.get(), EPOLLIN, Tag{Tag::Kind::kListener, 0, 0});
 }
 
-bool Channel::ListenVsock() {
-  sockaddr_vm address{};
-  address.svm_family = AF_VSOCK;
-  address.svm_cid = VMADDR_CID_ANY;
-  address.svm_port = kVsockPort;
-  UniqueFd listener(socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  // SAFETY: as in Listen.
-  if (!listener.valid() ||
-      bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
-      listen(listener.get(), 4) != 0) {
-    return false;
-  }
-  kind_ = Kind::kListener;
-  listener_ = std::move(listener);
-  return poller_->Add(listener_.get(), EPOLLIN, Tag{Tag::Kind::kListener, 0, 0});
+void Channel::DialTo(const sockaddr* address, socklen_t size) {
+  UniqueFd fd(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid() || (connect(fd.get(), address, size) != 0 && errno != EINPROGRESS)) return;
+  if (poller_->Add(fd.get(), EPOLLOUT, Tag{Tag::Kind::kDialled, 0, 0})) dialling_ = std::move(fd);
+}
+
+bool Channel::OnDialled() {
+  if (!dialling_.valid()) return false;
+  UniqueFd fd = std::move(dialling_);
+  poller_->Remove(fd.get());
+  int error = 0;
+  socklen_t size = sizeof(error);
+  if (getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) return false;
+  return Adopt(std::move(fd));
 }
 
 void Channel::Find(KernelOptions::Transport transport) {
@@ -124,7 +151,7 @@ void Channel::Tick(uint64_t now) {
     using Transport = KernelOptions::Transport;
     if (transport_ != Transport::kVsock && OpenPort()) return;
     const bool vsock_turn = transport_ == Transport::kVsock || now - searching_since_ >= kVsockAfterMs;
-    if (transport_ != Transport::kVirtio && vsock_turn && access("/dev/vsock", F_OK) == 0 && ListenVsock())
+    if (transport_ != Transport::kVirtio && vsock_turn && access("/dev/vsock", F_OK) == 0 && UseVsock())
       return;
     deadline_ = now + (now - searching_since_ < kSlowSearchAfterMs ? kSearchTickMs : kSlowSearchTickMs);
   } else if (host_away_ && fd_.valid()) {
@@ -142,6 +169,8 @@ bool Channel::OnListenerEvent() {
   for (;;) {
     const int fd = accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) return replaced;
+    // A host that dials does not wait for us.
+    dialling_.Reset();
     replaced = Adopt(UniqueFd(fd)) || replaced;
   }
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/socket.h>
+
 #include <cstdint>
 #include <string>
 
@@ -20,12 +22,17 @@ class Channel {
   bool UseDescriptor(int fd);
   // A listening unix socket; a newer connection replaces an older one.
   bool Listen(const char* path);
+  // Once, beside listening: a host that waits for us at this unix socket has us at once. Nobody there is no
+  // error.
+  void Dial(const char* path);
   // The guest's port, which may not be there yet: it is looked for until it is.
   void Find(KernelOptions::Transport transport);
 
   void OnEvent(uint32_t events);
   // True: a new connection, nothing of the older one counts any more.
   bool OnListenerEvent();
+  // As above, for the connection that we asked for.
+  bool OnDialled();
   // Looks for the port again, looks whether the host came back.
   void Tick(uint64_t now);
   uint64_t deadline() const { return deadline_; }
@@ -46,13 +53,16 @@ class Channel {
   bool Adopt(UniqueFd fd);
   void Lost();
   bool OpenPort();
-  bool ListenVsock();
+  bool ListenAt(const sockaddr* address, socklen_t size);
+  void DialTo(const sockaddr* address, socklen_t size);
+  bool UseVsock();
   void HostAway();
 
   Poller* poller_;
   Kind kind_ = Kind::kNone;
   KernelOptions::Transport transport_ = KernelOptions::Transport::kAuto;
   UniqueFd listener_;
+  UniqueFd dialling_;
   UniqueFd fd_;
   bool readable_ = false;
   bool writable_ = false;

@@ -39,12 +39,13 @@ int RunOnDescriptor(const char* text) {
   return agent.Run();
 }
 
-int RunOnSocket(const char* path) {
+int RunOnSocket(const char* path, const char* dial_path) {
   Agent agent({});
   if (!agent.channel().Listen(path)) {
     Log("microvm-agent: --socket %s: %s", path, strerror(errno));
     return 2;
   }
+  if (dial_path != nullptr) agent.channel().Dial(dial_path);
   return agent.Run();
 }
 
@@ -54,13 +55,17 @@ int main(int argc, char** argv) {
   microvm::agent::RaiseDescriptorLimit();
   const std::string_view option = argc > 1 ? argv[1] : "";
   if (argc == 3 && option == "--fd") return RunOnDescriptor(argv[2]);
-  if (argc == 3 && option == "--socket") return RunOnSocket(argv[2]);
+  if (argc == 3 && option == "--socket") return RunOnSocket(argv[2], nullptr);
+  if (argc == 5 && option == "--socket" && std::string_view(argv[3]) == "--dial") {
+    return RunOnSocket(argv[2], argv[4]);
+  }
   if (argc == 2 && option == "--version") {
     Log("%s", microvm::agent::kAgentVersion);
     return 0;
   }
   // The kernel hands words of its command line that it does not know to init: as process 1 they mean nothing.
   if (getpid() == 1) return RunAsInit();
-  Log("usage: microvm-agent --fd N | --socket PATH | --version; without arguments only as process 1");
+  Log("usage: microvm-agent --fd N | --socket PATH [--dial PATH] | --version; without arguments only as "
+      "process 1");
   return 2;
 }

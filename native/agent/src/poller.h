@@ -11,7 +11,7 @@ namespace microvm::agent {
 // Who an event is for. Events carry numbers, not pointers: the object may be gone when its event is looked
 // at.
 struct Tag {
-  enum class Kind : uint8_t { kSignals, kListener, kChannel, kCommand };
+  enum class Kind : uint8_t { kSignals, kListener, kDialled, kChannel, kCommand };
   Kind kind = Kind::kSignals;
   uint8_t part = 0;
   uint32_t id = 0;
@@ -36,6 +36,7 @@ class Poller {
     event.data.u64 = tag.Pack();
     return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
   }
+  void Remove(int fd) { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
   int Wait(epoll_event* events, int max, int timeout_ms) {
     return epoll_wait(epoll_.get(), events, max, timeout_ms);
   }

@@ -47,6 +47,25 @@ export class RealAgent {
   }
 }
 
+/** The real agent, also in namespaces of its own, that listens at one unix socket and dials another one as it does over vsock. */
+export class DiallingAgent {
+  readonly exited: Promise<unknown>;
+  readonly #kill: () => void;
+
+  constructor(socketPath: string, dialPath: string) {
+    const binary = process.env['MICROVM_TEST_AGENT'] ?? agentBinaryPath();
+    const args = [...NAMESPACES, '--kill-child', binary, '--socket', socketPath, '--dial', dialPath];
+    const child = spawn('unshare', args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    this.exited = once(child, 'exit');
+    this.#kill = () => child.kill('SIGKILL');
+  }
+
+  async stop(): Promise<void> {
+    this.#kill();
+    await this.exited;
+  }
+}
+
 /**
  * A byte stream that behaves as a virtio-serial port: it outlives the host's connections, and what one of them did not read is
  * delivered to the next.
