@@ -13,7 +13,7 @@ const IMPORTS = {
   'packages/driver-kit': ['runtime', 'native', 'guest', 'image'],
   'packages/firecracker': ['runtime', 'native', 'guest', 'image', 'driver-kit'],
   'packages/qemu': ['runtime', 'native', 'guest', 'image', 'driver-kit'],
-  'packages/sdk': ['runtime', 'in-memory', 'qemu'],
+  'packages/sdk': ['runtime', 'in-memory', 'qemu', 'firecracker'],
   'packages/bench': ['runtime', 'native', 'guest', 'image', 'in-memory', 'qemu', 'sdk'],
   'tools/quickstart': ['runtime', 'image', 'qemu', 'sdk'],
   'examples/hello': ['sdk'],

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
@@ -69,6 +70,16 @@ bool KillAndAwait(pid_t pid, const std::string& start_time) {
   return sent.Ok() && (!sent.Value() || AwaitEnd(process->Get(), kEndTimeoutMs));
 }
 
+bool Remove(const std::string& directory) {
+  // A cgroup goes as it is, and only so: its files cannot be removed.
+  if (rmdir(directory.c_str()) == 0) return true;
+  const auto removed = core::RemoveTree(directory);
+  if (removed.IsComplete()) return true;
+  const auto& error = removed.left.front();
+  fprintf(stderr, "microvm-watcher: %s %s: %s\n", error.syscall, error.path.c_str(), strerror(error.number));
+  return false;
+}
+
 }  // namespace
 
 void WardList::Feed(std::string_view bytes) {
@@ -96,7 +107,10 @@ bool WardList::TakeLine(std::string_view line) {
   const std::string_view start_time = NextWord(&line);
   const bool has_directory = line != "-";
   if (verb != "add" || !IsNumber(start_time) || (has_directory && !IsDirectory(line))) return false;
-  wards_[*pid] = Ward{std::string(start_time), has_directory ? std::string(line) : std::string()};
+  Ward& ward = wards_[*pid];
+  // A later process with the pid of one that was never taken off has nothing of that one's.
+  if (ward.start_time != start_time) ward = Ward{std::string(start_time), {}};
+  if (has_directory) ward.directories.emplace_back(line);
   return true;
 }
 
@@ -110,17 +124,11 @@ bool WardList::Reclaim() {
   bool is_complete = true;
   for (const auto& [pid, ward] : wards_) {
     if (!KillAndAwait(pid, ward.start_time)) {
-      fprintf(stderr, "microvm-watcher: process %d did not end; left: %s\n", pid, ward.directory.c_str());
+      fprintf(stderr, "microvm-watcher: process %d did not end; its directories are left\n", pid);
       is_complete = false;
       continue;
     }
-    if (ward.directory.empty()) continue;
-    const auto removed = core::RemoveTree(ward.directory);
-    if (removed.IsComplete()) continue;
-    const auto& error = removed.left.front();
-    fprintf(stderr, "microvm-watcher: %s %s: %s\n", error.syscall, error.path.c_str(),
-            strerror(error.number));
-    is_complete = false;
+    for (const auto& directory : ward.directories) is_complete = Remove(directory) && is_complete;
   }
   return is_complete;
 }

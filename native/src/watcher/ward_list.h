@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace microvm::watcher {
 
@@ -25,7 +26,7 @@ class WardList {
  private:
   struct Ward {
     std::string start_time;
-    std::string directory;  // empty: none
+    std::vector<std::string> directories;
   };
 
   bool TakeLine(std::string_view line);

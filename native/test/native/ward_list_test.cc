@@ -37,6 +37,20 @@ TEST(kills_what_is_listed_and_removes_its_folder) {
   CHECK(!Exists(folder / "with space"));
 }
 
+TEST(removes_all_folders_of_a_process_and_none_of_an_earlier_one_with_its_pid) {
+  const TemporaryFolder folder;
+  for (const char* name : {"one", "two", "earlier"}) mkdir((folder / name).c_str(), 0700);
+  const pid_t pid = StartChild();
+  const std::string add = "add " + std::to_string(pid) + " ";
+  const std::string own = add + StartTime(pid) + " ";
+  WardList wards;
+  wards.Feed(add + "1 " + (folder / "earlier") + "\n");
+  wards.Feed(own + (folder / "one") + "\n" + own + (folder / "two") + "\n");
+  CHECK(wards.Size() == 1 && wards.Reclaim());
+  waitpid(pid, nullptr, 0);
+  CHECK(!Exists(folder / "one") && !Exists(folder / "two") && Exists(folder / "earlier"));
+}
+
 TEST(spares_what_was_taken_off_and_a_later_process_with_the_pid) {
   const TemporaryFolder folder;
   mkdir((folder / "kept").c_str(), 0700);

@@ -7,6 +7,7 @@ import {
   PAUSE_STEPS,
   pauseVm,
   resumeVm,
+  SHUTDOWN_STEPS,
   VmTable,
 } from '@microvm/driver-kit';
 import {
@@ -74,8 +75,7 @@ export class FirecrackerDriver implements VmDriver {
     'boot:started',
     'boot:ready',
     ...PAUSE_STEPS,
-    'shutdown:asked',
-    'shutdown:halted',
+    ...SHUTDOWN_STEPS,
     'capture:memory',
     'capture:disks',
     'restore:disks',

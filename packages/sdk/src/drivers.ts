@@ -12,6 +12,11 @@ interface DriverEntry {
 
 /** Loaded when they are needed: a driver that is not used costs nothing. */
 export const DRIVERS: Readonly<Record<DriverName, DriverEntry>> = {
+  firecracker: {
+    isReal: true,
+    probe: async (options) => (await import('@microvm/firecracker')).probeFirecracker(options),
+    open: async (options) => (await import('@microvm/firecracker')).createFirecrackerRuntime(options),
+  },
   qemu: {
     isReal: true,
     probe: async (options) => (await import('@microvm/qemu')).probeQemu(options),

@@ -4,7 +4,7 @@ import type { Setting, VmRuntime } from '@microvm/runtime';
 import { z } from 'zod';
 
 /** Drivers that the SDK knows, best first. `in-memory` runs no real guest and is never picked by itself. */
-export const DRIVER_NAMES = ['qemu', 'in-memory'] as const;
+export const DRIVER_NAMES = ['firecracker', 'qemu', 'in-memory'] as const;
 
 export type DriverName = (typeof DRIVER_NAMES)[number];
 
@@ -15,7 +15,7 @@ export const SDK_SETTINGS: readonly Setting[] = [
     env: 'MICROVM_DRIVER',
     type: 'string',
     default: 'the best one whose probe says that it is usable',
-    meaning: `Driver that runs the VMs: ${DRIVER_NAMES.join(' or ')}.`,
+    meaning: `Driver that runs the VMs: ${DRIVER_NAMES.join(', ')}.`,
   },
 ];
 

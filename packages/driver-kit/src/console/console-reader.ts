@@ -49,11 +49,13 @@ function onlyConsole(grown: Pulse): (name: string | null) => void {
 /** What there is from a place on; answers with where it ended. */
 async function* rest(file: FileHandle, from: number, limitBytes: number): AsyncGenerator<Buffer, number> {
   for (let position = from; ;) {
-    position = Math.max(position, (await file.stat()).size - limitBytes);
     const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
     const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, position);
     if (bytesRead === 0) return position;
+    // What was given back meanwhile, before the read or during it, has been read as zeros.
+    const kept = Math.max(position, (await file.stat()).size - limitBytes);
     position += bytesRead;
-    yield chunk.subarray(0, bytesRead);
+    if (kept >= position) position = kept;
+    else yield chunk.subarray(bytesRead - (position - kept), bytesRead);
   }
 }

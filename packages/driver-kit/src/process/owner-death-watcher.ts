@@ -38,10 +38,10 @@ export class OwnerDeathWatcher {
     await this.#running;
   }
 
-  /** From when it resolves, the VMM ends with us and its VM's folder goes. */
-  async add({ pid, startTime }: ProcessIdentity, directory: string): Promise<void> {
+  /** From when it resolves, the VMM ends with us and these folders of its VM go, cgroups among them. */
+  async add({ pid, startTime }: ProcessIdentity, ...directories: readonly string[]): Promise<void> {
     await this.ready();
-    const order = `add ${pid} ${startTime} ${directory}\n`;
+    const order = directories.map((directory) => `add ${pid} ${startTime} ${directory}\n`).join('');
     this.#wards.set(pid, order);
     await this.#tell(order);
   }

@@ -4,6 +4,7 @@ import type { Adoption, DriverVm, Run, VmEnding } from '@microvm/runtime';
 import { readPlan, vmmFolder } from '../host/vm-plan.js';
 import { vmmsOf } from '../process/find-vmm.js';
 import { reportEnd, type FirecrackerContext } from './context.js';
+import { watchOwner } from './launch.js';
 import { readLife } from './life.js';
 import { LiveVm } from './live-vm.js';
 
@@ -39,7 +40,7 @@ async function takeOver(context: FirecrackerContext, vm: DriverVm): Promise<Live
   );
   // One whose API does not answer is watched all the same.
   reportEnd(context, live);
-  if (vm.spec.onOwnerDeath === 'destroy') await context.ownerDeath.add(identity, directory);
+  if (vm.spec.onOwnerDeath === 'destroy') await watchOwner(context, live, vm);
   return live;
 }
 

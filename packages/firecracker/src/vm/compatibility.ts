@@ -1,6 +1,10 @@
-import { isDeepStrictEqual } from 'node:util';
-import { describeSharedDrives, sharedDriveSchema } from '@microvm/driver-kit';
-import { VmRuntimeError, type JsonObject, type ResolvedVmSpec, type RestoreSource } from '@microvm/runtime';
+import {
+  describeSharedDrives,
+  differenceIn,
+  incompatibleSnapshot,
+  sharedDriveSchema,
+} from '@microvm/driver-kit';
+import type { JsonObject, ResolvedVmSpec, RestoreSource } from '@microvm/runtime';
 import { z } from 'zod';
 import { VmmVersion } from '../api/version.js';
 import type { FirecrackerHost } from '../host/firecracker-host.js';
@@ -39,11 +43,7 @@ export async function checkSnapshot(
   if (!source.memory) return;
   const reason = await reasonAgainst(host, source, spec, plan);
   if (reason === undefined) return;
-  throw new VmRuntimeError(
-    'MICROVM_SNAPSHOT_INCOMPATIBLE',
-    `restore snapshot ${source.snapshotUid}: ${reason}`,
-    { details: { snapshotUid: source.snapshotUid, reason } },
-  );
+  throw incompatibleSnapshot(source, reason);
 }
 
 async function reasonAgainst(
@@ -60,11 +60,7 @@ async function reasonAgainst(
   if (taken === undefined) return 'its description is not one of this driver';
   try {
     const here = await describeCompatibility(host, spec, plan);
-    const fields = ['cpu', 'cpuTemplate', 'sharedDrives'] as const;
-    const differing = fields.find((field) => !isDeepStrictEqual(taken[field], here[field]));
-    return differing === undefined
-      ? undefined
-      : `${differing}: taken with ${JSON.stringify(taken[differing])}, here ${JSON.stringify(here[differing])}`;
+    return differenceIn(['cpu', 'cpuTemplate', 'sharedDrives'], taken, here);
   } catch (error) {
     return `a shared drive: ${(error as Error).message}`;
   }

@@ -5,7 +5,7 @@ import { VmRuntimeError, type DriverVm, type Run } from '@microvm/runtime';
 import { cgroupLimits } from '../host/limits.js';
 import { VMM_FILES } from '../host/paths.js';
 import { stageVmm } from '../host/stage.js';
-import { jailsFolder, readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js';
+import { jailFolder, jailsFolder, readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js';
 import { makeVmmLogs, spawnVmm } from '../process/spawn-vmm.js';
 import type { FirecrackerContext } from './context.js';
 import { beginLife } from './life.js';
@@ -45,9 +45,24 @@ export async function launch(
     const process = await spawn(context, vm, plan, folder);
     return new LiveVm({ vm, directory, vmmFolder: folder, process, life, listener });
   });
-  if (isOwned) await ownerDeath.add(live.identity, directory);
+  if (isOwned) await watchOwner(context, live, vm);
   await run.step(`${method}:spawned`);
   return live;
+}
+
+/** From when it resolves, the VMM ends with this process, and all that its VM has on the host goes. */
+export async function watchOwner(
+  { ownerDeath, stateDir, host }: FirecrackerContext,
+  { identity }: LiveVm,
+  vm: DriverVm,
+): Promise<void> {
+  const { uid, cgroup } = readPlan(vm.plan);
+  await ownerDeath.add(
+    identity,
+    ...(uid === null ? [] : [jailFolder(stateDir, vm.instanceId)]),
+    ...(cgroup === null || host.cgroupMount === undefined ? [] : [join(host.cgroupMount, cgroup)]),
+    folderOf(vm),
+  );
 }
 
 /** Bound before boot, so that the guest's agent finds it; a VM without one has no vsock port of ours. */

@@ -8,6 +8,7 @@ import {
   vmmExited,
   vmmFailure,
   within,
+  type HaltableVm,
   type Limits,
   type PausableVm,
   type VmmName,
@@ -47,7 +48,7 @@ export interface LiveVmOptions {
 }
 
 /** One life of a VM: its Firecracker process, the API, the agent's session, the bounds of its logs, and how it ends. */
-export class LiveVm implements PausableVm {
+export class LiveVm implements PausableVm, HaltableVm {
   readonly instanceId: string;
   readonly directory: string;
   readonly vmmFolder: string;
@@ -133,6 +134,11 @@ export class LiveVm implements PausableVm {
 
   releaseCpus(limits: Limits): Promise<void> {
     return this.#translated(this.#api.setState('Resumed', limits));
+  }
+
+  /** Ctrl-Alt-Del: the only button that Firecracker has. */
+  pressPowerButton(limits: Limits): Promise<void> {
+    return this.act('SendCtrlAltDel', limits);
   }
 
   /** Ends the process; resolves when it is gone. */
