@@ -20,7 +20,7 @@ export interface WaitError extends SystemError {
    * What was seen last. `no-socket`: there is no such file. `refused`: the file is there, but nobody listens (it was left
    * by a process that has ended, or is not ready) or its queue is full. `no-answer`: accepted, but not a byte came: the
    * guest's driver is not up, or the VM is paused. `closed`: accepted and closed at once: the guest is there, but nobody
-   * listens on the port. `no-connection`: we listen, nobody came.
+   * listens on the port; or the process was ending. `no-connection`: we listen, nobody came.
    */
   readonly stage: 'no-socket' | 'refused' | 'no-answer' | 'closed' | 'no-connection';
   /** The stage in words. */
