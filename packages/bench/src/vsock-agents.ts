@@ -1,0 +1,46 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
+
+/** An agent that comes up after a while: it connects to the path, or listens there. */
+export interface AgentCall {
+  readonly way: 'dial-out' | 'listen';
+  readonly path: string;
+  readonly delayMs: number;
+}
+
+const NANOSECONDS_PER_MS = 1e6;
+
+/** Agents in a process of their own. */
+export class VsockAgents implements Disposable {
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  static async start(): Promise<VsockAgents> {
+    const child = fork(fileURLToPath(new URL('./vsock-agents-main.js', import.meta.url)), {
+      stdio: 'inherit',
+    });
+    await once(child, 'message');
+    return new VsockAgents(child);
+  }
+
+  begin(call: AgentCall): void {
+    this.#child.send(call);
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+/** Milliseconds from an agent's readiness until now, when its stream is in hand. */
+export async function sinceReady(stream: Socket): Promise<number> {
+  const inHandAt = process.hrtime.bigint();
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  return Number(inHandAt - Buffer.concat(chunks).readBigUInt64LE()) / NANOSECONDS_PER_MS;
+}
