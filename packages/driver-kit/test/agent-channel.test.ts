@@ -46,6 +46,30 @@ describe('AgentChannel', () => {
     expect((await second.ping()).isFrozen).toBe(false);
   });
 
+  it('opens another one when the agent cut the first for a newer connection', async () => {
+    const guest = new Guest();
+    let isFirst = true;
+    const channel = makeChannel(async () => {
+      const stream = await guest.dial();
+      // The newer one is nobody's: a dial that was made again and lost.
+      if (isFirst) stream.push(null);
+      isFirst = false;
+      return stream;
+    });
+    expect((await channel.connect()).epoch).toBe(1);
+    expect(guest.opened).toBe(2);
+  });
+
+  it('opens another one after the session was dropped', async () => {
+    const guest = new Guest();
+    const channel = makeChannel(guest.dial);
+    const first = await channel.connect();
+    channel.drop();
+    const second = await channel.connect();
+    expect(second).not.toBe(first);
+    expect((await second.ping()).isFrozen).toBe(false);
+  });
+
   it('tries by its own limits when the attempt of another failed', async () => {
     const guest = new Guest();
     let fail: (error: Error) => void = () => {};

@@ -1,9 +1,11 @@
 import type { Duplex } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { AgentClient } from '@microvm/guest';
 import { VmRuntimeError } from '@microvm/runtime';
 import { within, type Limits } from '../process/within.js';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
+const CUT_PAUSE_MS = 10;
 
 /** How long the opening of a stream may take. */
 export interface OpenLimits extends Limits {
@@ -47,11 +49,23 @@ export class AgentChannel {
 
   /**
    * Takes a stream that is connected already, as when the agent dialled out, for the session; it is the channel's from here on and
-   * takes the place of a session that there was. Rejects as `connect` does.
+   * takes the place of a session that there was. One that is cut is followed by one that we open. Rejects as `connect` does.
    */
   adopt(stream: Duplex, { signal, timeoutMs = DEFAULT_TIMEOUT_MS }: Limits = {}): Promise<AgentClient> {
     if (this.#isClosed) stream.destroy();
-    return this.#begin(() => Promise.resolve(stream), { signal, timeoutMs });
+    let offered: Duplex | undefined = stream;
+    const take: OpenStream = (limits) => {
+      const given = offered;
+      offered = undefined;
+      return given === undefined ? this.#openStream(limits) : Promise.resolve(given);
+    };
+    return this.#begin(take, { signal, timeoutMs });
+  }
+
+  /** Lets the present session go, as when the VMM has cut its connection: the next one who asks gets a new one. */
+  drop(): void {
+    this.#client?.close();
+    this.#client = undefined;
   }
 
   /** Ends the session; the guest's commands go on. */
@@ -72,13 +86,35 @@ export class AgentChannel {
 
   async #open(open: OpenStream, { signal, timeoutMs }: OpenLimits): Promise<AgentClient> {
     const deadline = Date.now() + timeoutMs;
-    if (this.#isClosed) throw this.#unreachable('the channel is closed');
-    const stream = await open({ signal, timeoutMs });
-    const client = await AgentClient.connect(stream, {
+    for (;;) {
+      if (this.#isClosed) throw this.#unreachable('the channel is closed');
+      signal?.throwIfAborted();
+      const leftMs = Math.max(1, deadline - Date.now());
+      const stream = await open({ signal, timeoutMs: leftMs });
+      try {
+        return this.#take(await this.#greet(stream, { signal, deadline }));
+      } catch (error) {
+        // The agent serves the newest of several connections and cuts the others: where a dial was made again for want of an
+        // answer, ours may be one of those.
+        const wasCut = stream.readableEnded || stream.errored !== null;
+        if (!wasCut || signal?.aborted === true || Date.now() >= deadline) throw error;
+        await delay(CUT_PAUSE_MS);
+      }
+    }
+  }
+
+  #greet(
+    stream: Duplex,
+    { signal, deadline }: Pick<Limits, 'signal'> & { deadline: number },
+  ): Promise<AgentClient> {
+    return AgentClient.connect(stream, {
       vmId: this.#vmId,
       timeoutMs: Math.max(1, deadline - Date.now()),
       ...(signal === undefined ? {} : { signal }),
     });
+  }
+
+  #take(client: AgentClient): AgentClient {
     this.#client?.close();
     this.#client = client;
     void client.closed.then(() => {

@@ -49,7 +49,10 @@ async function captureMemory(live: LiveVm, directory: string, run: Run): Promise
     mem_file_path: VMM_FILES.memory,
   };
   try {
-    await dump(live, body, run.signal);
+    await dump(live, body);
+    // A snapshot ends all connections of the guest's vsock, in the VM that it is taken of too.
+    live.agent.drop();
+    run.signal.throwIfAborted();
     await publish(live, VMM_FILES.state, join(directory, PARTS.state), run);
     await publish(live, VMM_FILES.memory, join(directory, PARTS.memory), run);
   } finally {
@@ -59,10 +62,9 @@ async function captureMemory(live: LiveVm, directory: string, run: Run): Promise
 }
 
 /** Waits for the end of a dump also after an abort: until then the VM can be told nothing. */
-async function dump(live: LiveVm, body: SnapshotCreate, signal: AbortSignal): Promise<void> {
+async function dump(live: LiveVm, body: SnapshotCreate): Promise<void> {
   const request = { method: 'PUT', path: '/snapshot/create', body } as const;
   await live.request(request, { timeoutMs: DUMP_TIMEOUT_MS });
-  signal.throwIfAborted();
 }
 
 /**
