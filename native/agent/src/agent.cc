@@ -41,6 +41,11 @@ Agent::Agent(const Power::Options& options)
   prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
+void Agent::Continue(uint32_t epoch, bool frozen) {
+  outbox_.epoch = epoch;
+  freezer_.Continue(frozen);
+}
+
 int Agent::Run() {
   for (;;) {
     epoll_event events[64];

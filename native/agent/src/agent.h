@@ -19,6 +19,12 @@ class Agent {
   Channel& channel() { return channel_; }
   Freezer& freezer() { return freezer_; }
 
+  // The number of this life of the guest, and whether its workload is frozen.
+  uint32_t epoch() const { return outbox_.epoch; }
+  bool frozen() const { return freezer_.frozen(); }
+  // Goes on with a life that began elsewhere; only before Run.
+  void Continue(uint32_t epoch, bool frozen);
+
   // Ends only with the descriptor channel, or by Power.
   int Run();
 

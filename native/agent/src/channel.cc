@@ -109,6 +109,10 @@ bool Channel::ListenAt(const sockaddr* address, socklen_t size) {
   if (!listener.valid() || bind(listener.get(), address, size) != 0 || listen(listener.get(), 4) != 0) {
     return false;
   }
+  return UseListener(std::move(listener));
+}
+
+bool Channel::UseListener(UniqueFd listener) {
   kind_ = Kind::kListener;
   listener_ = std::move(listener);
   return poller_->Add(listener_.get(), EPOLLIN, Tag{Tag::Kind::kListener, 0, 0});

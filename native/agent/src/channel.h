@@ -22,6 +22,8 @@ class Channel {
   bool UseDescriptor(int fd);
   // A listening unix socket; a newer connection replaces an older one.
   bool Listen(const char* path);
+  // The same with one that listens already.
+  bool UseListener(UniqueFd listener);
   // Once, beside listening: a host that waits for us at this unix socket has us at once. Nobody there is no
   // error.
   void Dial(const char* path);

@@ -24,6 +24,8 @@ class Freezer {
   bool Settled(const std::set<pid_t>& groups) const;
 
   bool frozen() const { return frozen_; }
+  // There is no workload yet; it begins frozen or not.
+  void Continue(bool frozen) { frozen_ = frozen; }
 
  private:
   UniqueFd procs_;

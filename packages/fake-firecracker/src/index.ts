@@ -1,0 +1,3 @@
+export type { FaultAct, FaultRule } from './faults.js';
+export { faultyFirecracker, writeFaults } from './faults.js';
+export { fakeFirecrackerPath, fakeJailerPath } from './programs.js';
