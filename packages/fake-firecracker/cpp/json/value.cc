@@ -1,5 +1,6 @@
 #include "json/value.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 
@@ -92,7 +93,10 @@ std::string Quoted(std::string_view text) {
 
 std::string FloatText(double value) {
   char digits[40];
-  const std::to_chars_result end = std::to_chars(digits, digits + sizeof(digits), value);
+  const double size = value < 0 ? -value : value;
+  const bool is_plain = size == 0 || (size >= 1e-5 && size < 1e16);
+  const std::to_chars_result end =
+      std::to_chars(digits, digits + sizeof(digits), value, is_plain ? std::chars_format::fixed : std::chars_format::scientific);
   std::string text(digits, end.ptr);
   if (text.find_first_of(".en") == std::string::npos) text += ".0";
   return text;
@@ -119,6 +123,13 @@ std::string Value::Write() const {
     }
   }
   return "null";
+}
+
+void SortKeys(Value* value) {
+  std::sort(value->members.begin(), value->members.end(),
+            [](const auto& left, const auto& right) { return left.first < right.first; });
+  for (auto& [name, member] : value->members) SortKeys(&member);
+  for (Value& item : value->items) SortKeys(&item);
 }
 
 void MergePatch(Value* target, const Value& patch) {

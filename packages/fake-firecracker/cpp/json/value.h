@@ -36,6 +36,8 @@ struct Value {
 
 std::string Quoted(std::string_view text);
 std::string FloatText(double value);
+// As the real one keeps the keys of what it is given to keep.
+void SortKeys(Value* value);
 // RFC 7396.
 void MergePatch(Value* target, const Value& patch);
 

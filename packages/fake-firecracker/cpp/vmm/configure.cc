@@ -190,12 +190,15 @@ Response Vmm::PatchNetworkInterface(const NetworkInterface& update) {
 
 Response Vmm::PutVsock(const Vsock& vsock) {
   boot_specific_ = true;
-  if (vsock_) vsock_->Unbind();
+  constexpr const char* kFailed = "Vsock config error: Cannot create backend for vsock device: ";
+  const int unbound = vsock_ ? vsock_->Unbind() : 0;
   vsock_.reset();
   config_.vsock.reset();
+  // The older device's socket must still be there to be removed.
+  if (unbound != 0) return Fault(kFailed + ("Error binding to the host-side Unix socket: " + OsError(unbound)));
   auto device = std::make_unique<VsockDevice>(loop_);
   if (const std::string problem = device->Bind(vsock.uds_path); !problem.empty())
-    return Fault("Vsock config error: Cannot create backend for vsock device: " + problem);
+    return Fault(kFailed + problem);
   vsock_ = std::move(device);
   config_.vsock = vsock;
   return NoContent();
@@ -231,6 +234,7 @@ Response Vmm::PutMmds(const Value& data, bool is_patch) {
   } else {
     mmds_ = data;
   }
+  SortKeys(&mmds_);
   has_mmds_ = true;
   return NoContent();
 }

@@ -163,8 +163,14 @@ std::string ReadState(const std::string& path, SnapshotState* state) {
   if (const int error = ReadFile(path.c_str(), &bytes); error != 0) return kFrom + ("IO Error: " + OsError(error));
   if (bytes.size() < kChecksumSize) return std::string(kFrom) + "IO Error: File too short to contain CRC";
   constexpr const char* kBroken = "An error occurred during bitcode serialization: bitcode error";
-  if (bytes.size() < kJsonSizeAt + sizeof(uint32_t) + kChecksumSize || bytes.compare(0, kMagic.size(), kMagic) != 0 || bytes[kMagic.size()] != 6)
+  if (bytes.size() < kJsonSizeAt + sizeof(uint32_t) + kChecksumSize || bytes[0] != kMagic[0])
     return std::string(kFrom) + kBroken;
+  if (bytes.compare(0, kMagic.size(), kMagic) != 0) {
+    uint64_t magic = 0;
+    memcpy(&magic, bytes.data() + 1, sizeof(magic));
+    return std::string(kFrom) + "Magic value does not match arch: " + std::to_string(magic);
+  }
+  if (bytes[kMagic.size()] != static_cast<char>(strlen(kSnapshotVersion))) return std::string(kFrom) + kBroken;
   const std::string version = bytes.substr(kMagic.size() + 1, strlen(kSnapshotVersion));
   if (version != kSnapshotVersion) return std::string(kFrom) + "Invalid data version: " + version;
   uint32_t json_size = 0;

@@ -126,6 +126,11 @@ Response Vmm::Route(const Request& request) {
       return Patch(path, *request.body);
     case Method::kDelete:
       if (request.body) return Fault("Empty Delete request.");
+      if (path[0] == "drives" || path[0] == "network-interfaces" || path[0] == "pmem") {
+        const std::string problem = CheckId(path);
+        if (!problem.empty()) return Fault(problem);
+        return AfterBoot([] { return Fault("PCI is not enabled"); });
+      }
       return UnknownPath(Method::kDelete, path[0]);
   }
   return UnknownPath(request.method, path[0]);

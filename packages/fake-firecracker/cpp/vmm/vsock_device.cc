@@ -48,10 +48,9 @@ std::string VsockDevice::Bind(const std::string& path) {
   return {};
 }
 
-void VsockDevice::Unbind() {
-  if (!listener_.valid()) return;
-  unlink(path_.c_str());
+int VsockDevice::Unbind() {
   listener_.Reset();
+  return unlink(path_.c_str()) == 0 ? 0 : errno;
 }
 
 void VsockDevice::Activate(Guest* guest) {

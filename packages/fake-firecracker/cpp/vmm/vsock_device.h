@@ -25,8 +25,8 @@ class VsockDevice {
 
   // Empty, or what went wrong.
   std::string Bind(const std::string& path);
-  // Removes the file too, as a device does that another one replaces before the boot.
-  void Unbind();
+  // Removes the file too, as a device does that another one replaces before the boot. 0 or an errno.
+  int Unbind();
 
   // The guest's driver is there: from now on its agent can be reached.
   void Activate(Guest* guest);

@@ -83,7 +83,7 @@ class Talk {
     const [kind, first = '', second = '', ...rest] = line.split(' ');
     if (kind === '>') return [await this.#ask(first, second, rest)];
     await this.#prepare(first, second, rest);
-    if (first === 'exit') return [`< exit ${JSON.stringify(await this.#vmm?.exited)}`];
+    if (first === 'exit') return [`< ${await this.#death()}`];
     if (first === 'ls') return [`< ${(await this.#list()).join(' ')}`];
     return [];
   }
@@ -97,6 +97,12 @@ class Talk {
       ? (JSON.parse(answer.body) as { fault_message: string }).fault_message
       : answer.body;
     return `< ${answer.status} ${text}`.trimEnd().replaceAll('\n', '\\n');
+  }
+
+  // The real one, when a load fails, ends with code 1, and now and then by SIGABRT while it is at that.
+  async #death(): Promise<string> {
+    const exit = await this.#vmm?.exited;
+    return exit?.code === 1 || exit?.signal === 'SIGABRT' ? 'died' : `exit ${JSON.stringify(exit)}`;
   }
 
   async #running(): Promise<VmmProcess> {
