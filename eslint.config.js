@@ -9,7 +9,7 @@ const IMPORTS = {
   'packages/guest': ['runtime'],
   'packages/image': ['runtime', 'native', 'guest'],
   'packages/conformance': ['runtime'],
-  'packages/fake-firecracker': [],
+  'packages/fake-firecracker': ['runtime'],
   'packages/in-memory': ['runtime', 'native', 'guest'],
   'packages/driver-kit': ['runtime', 'native', 'guest', 'image'],
   'packages/firecracker': ['runtime', 'native', 'guest', 'image', 'driver-kit'],

@@ -31,11 +31,14 @@ for (const name of names) {
     });
   });
 
-  describe.skipIf(realFirecracker === undefined || isRecording)(`the real one answers as recorded: ${name}`, () => {
-    test.each(conversations)('$title', async ({ lines }) => {
-      expect(await inFolder(realFirecracker ?? '', lines)).toEqual(lines);
-    });
-  });
+  describe.skipIf(realFirecracker === undefined || isRecording)(
+    `the real one answers as recorded: ${name}`,
+    () => {
+      test.each(conversations)('$title', async ({ lines }) => {
+        expect(await inFolder(realFirecracker ?? '', lines)).toEqual(lines);
+      });
+    },
+  );
 
   test.runIf(isRecording)(`recording ${name}`, async () => {
     if (realFirecracker === undefined) throw new Error('there is no real Firecracker to record');

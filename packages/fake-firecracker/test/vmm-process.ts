@@ -37,7 +37,8 @@ export class VmmProcess {
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.on('data', (chunk: Buffer) => this.#output.push(chunk));
     }
-    this.exited = once(this.child, 'close').then(([code, signal]) => ({ code, signal }) as Exit);
+    const { child } = this;
+    this.exited = once(child, 'close').then(() => ({ code: child.exitCode, signal: child.signalCode }));
   }
 
   /** Console and log together. */
@@ -53,7 +54,13 @@ export class VmmProcess {
     ended.catch(() => undefined);
     for (;;) {
       const socket = connect(this.#socketPath);
-      const outcome = await Promise.race([once(socket, 'connect').then(() => 'connected', () => 'refused'), ended]);
+      const outcome = await Promise.race([
+        once(socket, 'connect').then(
+          () => 'connected',
+          () => 'refused',
+        ),
+        ended,
+      ]);
       socket.destroy();
       if (outcome === 'connected') return this;
       await Promise.race([new Promise((resolve) => setTimeout(resolve, ATTEMPT_MS)), ended]);
@@ -63,7 +70,8 @@ export class VmmProcess {
   async ask(method: string, path: string, body?: string | object): Promise<Answer> {
     const text = typeof body === 'object' ? JSON.stringify(body) : body;
     const bytes = text === undefined ? undefined : Buffer.from(text);
-    const headers = bytes === undefined ? {} : { 'content-type': 'application/json', 'content-length': bytes.length };
+    const headers =
+      bytes === undefined ? {} : { 'content-type': 'application/json', 'content-length': bytes.length };
     const call = request({ socketPath: this.#socketPath, agent: this.#agent, method, path, headers });
     call.end(bytes);
     const [response] = (await once(call, 'response')) as [NodeJS.ReadableStream & { statusCode: number }];

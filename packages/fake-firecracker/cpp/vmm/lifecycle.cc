@@ -154,7 +154,8 @@ void Vmm::OnGuestUp() {
   }
   if (!vsock_) return;
   vsock_->Activate(guest_.get());
-  vsock_->DialOut(kAgentPort);
+  // A guest that was restored had called at its boot, and does not again.
+  if (!restored_) vsock_->DialOut(kAgentPort);
 }
 
 void Vmm::OnGuestEnd(Guest::End end, const std::string& reason) {

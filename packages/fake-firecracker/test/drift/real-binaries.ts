@@ -3,7 +3,9 @@ import { existsSync } from 'node:fs';
 function found(variable: string, name: string): string | undefined {
   const path = process.env[variable] ?? `/usr/local/bin/${name}`;
   if (existsSync(path)) return path;
-  console.warn(`SKIPPED: comparing with the real ${name}: there is none at ${path} (${variable} names another)`);
+  console.warn(
+    `SKIPPED: comparing with the real ${name}: there is none at ${path} (${variable} names another)`,
+  );
   return undefined;
 }
 

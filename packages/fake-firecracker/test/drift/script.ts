@@ -49,7 +49,11 @@ function smallestKernel(): Buffer {
 }
 
 /** Holds a conversation with a program; answers with its lines, as they came this time. */
-export async function converse(program: string, directory: string, lines: readonly string[]): Promise<string[]> {
+export async function converse(
+  program: string,
+  directory: string,
+  lines: readonly string[],
+): Promise<string[]> {
   const talk = new Talk(program, directory);
   try {
     const heard: string[] = [];
@@ -108,7 +112,13 @@ class Talk {
   async #running(): Promise<VmmProcess> {
     if (this.#vmm === undefined) {
       await rm(join(this.#directory, 'api.sock'), { force: true });
-      const vmm = new VmmProcess(this.#directory, [this.#program, '--api-sock', 'api.sock', '--level', 'Error']);
+      const vmm = new VmmProcess(this.#directory, [
+        this.#program,
+        '--api-sock',
+        'api.sock',
+        '--level',
+        'Error',
+      ]);
       this.#vmm = await vmm.ready();
     }
     return this.#vmm;
@@ -153,7 +163,9 @@ class Talk {
 
 /** `@x*100@` in a body stands for a hundred of them. */
 function expand(body: string | undefined): string | undefined {
-  return body?.replaceAll(/@(.)\*(\d+)@/g, (_, letter: string, count: string) => letter.repeat(Number(count)));
+  return body?.replaceAll(/@(.)\*(\d+)@/g, (_, letter: string, count: string) =>
+    letter.repeat(Number(count)),
+  );
 }
 
 async function overwrite(path: string, offset: number, bytes: Buffer): Promise<void> {
