@@ -14,12 +14,14 @@
 
 #include "clock.h"
 #include "proc_file.h"
+#include "virtio_devices.h"
 
 namespace microvm::agent {
 namespace {
 
 constexpr const char* kPortName = "microvm.agent\n";
 constexpr const char* kPortDirectory = "/sys/class/virtio-ports";
+constexpr const char* kVirtioDevices = "/sys/bus/virtio/devices";
 constexpr unsigned kVsockPort = 1024;
 // A host that reconnects at once must not lose its session: the kernel may tell of the old connection's end
 // after the new one's first bytes were read.
@@ -27,7 +29,7 @@ constexpr uint64_t kHostAwayMs = 1000;
 constexpr uint64_t kSearchTickMs = 5;
 constexpr uint64_t kSlowSearchTickMs = 500;
 constexpr uint64_t kSlowSearchAfterMs = 30000;
-// Where both kinds could exist, a virtio port gets this long to show itself first.
+// Where a guest has both devices, the virtio port gets this long to show itself first.
 constexpr uint64_t kVsockAfterMs = 50;
 
 std::string FindPortDevice() {
@@ -58,6 +60,12 @@ sockaddr_vm VsockAddress(unsigned cid) {
   address.svm_cid = cid;
   address.svm_port = kVsockPort;
   return address;
+}
+
+// Not by /dev/vsock, which a guest without the device has as well: listening there it would never be heard.
+bool IsVsockTurn(uint64_t searched_ms) {
+  const VirtioDevices devices = FindVirtioDevices(kVirtioDevices);
+  return devices.vsock && (!devices.console || searched_ms >= kVsockAfterMs);
 }
 
 bool HungUp(int fd) {
@@ -154,9 +162,9 @@ void Channel::Tick(uint64_t now) {
   if (kind_ == Kind::kPort && !fd_.valid()) {
     using Transport = KernelOptions::Transport;
     if (transport_ != Transport::kVsock && OpenPort()) return;
-    const bool vsock_turn = transport_ == Transport::kVsock || now - searching_since_ >= kVsockAfterMs;
-    if (transport_ != Transport::kVirtio && vsock_turn && access("/dev/vsock", F_OK) == 0 && UseVsock())
-      return;
+    const bool vsock_turn = transport_ == Transport::kVsock ||
+                            (transport_ == Transport::kAuto && IsVsockTurn(now - searching_since_));
+    if (vsock_turn && access("/dev/vsock", F_OK) == 0 && UseVsock()) return;
     deadline_ = now + (now - searching_since_ < kSlowSearchAfterMs ? kSearchTickMs : kSlowSearchTickMs);
   } else if (host_away_ && fd_.valid()) {
     if (HungUp(fd_.get())) {

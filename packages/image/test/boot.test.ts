@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { AgentClient } from '@microvm/guest';
 import { expect, onTestFinished, test } from 'vitest';
 import { createDisk, type DefaultImage, ensureDefaultImage } from '../src/index.js';
@@ -16,8 +17,27 @@ interface BootedGuest {
   readonly vmm: ChildProcess;
 }
 
+const PORT = { driver: 'virtserialport', chardev: 'agent', name: 'microvm.agent' };
+
+interface StartedVmm {
+  readonly vmm: ChildProcess;
+  readonly socket: Socket;
+  readonly folder: string;
+}
+
 /** Boots the image in QEMU with the disk as /dev/vda. The VMM is killed after the test, however that ends. */
 async function boot(image: DefaultImage, kernelPath: string, diskPath: string): Promise<BootedGuest> {
+  const { vmm, socket } = await start(image, kernelPath, diskPath, ['-device', JSON.stringify(PORT)]);
+  const agent = await AgentClient.connect(socket, { vmId: 'boot-test', timeoutMs: BOOT_TIMEOUT_MS });
+  return { agent, vmm };
+}
+
+async function start(
+  image: DefaultImage,
+  kernelPath: string,
+  diskPath: string,
+  furtherArgs: readonly string[],
+): Promise<StartedVmm> {
   const folder = await makeTempDir();
   const server = createServer().listen(join(folder, 'agent.sock'));
   await once(server, 'listening');
@@ -46,9 +66,11 @@ async function boot(image: DefaultImage, kernelPath: string, diskPath: string): 
     ],
     ...['-kernel', kernelPath, '-initrd', image.initrdPath],
     ...['-append', `${image.bootArgs} tsc_early_khz=${await hostKhz()}`],
-    ...['-device', 'virtio-serial-device', '-chardev', `socket,id=agent,path=${join(folder, 'agent.sock')}`],
-    ...['-device', 'virtserialport,chardev=agent,name=microvm.agent'],
+    ...['-device', 'virtio-serial-device,id=serial'],
+    ...['-chardev', `socket,id=agent,path=${join(folder, 'agent.sock')}`],
+    ...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
     ...['-drive', `if=none,id=disk,file=${diskPath},format=raw`, '-device', 'virtio-blk-device,drive=disk'],
+    ...furtherArgs,
   ];
   const vmm = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'ignore', 'inherit'] });
   onTestFinished(async () => {
@@ -57,8 +79,27 @@ async function boot(image: DefaultImage, kernelPath: string, diskPath: string): 
     await once(vmm, 'exit');
   });
   const [socket] = (await connected) as [Socket];
-  const agent = await AgentClient.connect(socket, { vmId: 'boot-test', timeoutMs: BOOT_TIMEOUT_MS });
-  return { agent, vmm };
+  return { vmm, socket, folder };
+}
+
+/** Runs QMP commands in one session. */
+async function monitor(folder: string): Promise<(execute: string, args?: object) => Promise<unknown>> {
+  const socket = connect(join(folder, 'qmp.sock'));
+  onTestFinished(() => void socket.destroy());
+  const lines = createInterface(socket)[Symbol.asyncIterator]();
+  const next = async (): Promise<Record<string, unknown>> =>
+    JSON.parse(((await lines.next()) as { value: string }).value) as Record<string, unknown>;
+  await next();
+  const run = async (execute: string, args: object = {}): Promise<unknown> => {
+    socket.write(`${JSON.stringify({ execute, arguments: args })}\n`);
+    for (;;) {
+      const { return: answer, error } = await next();
+      if (error !== undefined) throw new Error(`${execute}: ${JSON.stringify(error)}`);
+      if (answer !== undefined) return answer; // else it is an event
+    }
+  };
+  await run('qmp_capabilities');
+  return run;
 }
 
 /** Without the hint an emulated guest now and then waits for ever for a timer while it measures its clock. */
@@ -111,4 +152,29 @@ test('the bzImage boots as well', { timeout: TEST_TIMEOUT_MS }, async () => {
   expect(await shell(agent, 'uname -r; id -un; readlink /proc/1/exe; stat -c %F,%t,%T /dev/console')).toBe(
     `${image.kernelRelease}\nroot\n/init\ncharacter special file,5,1`,
   );
+});
+
+test('the agent waits for its port however late that comes', { timeout: TEST_TIMEOUT_MS }, async () => {
+  const image = await ensureDefaultImage();
+  const disk = await createDisk({ to: join(await makeTempDir(), 'disk'), from: image.dataDiskPath });
+  // `quiet` would hide the line that is waited for; the image's own arguments have it.
+  const { socket, folder } = await start(image, image.kernelPath, disk.path, [
+    '-append',
+    `console=ttyS0 reboot=t panic=-1 tsc_early_khz=${await hostKhz()}`,
+  ]);
+  const consoleText = (): Promise<string> => readFile(join(folder, 'console'), 'utf8').catch(() => '');
+  await expect.poll(consoleText, { timeout: BOOT_TIMEOUT_MS }).toContain('EXT4-fs (vda): mounted');
+  const qmp = await monitor(folder);
+  const seconds = async (): Promise<number> => {
+    const clock = await qmp('qom-get', { path: '/machine', property: 'rtc-time' });
+    const { tm_min: minute, tm_sec: second } = clock as { tm_min: number; tm_sec: number };
+    return minute * 60 + second;
+  };
+  // By the guest's own clock: it has looked for the port for a good while and was idle.
+  const since = await seconds();
+  const searched = async (): Promise<number> => ((await seconds()) - since + 3600) % 3600;
+  await expect.poll(searched, { timeout: BOOT_TIMEOUT_MS }).toBeGreaterThan(1);
+  await qmp('device_add', { ...PORT, bus: 'serial.0', id: 'late' });
+  const agent = await AgentClient.connect(socket, { vmId: 'boot-test', timeoutMs: BOOT_TIMEOUT_MS });
+  expect(await shell(agent, 'echo here')).toBe('here');
 });
