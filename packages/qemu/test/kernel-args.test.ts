@@ -5,25 +5,29 @@ import { kernelArgs } from '../src/process/kernel-args.js';
 const emulated = { accelerator: 'tcg', tscKhz: 2_596_098 } as const;
 
 describe('kernelArgs', () => {
-  it('tells an emulated guest the frequency of its clock', () => {
-    expect(kernelArgs({ spec: {}, ...emulated })).toMatch(/^tsc_early_khz=2596098 console=ttyS0 /);
+  it('tells an emulated guest the frequency of its counter, and to trust it', () => {
+    expect(kernelArgs({ spec: {}, ...emulated })).toMatch(
+      /^tsc_early_khz=2596098 tsc=reliable console=ttyS0 /,
+    );
   });
 
   it('tells it nothing under KVM, or when the frequency is unknown', () => {
-    expect(kernelArgs({ spec: {}, accelerator: 'kvm', tscKhz: 1 })).not.toContain('tsc_early_khz');
-    expect(kernelArgs({ spec: {}, accelerator: 'tcg', tscKhz: undefined })).not.toContain('tsc_early_khz');
+    expect(kernelArgs({ spec: {}, accelerator: 'kvm', tscKhz: 1 })).not.toContain('tsc');
+    expect(kernelArgs({ spec: {}, accelerator: 'tcg', tscKhz: undefined })).not.toContain('tsc');
   });
 
-  it('appends to the default, and replaces all of it but the frequency', () => {
+  it('appends to the default, and replaces all of it but the facts of the clock', () => {
     const appended = kernelArgs({ spec: { bootArgs: { append: 'quiet' } }, ...emulated });
     expect(appended).toMatch(/console=ttyS0 .* quiet$/);
     const replaced = kernelArgs({ spec: { bootArgs: { replace: 'console=ttyS0' } }, ...emulated });
-    expect(replaced).toBe('tsc_early_khz=2596098 console=ttyS0');
+    expect(replaced).toBe('tsc_early_khz=2596098 tsc=reliable console=ttyS0');
   });
 
-  it('leaves a frequency that the caller names', () => {
-    const args = kernelArgs({ spec: { bootArgs: { replace: 'tsc_early_khz=5' } }, ...emulated });
-    expect(args).toBe('tsc_early_khz=5');
+  it('leaves what the caller names', () => {
+    const named = kernelArgs({ spec: { bootArgs: { replace: 'tsc_early_khz=5' } }, ...emulated });
+    expect(named).toBe('tsc=reliable tsc_early_khz=5');
+    const doubted = kernelArgs({ spec: { bootArgs: { replace: 'quiet tsc=unstable' } }, ...emulated });
+    expect(doubted).toBe('tsc_early_khz=2596098 quiet tsc=unstable');
   });
 
   it('names the root disk where no initramfs does', () => {
