@@ -117,7 +117,7 @@ Status Staging::MakeFolder(const JailFolder& folder) {
   auto place = PlaceOf(folder.name);
   if (!place.Ok()) return place.Error();
   const std::string& path = place.Value().path;
-  if (mkdirat(place.Value().folder.Get(), place.Value().name.c_str(), 0700) != 0) {
+  if (mkdirat(place.Value().folder.Get(), place.Value().name.c_str(), folder.mode | 0700) != 0) {
     return SysError::Last("mkdir", path);
   }
   undo_.MadeFolder(folder.name);
@@ -168,7 +168,8 @@ Status Staging::StageNew(const NewFile& file) {
   auto place = PlaceOf(file.name);
   if (!place.Ok()) return place.Error();
   const std::string path = place.Value().path;
-  auto target = UnpublishedFile::CreateIn(std::move(place.Value().folder), place.Value().name, path, 0600);
+  auto target =
+      UnpublishedFile::CreateIn(std::move(place.Value().folder), place.Value().name, path, file.mode);
   if (!target.Ok()) return target.Error();
   const int fd = target.Value().Fd();
   // The owner first: it has no other one while there is anything in it, nor under its name.
@@ -245,12 +246,17 @@ uint64_t Staging::SizeOf(const NewFile& file) {
   return file.size_bytes.value_or(own);
 }
 
+// Changes only what is not so yet: each change costs the file system a transaction.
 Status Staging::SetOwner(int fd, bool is_private, unsigned mode, const std::string& path) const {
   const uid_t uid = is_private ? plan_.uid : our_uid_;
   const gid_t gid = is_private ? plan_.gid : our_gid_;
-  if (fchown(fd, uid, gid) != 0) return SysError::Last("fchown", path);
-  // After it: a change of the owner takes bits away.
-  if (fchmod(fd, mode) != 0) return SysError::Last("fchmod", path);
+  struct stat status {};
+  if (fstat(fd, &status) != 0) return SysError::Last("fstat", path);
+  if ((status.st_uid != uid || status.st_gid != gid) && fchown(fd, uid, gid) != 0) {
+    return SysError::Last("fchown", path);
+  }
+  // After it, as a change of the owner takes such bits away; and the umask took some.
+  if ((status.st_mode & 07777) != mode && fchmod(fd, mode) != 0) return SysError::Last("fchmod", path);
   return {};
 }
 
