@@ -129,8 +129,8 @@ describe.skipIf(skip !== undefined)('nothing leaks', () => {
       const link = { netns, link: `tap${lane}` };
       const address = { ...link, address: `10.0.${lane}.1/24` };
       const route = { ...link, to: `10.1.${lane}.0/24`, via: `10.0.${lane}.2` };
-      for (const call of [addAddress(address, options), setLink({ ...link, mtu: 1300 + round }, options)])
-        await settled(call);
+      const changes = [addAddress(address, options), setLink({ ...link, mtu: 1300 + round }, options)];
+      await Promise.all(changes.map(settled));
       for (let twice = 0; twice < 2; ++twice) await settled(addRoute(route, options));
       await Promise.all(
         [listLinks, listAddresses, listRoutes].map((list) => settled(list({ netns }, options))),
