@@ -1,11 +1,12 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AgentClient } from '@microvm/guest';
-import { VmRuntimeError } from '@microvm/runtime';
+import { VmRuntimeError, type VmEnding } from '@microvm/runtime';
 import { within, type Limits } from '../process/within.js';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const CUT_PAUSE_MS = 10;
+const FAREWELL_TIMEOUT_MS = 500;
 
 /** How long the opening of a stream may take. */
 export interface OpenLimits extends Limits {
@@ -20,6 +21,7 @@ export class AgentChannel {
   readonly #openStream: OpenStream;
   readonly #vmId: string;
   #client: AgentClient | undefined;
+  #last: AgentClient | undefined;
   #attempt: Promise<AgentClient> | undefined;
   #isClosed = false;
 
@@ -60,6 +62,15 @@ export class AgentChannel {
       return given === undefined ? this.#openStream(limits) : Promise.resolve(given);
     };
     return this.#begin(take, { signal, timeoutMs });
+  }
+
+  /**
+   * Why the guest ends, when its agent has said farewell in the present session or the last one. Waits for the session's end, as the word
+   * may be on its way still, but not long.
+   */
+  async farewell(): Promise<VmEnding['reason'] | undefined> {
+    const said = this.#last?.farewell.then((farewell) => farewell?.reason);
+    return said === undefined ? undefined : within(said, { timeoutMs: FAREWELL_TIMEOUT_MS }, () => undefined);
   }
 
   /** Lets the present session go, as when the VMM has cut its connection: the next one who asks gets a new one. */
@@ -117,6 +128,7 @@ export class AgentChannel {
   #take(client: AgentClient): AgentClient {
     this.#client?.close();
     this.#client = client;
+    this.#last = client;
     void client.closed.then(() => {
       if (this.#client === client) this.#client = undefined;
     });

@@ -163,11 +163,12 @@ export class LiveVm implements PausableVm, HaltableVm {
   }
 
   /**
-   * Firecracker exits with 0 after a power-off, a reboot and a panic alike: what the guest said last is what tells. Without a word
-   * of farewell the VMM ended by itself.
+   * Firecracker exits with 0 after a power-off, a reboot and a panic alike: what the guest said last is what tells, on its console or,
+   * where that is thrown away, to us. Without a word of farewell the VMM ended by itself.
    */
   async #reason(): Promise<VmEnding['reason']> {
-    return (await reasonFromConsole(this.directory, this.#life.consoleStartBytes)) ?? 'vmm-exit';
+    const said = await reasonFromConsole(this.directory, this.#life.consoleStartBytes);
+    return said ?? (await this.agent.farewell()) ?? 'vmm-exit';
   }
 
   #dialAgent(signal: AbortSignal | undefined, timeoutMs: number): ReturnType<typeof waitForVsock> {
