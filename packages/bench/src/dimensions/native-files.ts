@@ -87,11 +87,11 @@ async function rowsWithoutReflink({ quick, log }: BenchRun): Promise<Measurement
   const few = quick ? 1 : 5;
   log('native-files: copying');
   return [
-    await copyRow({ ...sparseRow, against: 'fs.promises.copyFile', atMost: 1 / 8, pairs: few }),
+    await copyRow({ ...sparseRow, against: 'fs.promises.copyFile', atMost: 0.125, pairs: few }),
     await copyRow({ ...sparseRow, against: 'cp --sparse=always', atMost: 1, pairs: quick ? 2 : 25 }),
     ...hardest([
-      await copyRow({ ...denseRow, against: 'fs.promises.copyFile', atMost: 1 / 0.95, pairs: few }),
-      await copyRow({ ...denseRow, against: 'cp --sparse=always', atMost: 1 / 0.95, pairs: few }),
+      await copyRow({ ...denseRow, against: 'fs.promises.copyFile', atMost: 1.05, pairs: few }),
+      await copyRow({ ...denseRow, against: 'cp --sparse=always', atMost: 1.05, pairs: few }),
     ]),
   ];
 }
@@ -104,7 +104,7 @@ async function rowsWithReflink(folder: string, { quick, log }: BenchRun): Promis
     log(`native-files: making ${String(sizeMib)} MiB on XFS`);
     await makeFile(from, sizeMib, sizeMib);
     const name = `copy ${String(sizeMib)} MiB by reflink`;
-    rows.push(await copyRow({ name, from, sizeMib, against: 'cp --reflink=always', atMost: 1 / 3, pairs }));
+    rows.push(await copyRow({ name, from, sizeMib, against: 'cp --reflink=always', atMost: 0.333, pairs }));
   }
   const [small, large] = rows;
   if (small === undefined || large === undefined) return rows;
@@ -205,7 +205,7 @@ async function jailRows(folder: string, { quick, log }: BenchRun): Promise<Measu
     };
   };
   return [
-    await row(oneByOne, 'one by one', { kind: 'ratio', atMost: 1 / 3 }),
+    await row(oneByOne, 'one by one', { kind: 'ratio', atMost: 0.333 }),
     await row(atOnce, 'all files at once', { kind: 'report' }),
   ];
 }
