@@ -40,7 +40,13 @@ function stream(fd, allowHalfOpen) {
 function connected({ signal, allowHalfOpen = false }, start) {
   if (typeof allowHalfOpen !== 'boolean') throw invalid('allowHalfOpen', 'a boolean');
   const cancel = (id) => loadAddon().cancelWait(id);
-  return abortable(signal, start, cancel).then((id) => stream(loadAddon().takeSocket(id), allowHalfOpen));
+  return abortable(signal, start, cancel).then((id) => {
+    const fd = loadAddon().takeSocket(id);
+    if (!signal?.aborted) return stream(fd, allowHalfOpen);
+    // It was connected already: who has aborted would not look for it.
+    closeSync(fd);
+    throw signal.reason;
+  });
 }
 
 export function waitForSocket(options) {

@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { listenUnix, processIdentity, spawnProcess, waitForSocket } from '../index.js';
-import { rejection, temporaryFolder } from './fixture.js';
+import { openDescriptors, rejection, temporaryFolder } from './fixture.js';
 
 async function echoServer(path: string): Promise<Server> {
   const server = createServer((socket) => socket.pipe(socket)).listen({ fd: await listenUnix(path) });
@@ -108,6 +108,20 @@ test('an abort rejects with its reason, before and during', async () => {
   const waiting = waitForSocket({ path, signal: controller.signal, deadline: Infinity });
   setImmediate(() => controller.abort(reason));
   await expect(waiting).rejects.toBe(reason);
+});
+
+test('an abort wins over a connection that nobody has taken yet', async () => {
+  const path = join(temporaryFolder(), 's');
+  await echoServer(path);
+  const before = openDescriptors();
+  const reason = new Error('mine');
+  const controller = new AbortController();
+  const connecting = waitForSocket({ path, signal: controller.signal });
+  // The other thread connects while this one sits still; whether it was quick enough or not, the outcome is the same.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+  controller.abort(reason);
+  await expect(connecting).rejects.toBe(reason);
+  await expect.poll(openDescriptors).toBe(before);
 });
 
 test('what can never become a socket is an error at once', async () => {
