@@ -37,10 +37,19 @@ export class VsockAgents implements Disposable {
   }
 }
 
-/** Milliseconds from an agent's readiness until now, when its stream is in hand. */
-export async function sinceReady(stream: Socket): Promise<number> {
-  const inHandAt = process.hrtime.bigint();
+/** A connected stream, and the moment in which it was there. */
+export interface InHand {
+  readonly stream: Socket;
+  readonly at: bigint;
+}
+
+export function inHand(stream: Socket): InHand {
+  return { stream, at: process.hrtime.bigint() };
+}
+
+/** Milliseconds from the agent's readiness until its stream was in hand. */
+export async function sinceReady({ stream, at }: InHand): Promise<number> {
   const chunks: Buffer[] = [];
   for await (const chunk of stream) chunks.push(chunk as Buffer);
-  return Number(inHandAt - Buffer.concat(chunks).readBigUInt64LE()) / NANOSECONDS_PER_MS;
+  return Number(at - Buffer.concat(chunks).readBigUInt64LE()) / NANOSECONDS_PER_MS;
 }
