@@ -1,9 +1,10 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { listLinks } from '@microvm/native';
+import { cgroupParentOf } from '../src/host/cgroup-mount.js';
 
 /** All that a host has and that a VM could leave behind. */
 export interface Ledger {
-  /** By command line, other than this process's. */
   readonly processes: readonly string[];
   readonly cgroups: readonly string[];
   /** Named network namespaces. */
@@ -16,24 +17,36 @@ export interface Ledger {
   readonly files: readonly string[];
 }
 
+export interface LedgerOptions {
+  /** What the runtime of the test may write to. */
+  readonly stateDir: string;
+  /**
+   * `host`: all that bears our names, for a host that nobody else uses. `state`: what can be told to be of this state directory, beside
+   * other runtimes and tests.
+   */
+  readonly scope: 'host' | 'state';
+}
+
 const OURS = /firecracker|jailer|microvm/;
 
-/** What is there now. Of what everybody on the host makes only what bears our names counts. */
-export async function takeLedger(folder: string): Promise<Ledger> {
+export async function takeLedger({ stateDir, scope }: LedgerOptions): Promise<Ledger> {
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter(Boolean);
-  const cgroupMount = mounts.find((line) => / - cgroup2 /.test(line))?.split(' ')[4];
+  const cgroups = mounts.find((line) => / - cgroup2 /.test(line))?.split(' ')[4] ?? '/nowhere';
+  const isTheirs = (path: string): boolean => (scope === 'host' ? OURS.test(path) : path.includes(stateDir));
+  const onlyHost = (names: readonly string[]): readonly string[] => (scope === 'host' ? names : []);
   return {
-    processes: await vmms(),
-    cgroups: cgroupMount === undefined ? [] : await foldersBelow(`${cgroupMount}/microvm`),
-    namespaces: await namesIn('/run/netns'),
-    links: (await listLinks()).map(({ name }) => name).sort(),
-    mounts: mounts.map((line) => line.split(' ')[4] ?? '').filter((path) => OURS.test(path)),
-    loopDevices: (await namesIn('/sys/block')).filter((name) => /^loop\d/.test(name)),
-    sockets: (await readFile('/proc/net/unix', 'utf8')).split('\n').flatMap((line) => {
-      const path = line.split(/ +/)[7];
-      return path !== undefined && OURS.test(path) ? [path] : [];
-    }),
-    files: (await readdir(folder, { recursive: true }).catch(() => [])).sort(),
+    processes: await processes(isTheirs),
+    cgroups: await foldersBelow(join(cgroups, scope === 'host' ? 'microvm' : cgroupParentOf(stateDir))),
+    namespaces: onlyHost(await namesIn('/run/netns')),
+    links: onlyHost((await listLinks()).map(({ name }) => name).sort()),
+    mounts: mounts.map((line) => line.split(' ')[4] ?? '').filter(isTheirs),
+    loopDevices: onlyHost((await namesIn('/sys/block')).filter((name) => /^loop\d/.test(name))),
+    sockets: (await readFile('/proc/net/unix', 'utf8'))
+      .split('\n')
+      .map((line) => line.split(/ +/)[7] ?? '')
+      .filter(isTheirs)
+      .sort(),
+    files: (await readdir(stateDir, { recursive: true }).catch(() => [])).sort(),
   };
 }
 
@@ -46,13 +59,16 @@ async function foldersBelow(path: string): Promise<string[]> {
   return entries.filter((entry) => entry.isDirectory()).map((entry) => `${entry.parentPath}/${entry.name}`);
 }
 
-async function vmms(): Promise<string[]> {
+/** By what they execute, where they are, and how they were called. */
+async function processes(isTheirs: (path: string) => boolean): Promise<string[]> {
   const found: string[] = [];
   for (const pid of (await namesIn('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const exe = await readlink(`/proc/${pid}/exe`).catch(() => '');
-    if (/firecracker|jailer|microvm-watcher/.test(exe)) {
-      found.push(`${exe} ${(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).slice(0, 80)}`);
-    }
+    if (Number(pid) === process.pid) continue;
+    const links = await Promise.all(
+      ['exe', 'root', 'cwd'].map((name) => readlink(`/proc/${pid}/${name}`).catch(() => '')),
+    );
+    const exe = links[0] ?? '';
+    if (links.some(isTheirs) && /firecracker|jailer|watcher/.test(exe)) found.push(links.join(' '));
   }
   return found.sort();
 }

@@ -21,8 +21,8 @@ async function exec(runtime: VmRuntime, vmId: string, script: string): Promise<s
 describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
   it('goes from boot to destroy over snapshots and live clones, and leaves nothing', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'firecracker-life-'));
-    const before = await takeLedger(folder);
     const stateDir = join(folder, 'state');
+    const before = await takeLedger({ stateDir, scope: 'host' });
     const runtime = await createFirecrackerRuntime({ stateDir, defaults: await imageDefaults() });
     await runtime.createVm('first');
     await runtime.startVm('first');
@@ -49,7 +49,7 @@ describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
     await runtime.deleteSnapshot(restoreFrom);
     await runtime.close();
     await rm(stateDir, { recursive: true });
-    expect(await takeLedger(folder)).toEqual(before);
+    expect(await takeLedger({ stateDir, scope: 'host' })).toEqual(before);
     await rm(folder, { recursive: true });
   });
 });
