@@ -198,6 +198,7 @@ void Agent::FlushAndFinish() {
       if (tag.kind == Tag::Kind::kChannel) channel_.OnEvent(events[i].events);
     }
   }
+  channel_.Finish(until - std::min(until, NowMs()));
   power_.Finish();
 }
 

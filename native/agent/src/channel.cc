@@ -212,6 +212,16 @@ void Channel::Lost() {
   if (kind_ == Kind::kPort) Find(transport_);
 }
 
+void Channel::Finish(uint64_t wait_ms) {
+  if (!fd_.valid() || kind_ == Kind::kPort) return;
+  // vsock only puts what is written into a queue of the kernel, and a reset now would lose it (seen with
+  // Linux 6.1 on Firecracker 1.17). A lingering close waits for the device's answer to the end of the
+  // connection, which comes after all data.
+  const linger option{1, static_cast<int>((wait_ms + 999) / 1000)};
+  setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &option, sizeof(option));
+  fd_.Reset();
+}
+
 bool Channel::TakeHostLeft() { return std::exchange(host_left_, false); }
 
 bool Channel::ReadInto(Decoder* decoder) {

@@ -43,6 +43,9 @@ class Channel {
   bool ReadInto(Decoder* decoder);
   bool WriteFrom(ByteQueue* queue);
 
+  // The end of a connection: returns when the host's side has all that was written, after `wait_ms` in any case.
+  void Finish(uint64_t wait_ms);
+
   // The descriptor given by UseDescriptor has ended.
   bool ended() const { return ended_; }
   // There has been no host for so long that its session is over. Told once.
