@@ -1,15 +1,17 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { readFile, truncate, writeFile } from 'node:fs/promises';
+import { truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { StepFailed } from '../setup/run.mjs';
 
-/** From start to `ready`; a boot that takes longer hangs, and another one is tried. */
-const BOOT_TIMEOUT_MS = 90_000;
+/** Until the kernel's first word, which comes after the place where it may hang; and from there to `ready`. */
+const KERNEL_TIMEOUT_MS = 60_000;
+const BOOT_TIMEOUT_MS = 240_000;
 const BOOT_ATTEMPTS = 3;
 const POWER_OFF_TIMEOUT_MS = 20_000;
+const PORTS = ['console', 'control', 'output', 'results'];
 const MEMORY_MIB = 6144;
 const STATE_DISK_BYTES = 16 * 1024 ** 3;
 
@@ -22,47 +24,27 @@ const STATE_DISK_BYTES = 16 * 1024 ** 3;
  */
 export async function runMachine(options) {
   for (let attempt = 1; ; attempt += 1) {
-    const end = await boot(options);
-    if (end.code !== undefined) return end.code;
-    if (end.isReady || attempt === BOOT_ATTEMPTS)
-      throw new StepFailed(`${end.problem}\n${await consoleTail(options.folder)}`);
-    options.onNote(`${end.problem}; trying again`);
+    const life = await boot(options);
+    if (life.code !== undefined) return life.code;
+    const isLast = life.isReady || options.signal.aborted || attempt === BOOT_ATTEMPTS;
+    if (isLast) throw new StepFailed(`${life.problem}\n${consoleTail(life.console)}`);
+    options.onNote(`${life.problem}; trying again`);
   }
 }
 
 async function boot(options) {
-  const { folder, signal, deadlineMs } = options;
-  const ports = await Promise.all(['control', 'output', 'results'].map((name) => listen(join(folder, name))));
-  const [control, output, results] = ports;
+  const { folder, signal } = options;
+  const ports = await Promise.all(PORTS.map((name) => listen(join(folder, name))));
   const state = join(folder, 'state.img');
   await writeFile(state, '');
   await truncate(state, STATE_DISK_BYTES);
+  signal.throwIfAborted();
   const qemu = spawn('qemu-system-x86_64', qemuArguments({ ...options, state }), {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  const end = { code: undefined, isReady: false, problem: undefined };
-  const kill = (problem) => {
-    end.problem ??= problem;
-    qemu.kill('SIGKILL');
-  };
-  const timers = [
-    setTimeout(kill, BOOT_TIMEOUT_MS, `the testbed was not up after ${BOOT_TIMEOUT_MS / 1000} s`),
-  ];
-  const onAbort = () => kill('interrupted');
-  signal.addEventListener('abort', onAbort);
-
-  output.onData = options.onOutput;
-  results.onData = options.onResults;
-  control.onLine = (line) => {
-    clearTimeout(timers.pop());
-    if (line === 'ready') {
-      end.isReady = true;
-      timers.push(setTimeout(kill, deadlineMs, `the job was not done after ${deadlineMs / 1000} s`));
-    } else if (line.startsWith('exit ')) {
-      end.code = Number(line.slice(5));
-      timers.push(setTimeout(kill, POWER_OFF_TIMEOUT_MS));
-    }
-  };
+  const life = watch(qemu, ports, options);
+  const interrupt = () => life.kill('interrupted');
+  signal.addEventListener('abort', interrupt);
   try {
     const stderr = qemu.stderr.toArray();
     const status = await new Promise((resolve, reject) => {
@@ -70,13 +52,44 @@ async function boot(options) {
       qemu.once('close', (code, killed) => resolve(code ?? killed));
     });
     await Promise.all(ports.map((port) => port.drained()));
-    end.problem ??= `QEMU ended with ${status} before the job was done: ${Buffer.concat(await stderr)}`;
-    return end;
+    life.problem ??= `QEMU ended with ${status} before the job was done: ${Buffer.concat(await stderr)}`;
+    return life;
   } finally {
-    signal.removeEventListener('abort', onAbort);
-    timers.forEach(clearTimeout);
+    signal.removeEventListener('abort', interrupt);
+    life.expect();
     for (const port of ports) port.close();
   }
+}
+
+/** Follows one life of the testbed by what its ports say, and kills it when the next word does not come in time. */
+function watch(qemu, [console, control, output, results], { deadlineMs, onOutput, onResults }) {
+  let timer;
+  const life = { code: undefined, isReady: false, problem: undefined, console: '' };
+  life.kill = (problem) => {
+    life.problem ??= problem;
+    qemu.kill('SIGKILL');
+  };
+  life.expect = (what, ms) => {
+    clearTimeout(timer);
+    if (what !== undefined) timer = setTimeout(life.kill, ms, `${what} did not come within ${ms / 1000} s`);
+  };
+  life.expect('the first word of the testbed’s kernel', KERNEL_TIMEOUT_MS);
+  console.onData = (data) => {
+    if (life.console === '') life.expect('the end of the testbed’s boot', BOOT_TIMEOUT_MS);
+    life.console += data;
+  };
+  output.onData = onOutput;
+  results.onData = onResults;
+  control.onLine = (line) => {
+    if (line === 'ready') {
+      life.isReady = true;
+      life.expect('the end of the job', deadlineMs);
+    } else if (line.startsWith('exit ')) {
+      life.code = Number(line.slice(5));
+      life.expect('the end of the testbed', POWER_OFF_TIMEOUT_MS);
+    }
+  };
+  return life;
 }
 
 /** A unix socket to which QEMU connects one port of its virtio-serial device. */
@@ -101,13 +114,13 @@ function qemuArguments({ folder, system, checkout, nodeModules, state }) {
     ['modules', nodeModules, 'snapshot=on'],
     ['state', state, 'cache=unsafe'],
   ];
-  const ports = ['control', 'output', 'results'];
+  const [console, ...ports] = PORTS;
   return [
     // Emulated, since what is wanted is the one thing that the host's KVM may not have: SVM for the guest.
     ...['-M', 'microvm,acpi=on,rtc=on', '-accel', 'tcg,thread=multi,tb-size=1024', '-cpu', 'max'],
     ...['-m', `${MEMORY_MIB}`, '-smp', '2', '-nodefaults', '-no-user-config', '-nographic', '-no-reboot'],
     ...['-kernel', system.kernel, '-initrd', system.initrd, '-append', kernelArguments()],
-    ...['-serial', `file:${join(folder, 'console.log')}`],
+    ...['-chardev', `socket,id=${console},path=${join(folder, console)}`, '-serial', `chardev:${console}`],
     // First of all, so that its ports are /dev/vport0p1 and so on.
     ...['-device', 'virtio-serial-device'],
     ...disks.flatMap(([name, path, option]) => [
@@ -130,7 +143,6 @@ function kernelArguments() {
   ].join(' ');
 }
 
-async function consoleTail(folder) {
-  const text = await readFile(join(folder, 'console.log'), 'utf8').catch(() => '');
+function consoleTail(text) {
   return `end of its console:\n${text.split('\n').slice(-30).join('\n')}`;
 }
