@@ -34,3 +34,31 @@ export function abortable(signal, start, cancelById = (id) => loadAddon().cancel
     })
     .finally(() => signal.removeEventListener('abort', cancel));
 }
+
+/** For a call that only looks: an abort rejects at once, and the work ends by itself soon after. */
+export function untilAborted(signal, start) {
+  if (abortSignal(signal)?.aborted) return Promise.reject(signal.reason);
+  const done = start();
+  if (signal === undefined) return done;
+  let abort;
+  const aborted = new Promise((_, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  return Promise.race([done, aborted]).finally(() => signal.removeEventListener('abort', abort));
+}
+
+/** For a short call with an effect: when it was aborted meanwhile, the effect is undone before it rejects. */
+export function undoneIfAborted(signal, start, undo) {
+  if (abortSignal(signal)?.aborted) return Promise.reject(signal.reason);
+  return start().then(async (value) => {
+    if (!signal?.aborted) return value;
+    await undo(value);
+    throw signal.reason;
+  });
+}
+
+/** For a call that cannot be taken back: an abort that comes before it begins rejects, a later one has no effect. */
+export function unlessAborted(signal, start) {
+  return abortSignal(signal)?.aborted ? Promise.reject(signal.reason) : start();
+}

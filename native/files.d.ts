@@ -1,4 +1,4 @@
-import type { SystemError } from './index.js';
+import type { AbortOptions, SystemError } from './index.js';
 
 /*
  * Copies, digests, and folders that a hostile process may write to. Every call works on a thread of its own that lives as
@@ -105,7 +105,7 @@ export interface DiscardResult {
  *
  * @throws SystemError (as rejection): `EOPNOTSUPP` where the file system has no holes, `ELOOP` for a link…
  */
-export function discardFront(path: string, keepBytes: number): Promise<DiscardResult>;
+export function discardFront(path: string, keepBytes: number, options?: AbortOptions): Promise<DiscardResult>;
 
 /** A folder of the jail. */
 export interface JailFolder {

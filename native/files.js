@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { abortable, absolute, invalid, object } from './calls.js';
+import { abortable, absolute, invalid, object, unlessAborted } from './calls.js';
 import { loadAddon } from './load.js';
 
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants;
@@ -79,6 +79,8 @@ export function removeTree(root, options = {}) {
   return abortable(signal, () => loadAddon().removeTree(folder));
 }
 
-export function discardFront(path, keepBytes) {
-  return loadAddon().discardFront(absolute(path, 'path'), keepBytes);
+export function discardFront(path, keepBytes, options = {}) {
+  const { signal } = object(options, 'options');
+  const file = absolute(path, 'path');
+  return unlessAborted(signal, () => loadAddon().discardFront(file, keepBytes));
 }

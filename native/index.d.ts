@@ -24,6 +24,15 @@ export interface SystemError extends Error {
   readonly path?: string;
 }
 
+/**
+ * The last argument of every call that returns a promise, or a part of its options. An abort rejects with the signal's reason.
+ * What has been done by then: see the call. Without a word there it is one step long, which either has not begun or is carried
+ * through, so that an abort that comes later has no effect.
+ */
+export interface AbortOptions {
+  readonly signal?: AbortSignal;
+}
+
 /** Names one process for ever: a pid alone is used again, the three together are not. */
 export interface ProcessIdentity {
   readonly pid: number;
@@ -117,6 +126,8 @@ export interface SpawnOptions {
   /** A network namespace (path of its file) that the child enters. */
   readonly netns?: string;
   readonly limits?: ProcessLimits;
+  /** An abort kills the child, if there is one, and rejects once it has ended. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -145,10 +156,11 @@ export interface FoundProcess extends ProcessIdentity {
 
 /**
  * The processes of which at least one argument contains the needle, sorted by pid. Our own process is left out.
+ * An abort rejects at once.
  *
  * @throws TypeError for an empty needle.
  */
-export function findProcesses(needle: string): Promise<FoundProcess[]>;
+export function findProcesses(needle: string, options?: AbortOptions): Promise<FoundProcess[]>;
 
 /** Held until `release()` or the end of this process, however it ends. */
 export interface DirectoryLock {
@@ -166,10 +178,11 @@ export interface LockHeldError extends SystemError {
 /**
  * Takes the exclusive lock of a directory (flock on `<path>/lock`). It is not inherited by processes made with
  * {@link spawnProcess} or `node:child_process`. A second lock in the same process fails too.
+ * An abort lets go of it.
  *
  * @throws LockHeldError (as rejection) when it is held; SystemError otherwise.
  */
-export function lockDirectory(path: string): Promise<DirectoryLock>;
+export function lockDirectory(path: string, options?: AbortOptions): Promise<DirectoryLock>;
 
 /**
  * Replaces a file atomically and durably: when the promise resolves, the new content survives a power cut; a crash at any
@@ -179,32 +192,36 @@ export function lockDirectory(path: string): Promise<DirectoryLock>;
  * Calls in flight at the same time are committed together, so many at once cost little more than one. Calls on the same
  * path take effect in the order they were made; so do those on a folder and on what is in it.
  *
+ * An abort is of use only before the call: afterwards nobody could say which of the two contents a crash would leave.
+ *
  * @throws SystemError (as rejection); the old content is untouched then, unless the syscall is `fsync` of the folder.
  */
-export function writeDurable(path: string, data: Uint8Array | string): Promise<void>;
+export function writeDurable(path: string, data: Uint8Array | string, options?: AbortOptions): Promise<void>;
 
 /** Unlinks a file, durably. Ordered and committed together with {@link writeDurable}. `ENOENT` when there is none. */
-export function removeDurable(path: string): Promise<void>;
+export function removeDurable(path: string, options?: AbortOptions): Promise<void>;
 
 /**
  * Renames a file or folder, durably in both folders; what is at `to` is replaced as by rename(2). Ordered and committed
  * together with {@link writeDurable}.
  */
-export function renameDurable(from: string, to: string): Promise<void>;
+export function renameDurable(from: string, to: string, options?: AbortOptions): Promise<void>;
 
 /**
- * Connects to a unix stream socket. The path may have any length (Node and the kernel stop at 107 bytes).
+ * Connects to a unix stream socket. The path may have any length (Node and the kernel stop at 107 bytes). An abort closes it.
  *
  * @returns a connected, non-blocking, close-on-exec descriptor; the caller owns it: `new net.Socket({ fd })`.
  * @throws SystemError (as rejection): `ENOENT`, `ECONNREFUSED`, `EAGAIN` when the listener's queue is full…
  */
-export function connectUnix(path: string): Promise<number>;
+export function connectUnix(path: string, options?: AbortOptions): Promise<number>;
 
 export interface ListenOptions {
   /** Permission bits of the socket file; default 0o600. It never has more than these, not even for a moment. */
   readonly mode?: number;
   /** Default 511. */
   readonly backlog?: number;
+  /** An abort closes the socket and removes its file. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -275,9 +292,10 @@ export interface KvmReport {
 
 /**
  * Finds out whether KVM can run Linux here, by running a tiny guest. Takes a few milliseconds on a processor, never
- * more than five seconds, on a thread of its own. A host without KVM is a report, not an error.
+ * more than five seconds, on a thread of its own. A host without KVM is a report, not an error. An abort rejects at once; the
+ * tiny guest ends by itself.
  */
-export function probeKvm(): Promise<KvmReport>;
+export function probeKvm(options?: AbortOptions): Promise<KvmReport>;
 
 /**
  * The path of the static executable `microvm-watcher`. Start it with {@link spawnProcess}, the reading end of a pipe (or a

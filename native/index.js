@@ -1,5 +1,7 @@
+import { closeSync } from 'node:fs';
+import { unlink } from 'node:fs/promises';
 import { constants } from 'node:os';
-import { absolute, invalid, object } from './calls.js';
+import { absolute, invalid, object, undoneIfAborted, unlessAborted, untilAborted } from './calls.js';
 import { binaryPath, loadAddon } from './load.js';
 
 export * from './cgroup.js';
@@ -79,44 +81,76 @@ function environment(env = process.env) {
 }
 
 export function spawnProcess(options) {
-  const { args = [], fds = [], env } = object(options, 'options');
-  const started = loadAddon().spawnProcess({ ...options, args, fds, env: environment(env) });
-  return started.then((child) => new WatchedProcess(child));
+  const { args = [], fds = [], env, signal } = object(options, 'options');
+  const request = { ...options, args, fds, env: environment(env) };
+  const start = () => loadAddon().spawnProcess(request);
+  return undoneIfAborted(
+    signal,
+    () => start().then((child) => new WatchedProcess(child)),
+    (child) => {
+      child.kill('SIGKILL');
+      return child.ref().exited;
+    },
+  );
 }
 
 export function watchProcess(identity) {
   return new WatchedProcess(loadAddon().watchProcess(identity));
 }
 
-export function findProcesses(needle) {
-  return loadAddon().findProcesses(needle);
+export function findProcesses(needle, options = {}) {
+  const { signal } = object(options, 'options');
+  return untilAborted(signal, () => loadAddon().findProcesses(needle));
 }
 
-export function lockDirectory(path) {
-  return loadAddon()
-    .lockDirectory(absolute(path, 'path'))
-    .then((id) => new HeldLock(id));
+export function lockDirectory(path, options = {}) {
+  const { signal } = object(options, 'options');
+  const folder = absolute(path, 'path');
+  return undoneIfAborted(
+    signal,
+    () =>
+      loadAddon()
+        .lockDirectory(folder)
+        .then((id) => new HeldLock(id)),
+    (lock) => lock.release(),
+  );
 }
 
-export function writeDurable(path, data) {
-  return loadAddon().writeDurable(absolute(path, 'path'), data);
+export function writeDurable(path, data, options = {}) {
+  const { signal } = object(options, 'options');
+  const file = absolute(path, 'path');
+  return unlessAborted(signal, () => loadAddon().writeDurable(file, data));
 }
 
-export function removeDurable(path) {
-  return loadAddon().removeDurable(absolute(path, 'path'));
+export function removeDurable(path, options = {}) {
+  const { signal } = object(options, 'options');
+  const file = absolute(path, 'path');
+  return unlessAborted(signal, () => loadAddon().removeDurable(file));
 }
 
-export function renameDurable(from, to) {
-  return loadAddon().renameDurable(absolute(from, 'from'), absolute(to, 'to'));
+export function renameDurable(from, to, options = {}) {
+  const { signal } = object(options, 'options');
+  const paths = [absolute(from, 'from'), absolute(to, 'to')];
+  return unlessAborted(signal, () => loadAddon().renameDurable(...paths));
 }
 
-export function connectUnix(path) {
-  return loadAddon().connectUnix(absolute(path, 'path'));
+export function connectUnix(path, options = {}) {
+  const { signal } = object(options, 'options');
+  const file = absolute(path, 'path');
+  return undoneIfAborted(signal, () => loadAddon().connectUnix(file), closeSync);
 }
 
 export function listenUnix(path, options = {}) {
-  const { mode = 0o600, backlog = 511 } = object(options, 'options');
-  return loadAddon().listenUnix(absolute(path, 'path'), mode, backlog);
+  const { mode = 0o600, backlog = 511, signal } = object(options, 'options');
+  const file = absolute(path, 'path');
+  return undoneIfAborted(
+    signal,
+    () => loadAddon().listenUnix(file, mode, backlog),
+    (fd) => {
+      closeSync(fd);
+      return unlink(file);
+    },
+  );
 }
 
 export function sendDescriptors(socketFd, data, fds) {
@@ -127,6 +161,7 @@ export function watcherPath() {
   return binaryPath('microvm-watcher');
 }
 
-export function probeKvm() {
-  return loadAddon().probeKvm();
+export function probeKvm(options = {}) {
+  const { signal } = object(options, 'options');
+  return untilAborted(signal, () => loadAddon().probeKvm());
 }

@@ -1,0 +1,23 @@
+import type { AbortOptions } from '../index.js';
+
+export interface Scene {
+  readonly folder: string;
+  readonly cgroupMount: string | undefined;
+  readonly hasNetwork: boolean;
+  close(): Promise<void>;
+}
+
+export function prepareScene(
+  folder: string,
+  cgroupMount: string | undefined,
+  hasNetwork: boolean,
+): Promise<Scene>;
+
+export type Use = (scene: Scene, name: string, options: AbortOptions) => Promise<unknown>;
+
+export const EVERY_CALL: Readonly<Record<string, Use>>;
+
+export function possibleCalls(abilities: {
+  readonly cgroupMount: string | undefined;
+  readonly hasNetwork: boolean;
+}): Readonly<Record<string, Use>>;

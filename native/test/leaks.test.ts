@@ -1,0 +1,72 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import * as native from '../index.js';
+import * as cgroups from './cgroup-fixture.js';
+import { EVERY_CALL, possibleCalls } from './every-call.mjs';
+import { temporaryFolder } from './fixture.js';
+import * as network from './network-fixture.js';
+
+/** As often without an abort as with one in the middle: a thousand in all. */
+const ROUNDS = 500;
+/** What a heap that is still being warmed up may grow by; a leak of 20 KiB a call is more. */
+const MAX_GROWTH_KIB = 20_000;
+
+const hasNetwork = (await network.reasonForSkip()) === undefined;
+const cgroupMount = cgroups.reasonForSkip() === undefined ? cgroups.cgroupMount() : undefined;
+if (cgroupMount === undefined) console.warn('skipped: loops with cgroups, none can be made here');
+const names = Object.keys(possibleCalls({ cgroupMount, hasNetwork }));
+
+interface Held {
+  readonly descriptors: number;
+  readonly threads: number;
+  readonly children: number;
+  readonly temporaryFiles: number;
+  readonly residentKib: number;
+}
+
+interface Loop {
+  readonly before: Held;
+  readonly after: Held;
+  readonly ends: { readonly done: number; readonly aborted: number; readonly failed: readonly string[] };
+}
+
+function runLoop(name: string): Promise<Loop> {
+  const script = fileURLToPath(new URL('leak-loop.mjs', import.meta.url));
+  const args = [temporaryFolder(), name, String(ROUNDS), cgroupMount ?? '-', String(hasNetwork)];
+  const child = spawn(process.execPath, ['--expose-gc', script, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  return new Promise((resolve, reject) => {
+    child.on('close', (code) => {
+      if (code === 0) resolve(JSON.parse(output) as Loop);
+      else reject(new Error(`the loop ended with ${String(code)}: ${output}`));
+    });
+  });
+}
+
+/** What has no promise, and so nothing that could be aborted. */
+const SYNCHRONOUS = ['processIdentity', 'bootId', 'watchProcess', 'sendDescriptors', 'watcherPath'];
+
+test('every call of the package is in the loops', () => {
+  const all = Object.entries(native).filter(([, value]) => typeof value === 'function');
+  expect([...Object.keys(EVERY_CALL), ...SYNCHRONOUS].sort()).toEqual(all.map(([name]) => name).sort());
+});
+
+describe('a thousand calls leave no descriptor, thread, process, file or memory', () => {
+  test.each(names)('%s', { timeout: 300_000 }, async (name) => {
+    const { before, after, ends } = await runLoop(name);
+    expect(ends.failed).toEqual([]);
+    // Both happened, else the loop shows nothing.
+    expect(ends.done).toBeGreaterThanOrEqual(ROUNDS);
+    expect(ends.aborted).toBeGreaterThan(0);
+    const { residentKib, ...held } = after;
+    const { residentKib: residentBefore, ...heldBefore } = before;
+    for (const key of Object.keys(heldBefore) as (keyof typeof held)[])
+      expect(held[key], key).toBeLessThanOrEqual(heldBefore[key]);
+    expect(residentKib - residentBefore).toBeLessThan(MAX_GROWTH_KIB);
+  });
+});
