@@ -13,7 +13,7 @@ const forwarded = process.argv.slice(2).filter((arg) => arg.startsWith('--arch='
 const build = join(process.cwd(), 'build');
 const { status } = spawnSync(
   process.execPath,
-  [cmakeJs, 'compile', '-d', packageFolder, '-O', build, ...forwarded],
+  [cmakeJs, 'compile', '-d', packageFolder, '-O', build, '--CDNATIVE_AGENT=OFF', ...forwarded],
   { stdio: 'inherit' },
 );
 if (status === 0) {

@@ -47,6 +47,7 @@ const RIGHT: Readonly<Record<string, readonly unknown[]>> = {
   probeKvm: [],
   probeHost: [],
   copyFile: [path, path],
+  cloneTree: [path, path],
   digestFile: [path],
   discardFront: [path, 4096],
   stageJail: [{ root: path, uid: 1, gid: 1 }],

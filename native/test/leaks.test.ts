@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
+import { closeSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import * as native from '../index.js';
 import * as cgroups from './cgroup-fixture.js';
 import { EVERY_CALL, possibleCalls } from './every-call.mjs';
-import { temporaryFolder } from './fixture.js';
+import { openDescriptors, temporaryFolder } from './fixture.js';
 import * as network from './network-fixture.js';
 
 /** As often without an abort as with one in the middle: a thousand in all. */
@@ -69,4 +71,27 @@ describe('a thousand calls leave no descriptor, thread, process, file or memory'
       expect(held[key], key).toBeLessThanOrEqual(heldBefore[key]);
     expect(residentKib - residentBefore).toBeLessThan(MAX_GROWTH_KIB);
   });
+});
+
+test('nor do a thousand of those that return no promise', async () => {
+  const folder = temporaryFolder();
+  const listener = await native.listenUnix(join(folder, 's'));
+  const socket = await native.connectUnix(join(folder, 's'));
+  const own = native.processIdentity(process.pid);
+  if (own === undefined) throw new Error('we are not there');
+  const use = (): void => {
+    native.watchProcess(own).close();
+    native.watchProcess({ ...own, startTime: '1' }).close();
+    expect(native.processIdentity(process.pid)).toEqual(own);
+    expect(native.bootId()).toBe(own.bootId);
+    expect(native.watcherPath()).toMatch(/microvm-watcher$/);
+    expect(() => native.sendDescriptors(socket, Buffer.from('x'), [987_654])).toThrow('EBADF');
+  };
+  use();
+  const before = openDescriptors();
+  for (let round = 0; round < 1000; ++round) use();
+  // A watch that was closed is let go of by its thread.
+  await expect.poll(openDescriptors).toBeLessThanOrEqual(before);
+  closeSync(socket);
+  closeSync(listener);
 });

@@ -4,18 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
 import type * as Native from '../index.js';
-import {
-  connectUnix,
-  copyFile,
-  findProcesses,
-  listenUnix,
-  lockDirectory,
-  processIdentity,
-  spawnProcess,
-  watchProcess,
-  writeDurable,
-} from '../index.js';
-import { openDescriptors, runNode, temporaryFolder, threads } from './fixture.js';
+import { runNode, temporaryFolder } from './fixture.js';
 
 const packageFolder = fileURLToPath(new URL('..', import.meta.url));
 
@@ -153,25 +142,3 @@ test('garbage collection in the middle of everything harms nothing', async () =>
   );
   expect(await run.finished).toEqual({ code: 0, signal: null, output: 'done\n' });
 });
-
-test('loops leave no descriptor, thread or process', async () => {
-  const folder = temporaryFolder();
-  const round = async (i: number): Promise<void> => {
-    const child = await spawnProcess({ file: '/bin/true' });
-    await child.ref().exited;
-    await spawnProcess({ file: '/no/such' }).catch(() => {});
-    watchProcess(processIdentity(process.ppid) ?? child.identity).close();
-    (await lockDirectory(folder)).release();
-    await writeDurable(join(folder, 'f'), String(i));
-    await connectUnix(join(folder, 'none')).catch(() => {});
-    await copyFile(join(folder, 'f'), join(folder, 'g'));
-    await copyFile(join(folder, 'none'), join(folder, 'g')).catch(() => {});
-  };
-  await listenUnix(join(folder, 'no', 's')).catch(() => {});
-  for (let i = 0; i < 10; ++i) await round(i);
-  const before = { descriptors: openDescriptors(), threads: threads().length };
-  for (let i = 0; i < 150; ++i) await round(i);
-  expect(openDescriptors()).toBe(before.descriptors);
-  expect(threads().length).toBeLessThanOrEqual(before.threads + 1);
-  expect((await findProcesses('/bin/true')).filter(({ args }) => args[0] === '/bin/true')).toEqual([]);
-}, 60_000);

@@ -2,6 +2,9 @@ import type { Dimension } from './dimension.js';
 import { boot } from './dimensions/boot.js';
 import { clones } from './dimensions/clones.js';
 import { lifecycle } from './dimensions/lifecycle.js';
+import { nativeEventLoop } from './dimensions/native-event-loop.js';
+import { nativeNetwork } from './dimensions/native-network.js';
+import { nativeProcess } from './dimensions/native-process.js';
 import { nativeFiles } from './dimensions/native-files.js';
 import { nativeVsock } from './dimensions/native-vsock.js';
 import { open } from './dimensions/open.js';
@@ -17,5 +20,18 @@ export const DIMENSIONS: readonly Dimension[] = [
   scale,
   open,
   nativeFiles,
+  nativeNetwork,
+  nativeProcess,
+  nativeEventLoop,
   nativeVsock,
 ];
+
+/** Those of a name, or of a group: `native` is every `native-…`; no name at all is all of them. */
+export function chooseDimensions(names: readonly string[]): readonly Dimension[] {
+  const isMeant = (dimension: Dimension, name: string): boolean =>
+    dimension.name === name || dimension.name.startsWith(`${name}-`);
+  const unknown = names.find((name) => !DIMENSIONS.some((dimension) => isMeant(dimension, name)));
+  if (unknown !== undefined) throw new Error(`no benchmark "${unknown}"`);
+  if (names.length === 0) return DIMENSIONS;
+  return DIMENSIONS.filter((dimension) => names.some((name) => isMeant(dimension, name)));
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { DIMENSIONS } from './dimensions.js';
+import { chooseDimensions, DIMENSIONS } from './dimensions.js';
 import { runFresh } from './fresh-process.js';
 import { formatTable, toRow, type Row } from './report.js';
 import { describeSurroundings } from './surroundings.js';
@@ -11,12 +11,10 @@ interface CliOptions {
   readonly json?: string;
 }
 
-const list = DIMENSIONS.map(({ name, description }) => `  ${name.padEnd(10)} ${description}`).join('\n');
+const list = DIMENSIONS.map(({ name, description }) => `  ${name.padEnd(18)} ${description}`).join('\n');
 
 async function bench(names: readonly string[], { quick = false, json }: CliOptions) {
-  const unknown = names.find((name) => !DIMENSIONS.some((dimension) => dimension.name === name));
-  if (unknown !== undefined) throw new Error(`no benchmark "${unknown}"; there are:\n${list}`);
-  const chosen = DIMENSIONS.filter(({ name }) => names.length === 0 || names.includes(name));
+  const chosen = chooseDimensions(names);
   const surroundings = await describeSurroundings();
   const rows: Row[] = [];
   for (const { name, execArgv } of chosen) {
@@ -40,7 +38,7 @@ async function bench(names: readonly string[], { quick = false, json }: CliOptio
 
 await new Command('bench')
   .description(`Measures us side by side with the bare thing, as ratios.\n\n${list}`)
-  .argument('[name...]', 'benchmarks to run; default: all')
+  .argument('[name...]', 'benchmarks to run, or a group such as native; default: all')
   .option('--quick', 'few samples and small sizes: shows that it runs')
   .option('--json <file>', 'also write surroundings, rows and raw samples to this file')
   .action(bench)

@@ -1,11 +1,13 @@
 import Table from 'cli-table3';
 import type { Aim, Measurement, Side } from './dimension.js';
-import { pairedRatio, summarize, type Summary } from './statistics.js';
+import { pairedDifference, pairedRatio, summarize, type Summary } from './statistics.js';
 
 /** A measurement with what follows from its samples. */
 export interface Row extends Measurement {
   readonly summary: { readonly ours: Summary; readonly theirs?: Summary };
   readonly ratio?: number;
+  /** In place of the ratio, where the aim is one. */
+  readonly difference?: number;
   /** Absent where there is no aim, and where it was not judged. */
   readonly met?: boolean;
 }
@@ -23,8 +25,13 @@ function judge(measurement: Measurement): Row {
     const row = { ...measurement, summary: { ours: summary } };
     return aim.kind === 'value' ? { ...row, met: summary.median <= aim.atMost } : row;
   }
+  const summaries = { ours: summary, theirs: summarize(theirs.samples) };
+  if (aim.kind === 'difference') {
+    const difference = pairedDifference(ours.samples, theirs.samples);
+    return { ...measurement, summary: summaries, difference, met: difference <= aim.atMost };
+  }
   const ratio = pairedRatio(ours.samples, theirs.samples);
-  const row = { ...measurement, summary: { ours: summary, theirs: summarize(theirs.samples) }, ratio };
+  const row = { ...measurement, summary: summaries, ratio };
   if (aim.kind === 'report') return row;
   return { ...row, met: (aim.kind === 'ratio' ? ratio : summary.median) <= aim.atMost };
 }
@@ -42,7 +49,14 @@ function sideCell(side: Side, summary: Summary, unit: string): string {
 
 function aimCell(aim: Aim, unit: string): string {
   if (aim.kind === 'report') return '–';
+  if (aim.kind === 'difference') return `≤ + ${String(aim.atMost)} ${unit}`;
   return aim.kind === 'ratio' ? `≤ ${String(aim.atMost)}×` : `≤ ${String(aim.atMost)} ${unit}`;
+}
+
+function ratioCell({ ratio, difference, unit }: Row): string {
+  if (difference !== undefined)
+    return `${difference < 0 ? '−' : '+'} ${significant(Math.abs(difference))} ${unit}`;
+  return ratio === undefined ? '–' : `${significant(ratio)}×`;
 }
 
 /** The table for people. `color` false leaves out all escape sequences. */
@@ -57,7 +71,7 @@ export function formatTable(rows: readonly Row[], color: boolean): string {
       row.name,
       sideCell(row.ours, ours, row.unit),
       row.theirs === undefined || theirs === undefined ? '–' : sideCell(row.theirs, theirs, row.unit),
-      row.ratio === undefined ? '–' : `${significant(row.ratio)}×`,
+      ratioCell(row),
       aimCell(row.aim, row.unit),
       row.met === undefined ? '–' : row.met ? 'yes' : 'no',
     ]);

@@ -37,3 +37,9 @@ export function pairedRatio(ours: readonly number[], theirs: readonly number[]):
   if (ours.length !== theirs.length) throw new RangeError('pairs of different lengths');
   return summarize(ours.map((value, index) => value / (theirs[index] ?? Number.NaN))).median;
 }
+
+/** Median of the differences of the pairs, for the same reason. */
+export function pairedDifference(ours: readonly number[], theirs: readonly number[]): number {
+  if (ours.length !== theirs.length) throw new RangeError('pairs of different lengths');
+  return summarize(ours.map((value, index) => value - (theirs[index] ?? Number.NaN))).median;
+}

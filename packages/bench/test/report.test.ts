@@ -26,6 +26,13 @@ it('judges a value by its median', () => {
   expect(toRow({ ...alone, aim: { kind: 'value', atMost: 3.9 } }, JUDGED)).toMatchObject({ met: false });
 });
 
+it('judges a difference by the median of the pairs', () => {
+  const busy: Measurement = { ...twice, aim: { kind: 'difference', atMost: 2 } };
+  expect(toRow(busy, JUDGED)).toMatchObject({ difference: 2, met: true });
+  expect(toRow({ ...busy, aim: { kind: 'difference', atMost: 1.9 } }, JUDGED)).toMatchObject({ met: false });
+  expect(formatTable([toRow(busy, JUDGED)], false)).toContain('+ 2.00 ms');
+});
+
 it('judges nothing that has no aim', () => {
   const row = toRow({ ...twice, aim: { kind: 'report' } }, JUDGED);
   expect(row.ratio).toBe(2);

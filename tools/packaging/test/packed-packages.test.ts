@@ -1,0 +1,112 @@
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { fetchNode, installInto, packAll, publicPackages, type Consumer } from './packed-packages.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'microvm-packaging-'));
+let consumer: Consumer;
+
+beforeAll(async () => {
+  consumer = await installInto(folder, await packAll(folder));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** The addon, a process, and a VM of the in-memory adapter; then the addon in a worker thread. */
+const USE = `
+  import { Worker, isMainThread } from 'node:worker_threads';
+  import { bootId, spawnProcess, probeKvm } from '@microvm/native';
+  import { createInMemoryRuntime } from '@microvm/in-memory';
+  const child = await spawnProcess({ file: '/bin/sh', args: ['-c', 'exit 7'] });
+  const { exitCode } = await child.ref().exited;
+  const { stages, findings } = await probeKvm();
+  const runtime = await createInMemoryRuntime();
+  await runtime.createVm('a');
+  const { state } = await runtime.startVm('a');
+  await runtime.close();
+  const inWorker = new Worker(
+    "import('node:worker_threads').then(async ({ parentPort }) => parentPort.postMessage((await import('@microvm/native')).bootId()))",
+    { eval: true },
+  );
+  const theirs = await new Promise((resolve, reject) => inWorker.once('message', resolve).once('error', reject));
+  console.log(JSON.stringify({
+    node: Number(process.versions.node.split('.')[0]),
+    exitCode,
+    state,
+    probed: stages.length + findings.length > 0,
+    sameBoot: bootId() === theirs,
+  }));
+`;
+
+const USED = { exitCode: 7, state: 'running', probed: true, sameBoot: true };
+
+test('no package asks for an install script', () => {
+  for (const { name, scripts = {} } of publicPackages()) {
+    const hooks = ['preinstall', 'install', 'postinstall', 'prepare'].filter((hook) => hook in scripts);
+    expect(hooks, name).toEqual([]);
+  }
+});
+
+test('every public package is installed, and imports', async () => {
+  const installed = readdirSync(join(consumer.folder, 'node_modules/@microvm'));
+  const names = publicPackages().map(({ name }) => name);
+  expect(installed.map((name) => `@microvm/${name}`).sort()).toEqual(names.toSorted());
+  for (const name of names) await consumer.runModule(`await import('${name}');`);
+});
+
+test('works in the Node that installed it', async () => {
+  const node = Number(process.versions.node.split('.')[0]);
+  expect(JSON.parse(await consumer.runModule(USE))).toEqual({ node, ...USED });
+});
+
+test.each([20, 22, 24])('works in Node %i from the registry', async (major) => {
+  const node = await fetchNode(major, folder);
+  expect(JSON.parse(await consumer.runModule(USE, node))).toEqual({ node: major, ...USED });
+});
+
+test('the binary exports the two entry points of Node-API, and needs no C++ library', () => {
+  const prebuilds = join(consumer.folder, 'node_modules/@microvm/native/prebuilds');
+  const files = readdirSync(join(prebuilds, `${process.platform}-${process.arch}`));
+  const binary = files.find((name) => name.endsWith('.node')) ?? '';
+  const path = join(prebuilds, `${process.platform}-${process.arch}`, binary);
+  const symbols = execFileSync('nm', ['-D', '--defined-only', path], { encoding: 'utf8' }).trim().split('\n');
+  expect(symbols.map((line) => line.split(' ').at(-1)).sort()).toEqual([
+    'napi_register_module_v1',
+    'node_api_module_get_api_version_v1',
+  ]);
+  const needs = execFileSync('readelf', ['-d', path], { encoding: 'utf8' });
+  expect(needs).not.toMatch(/libstdc\+\+|libgcc|libcrypto/);
+  expect(files).toContain('microvm-watcher');
+});
+
+const LOAD = `
+  import { createInMemoryRuntime } from '@microvm/in-memory';
+  import { bootId } from '@microvm/native';
+  const runtime = await createInMemoryRuntime();
+  await runtime.createVm('a');
+  const { state } = await runtime.startVm('a');
+  await runtime.close();
+  try { bootId(); } catch (error) { console.log(JSON.stringify({ state, code: error.code, message: error.message })); }
+`;
+
+test('a binary that is missing or does not fit says why; the in-memory adapter works without', async () => {
+  const native = join(consumer.folder, 'node_modules/@microvm/native');
+  const kept = join(folder, 'prebuilds');
+  cpSync(join(native, 'prebuilds'), kept, { recursive: true });
+  try {
+    const host = `${process.platform}-${process.arch}`;
+    for (const name of readdirSync(join(native, 'prebuilds', host)).filter((file) => file.endsWith('.node')))
+      writeFileSync(join(native, 'prebuilds', host, name), 'not for this system');
+    const unfit = JSON.parse(await consumer.runModule(LOAD)) as Record<string, string>;
+    expect(unfit).toMatchObject({ state: 'running', code: 'MICROVM_NATIVE_NOT_LOADED' });
+    expect(unfit['message']).toMatch(/A binary is there, but this system refuses it/);
+    renameSync(join(native, 'prebuilds', host), join(native, 'prebuilds', 'linux-none'));
+    const missing = JSON.parse(await consumer.runModule(LOAD)) as Record<string, string>;
+    expect(missing).toMatchObject({ state: 'running', code: 'MICROVM_NATIVE_NOT_LOADED' });
+    expect(missing['message']).toMatch(/has binaries for: linux-none/);
+  } finally {
+    rmSync(join(native, 'prebuilds'), { recursive: true });
+    cpSync(kept, join(native, 'prebuilds'), { recursive: true });
+  }
+});
