@@ -16,6 +16,8 @@ const STEPS = {
   lint: () => run('npm', ['run', '--silent', 'lint']),
   typecheck: () => nx('typecheck'),
   cpp: () => run('npm', ['run', '--silent', 'test:cpp', '-w', 'native']),
+  tsan: () => run('npm', ['run', '--silent', 'test:tsan', '-w', 'native']),
+  fuzz: () => run('npm', ['run', '--silent', 'fuzz', '-w', 'native']),
   testbed,
   vitest,
 };

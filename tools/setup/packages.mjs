@@ -8,6 +8,7 @@ export const REQUIREMENTS = [
   { package: 'g++', program: 'g++', purpose: 'compiles the native addon and the guest agent' },
   { package: 'cmake', program: 'cmake', purpose: 'builds them' },
   { package: 'ninja-build', program: 'ninja', purpose: 'builds them' },
+  { package: 'clang', program: 'clang++', purpose: 'builds the fuzz targets' },
   { package: 'libssl-dev', file: '/usr/include/openssl/evp.h', purpose: 'its libcrypto goes into the addon' },
   { package: 'qemu-system-x86', program: 'qemu-system-x86_64', purpose: 'runs the VMs' },
   { package: 'e2fsprogs', program: 'mkfs.ext4', purpose: 'makes disks' },

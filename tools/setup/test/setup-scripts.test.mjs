@@ -45,5 +45,7 @@ test('the gate names the steps when it does not know one', () => {
   const gate = join(ROOT, 'tools', 'setup', 'gate.mjs');
   const { status, stderr } = spawnSync(process.execPath, [gate, '--only', 'vitests'], { encoding: 'utf8' });
   expect(status).toBe(1);
-  expect(stderr).toBe('✖ no step "vitests"; there are format, lint, typecheck, cpp, testbed, vitest\n');
+  expect(stderr).toBe(
+    '✖ no step "vitests"; there are format, lint, typecheck, cpp, tsan, fuzz, testbed, vitest\n',
+  );
 });
