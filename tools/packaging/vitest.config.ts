@@ -5,7 +5,7 @@ export default defineProject({
   test: {
     name: '@microvm/packaging',
     include: ['test/**/*.test.ts'],
-    testTimeout: 900_000,
-    hookTimeout: 900_000,
+    testTimeout: 1_800_000,
+    hookTimeout: 1_800_000,
   },
 });

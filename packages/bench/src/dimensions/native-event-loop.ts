@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, unlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import * as native from '@microvm/native';
@@ -33,7 +33,11 @@ const KINDS: Readonly<Record<string, Call>> = {
     await native.stageJail({ root: join(name, 'root'), ...owner, shared });
     await native.removeTree(name);
   },
-  connectUnix: async (folder) => closeSync(await native.connectUnix(join(folder, 'server'))),
+  listenUnix: async (folder, index) => {
+    const path = join(folder, `socket-${String(index)}`);
+    closeSync(await native.listenUnix(path));
+    await unlink(path);
+  },
   waitForSocket: async (folder) => {
     (await native.waitForSocket({ path: join(folder, 'server') })).destroy();
   },
