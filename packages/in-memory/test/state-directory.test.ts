@@ -1,6 +1,6 @@
 import { execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -161,6 +161,24 @@ describe('a state directory', () => {
     expect(sizeBytes).toBeGreaterThan(0);
     await first.createVmWithSpec('clone', { restoreFrom: { snapshotUid } });
     expect(await filesNamed('disks.json')).toHaveLength(3); // two VMs and the snapshot
+  });
+
+  test('a snapshot is read whole by the first restore only, also when a file of it got a link and lost it', async () => {
+    const runtime = await open();
+    await runtime.createVm('vm');
+    await runtime.startVm('vm');
+    const { snapshotUid } = await runtime.snapshotVm('vm', 'snap');
+    await runtime.createVmWithSpec('first', { restoreFrom: { snapshotUid } });
+    const folder = join(stateDir, 'snapshots', snapshotUid);
+    const wasReadWhole = async () => (await stat(join(folder, 'verified.json'), { bigint: true })).mtimeNs;
+    const before = await wasReadWhole();
+    // A jail's file is a hard link; the other name goes with the VM.
+    for (const name of await readdir(folder)) {
+      await link(join(folder, name), join(stateDir, 'link'));
+      await rm(join(stateDir, 'link'));
+    }
+    await runtime.createVmWithSpec('second', { restoreFrom: { snapshotUid } });
+    expect(await wasReadWhole()).toBe(before);
   });
 
   test('VMs of a shared world are adopted by the next runtime', async () => {

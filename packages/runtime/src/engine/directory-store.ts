@@ -103,8 +103,10 @@ export class DirectoryStore implements StateStore {
 
   async createVm(record: VmRecord): Promise<void> {
     await mkdir(this.vmDirectory(record.instanceId), { mode: 0o700 });
-    await this.writeVm(record);
-    await syncDirectory(join(this.#root, 'vms'));
+    // At once, as the disk then writes both in one go. A folder whose record did not come is swept.
+    const flights = [this.writeVm(record), syncDirectory(join(this.#root, 'vms'))];
+    await Promise.allSettled(flights);
+    await Promise.all(flights);
   }
 
   writeVm(record: VmRecord): Promise<void> {

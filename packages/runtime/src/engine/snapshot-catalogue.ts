@@ -178,7 +178,8 @@ async function identify(snapshotUid: string, directory: string, part: ManifestPa
   if (status.size !== part.sizeBytes) {
     throw corrupt(snapshotUid, part.name, `${status.size} bytes, expected ${part.sizeBytes}`);
   }
-  return `${part.name}:${status.ino}:${status.mtimeMs}:${status.ctimeMs}`;
+  // Not the time of the inode's change: every link that a VM gets of a file, and its removal, changes that.
+  return `${part.name}:${status.ino}:${status.mtimeMs}`;
 }
 
 function corrupt(snapshotUid: string, part: string, problem: string): VmRuntimeError {
