@@ -38,6 +38,7 @@ export type { VmmCommandLines } from './process/find-vmms.js';
 export { OwnerDeathWatcher } from './process/owner-death-watcher.js';
 export { killVmm, vmmExited, vmmFailure } from './process/process-end.js';
 export type { VmmName } from './process/process-end.js';
+export { together } from './process/together.js';
 export { within } from './process/within.js';
 export type { Limits } from './process/within.js';
 export { askToHalt, SHUTDOWN_STEPS } from './vm/ask-to-halt.js';

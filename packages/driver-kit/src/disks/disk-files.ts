@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createDisk } from '@microvm/image';
 import { copyFile, type CopyOptions, type CopyResult } from '@microvm/native';
@@ -11,14 +11,20 @@ const MIB = 1024 * 1024;
 export async function makeDisks(drives: readonly PlannedDrive[], folder: string, run: Run): Promise<void> {
   await mkdir(join(folder, DISKS_FOLDER), { mode: 0o700 });
   for (const drive of privateDrives(drives)) {
-    await createDisk({
-      from: drive.source,
-      to: join(folder, drive.file),
-      signal: run.signal,
-      onProgress: progressOf('disks', run),
-      ...(drive.sizeMib === null ? {} : { sizeBytes: drive.sizeMib * MIB }),
-    });
+    const to = join(folder, drive.file);
+    if (drive.sizeMib === null) await copyDisk(drive.source, to, run);
+    else await growDisk(drive.source, to, drive.sizeMib * MIB, run);
   }
+}
+
+/** Nothing else looks at the folder yet, and one that broke off is removed with all of the VM. */
+async function copyDisk(from: string, to: string, run: Run): Promise<void> {
+  await copyPart(from, to, 'disks', run);
+  await chmod(to, 0o600);
+}
+
+async function growDisk(from: string, to: string, sizeBytes: number, run: Run): Promise<void> {
+  await createDisk({ from, to, sizeBytes, signal: run.signal, onProgress: progressOf('disks', run) });
 }
 
 /** Copies the private disks into a snapshot's folder. Nothing may write to them meanwhile. */

@@ -11,18 +11,18 @@ export async function checkSpecFiles(spec: ResolvedVmSpec): Promise<void> {
     ['spec.rootDrive.path', spec.rootDrive?.path],
     ...(spec.drives ?? []).map((drive, index) => [`spec.drives[${index}].path`, drive.path] as const),
   ];
-  for (const [path, file] of files) {
-    if (file !== undefined) await requireReadable(path, file);
-  }
+  const problems = await Promise.all(files.map(([path, file]) => problemWith(path, file)));
+  const first = problems.find((problem) => problem !== undefined);
+  if (first !== undefined) throw first;
 }
 
-async function requireReadable(path: string, file: string): Promise<void> {
-  const problem = await access(file, constants.R_OK)
-    .then(() => stat(file))
-    .then((found) => (found.isFile() ? undefined : 'it is not a regular file'))
+async function problemWith(path: string, file: string | undefined): Promise<Error | undefined> {
+  if (file === undefined) return undefined;
+  const problem = await Promise.all([access(file, constants.R_OK), stat(file)])
+    .then(([, found]) => (found.isFile() ? undefined : 'it is not a regular file'))
     .catch((error: unknown) => (error as Error).message);
-  if (problem === undefined) return;
-  throw invalidArgument(
+  if (problem === undefined) return undefined;
+  return invalidArgument(
     path,
     'a file that this process may read',
     `${path}: cannot read "${file}": ${problem}`,

@@ -1,6 +1,6 @@
-import { chown, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hasCode, ignoreMissing } from '@microvm/driver-kit';
+import { hasCode, ignoreMissing, together } from '@microvm/driver-kit';
 import { spawnProcess, type SpawnedProcess } from '@microvm/native';
 import { VmRuntimeError } from '@microvm/runtime';
 import { VM_FILES } from '../host/paths.js';
@@ -29,8 +29,10 @@ export async function spawnVmm(options: SpawnVmmOptions): Promise<SpawnedProcess
   const { instanceId, execFile, directory, jail, cgroup, netnsPath, workingDirectory } = options;
   const logs: FileHandle[] = [];
   try {
-    const console = options.console ? await openLog(logs, join(directory, VM_FILES.console)) : null;
-    const stderr = await openLog(logs, join(directory, VM_FILES.vmmLog));
+    const [console, stderr] = await together([
+      options.console ? openLog(logs, join(directory, VM_FILES.console)) : Promise.resolve(null),
+      openLog(logs, join(directory, VM_FILES.vmmLog)),
+    ]);
     return await spawnProcess({
       ...(jail === undefined
         ? { file: execFile, args: bareArgs(instanceId), cwd: workingDirectory }
@@ -58,12 +60,24 @@ async function openLog(logs: FileHandle[], path: string): Promise<number> {
 
 /** Makes the empty logs that a VMM writes by itself: new ones, as it begins at their start. They are its user's. */
 export async function makeVmmLogs(directory: string, uid: number | null): Promise<void> {
-  await rename(join(directory, VM_FILES.vmmLog), join(directory, VM_FILES.vmmLogOld)).catch(ignoreMissing);
-  await rm(join(directory, VM_FILES.metrics), { force: true });
-  for (const name of [VM_FILES.vmmLog, VM_FILES.metrics]) {
-    const path = join(directory, name);
-    await (await open(path, 'wx', 0o600)).close();
-    if (uid !== null) await chown(path, uid, uid);
+  const vmmLog = join(directory, VM_FILES.vmmLog);
+  const metrics = join(directory, VM_FILES.metrics);
+  await together([
+    rename(vmmLog, join(directory, VM_FILES.vmmLogOld))
+      .catch(ignoreMissing)
+      .then(() => makeEmpty(vmmLog, uid)),
+    unlink(metrics)
+      .catch(ignoreMissing)
+      .then(() => makeEmpty(metrics, uid)),
+  ]);
+}
+
+async function makeEmpty(path: string, uid: number | null): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    if (uid !== null) await file.chown(uid, uid);
+  } finally {
+    await file.close();
   }
 }
 

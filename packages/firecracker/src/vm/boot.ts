@@ -15,7 +15,7 @@ const START_TIMEOUT_MS = 60_000;
 export async function bootVm(context: FirecrackerContext, vm: DriverVm, run: Run): Promise<VmmInfo> {
   const { signal } = run;
   const live = (await preparedVm(context, vm)) ?? (await launchConfigured(context, vm, 'boot', run));
-  await live.act('InstanceStart', { signal, timeoutMs: START_TIMEOUT_MS });
+  await live.start({ signal, timeoutMs: START_TIMEOUT_MS });
   await run.step('boot:started');
   await untilReady(live, vm, signal);
   await run.step('boot:ready');

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { folderOf, killVmm } from '@microvm/driver-kit';
+import { folderOf, killVmm, together } from '@microvm/driver-kit';
 import { killCgroup, watchProcess, type ProcessIdentity } from '@microvm/native';
 import type { DriverVm } from '@microvm/runtime';
 import { clearVmmFolder } from '../host/stage.js';
@@ -24,11 +24,11 @@ export async function clearLife(context: FirecrackerContext, vm: DriverVm): Prom
   const plan = readPlan(vm.plan);
   const live = table.get(vm.instanceId);
   live?.expectEnd();
-  await killCgroupOf(host.cgroupMount, plan);
   if (live === undefined) {
+    await killCgroupOf(host.cgroupMount, plan);
     for (const identity of await vmmsOf(vm.instanceId, vm.vmm)) await endProcess(identity, vm);
   } else {
-    await live.kill();
+    await together([killCgroupOf(host.cgroupMount, plan), live.kill()]);
     await ownerDeath.remove(live.identity);
     live.close();
     table.remove(live);

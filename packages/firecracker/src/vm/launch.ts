@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { folderOf } from '@microvm/driver-kit';
+import { folderOf, together } from '@microvm/driver-kit';
 import { createCgroup, listenVsock, type VsockListener } from '@microvm/native';
 import { VmRuntimeError, type DriverVm, type Run } from '@microvm/runtime';
 import { cgroupLimits } from '../host/limits.js';
@@ -35,12 +35,14 @@ export async function launch(
   const isOwned = vm.spec.onOwnerDeath === 'destroy';
   if (isOwned) await ownerDeath.ready();
   signal.throwIfAborted();
-  await makeCgroup(context, vm, plan);
-  await makeVmmLogs(directory, plan.uid);
-  await stageVmm({ plan, directory, vmmFolder: folder, snapshot, sharedFiles, signal });
+  const staging = { plan, directory, vmmFolder: folder, snapshot, sharedFiles, signal };
+  const [life] = await together([
+    beginLife(directory),
+    makeCgroup(context, vm, plan),
+    makeVmmLogs(directory, plan.uid).then(() => stageVmm(staging)),
+  ]);
   const listener = snapshot === undefined ? await listenForAgent(vm, plan, folder) : undefined;
   await run.step(`${method}:staged`);
-  const life = await beginLife(directory);
   const live = await table.start(vm.instanceId, async () => {
     const process = await spawn(context, vm, plan, folder);
     return new LiveVm({ vm, directory, vmmFolder: folder, process, life, listener });

@@ -24,7 +24,7 @@ import {
 import { VmRuntimeError, type DriverVm, type VmEnding } from '@microvm/runtime';
 import { ApiClient, type ApiCallOptions } from '../api/client.js';
 import { ApiClosedError, ApiRequestError, ApiTimeoutError } from '../api/errors.js';
-import type { ActionType, ApiRequest, InstanceInfo } from '../api/wire.js';
+import type { ActionType, ApiRequest, InstanceInfo, SnapshotLoad } from '../api/wire.js';
 import { VM_FILES, VMM_FILES } from '../host/paths.js';
 import type { Life } from './life.js';
 
@@ -60,6 +60,8 @@ export class LiveVm implements PausableVm, HaltableVm {
   readonly #api: ApiClient;
   readonly #ending: Ending;
   readonly #logs: LogKeeper;
+  /** What the last call that succeeded made of the CPUs; undefined: to be asked. Nobody else can reach the API. */
+  #cpus: 'running' | 'held' | undefined;
 
   constructor({ vm, directory, vmmFolder, process, life, listener }: LiveVmOptions) {
     this.instanceId = vm.instanceId;
@@ -124,16 +126,34 @@ export class LiveVm implements PausableVm, HaltableVm {
     return (await this.#translated(this.#api.describe(options))).state;
   }
 
+  /** Cold boot of what was configured. */
+  async start(options: ApiCallOptions): Promise<void> {
+    await this.act('InstanceStart', options);
+    this.#cpus = 'running';
+  }
+
+  /** Loads a snapshot; its guest stands still. */
+  async load(body: SnapshotLoad & { readonly resume_vm: false }, options: ApiCallOptions): Promise<void> {
+    await this.request({ method: 'PUT', path: '/snapshot/load', body }, options);
+    this.#cpus = 'held';
+  }
+
   async isRunning(limits: Limits): Promise<boolean> {
+    if (this.#cpus !== undefined && !this.hasEnded) return this.#cpus === 'running';
     return (await this.state(limits)) === 'Running';
   }
 
-  holdCpus(limits: Limits): Promise<void> {
-    return this.#translated(this.#api.setState('Paused', limits));
+  async holdCpus(limits: Limits): Promise<void> {
+    // A call that breaks off may have been carried out or not.
+    this.#cpus = undefined;
+    await this.#translated(this.#api.setState('Paused', limits));
+    this.#cpus = 'held';
   }
 
-  releaseCpus(limits: Limits): Promise<void> {
-    return this.#translated(this.#api.setState('Resumed', limits));
+  async releaseCpus(limits: Limits): Promise<void> {
+    this.#cpus = undefined;
+    await this.#translated(this.#api.setState('Resumed', limits));
+    this.#cpus = 'running';
   }
 
   /** Ctrl-Alt-Del: the only button that Firecracker has. */

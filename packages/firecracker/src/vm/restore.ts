@@ -31,15 +31,14 @@ export async function restoreVm(
   if (!source.memory) return { vmm: (await launchConfigured(context, vm, 'prepare', run)).identity };
   const snapshot = { state: join(from, PARTS.state), memory: join(from, PARTS.memory) };
   const live = await launch(context, vm, { method: 'restore', snapshot }, run);
-  const load = { method: 'PUT', path: '/snapshot/load', body: loadBody(vm, source) } as const;
-  await live.request(load, { signal: run.signal, timeoutMs: LOAD_TIMEOUT_MS });
+  await live.load(loadBody(vm, source), { signal: run.signal, timeoutMs: LOAD_TIMEOUT_MS });
   await live.requestAll(afterRestore(vm.spec), { signal: run.signal });
   await run.step('restore:loaded');
   reportEnd(context, live);
   return { vmm: live.identity };
 }
 
-function loadBody(vm: DriverVm, { networkOverrides }: RestoreSource): SnapshotLoad {
+function loadBody(vm: DriverVm, { networkOverrides }: RestoreSource): SnapshotLoad & { resume_vm: false } {
   const overrides = networkOverrides.flatMap(({ ifaceId, hostDevName }) =>
     hostDevName === undefined ? [] : [{ iface_id: ifaceId, host_dev_name: hostDevName }],
   );
