@@ -15,7 +15,7 @@ export type Aim =
 /** One comparison: the pairs are `ours.samples[i]` and `theirs.samples[i]`. */
 export interface Measurement {
   readonly name: string;
-  readonly unit: 'ms' | 'µs' | 'MiB' | 'KiB' | 'per s' | '% of a core';
+  readonly unit: 'ms' | 'µs' | 'MiB' | 'KiB' | 'per s' | '% of a core' | 'record writes';
   readonly ours: Side;
   readonly theirs?: Side;
   readonly aim: Aim;

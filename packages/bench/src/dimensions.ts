@@ -1,6 +1,7 @@
 import type { Dimension } from './dimension.js';
 import { boot } from './dimensions/boot.js';
 import { clones } from './dimensions/clones.js';
+import { firecracker } from './dimensions/firecracker.js';
 import { lifecycle } from './dimensions/lifecycle.js';
 import { nativeEventLoop } from './dimensions/native-event-loop.js';
 import { nativeNetwork } from './dimensions/native-network.js';
@@ -24,6 +25,7 @@ export const DIMENSIONS: readonly Dimension[] = [
   nativeProcess,
   nativeEventLoop,
   nativeVsock,
+  firecracker,
 ];
 
 /** Those of a name, or of a group: `native` is every `native-…`; no name at all is all of them. */

@@ -1,4 +1,5 @@
 import { DIMENSIONS } from './dimensions.js';
+import { measureFleet } from './firecracker-fleet.js';
 import type { FreshTasks } from './fresh-process.js';
 import { memoryPerVm } from './memory-per-vm.js';
 
@@ -8,6 +9,7 @@ type Handlers = {
 
 const handlers: Handlers = {
   'memory-per-vm': memoryPerVm,
+  'firecracker-fleet': measureFleet,
   dimension: async ({ name, quick }) => {
     const dimension = DIMENSIONS.find((candidate) => candidate.name === name);
     if (dimension === undefined) throw new Error(`no dimension "${name}"`);

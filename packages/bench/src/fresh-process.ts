@@ -2,10 +2,12 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Measurement } from './dimension.js';
+import type { Fleet, FleetOptions } from './firecracker-fleet.js';
 
 /** What can run in a process of its own; `fresh-main.ts` has the other end. */
 export interface FreshTasks {
   readonly 'memory-per-vm': { readonly input: { readonly vms: number }; readonly output: number };
+  readonly 'firecracker-fleet': { readonly input: FleetOptions; readonly output: Fleet };
   readonly dimension: {
     readonly input: { readonly name: string; readonly quick: boolean };
     readonly output: readonly Measurement[];

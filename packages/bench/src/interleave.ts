@@ -1,5 +1,5 @@
 /** Takes one sample and answers with it. Whatever it needs and leaves is its own business, outside of what it measures. */
-export type Sampler = () => Promise<number>;
+export type Sampler<T = number> = () => Promise<T>;
 
 export interface InterleaveOptions {
   readonly pairs: number;
@@ -9,12 +9,12 @@ export interface InterleaveOptions {
 }
 
 /** Samples both sides in pairs, one right after the other; which side goes first alternates. */
-export async function interleave(
-  ours: Sampler,
-  theirs: Sampler,
+export async function interleave<T = number>(
+  ours: Sampler<T>,
+  theirs: Sampler<T>,
   { pairs, warmups, onPair }: InterleaveOptions,
-): Promise<{ readonly ours: number[]; readonly theirs: number[] }> {
-  const samples = { ours: [] as number[], theirs: [] as number[] };
+): Promise<{ readonly ours: T[]; readonly theirs: T[] }> {
+  const samples = { ours: [] as T[], theirs: [] as T[] };
   for (let pair = -warmups; pair < pairs; pair += 1) {
     const oursFirst = pair % 2 === 0;
     const first = await (oursFirst ? ours : theirs)();

@@ -1,10 +1,5 @@
+import { collectGarbage } from './collect-garbage.js';
 import { runtimeWith } from './engine.js';
-
-function collectGarbage(): void {
-  if (globalThis.gc === undefined) throw new Error('needs a process with --expose-gc');
-  // What the first one frees may hold the last of something else.
-  for (let round = 0; round < 4; round += 1) globalThis.gc();
-}
 
 /** Resident memory, in KiB, that each of so many running VMs adds to this process, which should be a fresh one. */
 export async function memoryPerVm({ vms }: { readonly vms: number }): Promise<number> {

@@ -1,25 +1,11 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { createInMemoryRuntime } from '@microvm/in-memory';
 import type { BenchRun, Dimension, Measurement } from '../dimension.js';
-import { interleave, timeMs } from '../interleave.js';
+import { readRecordsByHand } from '../by-hand/read-records.js';
+import { interleave } from '../interleave.js';
 import { atOnce } from '../lifecycle.js';
 import { TemporaryFolder } from '../temporary-folder.js';
 
 const WORKERS = 64;
-
-async function readByHand(stateDir: string, expected: number): Promise<number> {
-  const folder = join(stateDir, 'vms');
-  let records: unknown[] = [];
-  const tookMs = await timeMs(async () => {
-    const names = await readdir(folder);
-    records = await Promise.all(
-      names.map(async (name) => JSON.parse(await readFile(join(folder, name, 'vm.json'), 'utf8')) as unknown),
-    );
-  });
-  if (records.length !== expected) throw new Error(`read ${String(records.length)} records by hand`);
-  return tookMs;
-}
 
 async function openByRuntime(stateDir: string, expected: number): Promise<number> {
   const startedAt = performance.now();
@@ -42,7 +28,7 @@ async function openRows({ quick, log }: BenchRun): Promise<readonly Measurement[
   await runtime.close();
   const samples = await interleave(
     () => openByRuntime(stateDir, vms),
-    () => readByHand(stateDir, vms),
+    () => readRecordsByHand(stateDir, vms),
     { pairs, warmups: 2 },
   );
   return [

@@ -1,0 +1,154 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createFirecrackerRuntime } from '@microvm/firecracker';
+import type { VmRuntime, VmSpec } from '@microvm/runtime';
+import { FirecrackerFloor, type FloorSnapshot, type PhaseTimes } from './by-hand/firecracker.js';
+import { findFirecracker, type FirecrackerPrograms } from './firecracker-programs.js';
+import { summarize } from './statistics.js';
+import { TemporaryFolder } from './temporary-folder.js';
+
+/** No guest answers where KVM cannot run one: what is measured is the host's side. */
+export const BENCH_SPEC: VmSpec = { agent: 'none', shutdownTimeoutMs: 0, memSizeMib: 128, vcpuCount: 1 };
+
+/** A Firecracker runtime in a folder of its own and the floor beside it. */
+export class FirecrackerBench implements AsyncDisposable {
+  readonly programs: FirecrackerPrograms;
+  readonly recordBytes: number;
+  readonly #folder: TemporaryFolder;
+  readonly #runtime: VmRuntime;
+  readonly #floor: FirecrackerFloor;
+  readonly #snapshot: FloorSnapshot;
+  readonly #snapshotUid: string;
+
+  private constructor(parts: BenchParts) {
+    this.#folder = parts.folder;
+    this.programs = parts.programs;
+    this.recordBytes = parts.recordBytes;
+    this.#runtime = parts.runtime;
+    this.#floor = parts.floor;
+    this.#snapshot = parts.snapshot;
+    this.#snapshotUid = parts.snapshotUid;
+  }
+
+  static async open(): Promise<FirecrackerBench> {
+    const folder = await TemporaryFolder.make();
+    const programs = await findFirecracker();
+    const runtime = await openFirecracker(programs, join(folder.path, 'state'));
+    const { instanceId, spec } = await runtime.createVm('origin');
+    const recordBytes = (await stat(join(folder.path, 'state', 'vms', instanceId, 'vm.json'))).size;
+    await runtime.startVm('origin');
+    const { snapshotUid } = await runtime.snapshotVm('origin', 'warm');
+    await erase(runtime, 'origin');
+    const parts = join(folder.path, 'state', 'snapshots', snapshotUid);
+    await mkdir(join(folder.path, 'floor'));
+    const floor = await FirecrackerFloor.make({
+      ...programs,
+      folder: join(folder.path, 'floor'),
+      spec,
+      recordBytes,
+    });
+    const snapshot = {
+      vmstate: join(parts, 'vmstate'),
+      memory: join(parts, 'memory'),
+      disk: join(parts, 'disk-root.raw'),
+    };
+    return new FirecrackerBench({ folder, programs, recordBytes, runtime, floor, snapshot, snapshotUid });
+  }
+
+  /** Our runtime: so many VMs at once, each phase for all of them before the next. */
+  boot(vms: number): Promise<PhaseTimes> {
+    const runtime = this.#runtime;
+    return livePhases(runtime, vms, {
+      create: (vmId) => runtime.createVm(vmId),
+      start: (vmId) => runtime.startVm(vmId),
+      pause: (vmId) => runtime.pauseVm(vmId),
+      resume: (vmId) => runtime.resumeVm(vmId),
+    });
+  }
+
+  restore(vms: number): Promise<PhaseTimes> {
+    const restoreFrom = { snapshotUid: this.#snapshotUid };
+    return livePhases(this.#runtime, vms, {
+      restore: (vmId) => this.#runtime.createVmWithSpec(vmId, { restoreFrom }),
+    });
+  }
+
+  async createMany(vms: number): Promise<void> {
+    await Promise.all(namesOf(vms).map((vmId) => this.#runtime.createVm(vmId)));
+  }
+
+  async eraseMany(vms: number): Promise<void> {
+    await Promise.all(namesOf(vms).map((vmId) => erase(this.#runtime, vmId)));
+  }
+
+  bootByHand(vms: number): Promise<PhaseTimes> {
+    return this.#floor.boot(vms);
+  }
+
+  restoreByHand(vms: number): Promise<PhaseTimes> {
+    return this.#floor.restore(vms, this.#snapshot);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#runtime.close();
+    await this.#floor.close();
+    await this.#folder[Symbol.asyncDispose]();
+  }
+}
+
+interface BenchParts {
+  readonly folder: TemporaryFolder;
+  readonly programs: FirecrackerPrograms;
+  readonly recordBytes: number;
+  readonly runtime: VmRuntime;
+  readonly floor: FirecrackerFloor;
+  readonly snapshot: FloorSnapshot;
+  readonly snapshotUid: string;
+}
+
+export function openFirecracker(
+  programs: FirecrackerPrograms,
+  stateDir: string,
+  spec: VmSpec = {},
+): Promise<VmRuntime> {
+  const { firecrackerPath, jailerPath } = programs;
+  const defaults = { ...BENCH_SPEC, ...spec };
+  return createFirecrackerRuntime({ firecrackerPath, jailerPath, kvm: 'unchecked', stateDir, defaults });
+}
+
+type Phases = Readonly<Record<string, (vmId: string) => Promise<unknown>>>;
+
+/** The phases, then rename and destroy; the tombstones go unmeasured. */
+async function livePhases(runtime: VmRuntime, vms: number, phases: Phases): Promise<PhaseTimes> {
+  const names = namesOf(vms);
+  const all: Phases = {
+    ...phases,
+    rename: (vmId) => runtime.renameVm(vmId, `${vmId}-renamed`),
+    destroy: (vmId) => runtime.destroyVm(`${vmId}-renamed`),
+  };
+  const times = new Map<string, number>();
+  for (const [phase, work] of Object.entries(all)) times.set(phase, await medianMs(names, work));
+  await Promise.all(names.map((vmId) => runtime.forgetVm(`${vmId}-renamed`)));
+  return times;
+}
+
+function namesOf(vms: number): string[] {
+  return Array.from({ length: vms }, (_, index) => `vm-${index}`);
+}
+
+/** All at once; each from the begin of all, as one waits for it. */
+async function medianMs(names: readonly string[], work: (vmId: string) => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now();
+  const took = await Promise.all(
+    names.map(async (vmId) => {
+      await work(vmId);
+      return performance.now() - startedAt;
+    }),
+  );
+  return summarize(took).median;
+}
+
+async function erase(runtime: VmRuntime, vmId: string): Promise<void> {
+  await runtime.destroyVm(vmId);
+  await runtime.forgetVm(vmId);
+}
