@@ -10,9 +10,12 @@ export const VMM_FILES = {
   disks: 'disks',
   log: 'vmm.log',
   metrics: 'metrics.log',
-  /** Where a snapshot is written to, and loaded from. */
-  state: 'snapshot.vmstate',
-  memory: 'snapshot.memory',
+  /** The snapshot that the VM comes from: shared files, which nobody may write. */
+  loadedState: 'from.vmstate',
+  loadedMemory: 'from.memory',
+  /** Where one of this VM is written to, before it is published: never over what the VM itself maps. */
+  savedState: 'to.vmstate',
+  savedMemory: 'to.memory',
 } as const;
 
 /** Names in the VM's own folder, which no VMM can reach but through a link of ours. */

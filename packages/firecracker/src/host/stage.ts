@@ -78,8 +78,8 @@ async function sharedFiles({ plan, snapshot, sharedFiles: store }: StageOptions)
     snapshot === undefined
       ? []
       : [
-          { name: VMM_FILES.state, from: snapshot.state },
-          { name: VMM_FILES.memory, from: snapshot.memory },
+          { name: VMM_FILES.loadedState, from: snapshot.state },
+          { name: VMM_FILES.loadedMemory, from: snapshot.memory },
         ];
   // Without a jail a link leads to any file, on whatever file system.
   if (uid === null) return [...inputs, ...loaded];

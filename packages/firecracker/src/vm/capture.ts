@@ -45,18 +45,18 @@ export async function captureVm(
 async function captureMemory(live: LiveVm, directory: string, run: Run): Promise<void> {
   const body: SnapshotCreate = {
     snapshot_type: 'Full',
-    snapshot_path: VMM_FILES.state,
-    mem_file_path: VMM_FILES.memory,
+    snapshot_path: VMM_FILES.savedState,
+    mem_file_path: VMM_FILES.savedMemory,
   };
   try {
     await dump(live, body);
     // A snapshot ends all connections of the guest's vsock, in the VM that it is taken of too.
     live.agent.drop();
     run.signal.throwIfAborted();
-    await publish(live, VMM_FILES.state, join(directory, PARTS.state), run);
-    await publish(live, VMM_FILES.memory, join(directory, PARTS.memory), run);
+    await publish(live, VMM_FILES.savedState, join(directory, PARTS.state), run);
+    await publish(live, VMM_FILES.savedMemory, join(directory, PARTS.memory), run);
   } finally {
-    const written = [VMM_FILES.state, VMM_FILES.memory].map((name) => join(live.vmmFolder, name));
+    const written = [VMM_FILES.savedState, VMM_FILES.savedMemory].map((name) => join(live.vmmFolder, name));
     await Promise.all(written.map((path) => rm(path, { force: true })));
   }
 }

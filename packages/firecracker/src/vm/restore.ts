@@ -43,8 +43,8 @@ function loadBody(vm: DriverVm, { networkOverrides }: RestoreSource): SnapshotLo
     hostDevName === undefined ? [] : [{ iface_id: ifaceId, host_dev_name: hostDevName }],
   );
   return {
-    snapshot_path: VMM_FILES.state,
-    mem_backend: { backend_type: 'File', backend_path: VMM_FILES.memory },
+    snapshot_path: VMM_FILES.loadedState,
+    mem_backend: { backend_type: 'File', backend_path: VMM_FILES.loadedMemory },
     resume_vm: false,
     ...(vm.spec.trackDirtyPages === true ? { track_dirty_pages: true } : {}),
     ...(overrides.length === 0 ? {} : { network_overrides: overrides }),

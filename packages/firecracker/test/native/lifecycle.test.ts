@@ -54,6 +54,19 @@ describe.skipIf(whyNot !== undefined)(titled('a jailed VM'), { timeout: SLOW }, 
     expect(await takeLedger({ stateDir, scope: 'state' })).toEqual(before);
   });
 
+  it.each([true, false])(
+    'that was restored can be captured too, and its source stays as it was; jail: %s',
+    async (jail) => {
+      const runtime = await openReal({ defaults: { jail } });
+      await running(runtime, 'a');
+      const first = await runtime.snapshotVm('a', 's');
+      await runtime.createVmWithSpec('b', { restoreFrom: { snapshotUid: first.snapshotUid } });
+      const second = await runtime.snapshotVm('b', 's');
+      await runtime.createVmWithSpec('c', { restoreFrom: { snapshotUid: second.snapshotUid } });
+      for (const { snapshotUid } of [first, second]) await runtime.verifySnapshot({ snapshotUid });
+    },
+  );
+
   it('has a user, a root and a cgroup of its own, and sees no file that another could write', async () => {
     const runtime = await openReal();
     const [one, two] = [await running(runtime, 'one'), await running(runtime, 'two')];
