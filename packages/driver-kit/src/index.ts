@@ -33,6 +33,8 @@ export { defaultStateDir, stateDirFindings } from './host/state-dir.js';
 export { hasCode, ignoreMissing } from './host/system-error.js';
 export { connectStream } from './host/unix-stream.js';
 export { defaultImageSpec, imageOptionsShape, withDefaultImage } from './image/default-spec.js';
+export { cgroupMetrics } from './metrics/cgroup-metrics.js';
+export { processMetrics } from './metrics/process-metrics.js';
 export { surveyVmms, vmmsOf } from './process/find-vmms.js';
 export type { VmmCommandLines } from './process/find-vmms.js';
 export { OwnerDeathWatcher } from './process/owner-death-watcher.js';

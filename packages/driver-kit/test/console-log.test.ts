@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { tmpdir } from 'node:os';
@@ -161,5 +161,49 @@ describe('lastLogLines', () => {
 
   it('is empty where there are no logs', async () => {
     expect(await lastLogLines(await makeFolder())).toEqual([]);
+  });
+});
+
+describe('a log that is written by another name, in another folder', () => {
+  const LIMIT_BYTES = 8192;
+
+  /** A folder with an empty log, which has another name elsewhere. */
+  async function makeLinked(): Promise<{
+    readonly folder: string;
+    readonly log: string;
+    readonly other: string;
+  }> {
+    const [folder, elsewhere] = [await makeFolder(), await makeFolder()];
+    const [log, other] = [join(folder, 'vmm.log'), join(elsewhere, 'vmm.log')];
+    await writeFile(log, '');
+    await link(log, other);
+    return { folder, log, other };
+  }
+
+  it('is kept within its bound all the same', async () => {
+    const { folder, log, other } = await makeLinked();
+    const keeper = new LogKeeper(folder, [{ file: 'vmm.log', limitBytes: LIMIT_BYTES, isLinked: true }]);
+    onTestFinished(() => keeper.close());
+    await writeFile(other, 'x'.repeat(LARGE), { flag: 'a' });
+    await vi.waitFor(async () => expect(await diskBytes(log)).toBeLessThan(LARGE / 2), { timeout: 30_000 });
+  });
+
+  it('keeps its front until whoever wants it has it', async () => {
+    const { folder, log } = await makeLinked();
+    const file = 'vmm.log';
+    let isRefused = true;
+    let calls = 0;
+    const beforeDiscard = async (): Promise<void> => {
+      calls += 1;
+      if (isRefused) throw new Error('not yet');
+    };
+    const keeper = new LogKeeper(folder, [{ file, limitBytes: LIMIT_BYTES, isLinked: true, beforeDiscard }]);
+    onTestFinished(() => keeper.close());
+    await writeFile(log, 'x'.repeat(LARGE), { flag: 'a' });
+    await vi.waitFor(() => expect(calls).toBeGreaterThan(1), { timeout: 30_000 });
+    expect(await diskBytes(log)).toBeGreaterThanOrEqual(LARGE);
+    isRefused = false;
+    await writeFile(log, 'x', { flag: 'a' });
+    await vi.waitFor(async () => expect(await diskBytes(log)).toBeLessThan(LARGE / 2), { timeout: 30_000 });
   });
 });

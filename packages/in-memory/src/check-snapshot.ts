@@ -1,4 +1,4 @@
-import { invalidArgument, unsupported, VmRuntimeError } from '@microvm/runtime';
+import { unsupported, VmRuntimeError } from '@microvm/runtime';
 import type { Capabilities, JsonObject, ResolvedVmSpec, RestoreSource } from '@microvm/runtime';
 import type { World } from './world.js';
 

@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { discardFront } from '@microvm/native';
-import { watchFolder } from '../host/file-events.js';
+import { watchFolder, type FileEvent } from '../host/file-events.js';
 
 /** A log that only grows, and what it may take of the disk. */
 export interface KeptLog {
@@ -8,6 +9,10 @@ export interface KeptLog {
   readonly file: string;
   /** Its last bytes that are kept; what is before them goes, in whole blocks. */
   readonly limitBytes: number;
+  /** It is written by another name, in a folder elsewhere: this folder hears nothing of that. It is watched itself, so it must be there. */
+  readonly isLinked?: boolean;
+  /** Called before its front may go. When it rejects nothing goes, until the next write. */
+  readonly beforeDiscard?: () => Promise<void>;
 }
 
 /**
@@ -17,7 +22,7 @@ export interface KeptLog {
 export class LogKeeper {
   readonly #directory: string;
   readonly #logs: readonly KeptLog[];
-  readonly #unwatch: () => void;
+  readonly #unwatch: readonly (() => void)[];
   #isBusy = false;
   #isDue = true;
   #isClosed = false;
@@ -25,16 +30,21 @@ export class LogKeeper {
   constructor(directory: string, logs: readonly KeptLog[]) {
     this.#directory = directory;
     this.#logs = logs;
-    this.#unwatch = watchFolder(directory, (name, event) => {
+    const onEvent = (name: string | null, event: FileEvent): void => {
       if (event === 'change' && logs.some(({ file }) => file === name)) this.#check();
-    });
+    };
+    const linked = logs.filter(
+      ({ file, isLinked }) => isLinked === true && existsSync(join(directory, file)),
+    );
+    const watched = [directory, ...linked.map(({ file }) => join(directory, file))];
+    this.#unwatch = watched.map((path) => watchFolder(path, onEvent));
     this.#check();
   }
 
   /** Looks no more; a look that is under way ends. */
   close(): void {
     this.#isClosed = true;
-    this.#unwatch();
+    for (const unwatch of this.#unwatch) unwatch();
   }
 
   #check(): void {
@@ -44,12 +54,17 @@ export class LogKeeper {
     void this.#work().finally(() => (this.#isBusy = false));
   }
 
+  async #discard({ file, limitBytes, beforeDiscard }: KeptLog): Promise<void> {
+    await beforeDiscard?.();
+    await discardFront(join(this.#directory, file), limitBytes);
+  }
+
   async #work(): Promise<void> {
     while (this.#isDue && !this.#isClosed) {
       this.#isDue = false;
-      for (const { file, limitBytes } of this.#logs) {
+      for (const log of this.#logs) {
         // There may be none yet, and what fails (the file system has no holes) is tried again at the next write.
-        await discardFront(join(this.#directory, file), limitBytes).catch(() => undefined);
+        await this.#discard(log).catch(() => undefined);
       }
     }
   }

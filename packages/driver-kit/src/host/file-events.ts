@@ -24,22 +24,22 @@ export type FileEvent = 'change' | 'rename';
 
 type OnFileEvent = (name: string | null, event: FileEvent) => void;
 
-/** Calls back when something happened to a file in a folder. Answers with how to stop. */
-export function watchFolder(directory: string, onChange: OnFileEvent): () => void {
-  const watcher = openWatch(directory, onChange);
+/** Calls back when something happened to a file in a folder, or to the one file itself. Answers with how to stop. */
+export function watchFolder(path: string, onChange: OnFileEvent): () => void {
+  const watcher = openWatch(path, onChange);
   // The folder itself went away: whoever waits will look and see.
   watcher.on('error', () => onChange(null, 'rename'));
   return () => watcher.close();
 }
 
-function openWatch(directory: string, onChange: OnFileEvent): FSWatcher {
+function openWatch(path: string, onChange: OnFileEvent): FSWatcher {
   try {
-    return watch(directory, { persistent: false }, (event, name) => onChange(name, event));
+    return watch(path, { persistent: false }, (event, name) => onChange(name, event));
   } catch (error) {
     if (!hasCode(error, 'ENOSPC', 'EMFILE')) throw error;
     // It has nothing to do with space on a disk, though the system uses the same word for it.
-    throw new VmRuntimeError('MICROVM_HOST_FAILURE', `watch "${directory}": no inotify watch is left`, {
-      details: { operation: `watch "${directory}"` },
+    throw new VmRuntimeError('MICROVM_HOST_FAILURE', `watch "${path}": no inotify watch is left`, {
+      details: { operation: `watch "${path}"` },
       cause: error,
       remedy: 'raise fs.inotify.max_user_watches and fs.inotify.max_user_instances',
     });
