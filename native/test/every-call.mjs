@@ -130,13 +130,12 @@ const WITH_CGROUPS = {
   killCgroup: async ({ cgroupMount }, name, options) => {
     const path = join(cgroupMount, `microvm-loop-${process.pid}-${name}`);
     await native.createCgroup(path);
+    const child = await native.spawnProcess({ file: '/bin/sleep', args: ['1000'], cgroup: path });
     try {
-      const child = await native.spawnProcess({ file: '/bin/sleep', args: ['1000'], cgroup: path });
-      child.ref();
       await native.killCgroup(path, options);
-      await child.exited;
     } finally {
       await native.killCgroup(path);
+      await child.ref().exited;
     }
   },
 };

@@ -55,6 +55,7 @@ export const VM_QUERIES: Readonly<Record<string, Call>> = {
   getVm: (runtime, vmId) => runtime.getVm(vmId),
   listSnapshots: (runtime, vmId) => runtime.listSnapshots(vmId),
   describeSnapshot: (runtime, vmId) => runtime.describeSnapshot(refTo(vmId)),
+  metricsVm: (runtime, vmId) => runtime.metricsVm(vmId),
   guest: (runtime, vmId) => runtime.guest(vmId),
   consoleVm: async (runtime, vmId) => readAll(runtime.consoleVm(vmId)),
 };

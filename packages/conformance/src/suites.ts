@@ -14,6 +14,7 @@ import { registerIdempotency } from './suites/idempotency.js';
 import { registerIds } from './suites/ids.js';
 import { registerJobs } from './suites/jobs.js';
 import { registerLeaks } from './suites/leaks.js';
+import { registerMetrics } from './suites/metrics.js';
 import { registerOptions } from './suites/options.js';
 import { registerQueries } from './suites/queries.js';
 import { registerRename } from './suites/rename.js';
@@ -36,6 +37,7 @@ export const SUITES: readonly ((fixture: ProviderFixture) => void)[] = [
   registerJobs,
   registerEvents,
   registerQueries,
+  registerMetrics,
   registerSnapshots,
   registerRestore,
   registerRename,

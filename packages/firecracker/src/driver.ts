@@ -18,11 +18,13 @@ import {
   type CaptureTarget,
   type ConsoleOptions,
   type DriverEvents,
+  type DriverMetrics,
   type DriverVm,
   type Guest,
   type HostReport,
   type JsonObject,
   type KnownVm,
+  type MetricsRequest,
   type ResolvedVmSpec,
   type RestoreSource,
   type Resumption,
@@ -47,6 +49,8 @@ import { launchConfigured } from './vm/configure.js';
 import type { FirecrackerContext } from './vm/context.js';
 import { haltVm } from './vm/halt.js';
 import type { LiveVm } from './vm/live-vm.js';
+import { vmMetrics } from './vm/metrics.js';
+import { MetricsLedgers } from './vm/metrics-ledgers.js';
 import { checkCapture, checkPause } from './vm/pause.js';
 import { releaseVm } from './vm/release.js';
 import { giveDisks, restoreVm } from './vm/restore.js';
@@ -97,6 +101,7 @@ export class FirecrackerDriver implements VmDriver {
       table: new VmTable<LiveVm>(),
       ownerDeath: new OwnerDeathWatcher(stateDir),
       sharedFiles: new SharedFiles(stateDir),
+      metrics: new MetricsLedgers(),
       events: { ended: (instanceId: string, ending: VmEnding) => this.#events.ended(instanceId, ending) },
     };
   }
@@ -205,12 +210,17 @@ export class FirecrackerDriver implements VmDriver {
     return this.#consoles.read(vm, options);
   }
 
+  metrics(vm: DriverVm, how: MetricsRequest): Promise<DriverMetrics> {
+    return vmMetrics(this.#context, vm, how);
+  }
+
   async close(): Promise<void> {
     this.#consoles.close();
     for (const live of this.#context.table.all()) {
       live.close();
       this.#context.table.remove(live);
     }
+    await this.#context.metrics.close();
     await this.#context.ownerDeath.close();
     await this.#uids?.close();
     const { cgroupMount } = this.#context.host;
@@ -232,6 +242,7 @@ function capabilitiesOf({ host, maxMemSizeMib }: FirecrackerDriverOptions): Capa
     networkOverrides: true,
     guestAgent: true,
     console: true,
+    metrics: true,
     durable: true,
     adoption: true,
     ownerDeathWatcher: true,

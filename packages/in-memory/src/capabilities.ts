@@ -33,6 +33,7 @@ const SWITCHES = [
   'networkOverrides',
   'guestAgent',
   'console',
+  'metrics',
 ] as const;
 
 const flags = <K extends string>(keys: readonly K[]): Record<K, z.ZodOptional<z.ZodBoolean>> =>
@@ -80,6 +81,7 @@ export function capabilitiesOf(switches: CapabilitySwitches | undefined, around:
     networkOverrides: true,
     guestAgent: true,
     console: true,
+    metrics: true,
     ...defined(rest),
     durable: around.isDurable,
     adoption: around.isShared,

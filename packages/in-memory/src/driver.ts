@@ -5,6 +5,7 @@ import type {
   CaptureTarget,
   ConsoleOptions,
   DriverEvents,
+  DriverMetrics,
   DriverVm,
   Guest,
   HostReport,
@@ -254,6 +255,17 @@ export class InMemoryDriver implements VmDriver {
     await vm?.loading;
     const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
     if (vm !== undefined) yield* vm.console.read({ ...options, signal: AbortSignal.any(signals) });
+  }
+
+  async metrics(of: DriverVm): Promise<DriverMetrics> {
+    this.#insistOpen('metrics');
+    this.#stage.rules.insist(this.capabilities.metrics, 'metrics, although capabilities.metrics is false');
+    const vm = this.#stage.findOrLoad(of);
+    await vm?.loading;
+    if (vm === undefined) return { vmm: { counters: {}, gauges: {} } };
+    return {
+      vmm: { counters: { 'console.bytes': vm.console.endOffset }, gauges: { 'guest.epoch': vm.epoch } },
+    };
   }
 
   async close(): Promise<void> {

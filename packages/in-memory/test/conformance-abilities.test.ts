@@ -33,11 +33,12 @@ const WITHOUT: Readonly<Record<string, InMemoryOptions['capabilities']>> = {
     concurrentRestores: false,
     networkOverrides: false,
   },
-  'any snapshots, agent and console': {
+  'any snapshots, agent, console and metrics': {
     memorySnapshot: false,
     diskSnapshot: false,
     guestAgent: false,
     console: false,
+    metrics: false,
   },
   'spec features': { spec: NO_FEATURES, limits: { maxVcpuCount: 2, maxMemSizeMib: 512 } },
 };

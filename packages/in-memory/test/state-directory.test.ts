@@ -1,4 +1,4 @@
-import { execFileSync, fork } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { link, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -199,45 +199,5 @@ describe('a state directory', () => {
     await runtime.createVm('vm');
     await runtime.startVm('vm');
     expect(await run(runtime, 'vm', 'echo', 'here')).toBe('here\n');
-  });
-});
-
-// A file system of its own needs a mount, which needs root.
-describe.skipIf(process.getuid?.() !== 0)('on a full disk', () => {
-  const filler = (): string => join(stateDir, 'filler');
-
-  beforeEach(() => {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'microvm-test', stateDir]);
-  });
-
-  afterEach(async () => {
-    for (const runtime of opened.splice(0)) await runtime.close();
-    execFileSync('umount', [stateDir]);
-  });
-
-  async function fill(): Promise<void> {
-    const full = writeFile(filler(), Buffer.alloc(2 << 20));
-    await expect(full).rejects.toMatchObject({ code: 'ENOSPC' });
-  }
-
-  test('a create is MICROVM_NO_SPACE and leaves nothing; the next one, with space, succeeds', async () => {
-    const runtime = await open();
-    const before = await readdir(stateDir, { recursive: true });
-    await fill();
-    await expect(runtime.createVm('vm')).rejects.toMatchObject({ code: 'MICROVM_NO_SPACE' });
-    expect(await runtime.listVms()).toEqual([]);
-    await rm(filler());
-    expect(await readdir(stateDir, { recursive: true })).toEqual(before);
-    expect((await runtime.createVm('vm')).state).toBe('created');
-  });
-
-  test('a start is MICROVM_NO_SPACE and changes nothing', async () => {
-    const runtime = await open();
-    const created = await runtime.createVm('vm');
-    await fill();
-    await expect(runtime.startVm('vm')).rejects.toMatchObject({ code: 'MICROVM_NO_SPACE' });
-    await rm(filler());
-    expect(await runtime.getVm('vm')).toEqual(created);
-    expect((await runtime.startVm('vm')).state).toBe('running');
   });
 });

@@ -6,6 +6,7 @@ import {
   OwnerDeathWatcher,
   PAUSE_STEPS,
   pauseVm,
+  processMetrics,
   resumeVm,
   SHUTDOWN_STEPS,
   VmTable,
@@ -19,10 +20,12 @@ import {
   type CaptureTarget,
   type ConsoleOptions,
   type DriverEvents,
+  type DriverMetrics,
   type DriverVm,
   type Guest,
   type HostReport,
   type JsonObject,
+  type MetricsRequest,
   type ResolvedVmSpec,
   type RestoreSource,
   type Resumption,
@@ -169,6 +172,13 @@ export class QemuDriver implements VmDriver {
     return this.#consoles.read(vm, options);
   }
 
+  /** QEMU counts nothing of its own that outlasts a life: what there is is the kernel's. */
+  async metrics({ instanceId }: DriverVm, { isLive }: MetricsRequest): Promise<DriverMetrics> {
+    const live = isLive ? this.#context.table.get(instanceId) : undefined;
+    const process = live === undefined ? undefined : await processMetrics(live.identity);
+    return { vmm: { counters: {}, gauges: {} }, ...(process === undefined ? {} : { process }) };
+  }
+
   async close(): Promise<void> {
     this.#consoles.close();
     for (const live of this.#context.table.all()) {
@@ -196,6 +206,7 @@ function capabilitiesOf(maxMemSizeMib: number): Capabilities {
     concurrentRestores: true,
     guestAgent: true,
     console: true,
+    metrics: true,
     durable: true,
     adoption: true,
     ownerDeathWatcher: true,

@@ -15,7 +15,20 @@ export type { VmEvent } from './contract/events.js';
 export type { ExecChunk, ExecProcess, ExecRequest, ExecResult, Guest, GuestInfo } from './contract/guest.js';
 export type { HostFinding, HostReport } from './contract/host-report.js';
 export { parseSnapshotId, parseSnapshotUid, parseVmId } from './contract/ids.js';
-export type { ConsoleOptions, EventsOptions, JobFilter, OperationOptions } from './contract/options.js';
+export type {
+  CgroupMetrics,
+  DriverMetrics,
+  ProcessMetrics,
+  VmmMetrics,
+  VmMetrics,
+} from './contract/metrics.js';
+export type {
+  ConsoleOptions,
+  EventsOptions,
+  JobFilter,
+  MetricsOptions,
+  OperationOptions,
+} from './contract/options.js';
 export { VmProvider } from './contract/provider.js';
 export type { SnapshotRef } from './contract/provider.js';
 export type { VmQuery } from './contract/query.js';
@@ -45,6 +58,7 @@ export type {
   JsonObject,
   JsonValue,
   KnownVm,
+  MetricsRequest,
   RestoreSource,
   Resumption,
   Run,

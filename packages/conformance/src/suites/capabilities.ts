@@ -37,6 +37,7 @@ const INVERSES: Readonly<Record<Ability, readonly Inverse[]>> = {
     },
   ],
   guestAgent: [{ from: 'running', call: (_, runtime, vmId) => runtime.guest(vmId) }],
+  metrics: [{ from: 'running', call: (_, runtime, vmId) => runtime.metricsVm(vmId) }],
   console: [{ from: 'running', call: async (_, runtime, vmId) => readAll(runtime.consoleVm(vmId)) }],
 };
 

@@ -26,6 +26,8 @@ export const VM_FILES = {
   /** That of the life before. */
   vmmLogOld: 'vmm.old.log',
   metrics: 'metrics.log',
+  /** What its lines came to, those of earlier lives too. */
+  metricsTotals: 'metrics.json',
   /** Facts of the present life, for an owner that adopts it. */
   life: 'life.json',
 } as const;

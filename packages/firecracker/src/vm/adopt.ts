@@ -35,8 +35,11 @@ async function takeOver(context: FirecrackerContext, vm: DriverVm): Promise<Live
   const directory = folderOf(vm);
   const folder = vmmFolder(context.stateDir, { instanceId: vm.instanceId, directory }, readPlan(vm.plan));
   const life = await readLife(directory);
+  const ledger = context.metrics.of(vm);
   const live = await context.table.start(vm.instanceId, () =>
-    Promise.resolve(new LiveVm({ vm, directory, vmmFolder: folder, process: watchProcess(identity), life })),
+    Promise.resolve(
+      new LiveVm({ vm, directory, vmmFolder: folder, process: watchProcess(identity), life, ledger }),
+    ),
   );
   // One whose API does not answer is watched all the same.
   reportEnd(context, live);

@@ -3,6 +3,7 @@ import type { DriverEvents } from '@microvm/runtime';
 import type { FirecrackerHost } from '../host/firecracker-host.js';
 import type { SharedFiles } from '../host/shared-files.js';
 import type { LiveVm } from './live-vm.js';
+import type { MetricsLedgers } from './metrics-ledgers.js';
 
 /** What the operations on VMs share. */
 export interface FirecrackerContext {
@@ -11,6 +12,7 @@ export interface FirecrackerContext {
   readonly table: VmTable<LiveVm>;
   readonly ownerDeath: OwnerDeathWatcher;
   readonly sharedFiles: SharedFiles;
+  readonly metrics: MetricsLedgers;
   readonly events: DriverEvents;
 }
 

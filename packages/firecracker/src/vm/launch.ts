@@ -4,11 +4,11 @@ import { createCgroup, listenVsock, type VsockListener } from '@microvm/native';
 import { VmRuntimeError, type DriverVm, type Run } from '@microvm/runtime';
 import { cgroupLimits } from '../host/limits.js';
 import { VMM_FILES } from '../host/paths.js';
-import { stageVmm } from '../host/stage.js';
+import { stageVmm, type StageOptions } from '../host/stage.js';
 import { jailFolder, jailsFolder, readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js';
 import { makeVmmLogs, spawnVmm } from '../process/spawn-vmm.js';
 import type { FirecrackerContext } from './context.js';
-import { beginLife } from './life.js';
+import { beginLife, type Life } from './life.js';
 import { AGENT_PORT, LiveVm } from './live-vm.js';
 
 export interface LaunchOptions {
@@ -35,17 +35,16 @@ export async function launch(
   const isOwned = vm.spec.onOwnerDeath === 'destroy';
   if (isOwned) await ownerDeath.ready();
   signal.throwIfAborted();
+  const ledger = context.metrics.of(vm);
+  // The file of the life before goes.
+  if (method === 'boot') await ledger.settle();
   const staging = { plan, directory, vmmFolder: folder, snapshot, sharedFiles, signal };
-  const [life] = await together([
-    beginLife(directory),
-    makeCgroup(context, vm, plan),
-    makeVmmLogs(directory, plan.uid).then(() => stageVmm(staging)),
-  ]);
+  const [life] = await together([beginFiles(staging), makeCgroup(context, vm, plan)]);
   const listener = snapshot === undefined ? await listenForAgent(vm, plan, folder) : undefined;
   await run.step(`${method}:staged`);
   const live = await table.start(vm.instanceId, async () => {
     const process = await spawn(context, vm, plan, folder);
-    return new LiveVm({ vm, directory, vmmFolder: folder, process, life, listener });
+    return new LiveVm({ vm, directory, vmmFolder: folder, process, life, listener, ledger });
   });
   if (isOwned) await watchOwner(context, live, vm);
   await run.step(`${method}:spawned`);
@@ -65,6 +64,14 @@ export async function watchOwner(
     ...(cgroup === null || host.cgroupMount === undefined ? [] : [join(host.cgroupMount, cgroup)]),
     folderOf(vm),
   );
+}
+
+/** The life's name comes behind its empty logs: the ledger would take what is in them for its lines. */
+async function beginFiles(staging: StageOptions): Promise<Life> {
+  const { directory, plan } = staging;
+  await makeVmmLogs(directory, plan.uid);
+  const [life] = await together([beginLife(directory), stageVmm(staging)]);
+  return life;
 }
 
 /** Bound before boot, so that the guest's agent finds it; a VM without one has no vsock port of ours. */

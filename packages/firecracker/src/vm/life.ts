@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { consoleSize, ignoreMissing } from '@microvm/driver-kit';
@@ -5,6 +6,8 @@ import { z } from 'zod';
 import { VM_FILES } from '../host/paths.js';
 
 const lifeSchema = z.strictObject({
+  /** Tells its files from those of another life. */
+  lifeId: z.string(),
   /** Where in the console this life begins: what is before it was said by an earlier one. */
   consoleStartBytes: z.number(),
 });
@@ -13,14 +16,17 @@ const lifeSchema = z.strictObject({
 export type Life = Readonly<z.infer<typeof lifeSchema>>;
 
 export async function beginLife(directory: string): Promise<Life> {
-  const life: Life = { consoleStartBytes: await consoleSize(directory) };
+  const life: Life = {
+    lifeId: randomBytes(8).toString('hex'),
+    consoleStartBytes: await consoleSize(directory),
+  };
   await writeFile(join(directory, VM_FILES.life), JSON.stringify(life), { mode: 0o600 });
   return life;
 }
 
-/** Of a life that another owner began; from the first byte when that one got no further. */
+/** Of a life that another owner began; without a `lifeId`, and from the first byte, when that one got no further. */
 export async function readLife(directory: string): Promise<Life> {
   const text = await readFile(join(directory, VM_FILES.life), 'utf8').catch(ignoreMissing);
   const found = text === undefined || text === '' ? undefined : lifeSchema.safeParse(JSON.parse(text)).data;
-  return found ?? { consoleStartBytes: 0 };
+  return found ?? { lifeId: '', consoleStartBytes: 0 };
 }

@@ -27,6 +27,7 @@ import { ApiClosedError, ApiRequestError, ApiTimeoutError } from '../api/errors.
 import type { ActionType, ApiRequest, InstanceInfo, SnapshotLoad } from '../api/wire.js';
 import { VM_FILES, VMM_FILES } from '../host/paths.js';
 import type { Life } from './life.js';
+import type { MetricsLedger } from './metrics-ledger.js';
 
 /** The port of the agent in the guest, and the one of the host that it dials when it has booted. */
 export const AGENT_PORT = 1024;
@@ -43,6 +44,8 @@ export interface LiveVmOptions {
   readonly vmmFolder: string;
   readonly process: ProcessWatch;
   readonly life: Life;
+  /** Where its metrics are added up. */
+  readonly ledger: MetricsLedger;
   /** Where the agent of a guest that boots will report. */
   readonly listener?: VsockListener | undefined;
 }
@@ -58,12 +61,14 @@ export class LiveVm implements PausableVm, HaltableVm {
   readonly #name: VmmName;
   readonly #life: Life;
   readonly #api: ApiClient;
+  #metricsApi: ApiClient | undefined;
   readonly #ending: Ending;
   readonly #logs: LogKeeper;
   /** What the last call that succeeded made of the CPUs; undefined: to be asked. Nobody else can reach the API. */
   #cpus: 'running' | 'held' | undefined;
 
-  constructor({ vm, directory, vmmFolder, process, life, listener }: LiveVmOptions) {
+  constructor(options: LiveVmOptions) {
+    const { vm, directory, vmmFolder, process, life, listener, ledger } = options;
     this.instanceId = vm.instanceId;
     this.directory = directory;
     this.vmmFolder = vmmFolder;
@@ -73,11 +78,10 @@ export class LiveVm implements PausableVm, HaltableVm {
     this.#life = life;
     this.agent = new AgentChannel(({ signal, timeoutMs }) => this.#dialAgent(signal, timeoutMs), vm.vmId);
     const { exited } = process;
-    const connect = () => waitForSocket({ path: join(vmmFolder, VMM_FILES.apiSocket), process });
-    this.#api = new ApiClient({ connect, exited });
+    this.#api = this.#makeApi();
     this.#ending = new Ending(directory);
     void exited.then((exit) => this.#ending.settle(() => this.#reason(), exit));
-    this.#logs = keepLogs(directory, vm.spec.consoleLimitBytes);
+    this.#logs = keepLogs(directory, vm.spec.consoleLimitBytes, ledger);
   }
 
   get identity(): ProcessIdentity {
@@ -120,6 +124,15 @@ export class LiveVm implements PausableVm, HaltableVm {
 
   act(action: ActionType, options?: ApiCallOptions): Promise<void> {
     return this.#translated(this.#api.act(action, options));
+  }
+
+  /**
+   * Has Firecracker write what it counts to its file; refused before the boot. Rejects as the API does. Over a connection of its own: giving up one request takes
+   * all others of its connection down, and this one waits behind a dump of memory.
+   */
+  flushMetrics(options: ApiCallOptions): Promise<void> {
+    this.#metricsApi ??= this.#makeApi();
+    return this.#metricsApi.act('FlushMetrics', options);
   }
 
   async state(options?: ApiCallOptions): Promise<InstanceInfo['state']> {
@@ -173,6 +186,7 @@ export class LiveVm implements PausableVm, HaltableVm {
     this.#logs.close();
     this.agent.close();
     this.#api.close();
+    this.#metricsApi?.close();
     this.process.close();
     this.listener?.close().catch(() => undefined);
   }
@@ -189,6 +203,12 @@ export class LiveVm implements PausableVm, HaltableVm {
   async #reason(): Promise<VmEnding['reason']> {
     const said = await reasonFromConsole(this.directory, this.#life.consoleStartBytes);
     return said ?? (await this.agent.farewell()) ?? 'vmm-exit';
+  }
+
+  #makeApi(): ApiClient {
+    const { vmmFolder, process } = this;
+    const connect = () => waitForSocket({ path: join(vmmFolder, VMM_FILES.apiSocket), process });
+    return new ApiClient({ connect, exited: process.exited });
   }
 
   #dialAgent(signal: AbortSignal | undefined, timeoutMs: number): ReturnType<typeof waitForVsock> {
@@ -232,10 +252,15 @@ export class LiveVm implements PausableVm, HaltableVm {
   }
 }
 
-function keepLogs(directory: string, consoleLimitBytes: number): LogKeeper {
+function keepLogs(directory: string, consoleLimitBytes: number, ledger: MetricsLedger): LogKeeper {
   return new LogKeeper(directory, [
     { file: VM_FILES.console, limitBytes: consoleLimitBytes },
-    { file: VM_FILES.vmmLog, limitBytes: LOG_LIMIT_BYTES },
-    { file: VM_FILES.metrics, limitBytes: METRICS_LIMIT_BYTES },
+    { file: VM_FILES.vmmLog, limitBytes: LOG_LIMIT_BYTES, isLinked: true },
+    {
+      file: VM_FILES.metrics,
+      limitBytes: METRICS_LIMIT_BYTES,
+      isLinked: true,
+      beforeDiscard: () => ledger.keepUp(),
+    },
   ]);
 }

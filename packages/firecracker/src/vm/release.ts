@@ -10,6 +10,7 @@ const RECORD = 'vm.json';
 export async function releaseVm(context: FirecrackerContext, vm: DriverVm): Promise<readonly string[]> {
   const left: string[] = [];
   await haltVm(context, vm).catch((error: unknown) => left.push((error as Error).message));
+  await context.metrics.release(vm.instanceId);
   const directory = folderOf(vm);
   const names = (await readdir(directory).catch(ignoreMissing)) ?? [];
   left.push(

@@ -2,6 +2,10 @@ import { askToHalt } from '@microvm/driver-kit';
 import type { DriverVm, Run, VmEnding } from '@microvm/runtime';
 import { reportEnd, type FirecrackerContext } from './context.js';
 import { clearLife } from './halt.js';
+import { flush } from './metrics.js';
+
+// What a VMM has counted since its last line goes with it when it is killed.
+const LAST_FLUSH_TIMEOUT_MS = 500;
 
 /**
  * Asks the guest to flush and halt; what is not over in `shutdownTimeoutMs` is ended by force. Afterwards Firecracker is gone. Rejects
@@ -12,6 +16,7 @@ export async function shutdownVm(context: FirecrackerContext, vm: DriverVm, run:
   live.expectEnd();
   try {
     const ending = await askToHalt(live, vm, run);
+    if (ending === undefined) await flush(live, run.signal, LAST_FLUSH_TIMEOUT_MS);
     await clearLife(context, vm);
     return ending ?? { ...(await live.ended), reason: 'killed' };
   } catch (error) {

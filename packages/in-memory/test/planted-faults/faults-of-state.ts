@@ -59,6 +59,50 @@ const QUERY_FAULTS: readonly PlantedFault[] = [
   ),
 ];
 
+const METRICS_FAULTS: readonly PlantedFault[] = [
+  inRuntime('an unknown VM has empty metrics', ['metrics', 'an unknown VM has none'], (good) => ({
+    metricsVm: async (vmId) =>
+      (await good.metricsVm(vmId)) ?? {
+        vmId,
+        instanceId: '',
+        state: 'created',
+        vmm: { counters: {}, gauges: {} },
+      },
+  })),
+  inRuntime(
+    'counters begin anew with each life',
+    ['metrics', 'counters never fall: not by a stop, a start, a new id or a new owner'],
+    (good) => {
+      const bases = new Map<string, number>();
+      const counter = 'console.bytes';
+      return {
+        async startVm(vmId, options) {
+          const view = await good.startVm(vmId, options);
+          bases.set(view.instanceId, (await good.metricsVm(vmId))?.vmm.counters[counter] ?? 0);
+          return view;
+        },
+        async metricsVm(vmId) {
+          const metrics = await good.metricsVm(vmId);
+          if (metrics === undefined) return undefined;
+          const base = bases.get(metrics.instanceId) ?? 0;
+          const counters = { [counter]: (metrics.vmm.counters[counter] ?? 0) - base };
+          return { ...metrics, vmm: { ...metrics.vmm, counters } };
+        },
+      };
+    },
+  ),
+  inRuntime(
+    'a destroyed VM keeps its figures',
+    ['metrics', 'of a VM that is destroyed say whose they are, and nothing that it has not'],
+    (good) => ({
+      async metricsVm(vmId) {
+        const metrics = await good.metricsVm(vmId);
+        return metrics && { ...metrics, vmm: { counters: { bytes: 1 }, gauges: {} } };
+      },
+    }),
+  ),
+];
+
 /** An instanceId that is made from the name, and so used again. */
 function madeFromName(view: VmView): VmView {
   return { ...view, instanceId: createHash('sha256').update(view.vmId).digest('hex').slice(0, 32) };
@@ -303,6 +347,7 @@ const LEAK_FAULTS: readonly PlantedFault[] = [
 
 export const FAULTS_OF_STATE = [
   ...QUERY_FAULTS,
+  ...METRICS_FAULTS,
   ...NAME_FAULTS,
   ...ENDING_FAULTS,
   ...CAPABILITY_FAULTS,

@@ -38,6 +38,8 @@ export interface Capabilities {
   /** `guest()` reaches an agent in the guest. */
   readonly guestAgent: boolean;
   readonly console: boolean;
+  /** `metricsVm` answers with what the driver knows. */
+  readonly metrics: boolean;
   /** The state survives the process: there is a state directory. */
   readonly durable: boolean;
   /** Living VMs are taken over by the next process that opens the state directory. */
@@ -88,6 +90,7 @@ export function defineCapabilities(init: CapabilitiesInit): Capabilities {
     networkOverrides: false,
     guestAgent: false,
     console: false,
+    metrics: false,
     durable: false,
     adoption: false,
     ownerDeathWatcher: false,

@@ -80,6 +80,17 @@ export function parseEventsOptions(value: unknown): EventsOptions {
   return value === undefined ? {} : parseSchema(eventsOptionsSchema, value, 'options');
 }
 
+const metricsOptionsSchema = z.strictObject({ signal: signalSchema.optional() });
+
+export interface MetricsOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Throws `MICROVM_INVALID_ARGUMENT`. */
+export function parseMetricsOptions(value: unknown): MetricsOptions {
+  return value === undefined ? {} : parseSchema(metricsOptionsSchema, value, 'options');
+}
+
 const jobFilterSchema = z.strictObject({ vmId: z.string().optional() });
 
 /** Which jobs `listJobs` answers with. */

@@ -2,7 +2,8 @@ import type { Capabilities } from './capabilities.js';
 import type { VmEvent } from './events.js';
 import type { Guest } from './guest.js';
 import type { HostReport } from './host-report.js';
-import type { ConsoleOptions, EventsOptions, JobFilter } from './options.js';
+import type { VmMetrics } from './metrics.js';
+import type { ConsoleOptions, EventsOptions, JobFilter, MetricsOptions } from './options.js';
 import { VmProvider, type SnapshotRef } from './provider.js';
 import type { VmQuery } from './query.js';
 import type { InterruptedOutcome, JobKind, JobView, SnapshotView, VmView } from './views.js';
@@ -43,6 +44,7 @@ export abstract class VmRuntime extends VmProvider implements VmQuery {
   abstract getVm(vmId: string): Promise<VmView | undefined>;
   abstract listSnapshots(vmId: string): Promise<readonly SnapshotView[] | undefined>;
   abstract describeSnapshot(snapshot: SnapshotRef): Promise<SnapshotView | undefined>;
+  abstract metricsVm(vmId: string, options?: MetricsOptions): Promise<VmMetrics | undefined>;
   abstract listJobs(filter?: JobFilter): Promise<readonly JobView[]>;
   abstract getJob(jobId: string): Promise<JobView | undefined>;
 

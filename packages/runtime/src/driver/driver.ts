@@ -1,6 +1,7 @@
 import type { Capabilities } from '../contract/capabilities.js';
 import type { Guest } from '../contract/guest.js';
 import type { HostReport } from '../contract/host-report.js';
+import type { DriverMetrics } from '../contract/metrics.js';
 import type { ConsoleOptions } from '../contract/options.js';
 import type { ResolvedVmSpec, VmSpec } from '../contract/spec.js';
 import type { JobProgress, ProcessIdentity, VmEnding } from '../contract/views.js';
@@ -72,6 +73,13 @@ export interface RestoreSource {
 /** How `resume` comes about: after a pause the guest's clock is corrected, after a restore also its entropy and identity. */
 export type Resumption = 'pause' | 'restore';
 
+/** How the engine asks for a VM's figures. */
+export interface MetricsRequest {
+  /** There is a guest: its VMM may be asked for its latest figures. */
+  readonly isLive: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
 export interface VmmInfo {
   /** Absent for a VM without a process, as in memory. */
   readonly vmm?: ProcessIdentity;
@@ -138,6 +146,8 @@ export interface VmDriver {
 
   guest(vm: DriverVm): Promise<Guest>;
   console(vm: DriverVm, options: ConsoleOptions): AsyncIterable<Buffer>;
+  /** In bounded time, also while another method is at work, and whatever has become of the VMM. Rejects only by the signal or for the state directory. */
+  metrics(vm: DriverVm, how: MetricsRequest): Promise<DriverMetrics>;
 
   /** Lets go of what belongs to this process: watches, connections. VMs run on. */
   close(): Promise<void>;

@@ -152,11 +152,7 @@ export class JobRunner {
     this.#options.book.end(finished, job.isInRecord);
     this.#emit(job);
     const matters = job.hadEffects || (job.idempotencyKey !== undefined && finished.status === 'succeeded');
-    if (job.isInRecord || !matters) return;
-    await this.#options.store.saveJob(finished).catch((error: unknown) => {
-      // Why the job failed is what its caller needs to know; a full disk, say, is told once.
-      if (finished.status === 'succeeded') throw translateError(error, `keep the end of job ${job.jobId}`);
-    });
+    if (!job.isInRecord && matters) await this.#options.store.saveJob(finished);
   }
 
   #emit(job: Job): void {

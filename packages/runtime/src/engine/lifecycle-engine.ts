@@ -5,14 +5,17 @@ import type { VmEvent } from '../contract/events.js';
 import type { Guest } from '../contract/guest.js';
 import type { HostReport } from '../contract/host-report.js';
 import { parseSnapshotId, parseSnapshotUid, parseVmId } from '../contract/ids.js';
+import type { VmMetrics } from '../contract/metrics.js';
 import {
   parseConsoleOptions,
   parseEventsOptions,
   parseJobFilter,
+  parseMetricsOptions,
   parseOperationOptions,
   type ConsoleOptions,
   type EventsOptions,
   type JobFilter,
+  type MetricsOptions,
   type OperationOptions,
 } from '../contract/options.js';
 import type { SnapshotRef } from '../contract/provider.js';
@@ -27,6 +30,7 @@ import type { Job } from './job.js';
 import type { JobRequest, JobRunner } from './job-runner.js';
 import { snapshotView } from './manifest.js';
 import type { FinishedJob } from './record.js';
+import { metricsOf } from './vm-metrics.js';
 import { createVm } from './verbs/create.js';
 import { destroyUnwatched, destroyVm, forgetVm, renameVm } from './verbs/identity.js';
 import { observeVm, pauseVm, resumeVm, startVm, stopVm } from './verbs/run-state.js';
@@ -196,6 +200,15 @@ export class LifecycleEngine extends VmRuntime {
     this.#assertOpen();
     const manifest = findSnapshot(this.#core, parseSnapshotRef(snapshot));
     return manifest === undefined ? undefined : snapshotView(manifest);
+  }
+
+  override async metricsVm(vmId: string, options?: MetricsOptions): Promise<VmMetrics | undefined> {
+    this.#assertOpen();
+    const vm = this.#core.fleet.get(parseVmId(vmId));
+    const { signal } = parseMetricsOptions(options);
+    if (vm === undefined) return undefined;
+    this.#require(this.capabilities.metrics, 'metricsVm');
+    return metricsOf(this.#core, vm, signal);
   }
 
   override async listJobs(filter: JobFilter = {}): Promise<readonly JobView[]> {

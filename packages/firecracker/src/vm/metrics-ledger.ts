@@ -1,0 +1,203 @@
+import { constants, open, readFile, stat, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ignoreMissing } from '@microvm/driver-kit';
+import { writeDurable } from '@microvm/native';
+import { VmRuntimeError, type VmmMetrics } from '@microvm/runtime';
+import { z } from 'zod';
+import { MetricsTotals } from '../api/metrics-totals.js';
+import { VM_FILES } from '../host/paths.js';
+import { readLife } from './life.js';
+
+const FORMAT = 1;
+const CHUNK_BYTES = 64 * 1024;
+// A line has some 12 KiB, and 1 for each device.
+const MAX_LINE_BYTES = 256 * 1024;
+const NEWLINE = 0x0a;
+
+export interface MetricsLedgerLimits {
+  /** So far it may fall behind the file before `keepUp` reads and saves; half of what is kept of the file. */
+  readonly keepUpBytes: number;
+  /** What is further behind is passed over: some 22 hours without an owner. */
+  readonly maxBehindBytes: number;
+  /** The shortest time between two times that `keepUp` reads so much at once: a VMM that floods its file cannot keep us at it. */
+  readonly restMs: number;
+}
+
+const LIMITS: MetricsLedgerLimits = {
+  keepUpBytes: 512 * 1024,
+  maxBehindBytes: 16 * 1024 * 1024,
+  restMs: 10_000,
+};
+
+const savedSchema = z.strictObject({
+  format: z.literal(FORMAT),
+  /** The life whose file `offset` is in. */
+  lifeId: z.string(),
+  /** Behind the last line that the totals have. */
+  offset: z.int().nonnegative(),
+  counters: z.record(z.string(), z.number()),
+  gauges: z.record(z.string(), z.number()),
+});
+
+type Place = Pick<z.infer<typeof savedSchema>, 'lifeId' | 'offset'>;
+
+/**
+ * A VM's metrics as totals over all its lives and owners. Each life has a file of lines, which its Firecracker writes and which is read from where the last
+ * read ended. Totals and place are saved together, in one durable write, only when lines are about to be lost: before a file's front is given back, and
+ * before the next life's file takes its place. What was not saved when this process is killed is read again by the next.
+ */
+export class MetricsLedger {
+  readonly #directory: string;
+  readonly #limits: MetricsLedgerLimits;
+  readonly #save: typeof writeDurable;
+  #totals = new MetricsTotals();
+  #place: Place = { lifeId: '', offset: 0 };
+  #saved: Place = this.#place;
+  #isLoaded = false;
+  /** In the middle of a line that is too long, or whose beginning was passed over. */
+  #isSkipping = false;
+  #lastCatchUp = Number.NEGATIVE_INFINITY;
+  #isClosed = false;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    directory: string,
+    limits: MetricsLedgerLimits = LIMITS,
+    save: typeof writeDurable = writeDurable,
+  ) {
+    this.#directory = directory;
+    this.#limits = limits;
+    this.#save = save;
+  }
+
+  /** The totals of all that is written. */
+  read(): Promise<VmmMetrics> {
+    return this.#inTurn(async () => {
+      await this.#advance();
+      return this.#totals.figures;
+    });
+  }
+
+  /** To be called before the file's front is given back: afterwards what goes is counted. */
+  async keepUp(): Promise<void> {
+    const size = (await stat(this.#path).catch(ignoreMissing))?.size ?? 0;
+    // What is saved counts, not what is known: that goes with this process. A file that is shorter than that is another life's.
+    const unsaved = size - this.#saved.offset;
+    const unread = size - this.#place.offset;
+    const { keepUpBytes, restMs } = this.#limits;
+    if (unsaved >= 0 && unsaved < keepUpBytes) return;
+    const now = performance.now();
+    if (unread >= keepUpBytes) {
+      if (now - this.#lastCatchUp < restMs) return;
+      this.#lastCatchUp = now;
+    }
+    await this.settle();
+  }
+
+  /** Counts the file to its end, durably: it may be removed then, and another life begin. Its VMM must be gone for that. */
+  settle(): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#advance();
+      const { lifeId, offset } = this.#place;
+      if (lifeId === this.#saved.lifeId && offset === this.#saved.offset) return;
+      const content = JSON.stringify({ format: FORMAT, lifeId, offset, ...this.#totals.figures });
+      await this.#save(join(this.#directory, VM_FILES.metricsTotals), content);
+      this.#saved = this.#place;
+    });
+  }
+
+  /** Lets go of the files: resolves when nothing of ours is at work on them. What comes afterwards is refused. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#turn;
+  }
+
+  get #path(): string {
+    return join(this.#directory, VM_FILES.metrics);
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isClosed) {
+      const details = { what: 'metrics' };
+      return Promise.reject(new VmRuntimeError('MICROVM_CLOSED', 'the metrics are closed', { details }));
+    }
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  async #advance(): Promise<void> {
+    await this.#load();
+    const { lifeId } = await readLife(this.#directory);
+    // A life whose facts are lost, as a power cut can do, is taken for the one that is known.
+    if (lifeId !== '' && lifeId !== this.#place.lifeId) this.#moveTo({ lifeId, offset: 0 });
+    const file = await openLog(this.#path);
+    if (file === undefined) return;
+    try {
+      await this.#readLines(file);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #load(): Promise<void> {
+    if (this.#isLoaded) return;
+    const text = await readFile(join(this.#directory, VM_FILES.metricsTotals), 'utf8').catch(ignoreMissing);
+    const saved = text === undefined ? undefined : savedSchema.safeParse(parse(text)).data;
+    this.#isLoaded = true;
+    if (saved === undefined) return;
+    this.#totals = new MetricsTotals(saved);
+    this.#place = this.#saved = { lifeId: saved.lifeId, offset: saved.offset };
+  }
+
+  async #readLines(file: FileHandle): Promise<void> {
+    const stats = await file.stat();
+    if (!stats.isFile()) return;
+    const earliest = stats.size - this.#limits.maxBehindBytes;
+    if (earliest > this.#place.offset) this.#moveTo({ ...this.#place, offset: earliest }, true);
+    let rest: Buffer = Buffer.alloc(0);
+    // To the size that was found: a VMM that goes on writing does not keep us.
+    for (let position = this.#place.offset; position < stats.size;) {
+      const length = Math.min(CHUNK_BYTES, stats.size - position);
+      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, position);
+      if (bytesRead === 0) return;
+      position += bytesRead;
+      rest = this.#takeLines(Buffer.concat([rest, buffer.subarray(0, bytesRead)]));
+    }
+  }
+
+  /** Counts the whole lines; answers what is behind them. */
+  #takeLines(bytes: Buffer): Buffer {
+    let start = 0;
+    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+      if (!this.#isSkipping && end - start <= MAX_LINE_BYTES) {
+        this.#totals.addLine(bytes.toString('utf8', start, end));
+      }
+      this.#moveTo({ ...this.#place, offset: this.#place.offset + end + 1 - start });
+      start = end + 1;
+    }
+    const rest = bytes.subarray(start);
+    if (rest.length <= MAX_LINE_BYTES) return rest;
+    this.#moveTo({ ...this.#place, offset: this.#place.offset + rest.length }, true);
+    return Buffer.alloc(0);
+  }
+
+  #moveTo(place: Place, isSkipping = false): void {
+    this.#place = place;
+    this.#isSkipping = isSkipping;
+  }
+}
+
+/** The file as its name in our own folder leads to it, which no VMM can change; nothing else than the file itself. */
+function openLog(path: string): Promise<FileHandle | undefined> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  return open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(ignoreMissing);
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,44 @@
+import { join } from 'node:path';
+import { cgroupMetrics, processMetrics } from '@microvm/driver-kit';
+import type { CgroupMetrics, DriverMetrics, DriverVm, MetricsRequest } from '@microvm/runtime';
+import { readPlan } from '../host/vm-plan.js';
+import type { FirecrackerContext } from './context.js';
+import type { LiveVm } from './live-vm.js';
+
+const FLUSH_TIMEOUT_MS = 2000;
+
+/**
+ * A VM in figures. A guest's Firecracker is first asked to write out what it counts; one that does not answer, as in the middle of a dump, is
+ * told of by its last line.
+ */
+export async function vmMetrics(
+  context: FirecrackerContext,
+  vm: DriverVm,
+  { isLive, signal }: MetricsRequest,
+): Promise<DriverMetrics> {
+  const live = context.table.get(vm.instanceId);
+  const present = live === undefined || live.hasEnded ? undefined : live;
+  if (isLive && present !== undefined) await flush(present, signal);
+  const [vmm, process, cgroup] = await Promise.all([
+    context.metrics.of(vm).read(),
+    present === undefined ? undefined : processMetrics(present.identity),
+    present === undefined ? undefined : cgroupOf(context, vm),
+  ]);
+  return { vmm, ...(cgroup === undefined ? {} : { cgroup }), ...(process === undefined ? {} : { process }) };
+}
+
+/** Has Firecracker count up to now, if it can be had in time. */
+export async function flush(
+  live: LiveVm,
+  signal: AbortSignal | undefined,
+  timeoutMs = FLUSH_TIMEOUT_MS,
+): Promise<void> {
+  await live.flushMetrics({ signal, timeoutMs }).catch(() => undefined);
+  signal?.throwIfAborted();
+}
+
+async function cgroupOf({ host }: FirecrackerContext, vm: DriverVm): Promise<CgroupMetrics | undefined> {
+  const { cgroup } = readPlan(vm.plan);
+  if (cgroup === null || host.cgroupMount === undefined) return undefined;
+  return cgroupMetrics(join(host.cgroupMount, cgroup));
+}
