@@ -98,6 +98,8 @@ export class VmmProcess {
 export async function dialGuest(udsPath: string, port: number): Promise<Socket | string> {
   const socket = connect(udsPath);
   await once(socket, 'connect');
+  let hasFailed = false;
+  socket.on('error', () => (hasFailed = true));
   socket.write(`CONNECT ${port}\n`);
   let line = '';
   for (;;) {
@@ -110,9 +112,9 @@ export async function dialGuest(udsPath: string, port: number): Promise<Socket |
     const ended = await Promise.race([
       once(socket, 'readable').then(() => socket.readableEnded || socket.readableLength === 0),
       once(socket, 'end').then(() => true),
-      once(socket, 'error').then(() => true),
+      once(socket, 'close').then(() => true),
     ]);
-    if (ended) {
+    if (ended || hasFailed) {
       socket.destroy();
       return line;
     }

@@ -21,7 +21,8 @@ namespace {
 constexpr const char* kFolders[] = {"proc", "sys", "dev", "dev/pts", "dev/shm", "run", "tmp", "root", "etc", "mnt"};
 constexpr const char* kDevices[] = {"null", "zero", "full", "random", "urandom", "tty"};
 constexpr const char* kCommandLine = "dev/.cmdline";
-constexpr const char* kSysrq = "dev/.sysrq";
+// Where /proc/sysrq-trigger is missing, as in a host kernel without it, only this one is there.
+constexpr const char* kSysrq = "dev/sysrq";
 
 struct Link {
   const char* target;
@@ -50,8 +51,10 @@ void BindKernelFiles(const BootMessage& boot, int* sysrq) {
   agent::WriteSmallFile(kCommandLine, std::string(boot.command_line) + "\n");
   Bind(kCommandLine, "proc/cmdline");
   unlink(kSysrq);
-  if (mkfifo(kSysrq, 0200) == 0 && chmod(kSysrq, 0200) == 0 && Bind(kSysrq, "proc/sysrq-trigger"))
-    *sysrq = open(kSysrq, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  if (mkfifo(kSysrq, 0200) != 0 || chmod(kSysrq, 0200) != 0) return;
+  Bind(kSysrq, "proc/sysrq-trigger");
+  // For reading alone: a signal is sent for what is written, and for what is read to those who could write.
+  *sysrq = open(kSysrq, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 }
 
 void BringUpLoopback() {

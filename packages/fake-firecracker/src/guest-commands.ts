@@ -1,5 +1,11 @@
 import type { Guest } from '@microvm/runtime';
 
+/**
+ * The shell command by which the guest of a double panics. `/proc/sysrq-trigger` is there too, but only where the host's kernel has
+ * one.
+ */
+export const PANIC_COMMAND = 'echo c > /dev/sysrq';
+
 const COUNT_FILE = '/run/count';
 
 async function count(guest: Guest): Promise<number> {
