@@ -98,8 +98,7 @@ export class VmmProcess {
 export async function dialGuest(udsPath: string, port: number): Promise<Socket | string> {
   const socket = connect(udsPath);
   await once(socket, 'connect');
-  let hasFailed = false;
-  socket.on('error', () => (hasFailed = true));
+  socket.on('error', () => undefined);
   socket.write(`CONNECT ${port}\n`);
   let line = '';
   for (;;) {
@@ -109,12 +108,13 @@ export async function dialGuest(udsPath: string, port: number): Promise<Socket |
       line += chunk.toString();
       continue;
     }
+    // `once` rejects when an error comes instead, such as a reset.
     const ended = await Promise.race([
       once(socket, 'readable').then(() => socket.readableEnded || socket.readableLength === 0),
       once(socket, 'end').then(() => true),
       once(socket, 'close').then(() => true),
-    ]);
-    if (ended || hasFailed) {
+    ]).catch(() => true);
+    if (ended) {
       socket.destroy();
       return line;
     }
