@@ -205,7 +205,11 @@ int Main(int argc, char** argv) {
   fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) | O_NONBLOCK);
   Arguments arguments = FirecrackerArguments();
   const bool parsed = arguments.Parse(argc, argv);
-  Logger log(parsed ? arguments.Get("id") : "anonymous-instance");
+  // What only prints something does not look at the id.
+  bool only_prints = !parsed;
+  for (const char* option : {"version", "help", "snapshot-version", "describe-snapshot"})
+    only_prints = only_prints || arguments.Has(option);
+  Logger log(only_prints ? "anonymous-instance" : arguments.Get("id"));
   if (!parsed) {
     log.Error(kMain, "Arguments parsing error: " + arguments.message() + " \\n\\nFor more information try --help.");
     fprintf(stderr, "Error: ParseArguments(%s)\n", arguments.debug().c_str());
@@ -213,7 +217,7 @@ int Main(int argc, char** argv) {
     return kArgumentError;
   }
   std::string debug;
-  if (const std::string problem = CheckVmId(arguments.Get("id"), &debug); !problem.empty()) {
+  if (const std::string problem = CheckVmId(arguments.Get("id"), &debug); !only_prints && !problem.empty()) {
     Logger("anonymous-instance").Error(kMain, "Firecracker panicked: Invalid instance ID: " + debug);
     return kRustPanic;
   }

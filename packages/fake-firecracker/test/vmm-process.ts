@@ -46,9 +46,10 @@ export class VmmProcess {
     return Buffer.concat(this.#output).toString();
   }
 
-  /** Resolves when the API answers connections; rejects when the process ends before. */
+  /** Resolves when the API answers connections; rejects when the process ends before, but for a jailer that leaves it behind. */
   async ready(): Promise<this> {
     const ended = this.exited.then((exit) => {
+      if (exit.code === 0) return new Promise<never>(() => undefined);
       throw new Error(`the VMM ended: ${JSON.stringify(exit)}: ${this.output}`);
     });
     ended.catch(() => undefined);

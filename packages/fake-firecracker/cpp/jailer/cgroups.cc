@@ -80,9 +80,13 @@ Cgroups::Cgroups(CgroupRequest request) : request_(std::move(request)) {
       if (!unified_mount_.empty() && !HasWord(controllers, value.controller, ' '))
         Fail("Controller " + value.controller + " is unavailable", "CgroupControllerUnavailable(\"" + value.controller + "\")");
     } else {
+      bool any = false;
       for (const Mount& mount : mounts) {
+        any = any || mount.type == "cgroup";
         if (mount.type == "cgroup" && HasWord(mount.options, value.controller, ',')) value.mount = mount.path;
       }
+      if (any && value.mount.empty())
+        Fail("Controller " + value.controller + " is unavailable", "CgroupControllerUnavailable(\"" + value.controller + "\")");
     }
     if (value.mount.empty())
       Fail("Hierarchy not found: No hierarchy found for this cgroup version.",
