@@ -11,6 +11,7 @@ const IMPORTS = {
   'packages/conformance': ['runtime'],
   'packages/fake-firecracker': ['runtime'],
   'packages/in-memory': ['runtime', 'native', 'guest'],
+  'packages/metrics': ['runtime'],
   'packages/driver-kit': ['runtime', 'native', 'guest', 'image'],
   'packages/firecracker': ['runtime', 'native', 'guest', 'image', 'driver-kit'],
   'packages/qemu': ['runtime', 'native', 'guest', 'image', 'driver-kit'],

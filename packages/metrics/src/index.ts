@@ -1,0 +1,2 @@
+export { watchRuntime } from './runtime-metrics.js';
+export type { RuntimeMetrics, RuntimeMetricsOptions } from './runtime-metrics.js';
