@@ -10,7 +10,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { addVm } from './vm-figures.js';
 
 export interface RuntimeMetricsOptions {
-  /** Which of the VMM's figures to tell, by its own names: Firecracker has some 330 for each VM. Default: all. */
+  /** Which of the VMM's figures to tell, by its own names: Firecracker has some 260 for each VM. Default: all. */
   readonly include?: (name: string) => boolean;
 }
 

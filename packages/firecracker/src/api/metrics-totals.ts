@@ -3,7 +3,7 @@ import { isStored } from './stored-metrics.js';
 
 // `vcpu.exit_io_in_agg.sum_us` is the deepest that there is.
 const MAX_DEPTH = 3;
-// 330 without devices, and some 30 for each.
+// Some 260 with the usual devices, and some 30 for each further one.
 const MAX_NAMES = 4096;
 const NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/;
 
