@@ -11,8 +11,10 @@ export function fakeJailerPath(): string {
   return programPath('jailer');
 }
 
+// `MICROVM_FAKE_BUILD=asan`: those of `npm run build:asan`, with sanitizers; too large and slow for more than their own tests.
 function programPath(name: string): string {
-  const path = fileURLToPath(new URL(`../build/release/bin/${name}`, import.meta.url));
+  const build = process.env['MICROVM_FAKE_BUILD'] ?? 'release';
+  const path = fileURLToPath(new URL(`../build/${build}/bin/${name}`, import.meta.url));
   if (existsSync(path)) return path;
   throw new Error(`find the double of ${name}: "${path}" does not exist; run \`npm run build\``);
 }

@@ -172,38 +172,34 @@ async function describeJail(vmm: VmmProcess): Promise<unknown> {
   };
 }
 
-const JAILS = [
-  [],
-  ['--new-pid-ns'],
-  ['--daemonize'],
-  ['--resource-limit', 'no-file=4096', '--resource-limit', 'fsize=1073741824'],
-] as const;
+const JAILS: readonly { readonly options: readonly string[] }[] = [
+  { options: [] },
+  { options: ['--new-pid-ns'] },
+  { options: ['--daemonize'] },
+  { options: ['--resource-limit', 'no-file=4096', '--resource-limit', 'fsize=1073741824'] },
+];
 
 describe.skipIf(!isRoot)('a jail of the double', () => {
-  test.each(JAILS)('is like one of the real jailer: %s %s %s %s', async (...options) => {
-    const given = options.filter((option) => typeof option === 'string');
-    const fake = await jail(programs(), ...given);
+  test.each(JAILS)('is like one of the real jailer: $options', async ({ options }) => {
+    const fake = await jail(programs(), ...options);
     const seen = await describeJail(fake);
     expect(seen).toMatchObject({ secret: false, capabilities: 'CapEff:\t0000000000000000' });
     if (realJailer === undefined || realFirecracker === undefined) return;
-    const real = await jail({ jailer: realJailer, firecracker: realFirecracker }, ...given);
+    const real = await jail({ jailer: realJailer, firecracker: realFirecracker }, ...options);
     expect(seen).toEqual(await describeJail(real));
   });
 
-  test.each([[], ['--new-pid-ns'], ['--daemonize']])(
-    'has a guest that runs and is snapshotted: %s',
-    async (...options) => {
-      const vmm = await jail(programs(), ...options);
-      await boot(vmm);
-      const client = await clientOf(vmm);
-      expect(await outputOf(client, 'id -u')).toBe('0');
-      await pause(vmm);
-      await capture(vmm);
-      await resume(vmm);
-      expect((await (await clientOf(vmm)).ping()).epoch).toBe(1);
-      expect((await stat(join(vmm.directory, 'memory'))).uid).toBe(UID);
-    },
-  );
+  test.each(JAILS)('has a guest that runs and is snapshotted: $options', async ({ options }) => {
+    const vmm = await jail(programs(), ...options);
+    await boot(vmm);
+    const client = await clientOf(vmm);
+    expect(await outputOf(client, 'id -u')).toBe('0');
+    await pause(vmm);
+    await capture(vmm);
+    await resume(vmm);
+    expect((await (await clientOf(vmm)).ping()).epoch).toBe(1);
+    expect((await stat(join(vmm.directory, 'memory'))).uid).toBe(UID);
+  });
 
   test('follows the rules beside the program', async () => {
     const folder = await newFolder();
