@@ -1,41 +1,31 @@
 #include "core/durable_committer.h"
 
+#include <algorithm>
 #include <memory>
-#include <unordered_set>
+#include <utility>
 
-#include "core/durable_group.h"
-#include "core/file_io.h"
+#include "core/durable_commit.h"
 #include "core/thread.h"
 
 namespace microvm::core {
 namespace {
 
-// Bounds the open files of a group.
-constexpr size_t kMaxGroup = 256;
+// Beyond it more threads make a burst no faster.
+constexpr int kMaxThreads = 32;
 
-// Which paths a group touches, and all folders above them.
-class PathSet {
- public:
-  // False when the path is one of the group's, above or below one of them.
-  bool IsFree(const std::string& path) const {
-    if (paths_.count(path) != 0 || above_.count(path) != 0) return false;
-    for (std::string up = Split(path).directory; up.size() > 1; up = Split(up).directory) {
-      if (paths_.count(up) != 0) return false;
-    }
-    return true;
-  }
+// The same path, or one above the other.
+bool Touch(const std::string& a, const std::string& b) {
+  const auto& [shorter, longer] = std::minmax(a, b, [](auto& x, auto& y) { return x.size() < y.size(); });
+  if (longer.compare(0, shorter.size(), shorter) != 0) return false;
+  return longer.size() == shorter.size() || longer[shorter.size()] == '/';
+}
 
-  void Add(const std::string& path) {
-    paths_.insert(path);
-    for (std::string up = Split(path).directory; up.size() > 1; up = Split(up).directory) {
-      if (!above_.insert(up).second) return;
-    }
-  }
-
- private:
-  std::unordered_set<std::string> paths_;
-  std::unordered_set<std::string> above_;
-};
+bool Touch(const DurableChange& a, const DurableChange& b) {
+  const auto touches = [&b](const std::string& path) {
+    return Touch(path, b.path) || (b.kind == DurableChange::Kind::kRename && Touch(path, b.target));
+  };
+  return touches(a.path) || (a.kind == DurableChange::Kind::kRename && touches(a.target));
+}
 
 }  // namespace
 
@@ -48,36 +38,47 @@ DurableCommitter& DurableCommitter::Instance() {
 Status DurableCommitter::Submit(DurableChange change) {
   {
     const std::lock_guard lock(mutex_);
-    if (!is_started_) {
+    // A thread that was told of a change may not have taken it yet.
+    if (static_cast<size_t>(idle_) <= pending_.size() && threads_ < kMaxThreads) {
       auto started = StartThread("mvm-commit", [this] { Run(); });
-      if (!started.Ok()) return started;
-      is_started_ = true;
+      // Fewer are slower, not wrong.
+      if (!started.Ok() && threads_ == 0) return started;
+      if (started.Ok()) ++threads_;
     }
     pending_.push_back(std::move(change));
   }
-  added_.notify_one();
+  changed_.notify_one();
   return {};
 }
 
 void DurableCommitter::Run() {
-  while (true) DurableGroup(TakeGroup()).Commit(&disks_);
+  while (true) {
+    const auto change = TakeNext();
+    change->done(CommitDurably(*change));
+    const std::lock_guard lock(mutex_);
+    // What waited for this one's path is taken by this thread.
+    in_work_.erase(change);
+  }
 }
 
-std::vector<DurableChange> DurableCommitter::TakeGroup() {
+DurableCommitter::Changes::iterator DurableCommitter::TakeNext() {
   std::unique_lock lock(mutex_);
-  added_.wait(lock, [this] { return !pending_.empty(); });
-  std::vector<DurableChange> group;
-  PathSet touched;
-  while (!pending_.empty() && group.size() < kMaxGroup) {
-    const DurableChange& next = pending_.front();
-    const bool is_rename = next.kind == DurableChange::Kind::kRename;
-    if (!touched.IsFree(next.path) || (is_rename && !touched.IsFree(next.target))) break;
-    touched.Add(next.path);
-    if (is_rename) touched.Add(next.target);
-    group.push_back(std::move(pending_.front()));
-    pending_.pop_front();
-  }
-  return group;
+  ++idle_;
+  changed_.wait(lock, [this] { return MayTake(); });
+  --idle_;
+  in_work_.push_back(std::move(pending_.front()));
+  pending_.pop_front();
+  const auto taken = std::prev(in_work_.end());
+  // Whoever was told of this one may have been told of the next as well.
+  if (MayTake()) changed_.notify_one();
+  return taken;
+}
+
+bool DurableCommitter::MayTake() const {
+  if (pending_.empty()) return false;
+  const DurableChange& next = pending_.front();
+  return std::none_of(in_work_.begin(), in_work_.end(),
+                      [&next](const DurableChange& other) { return Touch(next, other); });
 }
 
 }  // namespace microvm::core

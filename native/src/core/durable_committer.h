@@ -3,11 +3,10 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <list>
 #include <mutex>
 #include <string>
-#include <vector>
 
-#include "core/parallel.h"
 #include "core/result.h"
 
 namespace microvm::core {
@@ -19,14 +18,14 @@ struct DurableChange {
   std::string path;
   std::string target;  // kRename: the new path
   std::string data;    // kWrite
-  // Runs once, on the committer's thread, and must not wait.
+  // Runs once, on one of the committer's threads, and must not wait.
   std::function<void(const Status&)> done;
 };
 
-// Makes changes durable in groups: all that is pending is written and synced together, so that many changes
-// share the journal commits of the file system. One thread per process, started with the first change.
-// Changes that touch the same path, or a folder and something in it, take effect in the order in which they
-// were submitted.
+// Makes changes durable, each on a thread that waits for the disk with it: the file system's journal takes
+// the syncs that wait at the same time in one commit. Threads come as changes do, up to a limit, and never
+// end. Changes that touch the same path, or a folder and something in it, take effect in the order in which
+// they were submitted.
 class DurableCommitter {
  public:
   static DurableCommitter& Instance();
@@ -35,15 +34,18 @@ class DurableCommitter {
   Status Submit(DurableChange change);
 
  private:
+  using Changes = std::list<DurableChange>;
+
   void Run();
-  std::vector<DurableChange> TakeGroup();
+  Changes::iterator TakeNext();
+  bool MayTake() const;
 
   std::mutex mutex_;
-  std::condition_variable added_;
+  std::condition_variable changed_;
   std::deque<DurableChange> pending_;
-  bool is_started_ = false;
-  // Used by the committer's thread alone.
-  ParallelRunner disks_{15};
+  Changes in_work_;
+  int threads_ = 0;
+  int idle_ = 0;
 };
 
 }  // namespace microvm::core
