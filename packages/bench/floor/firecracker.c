@@ -6,13 +6,12 @@
 //   firecracker-floor KEY=VALUE… ; the result is a line `PHASE NANOSECONDS…` for each phase.
 
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/sched.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -138,6 +138,7 @@ static void make_jail(const struct vm* vm, int uid) {
   }
 }
 
+// Born in its cgroup: a move into it would be waited for.
 static void spawn_jailer(struct vm* vm, int uid) {
   char id[16], *empty[] = {NULL};
   text(id, sizeof id, "%d", uid);
@@ -155,7 +156,7 @@ static void spawn_jailer(struct vm* vm, int uid) {
                   cgroup_mount == NULL ? "--" : "--cgroup-version",
                   "2",
                   "--parent-cgroup",
-                  PATH("%s/%s", cgroup_parent, vm->id),
+                  PATH("%s/%s", cgroup_mount == NULL ? "" : cgroup_parent, vm->id),
                   "--",
                   "--api-sock",
                   API_SOCKET,
@@ -168,15 +169,24 @@ static void spawn_jailer(struct vm* vm, int uid) {
                   NULL};
   // Without a cgroup its arguments go, up to and with the second `--`.
   if (cgroup_mount == NULL) memmove(&args[12], &args[16], sizeof args - 16 * sizeof args[0]);
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&files, 1, PATH("%s/console.log", vm->folder),
-                                   O_WRONLY | O_CREAT | O_APPEND, 0600);
-  posix_spawn_file_actions_addopen(&files, 2, PATH("%s/vmm.log", vm->folder), O_WRONLY | O_APPEND, 0600);
-  errno = posix_spawn(&vm->pid, jailer, &files, NULL, args, empty);
-  if (errno != 0) die(jailer);
-  posix_spawn_file_actions_destroy(&files);
+  const int files[] = {
+      open("/dev/null", O_RDONLY | O_CLOEXEC),
+      open(PATH("%s/console.log", vm->folder), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600),
+      open(PATH("%s/vmm.log", vm->folder), O_WRONLY | O_APPEND | O_CLOEXEC)};
+  struct clone_args how = {.flags = CLONE_VFORK, .exit_signal = SIGCHLD};
+  if (cgroup_mount != NULL) {
+    how.flags |= CLONE_INTO_CGROUP;
+    how.cgroup = open(vm->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  }
+  vm->pid = syscall(SYS_clone3, &how, sizeof how);
+  must(vm->pid, "clone3");
+  if (vm->pid == 0) {
+    for (int i = 0; i < 3; ++i) dup2(files[i], i);
+    execve(jailer, args, empty);
+    _exit(127);
+  }
+  for (int i = 0; i < 3; ++i) close(files[i]);
+  if (cgroup_mount != NULL) close(how.cgroup);
 }
 
 // Woken when the socket is made; it listens a moment later.
@@ -210,8 +220,8 @@ static void launch(struct vm* vm) {
   const int watch = inotify_init1(IN_CLOEXEC);
   must(inotify_add_watch(watch, vm->root, IN_CREATE), "inotify");
   spawn_jailer(vm, uid);
+  // The watch stays: to close it would wait for the kernel's own clean-up.
   connect_api(vm, watch);
-  close(watch);
 }
 
 static void send_call(const struct vm* vm, const char* method, const char* path, const char* body) {

@@ -1,9 +1,11 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { defaultImageSpec } from '@microvm/driver-kit';
 import { createFirecrackerRuntime } from '@microvm/firecracker';
 import type { VmRuntime, VmSpec } from '@microvm/runtime';
 import { FirecrackerFloor, type FloorSnapshot, type PhaseTimes } from './by-hand/firecracker.js';
 import { findFirecracker, type FirecrackerPrograms } from './firecracker-programs.js';
+import { writeHaltingKernel } from './halting-kernel.js';
 import { summarize } from './statistics.js';
 import { TemporaryFolder } from './temporary-folder.js';
 
@@ -33,7 +35,11 @@ export class FirecrackerBench implements AsyncDisposable {
   static async open(): Promise<FirecrackerBench> {
     const folder = await TemporaryFolder.make();
     const programs = await findFirecracker();
-    const runtime = await openFirecracker(programs, join(folder.path, 'state'));
+    const runtime = await openFirecracker(
+      programs,
+      join(folder.path, 'state'),
+      await haltingSpec(folder.path),
+    );
     const { instanceId, spec } = await runtime.createVm('origin');
     const recordBytes = (await stat(join(folder.path, 'state', 'vms', instanceId, 'vm.json'))).size;
     await runtime.startVm('origin');
@@ -114,6 +120,13 @@ export function openFirecracker(
   const { firecrackerPath, jailerPath } = programs;
   const defaults = { ...BENCH_SPEC, ...spec };
   return createFirecrackerRuntime({ firecrackerPath, jailerPath, kvm: 'unchecked', stateDir, defaults });
+}
+
+/** The default image's files but for the kernel, whose guest would need a KVM that can run it. */
+async function haltingSpec(folder: string): Promise<VmSpec> {
+  const kernelPath = join(folder, 'halting-kernel');
+  await writeHaltingKernel(kernelPath);
+  return { ...(await defaultImageSpec()), kernelPath };
 }
 
 type Phases = Readonly<Record<string, (vmId: string) => Promise<unknown>>>;
