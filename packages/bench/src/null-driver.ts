@@ -58,6 +58,9 @@ export class NullDriver implements VmDriver {
   console(): AsyncIterable<Buffer> {
     throw unsupported('console');
   }
+  async metrics(): Promise<never> {
+    throw unsupported('metrics');
+  }
   async close(): Promise<void> {}
   forgetSnapshot(): void {}
 }
