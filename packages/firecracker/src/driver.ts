@@ -61,7 +61,7 @@ export interface FirecrackerDriverOptions {
   readonly stateDir: string;
   readonly maxMemSizeMib: number;
   /** Users of jailed VMMs; absent where VMs are not jailed. */
-  readonly openUidPool: (() => Promise<UidPool>) | undefined;
+  readonly openUidPool: ((used: readonly number[]) => Promise<UidPool>) | undefined;
   readonly probe: () => Promise<HostReport>;
 }
 
@@ -112,11 +112,8 @@ export class FirecrackerDriver implements VmDriver {
     await sharedFiles.open();
     await installExecFile(host);
     await mkdir(jailsFolder(stateDir), { recursive: true, mode: 0o700 });
-    this.#uids = await this.#options.openUidPool?.();
-    for (const { plan } of known) {
-      const { uid } = readPlan(plan);
-      if (uid !== null) this.#uids?.occupy(uid);
-    }
+    const used = known.map(({ plan }) => readPlan(plan).uid).filter((uid) => uid !== null);
+    this.#uids = await this.#options.openUidPool?.(used);
     await sweepOrphans({ stateDir, cgroupMount: host.cgroupMount, known });
   }
 

@@ -95,7 +95,7 @@ export async function createFirecrackerRuntime(options?: FirecrackerOptions): Pr
     host,
     stateDir,
     maxMemSizeMib: Math.floor(totalmem() / MIB),
-    openUidPool: host.jailerPath === undefined ? undefined : () => UidPool.open(block),
+    openUidPool: host.jailerPath === undefined ? undefined : (used) => UidPool.open(block, used),
     probe: async () => (await inspectHost(inspect)).report,
   });
   const defaults = await withDefaultImage(common.defaults ?? {}, { cacheDir, onProgress: onImageProgress });

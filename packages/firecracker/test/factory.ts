@@ -43,5 +43,5 @@ export function firecrackerFactory(
 /** The real binaries, as the environment or PATH names them; everything is emulated where the suite has KVM for them. */
 export const realFactory = firecrackerFactory(
   {},
-  { deadlineFactor: 10, workload: COUNTING, childModule: './testbed/crash-child.ts' },
+  { deadlineFactor: 10, workload: COUNTING, childModule: './real/crash-child.ts' },
 );

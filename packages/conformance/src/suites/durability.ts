@@ -105,7 +105,9 @@ async function destroysOwned(fixture: ProviderFixture): Promise<void> {
   const doomed: VmView[] = [await fixture.arrange('running', spec), await fixture.arrange('created', spec)];
   const kept = await fixture.arrange('created', { onOwnerDeath: 'keep' });
   await fixture.close();
-  expect(await processesUsing(fixture.stateDir), 'no VMM lives on').toEqual([]);
+  // A VM that was only made may have a VMM, which waits for its start.
+  const waiting = kept.vmm === undefined ? [] : [kept.vmm.pid];
+  expect(await processesUsing(fixture.stateDir), 'no other VMM lives on').toEqual(waiting);
   const runtime = await fixture.open();
   for (const { vmId } of doomed) expect((await runtime.getVm(vmId))?.state ?? 'destroyed').toBe('destroyed');
   expect(await viewOf(runtime, kept.vmId)).toEqual(kept);

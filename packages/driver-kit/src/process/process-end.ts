@@ -3,7 +3,8 @@ import { VmRuntimeError } from '@microvm/runtime';
 import { lastLogLines } from '../console/log-tail.js';
 import { within } from './within.js';
 
-const EXIT_AFTER_KILL_MS = 4000;
+// A host that is overloaded, or emulated, takes its time to take a process apart.
+const EXIT_AFTER_KILL_MS = 20_000;
 
 /** Which VMM it is about. */
 export interface VmmName {

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { ignoreMissing } from '@microvm/driver-kit';
 import { copyFile } from '@microvm/native';
 
+const UNUSED_MS = 7 * 86_400_000;
+
 /**
  * Kernels, initrds and shared drives as jails get them: files that belong to root and that nobody may write, on the file system of the
  * jails, so that a hard link gives one to a VM at no cost. A file of the caller's comes in as a copy, once as long as it stays
@@ -17,15 +19,16 @@ export class SharedFiles {
     this.#folder = join(stateDir, 'images');
   }
 
-  /** Makes the folder and drops what no jail has a link to: a copy comes back when it is asked for. */
+  /** Makes the folder and drops what no jail has had a link to for a week: a copy comes back when it is asked for. */
   async open(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const names = await readdir(this.#folder);
     await Promise.all(
       names.map(async (name) => {
         const path = join(this.#folder, name);
-        const isUnused = (await stat(path).catch(ignoreMissing))?.nlink === 1;
-        if (isUnused) await rm(path, { force: true });
+        // The time of the last change is that of the last link which was made or removed.
+        const { nlink, ctimeMs } = await stat(path);
+        if (nlink === 1 && Date.now() - ctimeMs > UNUSED_MS) await rm(path, { force: true });
       }),
     );
   }

@@ -17,22 +17,26 @@ export interface UidRange {
 }
 
 export interface UidBlockOptions {
+  /** It keeps the number of its block, in `uid-block`. */
   readonly stateDir: string;
   /** Where runtimes of this host say which blocks are theirs; gone with the next boot. */
   readonly registryDir: string;
 }
 
 /**
- * Claims a block of user ids for a state directory, against every other runtime of the host. The directory keeps its block for
- * ever, as files in it belong to those users. Two never get the same: a claim is a file that only one can make.
+ * Claims a block of user ids for a state directory, against every other runtime of the host. Two never get the same: a claim is a
+ * file that only one can make. A directory keeps its block as long as files in it belong to those users (`isInUse`).
  */
-export async function claimUidBlock({ stateDir, registryDir }: UidBlockOptions): Promise<UidRange> {
+export async function claimUidBlock(
+  { stateDir, registryDir }: UidBlockOptions,
+  isInUse: boolean,
+): Promise<UidRange> {
   const claims = join(registryDir, 'uid-blocks');
   await mkdir(claims, { recursive: true, mode: 0o755 });
   const recorded = await readBlock(join(stateDir, 'uid-block'));
   if (recorded !== undefined) {
     if (await claim(claims, recorded, stateDir)) return rangeOf(recorded);
-    throw taken(recorded, stateDir);
+    if (isInUse) throw taken(recorded, stateDir);
   }
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt += 1) {
     const block = randomInt(BLOCK_COUNT);
@@ -70,12 +74,8 @@ async function claim(claims: string, block: number, stateDir: string): Promise<b
   }
 }
 
-/** Lets a block go whose users own nothing any more. */
-export async function releaseUidBlock(
-  { stateDir, registryDir }: UidBlockOptions,
-  { first }: UidRange,
-): Promise<void> {
-  await rm(join(stateDir, 'uid-block'), { force: true });
+/** Lets a block go whose users own nothing any more; the state directory asks for it again as long as nobody else has it. */
+export async function releaseUidBlock({ registryDir }: UidBlockOptions, { first }: UidRange): Promise<void> {
   await rm(join(registryDir, 'uid-blocks', String((first - FIRST_UID) / BLOCK_SIZE)), { force: true });
 }
 

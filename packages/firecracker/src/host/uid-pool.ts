@@ -13,8 +13,11 @@ export class UidPool {
     this.#range = range;
   }
 
-  static async open(block: UidBlockOptions): Promise<UidPool> {
-    return new UidPool(block, await claimUidBlock(block));
+  /** `used`: the users of VMs that were made earlier. */
+  static async open(block: UidBlockOptions, used: readonly number[]): Promise<UidPool> {
+    const pool = new UidPool(block, await claimUidBlock(block, used.length > 0));
+    for (const uid of used) pool.#used.add(uid);
+    return pool;
   }
 
   take(): number {
@@ -26,11 +29,6 @@ export class UidPool {
     this.#next = (this.#next + 1) % count;
     this.#used.add(uid);
     return uid;
-  }
-
-  /** A VM that was made earlier has it. */
-  occupy(uid: number): void {
-    this.#used.add(uid);
   }
 
   /** No process and no file of it is left. */

@@ -1,4 +1,5 @@
-import { chmod, open, rm } from 'node:fs/promises';
+import { closeSync } from 'node:fs';
+import { chmod, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { captureDisks, copyPart, folderOf, privateDrives } from '@microvm/driver-kit';
 import { openBeneath } from '@microvm/native';
@@ -73,11 +74,10 @@ async function dump(live: LiveVm, body: SnapshotCreate): Promise<void> {
  */
 async function publish(live: LiveVm, name: string, to: string, run: Run): Promise<void> {
   const fd = await openBeneath(live.vmmFolder, name, { flags: 'r' });
-  const file = await open(`/proc/self/fd/${fd}`, 'r');
   try {
-    await copyPart(`/proc/self/fd/${file.fd}`, to, 'memory', run);
+    await copyPart(`/proc/self/fd/${fd}`, to, 'memory', run);
     await chmod(to, PUBLISHED_MODE);
   } finally {
-    await file.close();
+    closeSync(fd);
   }
 }

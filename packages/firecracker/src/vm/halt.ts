@@ -7,7 +7,8 @@ import { jailFolder, readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js
 import { vmmsOf } from '../process/find-vmm.js';
 import type { FirecrackerContext } from './context.js';
 
-const EXIT_AFTER_KILL_MS = 4000;
+// A host that is overloaded, or emulated, takes its time to take a process apart.
+const EXIT_AFTER_KILL_MS = 20_000;
 
 /** Ends whatever Firecracker a VM has, known to us or not, and removes what that life had; resolves when there is nothing of it. */
 export async function haltVm(context: FirecrackerContext, vm: DriverVm): Promise<void> {

@@ -18,9 +18,16 @@ export async function shutdownVm(context: FirecrackerContext, vm: DriverVm, run:
     const ending = await askToHalt(live, vm, run);
     if (ending === undefined) await flush(live, run.signal, LAST_FLUSH_TIMEOUT_MS);
     await clearLife(context, vm);
-    return ending ?? { ...(await live.ended), reason: 'killed' };
+    return ending === undefined || hasLeftInSilence(ending)
+      ? { ...(await live.ended), reason: 'killed' }
+      : ending;
   } catch (error) {
     reportEnd(context, live);
     throw error;
   }
+}
+
+/** A guest that did as it was told, but whose farewell nobody can have heard: whether it flushed is not known, so it counts as forced. */
+function hasLeftInSilence({ reason, exitCode }: VmEnding): boolean {
+  return reason === 'vmm-exit' && exitCode === 0;
 }
