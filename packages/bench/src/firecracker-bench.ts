@@ -4,7 +4,7 @@ import { defaultImageSpec } from '@microvm/driver-kit';
 import { createFirecrackerRuntime } from '@microvm/firecracker';
 import type { VmRuntime, VmSpec } from '@microvm/runtime';
 import { FirecrackerFloor, type FloorSnapshot, type PhaseTimes } from './by-hand/firecracker.js';
-import { findFirecracker, type FirecrackerPrograms } from './firecracker-programs.js';
+import type { FirecrackerPrograms } from './firecracker-programs.js';
 import { writeHaltingKernel } from './halting-kernel.js';
 import { summarize } from './statistics.js';
 import { TemporaryFolder } from './temporary-folder.js';
@@ -32,9 +32,8 @@ export class FirecrackerBench implements AsyncDisposable {
     this.#snapshotUid = parts.snapshotUid;
   }
 
-  static async open(): Promise<FirecrackerBench> {
+  static async open(programs: FirecrackerPrograms): Promise<FirecrackerBench> {
     const folder = await TemporaryFolder.make();
-    const programs = await findFirecracker();
     const runtime = await openFirecracker(
       programs,
       join(folder.path, 'state'),

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { PhaseTimes } from '../by-hand/firecracker.js';
 import type { BenchRun, Dimension, Measurement } from '../dimension.js';
 import { FirecrackerBench } from '../firecracker-bench.js';
+import { findFirecracker } from '../firecracker-programs.js';
 import { runFresh } from '../fresh-process.js';
 import { interleave } from '../interleave.js';
 
@@ -155,7 +156,7 @@ async function fleetRows({ quick, log }: BenchRun): Promise<readonly Measurement
 }
 
 async function firecrackerRows(run: BenchRun): Promise<readonly Measurement[]> {
-  await using bench = await FirecrackerBench.open();
+  await using bench = await FirecrackerBench.open(await findFirecracker());
   return [...(await verbRows(run, bench)), await burstRow(run, bench), ...(await fleetRows(run))];
 }
 
