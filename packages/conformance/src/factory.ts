@@ -42,7 +42,7 @@ export interface ProviderFactory {
   readonly atOnce?: number;
   /** Every deadline of the suite is multiplied by it. Default 1, made for VMs that boot in a tenth of a second. */
   readonly deadlineFactor?: number;
-  /** Needed when `capabilities.guestAgent` is true. */
+  /** Needed by `describeProvider` when `capabilities.guestAgent` is true. */
   readonly workload?: GuestWorkload;
   /** Makes a live VM's guest or VMM end; resolves when that was set off, the runtime need not have seen it yet. */
   endGuest(runtime: VmRuntime, vmId: string, how: GuestEnding): Promise<void>;

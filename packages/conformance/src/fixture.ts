@@ -185,7 +185,7 @@ export class ProviderFixture {
   async #makeGolden(runtime: VmRuntime): Promise<Golden> {
     const { vmId } = await this.arrangeIn(runtime, 'running');
     let count = 0;
-    if (this.capabilities.guestAgent) {
+    if (this.capabilities.guestAgent && this.factory.workload !== undefined) {
       const guest = await runtime.guest(vmId);
       await this.workload.start(guest);
       count = await this.workload.read(guest);

@@ -6,6 +6,7 @@ import type { VmRuntime } from '@microvm/runtime';
 import { onTestFinished } from 'vitest';
 import { createFirecrackerRuntime, probeFirecracker, type FirecrackerOptions } from '../../src/index.js';
 import { imageDefaults } from '../factory.js';
+import { WITHOUT_GUEST } from './native-factory.js';
 
 /*
  * The real Firecracker and its jailer on a host whose KVM need not be able to run Linux: all of the host's side works there, only the
@@ -35,7 +36,7 @@ export async function openReal(options: FirecrackerOptions = {}): Promise<VmRunt
     ...rest,
     stateDir,
     kvm: 'unchecked',
-    defaults: { ...(await imageDefaults()), agent: 'none', shutdownTimeoutMs: 0, ...defaults },
+    defaults: { ...(await imageDefaults()), ...WITHOUT_GUEST, ...defaults },
   });
   onTestFinished(async () => {
     await destroyAll(runtime).catch(() => undefined); // closed by the test

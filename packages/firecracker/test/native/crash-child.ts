@@ -1,0 +1,4 @@
+import { runCrashChild } from '@microvm/conformance/crash-child';
+import { nativeFactory } from './native-factory.js';
+
+runCrashChild(nativeFactory);
