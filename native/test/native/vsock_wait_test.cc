@@ -113,6 +113,18 @@ TEST(a_foreign_answer_ends_it) {
   CHECK(NumberOf(end) == EPROTO && end.stage == WaitStage::kNoAnswer);
 }
 
+TEST(a_greeting_counts_also_when_its_server_is_quicker_than_the_question) {
+  const TemporaryFolder folder;
+  const Server foreign(folder / "v",
+                       [](UniqueFd connection) { Send(connection.Get(), "220 mail ready\r\n"); });
+  for (int i = 0; i < 300; ++i) {
+    Ends ends;
+    Begin(folder / "v", &ends);
+    const WaitEnd end = ends.AwaitOne();
+    CHECK(NumberOf(end) == EPROTO && end.stage == WaitStage::kNoAnswer);
+  }
+}
+
 TEST(a_full_queue_does_not_give_up_the_attempt_in_it) {
   const TemporaryFolder folder;
   auto listener = ListenUnix(folder / "v", {0600, 1});

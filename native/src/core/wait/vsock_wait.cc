@@ -21,9 +21,10 @@ void VsockWait::OnConnected(UniqueFd socket) {
   const Position added = tries_.insert(tries_.end(), Try{std::move(socket), {}, {}});
   const int fd = added->socket.Get();
   const std::string line = "CONNECT " + std::to_string(port_) + "\n";
-  // A new socket has room for a line. EPIPE: closed already.
+  // A new socket has room for a line. EPIPE: closed already, which the reading will tell, and what was said
+  // before; whether we or the server are quicker makes no difference then.
   const ssize_t sent = RetryOnSignal([&] { return send(fd, line.data(), line.size(), MSG_NOSIGNAL); });
-  if (sent != static_cast<ssize_t>(line.size())) return OnClosed(added);
+  if (sent != static_cast<ssize_t>(line.size()) && errno != EPIPE) return OnClosed(added);
   auto readable = loop_->WhenReadable(
       fd, [self = std::static_pointer_cast<VsockWait>(shared_from_this()), added] { self->Read(added); });
   if (!readable.Ok()) return Finish(readable.Error());
