@@ -3,20 +3,27 @@ import { cpSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fetchNode, installInto, packAll, publicPackages, type Consumer } from './packed-packages.js';
+import { fetchNodes, installInto, packAll, publicPackages, type Consumer } from './packed-packages.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'microvm-packaging-'));
+const MAJORS = [20, 22, 24];
 let consumer: Consumer;
+let nodes: ReadonlyMap<number, string>;
 
 beforeAll(async () => {
   consumer = await installInto(folder, await packAll(folder));
+  nodes = await fetchNodes(MAJORS, folder);
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** The addon, a process, and a VM of the in-memory adapter; then the addon in a worker thread. */
+/** The addon: a process, a probe, files, waits; a VM of the in-memory adapter; the addon in a worker thread. */
 const USE = `
   import { Worker, isMainThread } from 'node:worker_threads';
-  import { bootId, spawnProcess, probeKvm } from '@microvm/native';
+  import { createServer } from 'node:net';
+  import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+  import { tmpdir } from 'node:os';
+  import { join } from 'node:path';
+  import { bootId, copyFile, digestFile, listenVsock, probeKvm, spawnProcess, waitForVsock } from '@microvm/native';
   import { createInMemoryRuntime } from '@microvm/in-memory';
   const child = await spawnProcess({ file: '/bin/sh', args: ['-c', 'exit 7'] });
   const { exitCode } = await child.ref().exited;
@@ -25,6 +32,22 @@ const USE = `
   await runtime.createVm('a');
   const { state } = await runtime.startVm('a');
   await runtime.close();
+  const folder = mkdtempSync(join(tmpdir(), 'microvm-packaging-use-'));
+  const [from, to, vsock] = ['from', 'to', 'v'].map((name) => join(folder, name));
+  writeFileSync(from, 'x'.repeat(1 << 20));
+  await copyFile(from, to);
+  const [{ root }, copied] = await Promise.all([digestFile(from), digestFile(to)]);
+  // As Firecracker answers, with the guest's first bytes right behind.
+  const server = createServer((socket) => socket.once('data', (line) => {
+    socket.end(String(line) === 'CONNECT 5\\n' ? 'OK 1024\\nguest' : '');
+  }));
+  await new Promise((resolve) => server.listen(vsock, resolve));
+  let said = '';
+  for await (const bytes of await waitForVsock({ path: vsock, port: 5 })) said += bytes;
+  await new Promise((resolve) => server.close(resolve));
+  const listener = await listenVsock({ path: vsock + '-out', port: 5 });
+  await listener.close();
+  rmSync(folder, { recursive: true });
   const inWorker = new Worker(
     "import('node:worker_threads').then(async ({ parentPort }) => parentPort.postMessage((await import('@microvm/native')).bootId()))",
     { eval: true },
@@ -36,10 +59,19 @@ const USE = `
     state,
     probed: stages.length + findings.length > 0,
     sameBoot: bootId() === theirs,
+    sameCopy: root === copied.root && root.length === 64,
+    said,
   }));
 `;
 
-const USED = { exitCode: 7, state: 'running', probed: true, sameBoot: true };
+const USED = {
+  exitCode: 7,
+  state: 'running',
+  probed: true,
+  sameBoot: true,
+  sameCopy: true,
+  said: 'guest',
+};
 
 test('no package asks for an install script', () => {
   for (const { name, scripts = {} } of publicPackages()) {
@@ -60,9 +92,8 @@ test('works in the Node that installed it', async () => {
   expect(JSON.parse(await consumer.runModule(USE))).toEqual({ node, ...USED });
 });
 
-test.each([20, 22, 24])('works in Node %i from the registry', async (major) => {
-  const node = await fetchNode(major, folder);
-  expect(JSON.parse(await consumer.runModule(USE, node))).toEqual({ node: major, ...USED });
+test.each(MAJORS)('works in Node %i from the registry', async (major) => {
+  expect(JSON.parse(await consumer.runModule(USE, nodes.get(major)))).toEqual({ node: major, ...USED });
 });
 
 test('the binary exports the two entry points of Node-API, and needs no C++ library', () => {

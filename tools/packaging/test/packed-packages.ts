@@ -43,18 +43,13 @@ async function run(file: string, args: readonly string[], cwd: string, env = pro
 /** Builds the binary as it is published, and packs every public package; the paths of the tarballs. */
 export async function packAll(folder: string): Promise<readonly string[]> {
   await run('npm', ['run', '--silent', 'package'], join(ROOT, 'native'));
-  const tarballs: string[] = [];
-  for (const { folder: from } of publicPackages()) {
-    const answer = await run(
-      'npm',
-      ['pack', '--json', '--ignore-scripts', '--pack-destination', folder],
-      from,
-    );
-    const [packed] = JSON.parse(answer) as { filename: string }[];
-    if (packed === undefined) throw new Error(`npm packed nothing of ${from}`);
-    tarballs.push(join(folder, packed.filename));
-  }
-  return tarballs;
+  const packages = publicPackages().map((manifest) => manifest.folder);
+  const options = ['--json', '--ignore-scripts', '--pack-destination', folder];
+  const packed = JSON.parse(await run('npm', ['pack', ...options, ...packages], ROOT)) as {
+    filename: string;
+  }[];
+  if (packed.length !== packages.length) throw new Error(`npm packed ${String(packed.length)} packages`);
+  return packed.map(({ filename }) => join(folder, filename));
 }
 
 /** A PATH with node and nothing that compiles. */
@@ -96,13 +91,20 @@ export async function installInto(folder: string, tarballs: readonly string[]): 
   return { folder: project, runModule };
 }
 
-/** Another Node of this host's kind from the registry: the path of its binary. npm keeps the download in its cache. */
-export async function fetchNode(major: number, folder: string): Promise<string> {
-  const project = join(folder, `node-${String(major)}`);
+/**
+ * Other Nodes of this host's kind from the registry: the paths of their binaries by their major versions. npm keeps the
+ * downloads in its cache.
+ */
+export async function fetchNodes(
+  majors: readonly number[],
+  folder: string,
+): Promise<ReadonlyMap<number, string>> {
+  const project = join(folder, 'nodes');
   mkdirSync(project);
   writeFileSync(join(project, 'package.json'), JSON.stringify({ private: true }));
-  const name = `node-linux-${process.arch}`;
+  const alias = (major: number): string => `node-${String(major)}`;
   const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--no-save'];
-  await run('npm', ['install', ...options, `${name}@${String(major)}`], project);
-  return join(project, 'node_modules', name, 'bin/node');
+  const specs = majors.map((major) => `${alias(major)}@npm:node-linux-${process.arch}@${String(major)}`);
+  await run('npm', ['install', ...options, ...specs], project);
+  return new Map(majors.map((major) => [major, join(project, 'node_modules', alias(major), 'bin/node')]));
 }
