@@ -28,8 +28,8 @@ Napi::Value CreateCgroup(const Napi::CallbackInfo& info) {
     return created.Ok() ? core::Result<bool>(true) : created.Error();
   };
   const auto to_js = [](Napi::Env env, bool&) { return env.Undefined(); };
-  return job.Object(info.Env(),
-                    RunOnOwnThread<bool>(info.Env(), "mvm-cgroup", job.cancellation, work, to_js, job.End()));
+  return job.Object(info.Env(), RunOnThread<bool>(info.Env(), {"mvm-cgroup", &core::JobQueue::ForCalls()},
+                                                  job.cancellation, work, to_js, job.End()));
 }
 
 Napi::Value EndObject(Napi::Env env, core::CgroupEnd& end) {
@@ -52,8 +52,8 @@ Napi::Value KillCgroup(const Napi::CallbackInfo& info) {
   const auto work = [request, cancellation = job.cancellation] {
     return core::KillCgroup(request, *cancellation);
   };
-  return job.Object(info.Env(), RunOnOwnThread<core::CgroupEnd>(info.Env(), "mvm-cgroup", job.cancellation,
-                                                                work, EndObject, job.End()));
+  return job.Object(info.Env(), RunOnThread<core::CgroupEnd>(info.Env(), {"mvm-cgroup"}, job.cancellation,
+                                                             work, EndObject, job.End()));
 }
 
 }  // namespace

@@ -67,7 +67,8 @@ Napi::Value CopyFile(const Napi::CallbackInfo& info) {
   const auto to_js = [](Napi::Env env, core::CopyOutcome& outcome) {
     return Napi::Value(OutcomeObject(env, outcome));
   };
-  return StartJob<core::CopyOutcome>(info.Env(), "mvm-copy", on_progress, work, to_js);
+  return StartJob<core::CopyOutcome>(info.Env(), {"mvm-copy", &core::JobQueue::ForData()}, on_progress, work,
+                                     to_js);
 }
 
 // cloneTree(from, to, options) -> { id, settled }
@@ -79,7 +80,8 @@ Napi::Value CloneTree(const Napi::CallbackInfo& info) {
   const auto work = [request](const Job& job) {
     return core::CopyTree(request, *job.cancellation, job.progress);
   };
-  return StartJob<core::CopiedTree>(info.Env(), "mvm-copy", on_progress, work, TreeObject);
+  return StartJob<core::CopiedTree>(info.Env(), {"mvm-copy", &core::JobQueue::ForData()}, on_progress, work,
+                                    TreeObject);
 }
 
 }  // namespace

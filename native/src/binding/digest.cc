@@ -37,7 +37,8 @@ Napi::Value DigestFile(const Napi::CallbackInfo& info) {
     return Napi::Value(object);
   };
   const auto work = [request](const Job& job) { return core::DigestFile(request, *job.cancellation); };
-  return StartJob<core::FileDigest>(info.Env(), "mvm-digest", info.Env().Undefined(), work, to_js);
+  return StartJob<core::FileDigest>(info.Env(), {"mvm-digest", &core::JobQueue::ForData()},
+                                    info.Env().Undefined(), work, to_js);
 }
 
 }  // namespace

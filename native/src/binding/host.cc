@@ -124,8 +124,9 @@ Napi::Value ProbeHost(const Napi::CallbackInfo& info) {
   const auto work = [paths, cancellation = job.cancellation] {
     return core::ProbeHost(paths, *cancellation);
   };
-  return job.Object(info.Env(), RunOnOwnThread<core::HostFacts>(info.Env(), "mvm-host", job.cancellation,
-                                                                work, Report, job.End()));
+  return job.Object(info.Env(),
+                    RunOnThread<core::HostFacts>(info.Env(), {"mvm-host", &core::JobQueue::ForCalls()},
+                                                 job.cancellation, work, Report, job.End()));
 }
 
 }  // namespace

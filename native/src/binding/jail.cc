@@ -124,7 +124,7 @@ Napi::Value StageJail(const Napi::CallbackInfo& info) {
   const core::JailPlan plan = ReadPlan(Fields(&reader, info[0], "plan"));
   if (reader.Failed()) return info.Env().Undefined();
   return StartJob<Staged>(
-      info.Env(), "mvm-jail", info.Env().Undefined(),
+      info.Env(), {"mvm-jail", &core::JobQueue::ForCalls()}, info.Env().Undefined(),
       [plan](const Job& job) { return core::StageJail(plan, *job.cancellation); }, StagedObject);
 }
 

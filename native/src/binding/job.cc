@@ -23,7 +23,10 @@ Napi::Value CancelJob(const Napi::CallbackInfo& info) {
   const auto id = static_cast<uint32_t>(reader.Integer(info[0], "id", 0, UINT32_MAX));
   auto& jobs = AddonData::Of(info.Env()).jobs;
   const auto job = jobs.find(id);
-  if (!reader.Failed() && job != jobs.end()) job->second.cancellation->Cancel();
+  if (reader.Failed() || job == jobs.end()) return info.Env().Undefined();
+  const auto cancellation = job->second.cancellation;
+  cancellation->Cancel();
+  AddonData::Of(info.Env()).mailbox->Hasten(cancellation.get());
   return info.Env().Undefined();
 }
 

@@ -38,23 +38,42 @@ void Mailbox::Drop(Napi::Env env) {
   if (--holds_ == 0) napi_unref_threadsafe_function(env, function_);
 }
 
-core::Status Mailbox::RunOnThread(const char* name, std::shared_ptr<core::Cancellation> cancellation,
-                                  std::function<void()> work) {
+core::Status Mailbox::RunOnThread(core::JobQueue* queue, core::JobQueue::Job job) {
   {
     const std::lock_guard lock(mutex_);
-    running_.push_back(cancellation);
+    running_.push_back({queue, job.cancellation});
   }
-  const auto end = [self = shared_from_this(), cancellation] {
+  const auto end = [self = shared_from_this(), cancellation = job.cancellation] {
     const std::lock_guard lock(self->mutex_);
-    self->running_.erase(std::find(self->running_.begin(), self->running_.end(), cancellation));
+    self->running_.erase(self->Find(cancellation.get()));
     self->thread_ended_.notify_all();
   };
-  auto started = core::StartThread(name, [work = std::move(work), end] {
+  job.work = [work = std::move(job.work), end] {
     work();
     end();
-  });
+  };
+  auto started =
+      queue != nullptr ? queue->Add(std::move(job)) : core::StartThread(job.thread_name, std::move(job.work));
   if (!started.Ok()) end();
   return started;
+}
+
+void Mailbox::Hasten(const core::Cancellation* cancellation) {
+  core::JobQueue* queue = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto running = Find(cancellation);
+    if (running != running_.end()) queue = running->queue;
+  }
+  if (queue == nullptr) return;
+  if (const auto job = queue->Withdraw(cancellation)) job->work();
+}
+
+// With the lock held.
+std::vector<Mailbox::Running>::iterator Mailbox::Find(const core::Cancellation* cancellation) {
+  return std::find_if(running_.begin(), running_.end(), [cancellation](const Running& running) {
+    return running.cancellation.get() == cancellation;
+  });
 }
 
 void Mailbox::Deliver(napi_env env, napi_value, void* context, void*) {
@@ -85,10 +104,21 @@ void Mailbox::Finalize(napi_env, void*, void* context) {
 
 void Mailbox::Close() {
   std::vector<Task> dropped;
+  std::vector<core::JobQueue::Job> withdrawn;
   std::unique_lock lock(mutex_);
   is_closed_ = true;
   dropped.swap(tasks_);
-  for (const auto& cancellation : running_) cancellation->Cancel();
+  std::vector<Running> begun;
+  for (const Running& running : running_) {
+    running.cancellation->Cancel();
+    auto job = running.queue != nullptr ? running.queue->Withdraw(running.cancellation.get()) : std::nullopt;
+    if (job) {
+      withdrawn.push_back(std::move(*job));
+    } else {
+      begun.push_back(running);
+    }
+  }
+  running_.swap(begun);
   thread_ended_.wait(lock, [this] { return running_.empty(); });
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/cancellation.h"
+#include "core/job_queue.h"
 #include "core/result.h"
 
 namespace microvm::binding {
@@ -32,10 +33,12 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   void Hold(Napi::Env env);
   void Drop(Napi::Env env);
 
-  // Runs work on a thread of its own, for what can take long; the end of the environment cancels it and waits
-  // for it.
-  core::Status RunOnThread(const char* name, std::shared_ptr<core::Cancellation> cancellation,
-                           std::function<void()> work);
+  // Runs work in a queue, or without one on a thread of its own, which is for what may wait. The end of the
+  // environment drops what has not begun, cancels the rest and waits for it.
+  core::Status RunOnThread(core::JobQueue* queue, core::JobQueue::Job job);
+  // When it has not begun it does so at once, on the calling thread: for a job that sees that it is
+  // cancelled.
+  void Hasten(const core::Cancellation* cancellation);
 
  private:
   static void Deliver(napi_env env, napi_value, void* context, void*);
@@ -47,7 +50,12 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   std::condition_variable thread_ended_;
   bool is_closed_ = false;
   std::vector<Task> tasks_;
-  std::vector<std::shared_ptr<core::Cancellation>> running_;
+  struct Running {
+    core::JobQueue* queue;
+    std::shared_ptr<core::Cancellation> cancellation;
+  };
+  std::vector<Running>::iterator Find(const core::Cancellation* cancellation);
+  std::vector<Running> running_;
   napi_threadsafe_function function_ = nullptr;
   // JavaScript thread only.
   int holds_ = 0;

@@ -24,7 +24,7 @@ Napi::Value DeleteNetns(const Napi::CallbackInfo& info) {
   const std::string path = reader.String(info[0], "path");
   const std::chrono::milliseconds limit(reader.Integer(info[1], "timeoutMs", 0, kMaxTimeoutMs));
   if (reader.Failed()) return info.Env().Undefined();
-  return StartNetworkCall<bool>(
+  return StartNetworkDeletion<bool>(
       info.Env(),
       [=](const Cancellation& cancellation) { return core::DeleteNamespace(path, limit, cancellation); },
       ToBoolean);
@@ -52,7 +52,7 @@ Napi::Value DeleteNetworkSlot(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const core::SlotPlan plan = ReadSlot(Fields(&reader, info[0], "plan"));
   if (reader.Failed()) return info.Env().Undefined();
-  return StartNetworkCall<bool>(
+  return StartNetworkDeletion<bool>(
       info.Env(), [plan](const Cancellation& cancellation) { return core::DeleteSlot(plan, cancellation); },
       ToBoolean);
 }

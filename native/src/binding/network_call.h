@@ -11,6 +11,7 @@
 #include "binding/promise.h"
 #include "core/cancellation.h"
 #include "core/network/namespace.h"
+#include "core/thread.h"
 
 namespace microvm::binding {
 
@@ -19,16 +20,25 @@ using NetworkWork = std::function<core::Result<T>(const core::Cancellation&)>;
 template <typename T>
 using SocketWork = std::function<core::Result<T>(core::NetlinkSocket*)>;
 
-// A job on a thread of its own, which may stay in another namespace.
+// A job on a fresh thread, which may stay in another namespace. It takes its turn with the other calls.
 template <typename T>
 Napi::Value StartNetworkCall(Napi::Env env, NetworkWork<T> work, ToJs<T> to_js) {
   const Job job = Job::Start(env, env.Undefined());
-  const auto unless_cancelled = [cancellation = job.cancellation, work]() -> core::Result<T> {
-    if (cancellation->IsRequested()) return core::SysError{ECANCELED, "setns", {}};
-    return work(*cancellation);
+  const auto in_turn = [cancellation = job.cancellation, work]() -> core::Result<T> {
+    core::Result<T> result = core::SysError{ECANCELED, "setns", {}};
+    auto started = core::RunOnFreshThread("mvm-net", [&] { result = work(*cancellation); });
+    return started.Ok() ? std::move(result) : started.Error();
   };
-  return job.Object(env,
-                    RunOnOwnThread<T>(env, "mvm-net", job.cancellation, unless_cancelled, to_js, job.End()));
+  const Place place{"mvm-net-turn", &core::JobQueue::ForCalls()};
+  return job.Object(env, RunOnThread<T>(env, place, job.cancellation, in_turn, to_js, job.End()));
+}
+
+// A deletion waits until the kernel has let go, which takes it as long for one as for many: no turns.
+template <typename T>
+Napi::Value StartNetworkDeletion(Napi::Env env, NetworkWork<T> work, ToJs<T> to_js) {
+  const Job job = Job::Start(env, env.Undefined());
+  const auto run = [cancellation = job.cancellation, work] { return work(*cancellation); };
+  return job.Object(env, RunOnThread<T>(env, {"mvm-net"}, job.cancellation, run, to_js, job.End()));
 }
 
 // The same with a socket in the namespace of the field `netns`, or in our own without it. In a namespace that

@@ -68,12 +68,19 @@ class PromiseWorker final : public Napi::AsyncWorker {
   const Deferred deferred_;
 };
 
-// The same on a thread of its own: for what can take long. The end of the environment cancels it.
+// Where long work runs.
+struct Place {
+  const char* thread_name;
+  // None: a thread of its own, for what may wait.
+  core::JobQueue* queue = nullptr;
+};
+
+// The same on a thread of ours: for what can take long. The end of the environment cancels it.
 // `before_settling` runs on the JavaScript thread in any outcome.
 template <typename T>
-Napi::Value RunOnOwnThread(Napi::Env env, const char* name, std::shared_ptr<core::Cancellation> cancellation,
-                           std::function<core::Result<T>()> work, ToJs<T> to_js,
-                           std::function<void(Napi::Env)> before_settling) {
+Napi::Value RunOnThread(Napi::Env env, const Place& place, std::shared_ptr<core::Cancellation> cancellation,
+                        std::function<core::Result<T>()> work, ToJs<T> to_js,
+                        std::function<void(Napi::Env)> before_settling) {
   const Deferred deferred(env);
   const auto mailbox = AddonData::Of(env).mailbox;
   const auto settle = [mailbox, deferred, to_js, before_settling](Napi::Env js, core::Result<T>& result) {
@@ -82,11 +89,14 @@ Napi::Value RunOnOwnThread(Napi::Env env, const char* name, std::shared_ptr<core
     Settle<T>(js, deferred, result, to_js);
   };
   mailbox->Hold(env);
-  auto started =
-      mailbox->RunOnThread(name, std::move(cancellation), [mailbox, settle, work = std::move(work)] {
-        auto result = std::make_shared<core::Result<T>>(work());
-        mailbox->Post([settle, result](Napi::Env js) { settle(js, *result); });
-      });
+  const auto run = [mailbox, settle, cancellation, work = std::move(work)] {
+    // Cancelled before it began: no effect at all.
+    core::Result<T> result = core::SysError{ECANCELED, "pthread_create", {}};
+    if (!cancellation->IsRequested()) result = work();
+    auto shared = std::make_shared<core::Result<T>>(std::move(result));
+    mailbox->Post([settle, shared](Napi::Env js) { settle(js, *shared); });
+  };
+  auto started = mailbox->RunOnThread(place.queue, {place.thread_name, std::move(cancellation), run});
   if (!started.Ok()) {
     core::Result<T> failed(started.Error());
     settle(env, failed);

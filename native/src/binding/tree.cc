@@ -35,7 +35,8 @@ Napi::Value OpenBeneath(const Napi::CallbackInfo& info) {
   const auto to_js = [](Napi::Env env, core::UniqueFd& fd) {
     return Napi::Value(Napi::Number::New(env, fd.Get()));
   };
-  return StartJob<core::UniqueFd>(info.Env(), "mvm-open", info.Env().Undefined(), work, to_js);
+  return StartJob<core::UniqueFd>(info.Env(), {"mvm-open", &core::JobQueue::ForCalls()},
+                                  info.Env().Undefined(), work, to_js);
 }
 
 Napi::Value RemovedObject(Napi::Env env, core::RemovedTree& removed) {
@@ -61,7 +62,8 @@ Napi::Value RemoveTree(const Napi::CallbackInfo& info) {
     if (removed.is_cancelled) return core::SysError{ECANCELED, "unlink", path};
     return removed;
   };
-  return StartJob<core::RemovedTree>(info.Env(), "mvm-remove", info.Env().Undefined(), work, RemovedObject);
+  return StartJob<core::RemovedTree>(info.Env(), {"mvm-remove", &core::JobQueue::ForCalls()},
+                                     info.Env().Undefined(), work, RemovedObject);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "core/thread.h"
+#include "core/job_queue.h"
 
 namespace microvm::core {
 namespace {
@@ -96,7 +96,7 @@ Result<CopyOutcome> DataCopy::Run() {
   // The kernel's own loop gains nothing by company: the writes take turns. What it cannot do is left over.
   if (!request_.punch_zeros) TakeChunks([this](Range* chunk, Buffer*) { return CopyInKernel(chunk); });
   if (!IsAllDealt()) {
-    RunOnThreads("mvm-copy", Threads(), [this] {
+    JobQueue::ForData().RunTogether("mvm-copy", Threads(), [this] {
       TakeChunks([this](Range* chunk, Buffer* buffer) { return CopyThroughMemory(chunk, buffer); });
     });
   }

@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "core/file_io.h"
-#include "core/thread.h"
+#include "core/job_queue.h"
 
 namespace microvm::core {
 namespace {
@@ -68,7 +68,8 @@ Result<FileDigest> ChunkedDigest::Run() {
   const uint64_t count = size_ / request_.chunk_bytes + (size_ % request_.chunk_bytes != 0 ? 1 : 0);
   chunks_.resize(static_cast<size_t>(count));
   const unsigned processors = std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads);
-  RunOnThreads("mvm-digest", std::min<size_t>(processors, chunks_.size()), [this] { TakeChunks(); });
+  JobQueue::ForData().RunTogether("mvm-digest", std::min<size_t>(processors, chunks_.size()),
+                                  [this] { TakeChunks(); });
   if (!status_.Ok()) return status_.Error();
   // A file that shrank in a hole, or grew, is not the one that was asked about.
   struct stat now {};

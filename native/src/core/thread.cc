@@ -43,30 +43,21 @@ Status StartThread(const char* name, std::function<void()> body) {
   return {};
 }
 
-void RunOnThreads(const char* name, size_t count, const std::function<void()>& body) {
+Status RunOnFreshThread(const char* name, const std::function<void()>& body) {
   std::mutex mutex;
-  std::condition_variable ended;
-  size_t running = 0;
-  for (size_t i = 1; i < count; ++i) {
-    {
-      const std::lock_guard lock(mutex);
-      ++running;
-    }
-    const auto end = [&] {
-      // Notified with the lock held: the waiter may not destroy the condition before.
-      const std::lock_guard lock(mutex);
-      --running;
-      ended.notify_all();
-    };
-    auto started = StartThread(name, [&body, end] {
-      body();
-      end();
-    });
-    if (!started.Ok()) end();
-  }
-  body();
+  std::condition_variable changed;
+  bool has_ended = false;
+  auto started = StartThread(name, [&] {
+    body();
+    // Notified with the lock held: the waiter may not destroy the condition before.
+    const std::lock_guard lock(mutex);
+    has_ended = true;
+    changed.notify_all();
+  });
+  if (!started.Ok()) return started;
   std::unique_lock lock(mutex);
-  ended.wait(lock, [&] { return running == 0; });
+  changed.wait(lock, [&] { return has_ended; });
+  return {};
 }
 
 }  // namespace microvm::core

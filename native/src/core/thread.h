@@ -10,8 +10,8 @@ namespace microvm::core {
 // (std::thread reports failure by an exception, which we do not have.)
 Status StartThread(const char* name, std::function<void()> body);
 
-// Runs body on `count` threads at once, the calling one among them, and returns when all have ended. Fewer
-// where no more can be had.
-void RunOnThreads(const char* name, size_t count, const std::function<void()>& body);
+// Runs body on a new thread, which ends with it, and waits for that: for what changes the thread itself, such
+// as its namespaces.
+Status RunOnFreshThread(const char* name, const std::function<void()>& body);
 
 }  // namespace microvm::core

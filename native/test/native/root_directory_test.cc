@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "check.h"
-#include "core/thread.h"
+#include "core/job_queue.h"
 #include "refuse_syscall.h"
 
 using namespace microvm::core;
@@ -126,7 +126,7 @@ TEST(a_swapped_folder_leads_nowhere) {
   std::atomic<bool> is_over{false};
   size_t opened = 0;
   std::atomic<int> turn{0};
-  RunOnThreads("test", 2, [&] {
+  JobQueue::ForData().RunTogether("test", 2, [&] {
     if (turn.fetch_add(1) == 0) {
       const std::string d = scene / "root/d";
       const std::string e = scene / "root/e";
