@@ -39,7 +39,7 @@ export interface CopyResult {
 }
 
 /**
- * Copies a regular file: by reflink, else by copy_file_range, else through memory with a few threads; holes are kept, and the last two
+ * Copies a regular file: by reflink, else by copy_file_range (where that is more than a loop, or the file is small), else through memory with a few threads; holes are kept, and the last two
  * read and write the data only. The target appears whole or not at all (a file without a name, else `.tmp-…` beside it, until then), and
  * replaces what was there. It is ours and has the permission bits of the source.
  *
