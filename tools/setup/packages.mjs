@@ -13,6 +13,7 @@ export const REQUIREMENTS = [
   { package: 'qemu-system-x86', program: 'qemu-system-x86_64', purpose: 'runs the VMs' },
   { package: 'e2fsprogs', program: 'mkfs.ext4', purpose: 'makes disks' },
   { package: 'xfsprogs', program: 'mkfs.xfs', purpose: 'makes a file system with reflinks in the tests' },
+  { package: 'strace', program: 'strace', purpose: 'counts system calls in the tests' },
   { package: 'cpio', program: 'cpio', purpose: 'checks the initrd in the tests' },
 ];
 

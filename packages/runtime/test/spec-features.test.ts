@@ -31,6 +31,7 @@ const ASKING: Readonly<Record<keyof SpecFeatures, VmSpec>> = {
   mmds: { mmds: { networkInterfaces: ['eth0'] } },
   resourceLimits: { limits: {} },
   jail: { jail: true },
+  consoleSwitch: { console: false },
 };
 const everything = Object.fromEntries(Object.keys(ASKING).map((name) => [name, true]));
 

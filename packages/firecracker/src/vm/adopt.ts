@@ -1,6 +1,7 @@
 import { endingOfGone, ensureThawed, folderOf } from '@microvm/driver-kit';
 import { watchProcess } from '@microvm/native';
 import type { Adoption, DriverVm, Run, VmEnding } from '@microvm/runtime';
+import { cgroupPath } from '../host/cgroup-mount.js';
 import { readPlan, vmmFolder } from '../host/vm-plan.js';
 import { vmmsOf } from '../process/find-vmm.js';
 import { reportEnd, type FirecrackerContext } from './context.js';
@@ -33,13 +34,17 @@ async function takeOver(context: FirecrackerContext, vm: DriverVm): Promise<Live
   const [identity] = await vmmsOf(vm.instanceId, vm.vmm);
   if (identity === undefined) return undefined;
   const directory = folderOf(vm);
-  const folder = vmmFolder(context.stateDir, { instanceId: vm.instanceId, directory }, readPlan(vm.plan));
-  const life = await readLife(directory);
-  const ledger = context.metrics.of(vm);
+  const plan = readPlan(vm.plan);
+  const found = {
+    vm,
+    directory,
+    vmmFolder: vmmFolder(context.stateDir, { instanceId: vm.instanceId, directory }, plan),
+    life: await readLife(directory),
+    ledger: context.metrics.of(vm),
+    cgroup: cgroupPath(context.host, plan),
+  };
   const live = await context.table.start(vm.instanceId, () =>
-    Promise.resolve(
-      new LiveVm({ vm, directory, vmmFolder: folder, process: watchProcess(identity), life, ledger }),
-    ),
+    Promise.resolve(new LiveVm({ ...found, process: watchProcess(identity) })),
   );
   // One whose API does not answer is watched all the same.
   reportEnd(context, live);

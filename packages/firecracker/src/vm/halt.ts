@@ -1,9 +1,9 @@
-import { join } from 'node:path';
 import { folderOf, killVmm, together } from '@microvm/driver-kit';
 import { killCgroup, watchProcess, type ProcessIdentity } from '@microvm/native';
 import type { DriverVm } from '@microvm/runtime';
+import { cgroupPath } from '../host/cgroup-mount.js';
 import { clearVmmFolder } from '../host/stage.js';
-import { jailFolder, readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js';
+import { jailFolder, readPlan, vmmFolder } from '../host/vm-plan.js';
 import { vmmsOf } from '../process/find-vmm.js';
 import type { FirecrackerContext } from './context.js';
 
@@ -26,10 +26,10 @@ export async function clearLife(context: FirecrackerContext, vm: DriverVm): Prom
   const live = table.get(vm.instanceId);
   live?.expectEnd();
   if (live === undefined) {
-    await killCgroupOf(host.cgroupMount, plan);
+    await killCgroupOf(cgroupPath(host, plan));
     for (const identity of await vmmsOf(vm.instanceId, vm.vmm)) await endProcess(identity, vm);
   } else {
-    await together([killCgroupOf(host.cgroupMount, plan), live.kill()]);
+    await together([killCgroupOf(cgroupPath(host, plan)), live.kill()]);
     await ownerDeath.remove(live.identity);
     live.close();
     table.remove(live);
@@ -42,9 +42,8 @@ export async function clearLife(context: FirecrackerContext, vm: DriverVm): Prom
   );
 }
 
-async function killCgroupOf(mount: string | undefined, { cgroup }: VmPlan): Promise<void> {
-  if (cgroup === null || mount === undefined) return;
-  await killCgroup(join(mount, cgroup), { timeoutMs: EXIT_AFTER_KILL_MS });
+async function killCgroupOf(path: string | undefined): Promise<void> {
+  if (path !== undefined) await killCgroup(path, { timeoutMs: EXIT_AFTER_KILL_MS });
 }
 
 async function endProcess(identity: ProcessIdentity, { vmId, instanceId }: DriverVm): Promise<void> {

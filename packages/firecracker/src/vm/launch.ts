@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { folderOf, together } from '@microvm/driver-kit';
 import { createCgroup, listenVsock, type VsockListener } from '@microvm/native';
 import { VmRuntimeError, type DriverVm, type Run } from '@microvm/runtime';
+import { cgroupPath } from '../host/cgroup-mount.js';
 import { cgroupLimits } from '../host/limits.js';
 import { VMM_FILES } from '../host/paths.js';
 import { stageVmm, type StageOptions } from '../host/stage.js';
@@ -44,7 +45,8 @@ export async function launch(
   await run.step(`${method}:staged`);
   const live = await table.start(vm.instanceId, async () => {
     const process = await spawn(context, vm, plan, folder);
-    return new LiveVm({ vm, directory, vmmFolder: folder, process, life, listener, ledger });
+    const cgroup = cgroupPath(context.host, plan);
+    return new LiveVm({ vm, directory, vmmFolder: folder, process, life, listener, ledger, cgroup });
   });
   if (isOwned) await watchOwner(context, live, vm);
   await run.step(`${method}:spawned`);
@@ -57,11 +59,12 @@ export async function watchOwner(
   { identity }: LiveVm,
   vm: DriverVm,
 ): Promise<void> {
-  const { uid, cgroup } = readPlan(vm.plan);
+  const plan = readPlan(vm.plan);
+  const cgroup = cgroupPath(host, plan);
   await ownerDeath.add(
     identity,
-    ...(uid === null ? [] : [jailFolder(stateDir, vm.instanceId)]),
-    ...(cgroup === null || host.cgroupMount === undefined ? [] : [join(host.cgroupMount, cgroup)]),
+    ...(plan.uid === null ? [] : [jailFolder(stateDir, vm.instanceId)]),
+    ...(cgroup === undefined ? [] : [cgroup]),
     folderOf(vm),
   );
 }
@@ -86,10 +89,11 @@ async function listenForAgent(
 }
 
 async function makeCgroup({ host, stateDir }: FirecrackerContext, vm: DriverVm, plan: VmPlan): Promise<void> {
-  if (plan.cgroup === null || host.cgroupMount === undefined) return;
+  const path = cgroupPath(host, plan);
+  if (path === undefined) return;
   const limits = await cgroupLimits(vm.spec, stateDir);
   try {
-    await createCgroup(join(host.cgroupMount, plan.cgroup), { limits });
+    await createCgroup(path, { limits });
   } catch (error) {
     const { code, object } = error as { readonly code?: string; readonly object?: string };
     if (code !== 'ENOTSUP' && code !== 'EACCES' && code !== 'EBUSY') throw error;
@@ -131,7 +135,7 @@ function spawn(
     directory: folderOf(vm),
     jail,
     workingDirectory: folder,
-    cgroup: cgroup === null || host.cgroupMount === undefined ? undefined : join(host.cgroupMount, cgroup),
+    cgroup: cgroupPath(host, plan),
     netnsPath,
     console: vm.spec.console,
   });

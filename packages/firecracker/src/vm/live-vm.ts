@@ -27,6 +27,7 @@ import { ApiClosedError, ApiRequestError, ApiTimeoutError } from '../api/errors.
 import type { ActionType, ApiRequest, InstanceInfo, SnapshotLoad } from '../api/wire.js';
 import { VM_FILES, VMM_FILES } from '../host/paths.js';
 import type { Life } from './life.js';
+import { noteOomKill } from './oom-kill.js';
 import type { MetricsLedger } from './metrics-ledger.js';
 
 /** The port of the agent in the guest, and the one of the host that it dials when it has booted. */
@@ -46,6 +47,8 @@ export interface LiveVmOptions {
   readonly life: Life;
   /** Where its metrics are added up. */
   readonly ledger: MetricsLedger;
+  /** Absolute; undefined where it has none. */
+  readonly cgroup: string | undefined;
   /** Where the agent of a guest that boots will report. */
   readonly listener?: VsockListener | undefined;
 }
@@ -68,7 +71,7 @@ export class LiveVm implements PausableVm, HaltableVm {
   #cpus: 'running' | 'held' | undefined;
 
   constructor(options: LiveVmOptions) {
-    const { vm, directory, vmmFolder, process, life, listener, ledger } = options;
+    const { vm, directory, vmmFolder, process, life, listener, ledger, cgroup } = options;
     this.instanceId = vm.instanceId;
     this.directory = directory;
     this.vmmFolder = vmmFolder;
@@ -80,7 +83,11 @@ export class LiveVm implements PausableVm, HaltableVm {
     const { exited } = process;
     this.#api = this.#makeApi();
     this.#ending = new Ending(directory);
-    void exited.then((exit) => this.#ending.settle(() => this.#reason(), exit));
+    void exited.then((exit) => {
+      const reason = (): Promise<VmEnding['reason']> =>
+        noteOomKill(directory, cgroup, exit).then(() => this.#reason());
+      this.#ending.settle(reason, exit);
+    });
     this.#logs = keepLogs(directory, vm.spec.consoleLimitBytes, ledger);
   }
 

@@ -1,6 +1,6 @@
-import { join } from 'node:path';
 import { cgroupMetrics, processMetrics } from '@microvm/driver-kit';
 import type { CgroupMetrics, DriverMetrics, DriverVm, MetricsRequest } from '@microvm/runtime';
+import { cgroupPath } from '../host/cgroup-mount.js';
 import { readPlan } from '../host/vm-plan.js';
 import type { FirecrackerContext } from './context.js';
 import type { LiveVm } from './live-vm.js';
@@ -38,7 +38,6 @@ export async function flush(
 }
 
 async function cgroupOf({ host }: FirecrackerContext, vm: DriverVm): Promise<CgroupMetrics | undefined> {
-  const { cgroup } = readPlan(vm.plan);
-  if (cgroup === null || host.cgroupMount === undefined) return undefined;
-  return cgroupMetrics(join(host.cgroupMount, cgroup));
+  const path = cgroupPath(host, readPlan(vm.plan));
+  return path === undefined ? undefined : cgroupMetrics(path);
 }

@@ -1,21 +1,10 @@
-import {
-  countByReading,
-  fakeFirecrackerPath,
-  fakeJailerPath,
-  PANIC_COMMAND,
-} from '@microvm/fake-firecracker';
+import { countByReading, PANIC_COMMAND } from '@microvm/fake-firecracker';
 import { openForTest as open, type GuestEnding, type ProviderFactory } from '@microvm/conformance';
 import { endGuest } from '@microvm/conformance/linux-guest';
 import type { VmRuntime } from '@microvm/runtime';
 import { createFirecrackerRuntime, type FirecrackerOptions } from '../../src/index.js';
-import { firecrackerFactory, imageDefaults, type Binaries } from '../factory.js';
-
-/** The doubles instead of Firecracker and its jailer: no KVM is asked for. */
-export const DOUBLES: Binaries = {
-  firecrackerPath: fakeFirecrackerPath(),
-  jailerPath: fakeJailerPath(),
-  kvm: 'unchecked',
-};
+import { firecrackerFactory, imageDefaults } from '../factory.js';
+import { DOUBLES } from './doubles-only.js';
 
 /** The factory of the suite on the doubles. */
 export const doubleFactory: ProviderFactory = {

@@ -1,0 +1,19 @@
+import { createFirecrackerRuntime } from '../../src/index.js';
+import { imageDefaults } from '../factory.js';
+import { DOUBLES } from './doubles-only.js';
+
+// A process that owns VMs and is asked for nothing.
+const [stateDir = ''] = process.argv.slice(2);
+const runtime = await createFirecrackerRuntime({ ...DOUBLES, stateDir, defaults: await imageDefaults() });
+for (const vmId of ['a', 'b', 'c']) {
+  await runtime.createVm(vmId);
+  await runtime.startVm(vmId);
+}
+process.once('message', () => {
+  void (async () => {
+    for (const { vmId } of await runtime.listVms()) await runtime.destroyVm(vmId);
+    await runtime.close();
+    process.disconnect();
+  })();
+});
+process.send?.('idle');
