@@ -101,8 +101,12 @@ class DataCopy {
 };
 
 Result<CopyOutcome> DataCopy::Run() {
-  // What a reflink that failed half-way may have left goes.
-  if (ftruncate(request_.to, 0) != 0 || ftruncate(request_.to, static_cast<off_t>(size_)) != 0) {
+  // What a reflink that failed half-way may have left goes. Only then: ext4 writes a file that was cut to
+  // nothing to the disk when it is closed, and the close waits for that.
+  struct stat target {};
+  if (fstat(request_.to, &target) != 0) return SysError::Last("fstat", request_.to_path);
+  if ((target.st_size != 0 && ftruncate(request_.to, 0) != 0) ||
+      ftruncate(request_.to, static_cast<off_t>(size_)) != 0) {
     return SysError::Last("ftruncate", request_.to_path);
   }
   // What the kernel cannot do is left over.
