@@ -10,10 +10,8 @@ import type { Latencies } from './stage.js';
 import { createWorld } from './world.js';
 
 /** The addon is what makes files durable; without files nothing of it is loaded. */
-async function loadHost(): Promise<Host> {
-  const { bootId, lockDirectory, processIdentity, removeDurable, renameDurable, writeDurable } =
-    await import('@microvm/native');
-  return { bootId, lockDirectory, processIdentity, removeDurable, renameDurable, writeDurable };
+function loadHost(): Promise<Host> {
+  return import('@microvm/native');
 }
 
 function toLatencies(latencyMs: InMemoryOptions['latencyMs']): Latencies {

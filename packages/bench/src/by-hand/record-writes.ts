@@ -14,6 +14,7 @@ export function recordingHost(host: Host, writes: RecordedWrite[]): Host {
     bootId: () => host.bootId(),
     processIdentity: (pid) => host.processIdentity(pid),
     lockDirectory: (path) => host.lockDirectory(path),
+    digestFile: (path, options) => host.digestFile(path, options),
     writeDurable(path, data) {
       writes.push({ kind: 'write', path, sizeBytes: Buffer.byteLength(data) });
       return host.writeDurable(path, data);

@@ -18,4 +18,6 @@ export interface Host {
   removeDurable(path: string): Promise<void>;
   renameDurable(from: string, to: string): Promise<void>;
   processIdentity(pid: number): ProcessIdentity | undefined;
+  /** `root`: SHA-256, in hex, over the SHA-256 of each 4 MiB of the file. An abort rejects with the signal's reason. */
+  digestFile(path: string, options: { readonly signal: AbortSignal }): Promise<{ readonly root: string }>;
 }

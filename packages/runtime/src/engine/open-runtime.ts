@@ -67,7 +67,7 @@ async function openOn(store: StateStore, options: EngineOptions): Promise<VmRunt
   const core = new Core({
     driver,
     store,
-    catalogue: new SnapshotCatalogue(store, host?.bootId() ?? ''),
+    catalogue: new SnapshotCatalogue(store, host),
     fleet: new Fleet(),
     book,
     hub,

@@ -1,12 +1,15 @@
+import assert from 'node:assert';
 import { stat, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VmRuntimeError } from '../contract/errors.js';
-import { digestFile } from './digest.js';
+import type { Host } from '../driver/host.js';
 import type { ManifestPart, PinnedFile, SnapshotManifest } from './manifest.js';
 import type { StateStore } from './state-store.js';
 
 /** Kept beside the manifest: which files were read whole, and found right, since this host booted. */
 const SEAL = 'verified.json';
+
+type CatalogueHost = Pick<Host, 'bootId' | 'digestFile'>;
 
 interface Seal {
   readonly bootId: string;
@@ -16,6 +19,7 @@ interface Seal {
 /** Every published snapshot, by uid and by the VM it was taken of. */
 export class SnapshotCatalogue {
   readonly #store: StateStore;
+  readonly #host: CatalogueHost | undefined;
   readonly #bootId: string;
   readonly #manifests = new Map<string, SnapshotManifest>();
   readonly #byInstance = new Map<string, readonly SnapshotManifest[]>();
@@ -25,9 +29,16 @@ export class SnapshotCatalogue {
   readonly #leaving = new Set<string>();
   readonly #pins = new Map<string, PinnedFile>();
 
-  constructor(store: StateStore, bootId: string) {
+  /** Without a host nothing is kept in files, and nothing digested. */
+  constructor(store: StateStore, host: CatalogueHost | undefined) {
     this.#store = store;
-    this.#bootId = bootId;
+    this.#host = host;
+    this.#bootId = host?.bootId() ?? '';
+  }
+
+  async digest(path: string, signal: AbortSignal): Promise<string> {
+    assert(this.#host !== undefined, 'what lies in files has a host');
+    return (await this.#host.digestFile(path, { signal })).root;
   }
 
   load(
@@ -115,7 +126,7 @@ export class SnapshotCatalogue {
     );
     if (!options.full && (await this.#isSealed(directory, identities))) return;
     for (const part of manifest.parts) {
-      const digest = await digestFile(join(directory, part.name), options.signal);
+      const digest = await this.digest(join(directory, part.name), options.signal);
       if (digest !== part.digest) {
         throw corrupt(manifest.snapshotUid, part.name, `digest ${digest}, expected ${part.digest}`);
       }
@@ -130,7 +141,7 @@ export class SnapshotCatalogue {
     const key = `${path}:${ino}:${size}:${mtimeMs}:${ctimeMs}`;
     const known = this.#pins.get(key);
     if (known !== undefined) return known;
-    const pinned = { sizeBytes: size, digest: await digestFile(path, signal) };
+    const pinned = { sizeBytes: size, digest: await this.digest(path, signal) };
     this.#pins.set(key, pinned);
     return pinned;
   }

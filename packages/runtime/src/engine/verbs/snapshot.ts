@@ -7,7 +7,6 @@ import { isLive } from '../../contract/states.js';
 import type { SnapshotView } from '../../contract/views.js';
 import type { Captured, SnapshotPart } from '../../driver/driver.js';
 import type { Core } from '../core.js';
-import { digestFile } from '../digest.js';
 import { guard, type Vm } from '../fleet.js';
 import type { Job } from '../job.js';
 import { MANIFEST_FORMAT, snapshotView, type ManifestPart, type SnapshotManifest } from '../manifest.js';
@@ -28,7 +27,7 @@ export async function snapshotVm(core: Core, vm: Vm, snapshotId: string, job: Jo
     await core.step(`${job.kind}:staged`);
     const { captured, pausedMs } = await capture(core, vm, job, { snapshotUid, directory, memory });
     await core.step(`${job.kind}:captured`);
-    const parts = await describeParts(directory, captured.parts, job);
+    const parts = await describeParts(core, directory, captured.parts, job);
     const manifest = await describe(core, vm, job, {
       snapshotUid,
       snapshotId,
@@ -126,6 +125,7 @@ async function capture(
 }
 
 async function describeParts(
+  core: Core,
   directory: string | undefined,
   parts: readonly SnapshotPart[],
   job: Job,
@@ -136,7 +136,7 @@ async function describeParts(
     const path = join(directory, part.name);
     const { size, blocks } = await stat(path);
     job.progress({ step: `digest ${part.name}`, done: described.length, total: parts.length, unit: 'steps' });
-    const digest = await digestFile(path, job.signal);
+    const digest = await core.catalogue.digest(path, job.signal);
     // st_blocks counts 512 bytes each, whatever the file system's block size.
     described.push({ ...part, sizeBytes: size, allocatedBytes: Math.min(size, blocks * 512), digest });
   }
