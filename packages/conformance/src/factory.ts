@@ -38,6 +38,11 @@ export interface ProviderFactory {
   readonly durable?: boolean;
   /** What the suite's VMs are made from; it should boot quickly. Default `{}`. */
   readonly spec?: VmSpec;
+  /**
+   * False where guests make no progress, as on a host whose KVM cannot run Linux: then what a guest would have to do by itself is
+   * skipped, aloud. Default true.
+   */
+  readonly hasLiveGuests?: boolean;
   /** How many VMs and calls "at once" means. Default 3. */
   readonly atOnce?: number;
   /** Every deadline of the suite is multiplied by it. Default 1, made for VMs that boot in a tenth of a second. */
