@@ -54,7 +54,8 @@ interface Held {
 async function held(): Promise<Held> {
   return {
     descriptors: openDescriptors(),
-    networkThreads: threads().filter((task) => threadName(task).startsWith('mvm-net')).length,
+    // A thread that takes turns stays for the next call, whatever its last one was.
+    networkThreads: threads().filter((task) => /^mvm-net(-del)?$/.test(threadName(task))).length,
     links: (await listLinks()).filter(({ name }) => name.startsWith(linkPrefix)).length,
   };
 }

@@ -318,7 +318,11 @@ static void destroy(struct vm* vm) {
   }
   must(waitpid(vm->pid, NULL, 0), "waitpid");
   close(vm->api);
-  if (cgroup_mount != NULL) must(rmdir(vm->cgroup), vm->cgroup);
+  // A double's guest is in it too, and ends a moment after its VMM.
+  while (cgroup_mount != NULL && rmdir(vm->cgroup) != 0) {
+    if (errno != EBUSY) must(-1, vm->cgroup);
+    usleep(100);
+  }
   remove_all(PATH("%s/jail/firecracker/%s", state_dir, vm->id));
   const char* files[] = {"root.raw", "vmm.log", "metrics.log", "console.log"};
   for (int i = 0; i < 4; ++i) must(unlink(PATH("%s/%s", vm->folder, files[i])), "unlink");

@@ -10,7 +10,8 @@ const run = promisify(execFile);
 const SOURCE = fileURLToPath(new URL('../../floor/firecracker.c', import.meta.url));
 // Beside those that runtimes claim blocks of.
 const FIRST_UID = 1_000_000_000;
-const CGROUP_PARENT = 'microvm-bench';
+/** One per process: what another one left behind, or still has, is not ours. */
+const CGROUP_PARENT = `microvm-bench-${process.pid}`;
 
 /** Milliseconds that each phase of a VM's life took: the median of the VMs that lived at once. */
 export type PhaseTimes = ReadonlyMap<string, number>;
