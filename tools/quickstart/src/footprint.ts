@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative, sep } from 'node:path';
 
 export interface FootprintQuery {
   readonly stateDir: string;
@@ -24,12 +24,15 @@ export async function findLeftovers({
   ];
 }
 
+// What a state directory has as such, and keeps for the next VM: the lock, the users that are its own, copies of VMM and kernel.
+const OF_THE_STATE = ['lock', 'uid-block', 'bin', 'images'];
+
 async function files(stateDir: string): Promise<string[]> {
   const entries = await readdir(stateDir, { recursive: true, withFileTypes: true });
   return entries
     .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name))
-    .filter((path) => path !== join(stateDir, 'lock'))
+    .filter((path) => !OF_THE_STATE.includes(relative(stateDir, path).split(sep)[0] ?? ''))
     .map((path) => `file ${path}`);
 }
 
