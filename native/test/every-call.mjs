@@ -59,8 +59,17 @@ const ANYWHERE = {
     writeFileSync(join(folder, name), '');
     return native.renameDurable(join(folder, name), join(folder, `${name}-new`), options);
   },
-  connectUnix: async ({ folder }, _, options) =>
-    closeSync(await native.connectUnix(join(folder, 'v'), options)),
+  connectUnix: async ({ folder }, _, options) => {
+    for (;;) {
+      try {
+        return closeSync(await native.connectUnix(join(folder, 'v'), options));
+      } catch (error) {
+        // The listener's queue is full for the moment.
+        if (error.code !== 'EAGAIN') throw error;
+        await new Promise(setImmediate);
+      }
+    }
+  },
   listenUnix: async ({ folder }, name, options) => {
     closeSync(await native.listenUnix(join(folder, name), options));
     await native.removeDurable(join(folder, name));
