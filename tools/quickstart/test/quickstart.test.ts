@@ -58,10 +58,18 @@ describe('the quickstart', { timeout: DEADLINE_MS }, () => {
 
   it('ends with code, message and remedy when the host lacks something', async () => {
     const failed = await run(process.execPath, NODE_ARGS, {
-      env: { ...env, MICROVM_QEMU_PATH: '/nonexistent/qemu', MICROVM_DRIVER: undefined },
+      env: {
+        ...env,
+        MICROVM_FIRECRACKER_BIN: '/nonexistent/firecracker',
+        MICROVM_QEMU_PATH: '/nonexistent/qemu',
+        MICROVM_DRIVER: undefined,
+      },
     }).catch((error: unknown) => error as { code: number; stdout: string });
     expect(failed).toMatchObject({ code: 1 });
-    expect(failed.stdout).toContain('✖ MICROVM_HOST_UNSUPPORTED: no driver can run VMs on this host: qemu:');
+    expect(failed.stdout).toContain(
+      '✖ MICROVM_HOST_UNSUPPORTED: no driver can run VMs on this host: firecracker:',
+    );
+    expect(failed.stdout).toContain('qemu: there is no "/nonexistent/qemu"');
     expect(failed.stdout).toContain('what to do:');
     expect(await stateDirs()).toEqual([]);
   });
