@@ -58,4 +58,22 @@ describe('EventHub', () => {
     hub.close();
     expect(await take(reader, 5)).toEqual([event(1)]);
   });
+
+  it('keeps the event loop alive while a reader waits, and no longer', async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const hub = new EventHub();
+    const before = timers();
+    const readers = [hub.read(), hub.read()].map((events) => events[Symbol.asyncIterator]());
+    expect(timers()).toBe(before);
+    const waiting = readers.map((reader) => reader.next());
+    expect(timers()).toBe(before + 1);
+    hub.emit(event(1));
+    await Promise.all(waiting);
+    expect(timers()).toBe(before);
+    const last = readers.map((reader) => reader.next());
+    expect(timers()).toBe(before + 1);
+    hub.close();
+    await Promise.all(last);
+    expect(timers()).toBe(before);
+  });
 });

@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 /** One line for a test that passed or was skipped; its errors too for what failed. */
 export function describeEnd(task) {
   const { state, duration = 0, note, errors = [] } = task.result ?? {};
@@ -9,5 +11,7 @@ export function describeEnd(task) {
 
 function describeError(error) {
   const diff = error.diff === undefined ? '' : `\n${error.diff}`;
-  return `${error.stack ?? error.message}${diff}`.replaceAll(/^/gm, '    ');
+  // What an error of ours says beyond its message: a VMM's last lines of log, for one.
+  const details = error.details === undefined ? '' : `\n${inspect(error.details, { depth: 5 })}`;
+  return `${error.stack ?? error.message}${details}${diff}`.replaceAll(/^/gm, '    ');
 }

@@ -57,7 +57,10 @@ export abstract class VmRuntime extends VmProvider implements VmQuery {
   /** Can VMs run on this host, and if not, why not. */
   abstract probe(): Promise<HostReport>;
 
-  /** What happens from now on. A slow reader gets a `lagged` event instead of unbounded memory. Ends at `close()`. */
+  /**
+   * What happens from now on. A slow reader gets a `lagged` event instead of unbounded memory. Ends at `close()`. While a reader waits,
+   * Node's event loop goes on; VMs alone do not keep it.
+   */
   abstract events(options?: EventsOptions): AsyncIterable<VmEvent>;
 
   /** The agent in a running guest. Errors: VM_NOT_FOUND, INVALID_TRANSITION, UNSUPPORTED, GUEST_UNREACHABLE. */

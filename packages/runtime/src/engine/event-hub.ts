@@ -1,11 +1,13 @@
 import type { VmEvent } from '../contract/events.js';
 import type { EventsOptions } from '../contract/options.js';
+import { LoopHold } from './loop-hold.js';
 
 const DEFAULT_BUFFER_SIZE = 1024;
 
 /** Hands events to any number of readers, each with a bounded buffer of its own. */
 export class EventHub {
   readonly #readers = new Set<Reader>();
+  readonly #hold = new LoopHold();
 
   /** Whether anybody would see an event: making one costs something. */
   get hasReaders(): boolean {
@@ -18,7 +20,7 @@ export class EventHub {
 
   /** A new reader; it is subscribed from this call on, not from its first read. */
   read(options: EventsOptions = {}): AsyncIterable<VmEvent> {
-    const reader = new Reader(options.bufferSize ?? DEFAULT_BUFFER_SIZE, () => {
+    const reader = new Reader(options.bufferSize ?? DEFAULT_BUFFER_SIZE, this.#hold, () => {
       this.#readers.delete(reader);
       options.signal?.removeEventListener('abort', end);
     });
@@ -37,21 +39,22 @@ export class EventHub {
 
 class Reader implements AsyncIterator<VmEvent> {
   readonly #bufferSize: number;
+  readonly #hold: LoopHold;
   readonly #onEnd: () => void;
   #buffer: VmEvent[] = [];
   #missed = 0;
   #ended = false;
   #waiting: ((result: IteratorResult<VmEvent>) => void)[] = [];
 
-  constructor(bufferSize: number, onEnd: () => void) {
+  constructor(bufferSize: number, hold: LoopHold, onEnd: () => void) {
     this.#bufferSize = bufferSize;
+    this.#hold = hold;
     this.#onEnd = onEnd;
   }
 
   push(event: VmEvent): void {
-    const waiter = this.#waiting.shift();
-    if (waiter !== undefined) {
-      waiter({ done: false, value: event });
+    if (this.#waiting.length > 0) {
+      this.#answer({ done: false, value: event });
       return;
     }
     this.#buffer.push(event);
@@ -65,7 +68,7 @@ class Reader implements AsyncIterator<VmEvent> {
     if (this.#ended) return;
     this.#ended = true;
     this.#onEnd();
-    for (const waiter of this.#waiting.splice(0)) waiter({ done: true, value: undefined });
+    while (this.#waiting.length > 0) this.#answer({ done: true, value: undefined });
   }
 
   next(): Promise<IteratorResult<VmEvent>> {
@@ -78,6 +81,7 @@ class Reader implements AsyncIterator<VmEvent> {
     const event = this.#buffer.shift();
     if (event !== undefined) return Promise.resolve({ done: false, value: event });
     if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    this.#hold.take();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
@@ -85,5 +89,10 @@ class Reader implements AsyncIterator<VmEvent> {
     this.#buffer = [];
     this.end();
     return Promise.resolve({ done: true, value: undefined });
+  }
+
+  #answer(result: IteratorResult<VmEvent>): void {
+    this.#waiting.shift()?.(result);
+    this.#hold.release();
   }
 }
