@@ -1,7 +1,7 @@
 export { consoleSize, untilConsole } from './console/console-growth.js';
 export { reasonFromConsole } from './console/console-reason.js';
 export { Consoles } from './console/consoles.js';
-export { LOG_FILES, logPath } from './console/log-files.js';
+export { LOG_FILES } from './console/log-files.js';
 export type { LogFile } from './console/log-files.js';
 export { LogKeeper } from './console/log-keeper.js';
 export type { KeptLog } from './console/log-keeper.js';
@@ -13,7 +13,6 @@ export { describeSharedDrives, sharedDriveSchema } from './disks/shared-drives.j
 export type { SharedDrive } from './disks/shared-drives.js';
 export { AgentChannel } from './guest/agent-channel.js';
 export type { OpenLimits, OpenStream } from './guest/agent-channel.js';
-export { askToShutDown } from './guest/ask-to-shut-down.js';
 export {
   ensureThawed,
   freezeWorkload,
@@ -23,8 +22,6 @@ export {
 } from './guest/workload.js';
 export type { WorkloadOptions } from './guest/workload.js';
 export { readCpuFingerprint } from './host/cpu-fingerprint.js';
-export { Pulse, watchFolder } from './host/file-events.js';
-export type { FileEvent } from './host/file-events.js';
 export { findProgram, outputOfProgram } from './host/find-program.js';
 export { architectureFindings, hostUnsupported, kvmFindings } from './host/host-report.js';
 export { removeFiles } from './host/remove-files.js';
@@ -38,8 +35,8 @@ export { processMetrics } from './metrics/process-metrics.js';
 export { surveyVmms, vmmsOf } from './process/find-vmms.js';
 export type { VmmCommandLines } from './process/find-vmms.js';
 export { OwnerDeathWatcher } from './process/owner-death-watcher.js';
-export { killVmm, vmmExited, vmmFailure } from './process/process-end.js';
-export type { VmmName } from './process/process-end.js';
+export { killVmm } from './process/process-end.js';
+export { ConnectionClosedError, RequestRefusedError, RequestTimeoutError } from './process/request-errors.js';
 export { together } from './process/together.js';
 export { within } from './process/within.js';
 export type { Limits } from './process/within.js';
@@ -51,4 +48,5 @@ export { folderOf } from './vm/folder.js';
 export { differenceIn, incompatibleSnapshot } from './vm/incompatible.js';
 export { PAUSE_STEPS, pauseVm, resumeVm } from './vm/pause.js';
 export type { PausableVm } from './vm/pause.js';
+export { VmmLife } from './vm/vmm-life.js';
 export { VmTable } from './vm/vm-table.js';

@@ -1,9 +1,9 @@
+import { ConnectionClosedError, RequestRefusedError, RequestTimeoutError } from '@microvm/driver-kit';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { QmpClient } from '../src/qmp/client.js';
-import { QmpClosedError, QmpCommandError, QmpTimeoutError } from '../src/qmp/errors.js';
 import type { QmpEvent } from '../src/qmp/wire.js';
 import { QmpServer } from './qmp-server.js';
 
@@ -59,11 +59,11 @@ describe('QmpClient', () => {
   it('rejects a refused command with the words of QEMU', async () => {
     const { client } = await connect({ handle: () => new Error('no such device') });
     const refused = await client.execute('device_del').catch((error: unknown) => error);
-    expect(refused).toBeInstanceOf(QmpCommandError);
+    expect(refused).toBeInstanceOf(RequestRefusedError);
     expect(refused).toMatchObject({
-      command: 'device_del',
-      errorClass: 'GenericError',
-      description: 'no such device',
+      request: 'device_del',
+      status: 'GenericError',
+      faultMessage: 'no such device',
     });
   });
 
@@ -84,13 +84,13 @@ describe('QmpClient', () => {
   it('ends a command that is not answered by its deadline, and takes later answers of others', async () => {
     const { client } = await connect({ handle: ({ execute }) => (execute === 'hang' ? undefined : 'fine') });
     const hung = await client.execute('hang', {}, { timeoutMs: 20 }).catch((error: unknown) => error);
-    expect(hung).toBeInstanceOf(QmpTimeoutError);
-    expect(hung).toMatchObject({ command: 'hang', timeoutMs: 20 });
+    expect(hung).toBeInstanceOf(RequestTimeoutError);
+    expect(hung).toMatchObject({ request: 'hang', timeoutMs: 20 });
     expect(await client.execute('query-status')).toBe('fine');
   });
 
   it('gives up on a monitor that sends no greeting', async () => {
-    await expect(connect({ greeting: '', timeoutMs: 20 })).rejects.toBeInstanceOf(QmpTimeoutError);
+    await expect(connect({ greeting: '', timeoutMs: 20 })).rejects.toBeInstanceOf(RequestTimeoutError);
   });
 
   it('fails what is in flight when the process ends though the socket stays open', async () => {
@@ -99,13 +99,13 @@ describe('QmpClient', () => {
     const { client } = await connect({ exited });
     const call = client.execute('query-status');
     die();
-    await expect(call).rejects.toBeInstanceOf(QmpClosedError);
-    await expect(client.execute('query-status')).rejects.toBeInstanceOf(QmpClosedError);
+    await expect(call).rejects.toBeInstanceOf(ConnectionClosedError);
+    await expect(client.execute('query-status')).rejects.toBeInstanceOf(ConnectionClosedError);
   });
 
   it('fails what is in flight when the peer hangs up', async () => {
     const { client } = await connect({ handle: () => void server?.hangUp() });
-    await expect(client.execute('quit')).rejects.toBeInstanceOf(QmpClosedError);
+    await expect(client.execute('quit')).rejects.toBeInstanceOf(ConnectionClosedError);
     expect(client.isClosed).toBe(true);
   });
 

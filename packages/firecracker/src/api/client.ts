@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net';
+import {
+  ConnectionClosedError,
+  RequestRefusedError,
+  RequestTimeoutError,
+  type Limits,
+} from '@microvm/driver-kit';
 import type { ProcessExit } from '@microvm/native';
 import { Client, type Dispatcher } from 'undici';
-import { ApiClosedError, ApiRequestError, ApiTimeoutError } from './errors.js';
 import type { ActionType, ApiRequest, InstanceInfo } from './wire.js';
-
-export interface ApiCallOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly timeoutMs?: number | undefined;
-}
 
 export interface ApiClientOptions {
   /** Opens a connection to the API socket. */
@@ -22,7 +22,7 @@ const REQUESTS_IN_FLIGHT = 16;
 const KEEP_ALIVE_MS = 2 ** 31 - 1;
 
 /**
- * Speaks to one Firecracker process over one kept connection. Rejects with `ApiRequestError`, `ApiTimeoutError`, `ApiClosedError` or the
+ * Speaks to one Firecracker process over one kept connection. Rejects with `RequestRefusedError`, `RequestTimeoutError`, `ConnectionClosedError` or the
  * signal's reason. An abort does not stop what Firecracker has begun.
  */
 export class ApiClient {
@@ -47,11 +47,11 @@ export class ApiClient {
   }
 
   /** What success answers with; undefined for 204. */
-  async send(request: ApiRequest, options: ApiCallOptions = {}): Promise<unknown> {
+  async send(request: ApiRequest, options: Limits = {}): Promise<unknown> {
     const name = `${request.method} ${request.path}`;
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(new ApiTimeoutError(name, timeoutMs)), timeoutMs);
+    const timer = setTimeout(() => limit.abort(new RequestTimeoutError(name, timeoutMs)), timeoutMs);
     const onAbort = (): void => limit.abort(options.signal?.reason);
     options.signal?.addEventListener('abort', onAbort, { once: true });
     try {
@@ -63,16 +63,16 @@ export class ApiClient {
     }
   }
 
-  async describe(options?: ApiCallOptions): Promise<InstanceInfo> {
+  async describe(options?: Limits): Promise<InstanceInfo> {
     return (await this.send({ method: 'GET', path: '/' }, options)) as InstanceInfo;
   }
 
-  async act(action: ActionType, options?: ApiCallOptions): Promise<void> {
+  async act(action: ActionType, options?: Limits): Promise<void> {
     await this.send({ method: 'PUT', path: '/actions', body: { action_type: action } }, options);
   }
 
   /** Idempotent: Firecracker pauses a paused VM without complaint. */
-  async setState(state: 'Paused' | 'Resumed', options?: ApiCallOptions): Promise<void> {
+  async setState(state: 'Paused' | 'Resumed', options?: Limits): Promise<void> {
     await this.send({ method: 'PATCH', path: '/vm', body: { state } }, options);
   }
 
@@ -93,9 +93,9 @@ export class ApiClient {
       });
       return await readAnswer(name, response);
     } catch (error) {
-      if (error instanceof ApiRequestError) throw error;
+      if (error instanceof RequestRefusedError) throw error;
       if (signal.aborted) throw signal.reason;
-      throw new ApiClosedError(name, error);
+      throw new ConnectionClosedError(`${name}: the connection ended without an answer`, error);
     }
   }
 }
@@ -103,7 +103,7 @@ export class ApiClient {
 async function readAnswer(name: string, { statusCode, body }: Dispatcher.ResponseData): Promise<unknown> {
   const text = await body.text();
   if (statusCode < 300) return text === '' ? undefined : (JSON.parse(text) as unknown);
-  throw new ApiRequestError(name, statusCode, faultIn(text));
+  throw new RequestRefusedError(name, statusCode, faultIn(text));
 }
 
 function faultIn(text: string): string {

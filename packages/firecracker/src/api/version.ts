@@ -1,13 +1,12 @@
 import { unsupported, type VmRuntimeError } from '@microvm/runtime';
 
 /**
- * What came, or was mended, after 1.13, by the release that has it (Firecracker's release notes and issues):
- * `vsock-pause`: before it a connection could stall after a pause; `vsock-restore`: before it connections hung after a restore.
+ * What came, or was mended, after 1.13, by the release that has it (Firecracker's release notes and issues). Of vsock: until 1.16.1
+ * connections hung after a restore, and until 1.17 they could stall after a pause, which every snapshot with memory begins with.
  */
 const SINCE = {
   'serial-rate-limiter': '1.16.0',
   mtu: '1.16.0',
-  'vsock-restore': '1.16.1',
   'vsock-pause': '1.17.0',
   'bzimage-kernel': '1.17.0',
 } as const;

@@ -1,5 +1,6 @@
 import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { privateDrives } from '@microvm/driver-kit';
 import { removeTree, stageJail, type JailPlan, type SharedJailFile } from '@microvm/native';
 import { diskName, VM_FILES, VMM_FILES } from './paths.js';
 import type { SharedFiles } from './shared-files.js';
@@ -52,9 +53,11 @@ export async function clearVmmFolder(folder: string): Promise<void> {
 }
 
 function ownFiles({ plan, directory }: StageOptions): StagedFile[] {
-  const disks = plan.drives.filter(({ isPrivate }) => isPrivate);
   return [
-    ...disks.map(({ driveId, file }) => ({ name: diskName(driveId), from: join(directory, file) })),
+    ...privateDrives(plan.drives).map(({ driveId, file }) => ({
+      name: diskName(driveId),
+      from: join(directory, file),
+    })),
     { name: VMM_FILES.log, from: join(directory, VM_FILES.vmmLog) },
     { name: VMM_FILES.metrics, from: join(directory, VM_FILES.metrics) },
   ];

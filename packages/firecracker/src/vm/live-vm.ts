@@ -2,28 +2,16 @@ import { join } from 'node:path';
 import {
   AgentChannel,
   Ending,
-  killVmm,
   LogKeeper,
   reasonFromConsole,
-  vmmExited,
-  vmmFailure,
-  within,
+  VmmLife,
   type HaltableVm,
   type Limits,
   type PausableVm,
-  type VmmName,
 } from '@microvm/driver-kit';
-import {
-  waitForSocket,
-  waitForVsock,
-  type ProcessExit,
-  type ProcessIdentity,
-  type ProcessWatch,
-  type VsockListener,
-} from '@microvm/native';
-import { VmRuntimeError, type DriverVm, type VmEnding } from '@microvm/runtime';
-import { ApiClient, type ApiCallOptions } from '../api/client.js';
-import { ApiClosedError, ApiRequestError, ApiTimeoutError } from '../api/errors.js';
+import { waitForSocket, waitForVsock, type ProcessWatch, type VsockListener } from '@microvm/native';
+import type { DriverVm, VmEnding } from '@microvm/runtime';
+import { ApiClient } from '../api/client.js';
 import type { ActionType, ApiRequest, InstanceInfo, SnapshotLoad } from '../api/wire.js';
 import { VM_FILES, VMM_FILES } from '../host/paths.js';
 import type { Life } from './life.js';
@@ -32,7 +20,6 @@ import type { MetricsLedger } from './metrics-ledger.js';
 
 /** The port of the agent in the guest, and the one of the host that it dials when it has booted. */
 export const AGENT_PORT = 1024;
-const EXIT_AFTER_HANGUP_MS = 1000;
 const LOG_LIMIT_BYTES = 256 * 1024;
 // Firecracker writes a line of some 12 KiB each minute.
 const METRICS_LIMIT_BYTES = 1024 * 1024;
@@ -53,107 +40,76 @@ export interface LiveVmOptions {
   readonly listener?: VsockListener | undefined;
 }
 
-/** One life of a VM: its Firecracker process, the API, the agent's session, the bounds of its logs, and how it ends. */
-export class LiveVm implements PausableVm, HaltableVm {
-  readonly instanceId: string;
-  readonly directory: string;
+/** One life of a VM on Firecracker: with the API, and the bounds of its logs. */
+export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
   readonly vmmFolder: string;
   readonly agent: AgentChannel;
-  readonly process: ProcessWatch;
   readonly listener: VsockListener | undefined;
-  readonly #name: VmmName;
+  protected readonly ending: Ending;
   readonly #life: Life;
   readonly #api: ApiClient;
   #metricsApi: ApiClient | undefined;
-  readonly #ending: Ending;
   readonly #logs: LogKeeper;
   /** What the last call that succeeded made of the CPUs; undefined: to be asked. Nobody else can reach the API. */
   #cpus: 'running' | 'held' | undefined;
 
   constructor(options: LiveVmOptions) {
     const { vm, directory, vmmFolder, process, life, listener, ledger, cgroup } = options;
-    this.instanceId = vm.instanceId;
-    this.directory = directory;
+    super({ vmm: 'Firecracker', vm, directory, process });
     this.vmmFolder = vmmFolder;
-    this.process = process;
     this.listener = listener;
-    this.#name = { vmm: 'Firecracker', vmId: vm.vmId, instanceId: vm.instanceId };
     this.#life = life;
     this.agent = new AgentChannel(({ signal, timeoutMs }) => this.#dialAgent(signal, timeoutMs), vm.vmId);
-    const { exited } = process;
     this.#api = this.#makeApi();
-    this.#ending = new Ending(directory);
-    void exited.then((exit) => {
+    this.ending = new Ending(directory);
+    void process.exited.then((exit) => {
       const reason = (): Promise<VmEnding['reason']> =>
         noteOomKill(directory, cgroup, exit).then(() => this.#reason());
-      this.#ending.settle(reason, exit);
+      this.ending.settle(reason, exit);
     });
     this.#logs = keepLogs(directory, vm.spec.consoleLimitBytes, ledger);
-  }
-
-  get identity(): ProcessIdentity {
-    return this.process.identity;
-  }
-
-  /** Resolves once, however this life ends. */
-  get ended(): Promise<VmEnding> {
-    return this.#ending.ended;
-  }
-
-  get hasEnded(): boolean {
-    return this.#ending.hasEnded;
-  }
-
-  /** Tells of an end that nobody asked for: once, also when it has come already. */
-  onUnaskedEnd(report: (ending: VmEnding) => void): void {
-    this.#ending.onUnasked(report);
-  }
-
-  /** From now on the end is asked for. */
-  expectEnd(): void {
-    this.#ending.expect();
   }
 
   /**
    * Makes a request of the API. Rejects with `MICROVM_VMM_REJECTED`, `MICROVM_TIMEOUT`, `MICROVM_VMM_EXITED` or the signal's
    * reason.
    */
-  request(request: ApiRequest, options?: ApiCallOptions): Promise<unknown> {
-    return this.#translated(this.#api.send(request, options));
+  request(request: ApiRequest, options?: Limits): Promise<unknown> {
+    return this.translated(this.#api.send(request, options));
   }
 
   /** Makes requests in their order without waiting for each answer. Rejects as `request` does, with the first that failed. */
-  async requestAll(requests: readonly ApiRequest[], options?: ApiCallOptions): Promise<void> {
+  async requestAll(requests: readonly ApiRequest[], options?: Limits): Promise<void> {
     const answers = requests.map((request) => this.request(request, options));
     for (const answer of answers) answer.catch(() => undefined);
     for (const answer of answers) await answer;
   }
 
-  act(action: ActionType, options?: ApiCallOptions): Promise<void> {
-    return this.#translated(this.#api.act(action, options));
+  act(action: ActionType, options?: Limits): Promise<void> {
+    return this.translated(this.#api.act(action, options));
   }
 
   /**
    * Has Firecracker write what it counts to its file; refused before the boot. Rejects as the API does. Over a connection of its own: giving up one request takes
    * all others of its connection down, and this one waits behind a dump of memory.
    */
-  flushMetrics(options: ApiCallOptions): Promise<void> {
+  flushMetrics(options: Limits): Promise<void> {
     this.#metricsApi ??= this.#makeApi();
     return this.#metricsApi.act('FlushMetrics', options);
   }
 
-  async state(options?: ApiCallOptions): Promise<InstanceInfo['state']> {
-    return (await this.#translated(this.#api.describe(options))).state;
+  async state(options?: Limits): Promise<InstanceInfo['state']> {
+    return (await this.translated(this.#api.describe(options))).state;
   }
 
   /** Cold boot of what was configured. */
-  async start(options: ApiCallOptions): Promise<void> {
+  async start(options: Limits): Promise<void> {
     await this.act('InstanceStart', options);
     this.#cpus = 'running';
   }
 
   /** Loads a snapshot; its guest stands still. */
-  async load(body: SnapshotLoad & { readonly resume_vm: false }, options: ApiCallOptions): Promise<void> {
+  async load(body: SnapshotLoad & { readonly resume_vm: false }, options: Limits): Promise<void> {
     await this.request({ method: 'PUT', path: '/snapshot/load', body }, options);
     this.#cpus = 'held';
   }
@@ -166,13 +122,13 @@ export class LiveVm implements PausableVm, HaltableVm {
   async holdCpus(limits: Limits): Promise<void> {
     // A call that breaks off may have been carried out or not.
     this.#cpus = undefined;
-    await this.#translated(this.#api.setState('Paused', limits));
+    await this.translated(this.#api.setState('Paused', limits));
     this.#cpus = 'held';
   }
 
   async releaseCpus(limits: Limits): Promise<void> {
     this.#cpus = undefined;
-    await this.#translated(this.#api.setState('Resumed', limits));
+    await this.translated(this.#api.setState('Resumed', limits));
     this.#cpus = 'running';
   }
 
@@ -181,26 +137,13 @@ export class LiveVm implements PausableVm, HaltableVm {
     return this.act('SendCtrlAltDel', limits);
   }
 
-  /** Ends the process; resolves when it is gone. */
-  async kill(): Promise<void> {
-    this.expectEnd();
-    await killVmm(this.process, this.#name);
-  }
-
   /** Lets go: the VM runs on. */
-  close(): void {
-    this.expectEnd();
+  override close(): void {
+    super.close();
     this.#logs.close();
-    this.agent.close();
     this.#api.close();
     this.#metricsApi?.close();
-    this.process.close();
     this.listener?.close().catch(() => undefined);
-  }
-
-  /** What the caller gets when the process is gone. */
-  exited(exit: ProcessExit): Promise<VmRuntimeError> {
-    return vmmExited(this.#name, exit, this.directory);
   }
 
   /**
@@ -226,36 +169,6 @@ export class LiveVm implements PausableVm, HaltableVm {
       process: this.process,
       ...(signal === undefined ? {} : { signal }),
     });
-  }
-
-  async #translated<T>(call: Promise<T>): Promise<T> {
-    try {
-      return await call;
-    } catch (error) {
-      throw await this.#translate(error);
-    }
-  }
-
-  async #translate(error: unknown): Promise<unknown> {
-    const who = `Firecracker of "${this.#name.vmId}"`;
-    if (error instanceof ApiRequestError) {
-      const { request, status, faultMessage } = error;
-      return new VmRuntimeError('MICROVM_VMM_REJECTED', `${who}: ${error.message}`, {
-        details: { request, status, faultMessage },
-        cause: error,
-      });
-    }
-    if (error instanceof ApiTimeoutError) {
-      const details = { operation: error.request, timeoutMs: error.timeoutMs };
-      return new VmRuntimeError('MICROVM_TIMEOUT', `${who}: ${error.message}`, { details, cause: error });
-    }
-    if (!(error instanceof ApiClosedError)) return error;
-    const exit = await within<ProcessExit | undefined>(
-      this.process.exited,
-      { timeoutMs: EXIT_AFTER_HANGUP_MS },
-      () => undefined,
-    );
-    return exit === undefined ? vmmFailure(this.#name, error.message, error) : this.exited(exit);
   }
 }
 

@@ -1,7 +1,11 @@
 import { Socket } from 'node:net';
-import type { Limits } from '@microvm/driver-kit';
+import {
+  ConnectionClosedError,
+  RequestRefusedError,
+  RequestTimeoutError,
+  type Limits,
+} from '@microvm/driver-kit';
 import { connectUnix, sendDescriptors } from '@microvm/native';
-import { QmpClosedError, QmpCommandError, QmpTimeoutError } from './errors.js';
 import { QmpDecoder, type QmpEvent, type QmpMessage } from './wire.js';
 
 export interface QmpConnectOptions {
@@ -45,7 +49,7 @@ export class QmpClient {
   readonly #onEvent: (event: QmpEvent) => void;
   #nextId = 1;
   #sent: Promise<void> = Promise.resolve();
-  #closed: QmpClosedError | undefined;
+  #closed: ConnectionClosedError | undefined;
   #version = '';
 
   private constructor(fd: number, options: QmpConnectOptions) {
@@ -54,9 +58,9 @@ export class QmpClient {
     this.#onEvent = options.onEvent;
     this.#socket = new Socket({ fd, readable: true, writable: true });
     this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk));
-    this.#socket.on('error', (error) => this.#end(new QmpClosedError(error.message, error)));
-    this.#socket.on('close', () => this.#end(new QmpClosedError('QEMU hung up')));
-    const onExit = () => this.#end(new QmpClosedError('QEMU ended'));
+    this.#socket.on('error', (error) => this.#end(new ConnectionClosedError(error.message, error)));
+    this.#socket.on('close', () => this.#end(new ConnectionClosedError('QEMU hung up')));
+    const onExit = () => this.#end(new ConnectionClosedError('QEMU ended'));
     void options.exited.then(onExit, onExit);
   }
 
@@ -85,7 +89,7 @@ export class QmpClient {
   }
 
   /**
-   * Runs a command. Rejects with `QmpCommandError` (refused), `QmpTimeoutError`, `QmpClosedError`, or the signal's reason.
+   * Runs a command. Rejects with `RequestRefusedError` (refused), `RequestTimeoutError`, `ConnectionClosedError`, or the signal's reason.
    */
   execute(
     command: string,
@@ -103,9 +107,9 @@ export class QmpClient {
     return answer;
   }
 
-  /** Hangs up; calls in flight reject with `QmpClosedError`. QEMU runs on. Idempotent. */
+  /** Hangs up; calls in flight reject with `ConnectionClosedError`. QEMU runs on. Idempotent. */
   close(): void {
-    this.#end(new QmpClosedError('closed by us'));
+    this.#end(new ConnectionClosedError('closed by us'));
   }
 
   #wait(id: number, command: string, options: QmpCallOptions): Promise<unknown> {
@@ -122,7 +126,7 @@ export class QmpClient {
         reject(error);
       };
       const onAbort = () => fail(signal?.reason);
-      const timer = setTimeout(() => fail(new QmpTimeoutError(command, timeoutMs)), timeoutMs);
+      const timer = setTimeout(() => fail(new RequestTimeoutError(command, timeoutMs)), timeoutMs);
       signal?.addEventListener('abort', onAbort, { once: true });
       const done = (value: unknown) => {
         settle();
@@ -148,7 +152,7 @@ export class QmpClient {
     try {
       messages = this.#decoder.push(chunk);
     } catch (error) {
-      this.#end(new QmpClosedError('QEMU broke the protocol', error));
+      this.#end(new ConnectionClosedError('QEMU broke the protocol', error));
       return;
     }
     for (const message of messages) this.#take(message);
@@ -167,7 +171,8 @@ export class QmpClient {
         return;
       case 'error': {
         const waiting = this.#waitingFor(message.id);
-        waiting?.reject(new QmpCommandError(waiting.command, message.errorClass, message.description));
+        const { errorClass, description } = message;
+        waiting?.reject(new RequestRefusedError(waiting.command, errorClass, description));
         return;
       }
     }
@@ -178,7 +183,7 @@ export class QmpClient {
     return typeof id === 'number' ? this.#waiting.get(id) : undefined;
   }
 
-  #end(reason: QmpClosedError): void {
+  #end(reason: ConnectionClosedError): void {
     if (this.#closed !== undefined) return;
     this.#closed = reason;
     this.#socket.destroy();

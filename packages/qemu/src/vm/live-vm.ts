@@ -1,42 +1,34 @@
 import assert from 'node:assert';
 import {
   AgentChannel,
+  ConnectionClosedError,
   connectStream,
   hasCode,
-  killVmm,
   LogKeeper,
-  vmmExited,
-  vmmFailure,
+  VmmLife,
   within,
   type HaltableVm,
   type Limits,
   type PausableVm,
-  type VmmName,
 } from '@microvm/driver-kit';
-import type { ProcessExit, ProcessIdentity, ProcessWatch } from '@microvm/native';
-import { VmRuntimeError, type DriverVm, type VmEnding } from '@microvm/runtime';
+import type { ProcessWatch } from '@microvm/native';
+import type { DriverVm } from '@microvm/runtime';
 import { FILES, pathOf } from '../host/paths.js';
 import { QmpClient, type QmpCallOptions } from '../qmp/client.js';
-import { QmpClosedError, QmpCommandError, QmpTimeoutError } from '../qmp/errors.js';
 import type { QmpEvent } from '../qmp/wire.js';
 import { EndingWatch } from './ending-watch.js';
 
 // Of a socket whose listener ended.
 const HANGUP_CODES = ['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE'];
-const EXIT_AFTER_HANGUP_MS = 1000;
 const VMM_LOG_LIMIT_BYTES = 256 * 1024;
 
 type EventListener = (event: QmpEvent) => void;
 
-/** One life of a VM: its QEMU process, the monitor, the agent's session, the bounds of its logs, and how it ends. */
-export class LiveVm implements PausableVm, HaltableVm {
-  readonly instanceId: string;
-  readonly directory: string;
+/** One life of a VM on QEMU: with the monitor, and the bounds of its logs. */
+export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
   readonly agent: AgentChannel;
-  readonly process: ProcessWatch;
-  readonly #name: VmmName;
+  protected readonly ending: EndingWatch;
   readonly #consoleLimitBytes: number;
-  readonly #ending: EndingWatch;
   readonly #listeners = new Set<EventListener>();
   #qmp: QmpClient | undefined;
   #connecting: Promise<QmpClient> | undefined;
@@ -44,36 +36,10 @@ export class LiveVm implements PausableVm, HaltableVm {
   #logs: LogKeeper | undefined;
 
   constructor(vm: DriverVm, directory: string, process: ProcessWatch) {
-    this.instanceId = vm.instanceId;
-    this.directory = directory;
-    this.process = process;
-    this.#name = { vmm: 'QEMU', vmId: vm.vmId, instanceId: vm.instanceId };
+    super({ vmm: 'QEMU', vm, directory, process });
     this.#consoleLimitBytes = vm.spec.consoleLimitBytes;
     this.agent = new AgentChannel(() => connectStream(pathOf(directory, 'agentSocket')), vm.vmId);
-    this.#ending = new EndingWatch(directory, process.exited);
-  }
-
-  get identity(): ProcessIdentity {
-    return this.process.identity;
-  }
-
-  /** Resolves once, however this life ends. */
-  get ended(): Promise<VmEnding> {
-    return this.#ending.ended;
-  }
-
-  get hasEnded(): boolean {
-    return this.#ending.hasEnded;
-  }
-
-  /** Tells of an end that nobody asked for: once, also when it has come already. */
-  onUnaskedEnd(report: (ending: VmEnding) => void): void {
-    this.#ending.onUnasked(report);
-  }
-
-  /** From now on the end is asked for. */
-  expectEnd(): void {
-    this.#ending.expect();
+    this.ending = new EndingWatch(directory, process.exited);
   }
 
   /** Connects to the monitor, and keeps the logs within their bounds from then on. */
@@ -84,27 +50,19 @@ export class LiveVm implements PausableVm, HaltableVm {
 
   /** QEMU's version, as its greeting says. */
   async version(signal?: AbortSignal): Promise<string> {
-    try {
-      return (await this.#monitor(signal)).version;
-    } catch (error) {
-      throw await this.#translate(error);
-    }
+    return (await this.translated(this.#monitor(signal))).version;
   }
 
   /**
    * Runs a QMP command. Rejects with `MICROVM_VMM_REJECTED`, `MICROVM_TIMEOUT`, `MICROVM_VMM_EXITED` or the signal's reason.
    */
-  async command(
+  command(
     name: string,
     args: Readonly<Record<string, unknown>> = {},
     options: QmpCallOptions = {},
   ): Promise<unknown> {
-    try {
-      const monitor = await this.#monitor(options.signal);
-      return await monitor.execute(name, args, options);
-    } catch (error) {
-      throw await this.#translate(error);
-    }
+    const monitor = this.#monitor(options.signal);
+    return this.translated(monitor.then((qmp) => qmp.execute(name, args, options)));
   }
 
   /** `running`, `paused`, `postmigrate`, `inmigrate`, `shutdown`, `guest-panicked` and what else QEMU's RunState has. */
@@ -136,25 +94,12 @@ export class LiveVm implements PausableVm, HaltableVm {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Ends the process; resolves when it is gone. */
-  async kill(): Promise<void> {
-    this.expectEnd();
-    await killVmm(this.process, this.#name);
-  }
-
   /** Lets go: the VM runs on. */
-  close(): void {
-    this.expectEnd();
+  override close(): void {
+    super.close();
     this.#isClosed = true;
     this.#logs?.close();
-    this.agent.close();
     this.#qmp?.close();
-    this.process.close();
-  }
-
-  /** What the caller gets when the process is gone. */
-  exited(exit: ProcessExit): Promise<VmRuntimeError> {
-    return vmmExited(this.#name, exit, this.directory);
   }
 
   async #monitor(signal: AbortSignal | undefined): Promise<QmpClient> {
@@ -169,6 +114,10 @@ export class LiveVm implements PausableVm, HaltableVm {
       path: pathOf(this.directory, 'qmpSocket'),
       exited: this.process.exited,
       onEvent: (event) => this.#onEvent(event),
+    }).catch((error: unknown) => {
+      throw hasCode(error, ...HANGUP_CODES)
+        ? new ConnectionClosedError((error as Error).message, error)
+        : error;
     });
     if (this.#isClosed) qmp.close();
     this.#qmp = qmp;
@@ -176,7 +125,7 @@ export class LiveVm implements PausableVm, HaltableVm {
   }
 
   #onEvent(event: QmpEvent): void {
-    this.#ending.observe(event);
+    this.ending.observe(event);
     for (const listener of this.#listeners) listener(event);
   }
 
@@ -185,27 +134,5 @@ export class LiveVm implements PausableVm, HaltableVm {
       { file: FILES.console, limitBytes: this.#consoleLimitBytes },
       { file: FILES.vmmLog, limitBytes: VMM_LOG_LIMIT_BYTES },
     ]);
-  }
-
-  async #translate(error: unknown): Promise<unknown> {
-    if (error instanceof QmpCommandError) {
-      const { command: request, errorClass: status, description: faultMessage } = error;
-      return new VmRuntimeError('MICROVM_VMM_REJECTED', `QEMU of "${this.#name.vmId}": ${error.message}`, {
-        details: { request, status, faultMessage },
-        cause: error,
-      });
-    }
-    if (error instanceof QmpTimeoutError) {
-      const details = { operation: `QMP ${error.command}`, timeoutMs: error.timeoutMs };
-      const message = `QEMU of "${this.#name.vmId}": ${error.message}`;
-      return new VmRuntimeError('MICROVM_TIMEOUT', message, { details, cause: error });
-    }
-    if (!(error instanceof QmpClosedError) && !hasCode(error, ...HANGUP_CODES)) return error;
-    const exit = await within<ProcessExit | undefined>(
-      this.process.exited,
-      { timeoutMs: EXIT_AFTER_HANGUP_MS },
-      () => undefined,
-    );
-    return exit === undefined ? vmmFailure(this.#name, (error as Error).message, error) : this.exited(exit);
   }
 }

@@ -1,0 +1,112 @@
+import type { ProcessExit, ProcessIdentity, ProcessWatch } from '@microvm/native';
+import { VmRuntimeError, type DriverVm, type VmEnding } from '@microvm/runtime';
+import type { AgentChannel } from '../guest/agent-channel.js';
+import { killVmm, vmmExited, vmmFailure, type VmmName } from '../process/process-end.js';
+import {
+  ConnectionClosedError,
+  RequestRefusedError,
+  RequestTimeoutError,
+} from '../process/request-errors.js';
+import { within } from '../process/within.js';
+import type { Ending } from './ending.js';
+
+// Between the end of a connection and that of the process behind it.
+const EXIT_AFTER_HANGUP_MS = 1000;
+
+export interface VmmLifeOptions {
+  /** The VMM's own name, such as `QEMU`. */
+  readonly vmm: string;
+  readonly vm: DriverVm;
+  /** The VM's own folder. */
+  readonly directory: string;
+  readonly process: ProcessWatch;
+}
+
+/** One life of a VM: the process of its VMM, the agent's session, and how it ends. How one speaks to the VMM is the driver's. */
+export abstract class VmmLife {
+  readonly instanceId: string;
+  readonly directory: string;
+  readonly process: ProcessWatch;
+  abstract readonly agent: AgentChannel;
+  protected abstract readonly ending: Ending;
+  readonly #name: VmmName;
+
+  protected constructor({ vmm, vm, directory, process }: VmmLifeOptions) {
+    this.instanceId = vm.instanceId;
+    this.directory = directory;
+    this.process = process;
+    this.#name = { vmm, vmId: vm.vmId, instanceId: vm.instanceId };
+  }
+
+  get identity(): ProcessIdentity {
+    return this.process.identity;
+  }
+
+  /** Resolves once, however this life ends. */
+  get ended(): Promise<VmEnding> {
+    return this.ending.ended;
+  }
+
+  get hasEnded(): boolean {
+    return this.ending.hasEnded;
+  }
+
+  /** Tells of an end that nobody asked for: once, also when it has come already. */
+  onUnaskedEnd(report: (ending: VmEnding) => void): void {
+    this.ending.onUnasked(report);
+  }
+
+  /** From now on the end is asked for. */
+  expectEnd(): void {
+    this.ending.expect();
+  }
+
+  /** Ends the process; resolves when it is gone. */
+  async kill(): Promise<void> {
+    this.expectEnd();
+    await killVmm(this.process, this.#name);
+  }
+
+  /** Lets go: the VM runs on. */
+  close(): void {
+    this.expectEnd();
+    this.agent.close();
+    this.process.close();
+  }
+
+  /** What the caller gets when the process is gone. */
+  exited(exit: ProcessExit): Promise<VmRuntimeError> {
+    return vmmExited(this.#name, exit, this.directory);
+  }
+
+  /** A call to the VMM. Rejects with `MICROVM_VMM_REJECTED`, `MICROVM_TIMEOUT`, `MICROVM_VMM_EXITED` or the signal's reason. */
+  protected async translated<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      throw await this.#translate(error);
+    }
+  }
+
+  async #translate(error: unknown): Promise<unknown> {
+    const who = `${this.#name.vmm} of "${this.#name.vmId}"`;
+    if (error instanceof RequestRefusedError) {
+      const { request, status, faultMessage } = error;
+      return new VmRuntimeError('MICROVM_VMM_REJECTED', `${who}: ${error.message}`, {
+        details: { request, status, faultMessage },
+        cause: error,
+      });
+    }
+    if (error instanceof RequestTimeoutError) {
+      const details = { operation: error.request, timeoutMs: error.timeoutMs };
+      return new VmRuntimeError('MICROVM_TIMEOUT', `${who}: ${error.message}`, { details, cause: error });
+    }
+    if (!(error instanceof ConnectionClosedError)) return error;
+    const exit = await within<ProcessExit | undefined>(
+      this.process.exited,
+      { timeoutMs: EXIT_AFTER_HANGUP_MS },
+      () => undefined,
+    );
+    return exit === undefined ? vmmFailure(this.#name, error.message, error) : this.exited(exit);
+  }
+}
