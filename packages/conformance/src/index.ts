@@ -2,6 +2,7 @@ export { checkLifecycle } from './check-lifecycle.js';
 export type { CheckLifecycleOptions } from './check-lifecycle.js';
 export type { LifecycleReal } from './compare-with-model.js';
 export { describeCrashes } from './describe-crashes.js';
+export { describeFullDisk } from './describe-full-disk.js';
 export { describeProvider } from './describe-provider.js';
 export type { ChildModule, GuestEnding, GuestWorkload, OpenOptions, ProviderFactory } from './factory.js';
 export { lifecycleCommands } from './lifecycle-commands.js';

@@ -1,9 +1,17 @@
 import { closeSync } from 'node:fs';
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { captureDisks, copyPart, folderOf, privateDrives } from '@microvm/driver-kit';
+import { captureDisks, copyPart, folderOf, ignoreMissing, privateDrives } from '@microvm/driver-kit';
 import { openBeneath } from '@microvm/native';
-import type { Captured, CaptureTarget, DriverVm, Run, SnapshotPart } from '@microvm/runtime';
+import {
+  isVmRuntimeError,
+  VmRuntimeError,
+  type Captured,
+  type CaptureTarget,
+  type DriverVm,
+  type Run,
+  type SnapshotPart,
+} from '@microvm/runtime';
 import type { SnapshotCreate } from '../api/wire.js';
 import { VMM_FILES } from '../host/paths.js';
 import { readPlan } from '../host/vm-plan.js';
@@ -17,6 +25,9 @@ export const PARTS = { state: 'vmstate', memory: 'memory' } as const;
 const PUBLISHED_MODE = 0o444;
 // A dump cannot be called off: what Firecracker has begun it ends, and only then it answers again.
 const DUMP_TIMEOUT_MS = 2 ** 31 - 1;
+const MIB = 1024 * 1024;
+// stat(2): st_blocks counts in this unit, whatever the file system's is.
+const STAT_BLOCK_BYTES = 512;
 
 export async function captureVm(
   context: FirecrackerContext,
@@ -28,7 +39,7 @@ export async function captureVm(
   const plan = readPlan(vm.plan);
   const parts: SnapshotPart[] = [];
   if (target.memory) {
-    await captureMemory(context.table.liveOf(vm), directory, run);
+    await captureMemory(context.table.liveOf(vm), vm, directory, run);
     parts.push({ name: PARTS.state, role: 'vmstate' }, { name: PARTS.memory, role: 'memory' });
     await run.step('capture:memory');
   }
@@ -43,14 +54,16 @@ export async function captureVm(
   };
 }
 
-async function captureMemory(live: LiveVm, directory: string, run: Run): Promise<void> {
+async function captureMemory(live: LiveVm, vm: DriverVm, directory: string, run: Run): Promise<void> {
   const body: SnapshotCreate = {
     snapshot_type: 'Full',
     snapshot_path: VMM_FILES.savedState,
     mem_file_path: VMM_FILES.savedMemory,
   };
   try {
-    await dump(live, body);
+    await dump(live, body).catch(async (error: unknown) => {
+      throw (await lackOfSpace(live, vm, error)) ?? error;
+    });
     // A snapshot ends all connections of the guest's vsock, in the VM that it is taken of too.
     live.agent.drop();
     run.signal.throwIfAborted();
@@ -66,6 +79,21 @@ async function captureMemory(live: LiveVm, directory: string, run: Run): Promise
 async function dump(live: LiveVm, body: SnapshotCreate): Promise<void> {
   const request = { method: 'PUT', path: '/snapshot/create', body } as const;
   await live.request(request, { timeoutMs: DUMP_TIMEOUT_MS });
+}
+
+/** Firecracker refuses a dump that it had no room for as it refuses all else: the file system is what tells. */
+async function lackOfSpace(live: LiveVm, vm: DriverVm, error: unknown): Promise<VmRuntimeError | undefined> {
+  if (!isVmRuntimeError(error, 'MICROVM_VMM_REJECTED')) return undefined;
+  const path = join(live.vmmFolder, VMM_FILES.savedMemory);
+  const { bavail, bsize } = await statfs(live.vmmFolder);
+  const written = (await stat(path).catch(ignoreMissing))?.blocks ?? 0;
+  const neededBytes = vm.spec.memSizeMib * MIB - written * STAT_BLOCK_BYTES;
+  const availableBytes = bavail * bsize;
+  if (neededBytes <= availableBytes) return undefined;
+  return new VmRuntimeError('MICROVM_NO_SPACE', `snapshot "${vm.vmId}": ${error.details.faultMessage}`, {
+    details: { path, neededBytes, availableBytes },
+    cause: error,
+  });
 }
 
 /**

@@ -5,6 +5,7 @@ import { VmRuntimeError } from '../contract/errors.js';
 import type { DirectoryLock, Host } from '../driver/host.js';
 import { manifestProblem, type SnapshotManifest } from './manifest.js';
 import { isFinishedJob, recordProblem, type FinishedJob, type VmRecord } from './record.js';
+import { Reserve } from './reserve.js';
 import type { LoadedState, StateStore } from './state-store.js';
 
 const RECORD = 'vm.json';
@@ -19,11 +20,13 @@ export class DirectoryStore implements StateStore {
   readonly #root: string;
   readonly #host: Host;
   readonly #lock: DirectoryLock;
+  readonly #reserve: Reserve;
 
-  private constructor(root: string, host: Host, lock: DirectoryLock) {
+  private constructor(root: string, host: Host, lock: DirectoryLock, reserve: Reserve) {
     this.#root = root;
     this.#host = host;
     this.#lock = lock;
+    this.#reserve = reserve;
   }
 
   /** Makes the folders where they are missing and takes the lock. Errors: STATE_LOCKED, the system's. */
@@ -34,7 +37,7 @@ export class DirectoryStore implements StateStore {
     });
     for (const folder of FOLDERS) await mkdir(join(root, folder), { recursive: true, mode: 0o700 });
     await syncDirectory(root);
-    return new DirectoryStore(root, host, lock);
+    return new DirectoryStore(root, host, lock, await Reserve.open(root));
   }
 
   async load(): Promise<LoadedState> {
@@ -104,12 +107,16 @@ export class DirectoryStore implements StateStore {
   async createVm(record: VmRecord): Promise<void> {
     await mkdir(this.vmDirectory(record.instanceId), { mode: 0o700 });
     // At once, as the disk then writes both in one go. A folder whose record did not come is swept.
-    const flights = [this.writeVm(record), syncDirectory(join(this.#root, 'vms'))];
+    const flights = [this.#writeRecord(record), syncDirectory(join(this.#root, 'vms'))];
     await Promise.allSettled(flights);
     await Promise.all(flights);
   }
 
   writeVm(record: VmRecord): Promise<void> {
+    return this.#reserve.lend(() => this.#writeRecord(record));
+  }
+
+  #writeRecord(record: VmRecord): Promise<void> {
     return this.#host.writeDurable(join(this.vmDirectory(record.instanceId), RECORD), JSON.stringify(record));
   }
 
@@ -118,6 +125,7 @@ export class DirectoryStore implements StateStore {
     for (const name of await readdir(directory)) {
       if (name !== RECORD) await rm(join(directory, name), { recursive: true, force: true });
     }
+    await this.#reserve.refill();
   }
 
   async removeVm(instanceId: string): Promise<void> {
@@ -126,10 +134,12 @@ export class DirectoryStore implements StateStore {
     await this.clearVm(instanceId).catch(ignoreMissing);
     await this.#host.removeDurable(join(directory, RECORD)).catch(ignoreMissing);
     await rm(directory, { recursive: true, force: true });
+    await this.#reserve.refill();
   }
 
   saveJob(job: FinishedJob): Promise<void> {
-    return this.#host.writeDurable(join(this.#root, 'jobs', `${job.jobId}.json`), JSON.stringify(job));
+    const path = join(this.#root, 'jobs', `${job.jobId}.json`);
+    return this.#reserve.lend(() => this.#host.writeDurable(path, JSON.stringify(job)));
   }
 
   async removeJob(jobId: string): Promise<void> {
@@ -162,6 +172,7 @@ export class DirectoryStore implements StateStore {
     // Renamed back first: a half-removed snapshot must not be found under its published name.
     await this.#host.renameDurable(published, staging).catch(ignoreMissing);
     await rm(staging, { recursive: true, force: true });
+    await this.#reserve.refill();
   }
 
   #stagingDirectory(snapshotUid: string): string {

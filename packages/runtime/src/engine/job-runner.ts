@@ -9,7 +9,7 @@ import type { JobBook } from './job-book.js';
 import { Lanes, untilAborted } from './lanes.js';
 import type { FinishedJob } from './record.js';
 import type { StateStore } from './state-store.js';
-import { translateError } from './translate-error.js';
+import { isNoSpace, translateError } from './translate-error.js';
 
 /** What a verb asks the runner to do. */
 export interface JobRequest<T> extends Omit<JobInit, 'options'> {
@@ -152,7 +152,11 @@ export class JobRunner {
     this.#options.book.end(finished, job.isInRecord);
     this.#emit(job);
     const matters = job.hadEffects || (job.idempotencyKey !== undefined && finished.status === 'succeeded');
-    if (!job.isInRecord && matters) await this.#options.store.saveJob(finished);
+    if (job.isInRecord || !matters) return;
+    // History: what the verb came to stands, also where there is no room to note it.
+    await this.#options.store.saveJob(finished).catch((error: unknown) => {
+      if (!isNoSpace(error)) throw error;
+    });
   }
 
   #emit(job: Job): void {

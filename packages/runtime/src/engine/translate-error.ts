@@ -3,6 +3,11 @@ import { isVmRuntimeError, VmRuntimeError } from '../contract/errors.js';
 
 const NO_SPACE = ['ENOSPC', 'EDQUOT'];
 
+/** Whether the system refused a write for want of room. */
+export function isNoSpace(error: unknown): boolean {
+  return NO_SPACE.includes((error as NodeJS.ErrnoException | undefined)?.code ?? '');
+}
+
 /**
  * Translates what a driver or the host threw, once, at the engine's edge. Errors of the contract pass, as do a caller's abort
  * reason (`passing`) and broken assertions: those are bugs, and stay visible as such.
@@ -12,9 +17,9 @@ export function translateError(error: unknown, operation: string, passing?: unkn
   if (passing !== undefined && error === passing) return error;
   const system = error as NodeJS.ErrnoException | undefined;
   const message = error instanceof Error ? error.message : String(error);
-  if (system?.code !== undefined && NO_SPACE.includes(system.code)) {
+  if (isNoSpace(error)) {
     return new VmRuntimeError('MICROVM_NO_SPACE', `${operation}: ${message}`, {
-      details: { path: system.path ?? 'unknown' },
+      details: { path: system?.path ?? 'unknown' },
       cause: error,
     });
   }

@@ -1,0 +1,4 @@
+import { describeFullDisk } from '@microvm/conformance';
+import { qemuFactory } from './factory.js';
+
+describeFullDisk('qemu', qemuFactory);
