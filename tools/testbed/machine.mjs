@@ -9,14 +9,16 @@ import { StepFailed } from '../setup/run.mjs';
 /** Until the kernel's first word, which comes after the place where it may hang; and from there to `ready`. */
 const KERNEL_TIMEOUT_MS = 60_000;
 const BOOT_TIMEOUT_MS = 240_000;
-const BOOT_ATTEMPTS = 3;
+const ATTEMPTS = 3;
 const POWER_OFF_TIMEOUT_MS = 20_000;
+/** Without a sign of life for so long its processors stand still, see l1/init. */
+const STANDSTILL_MS = 60_000;
 const PORTS = ['console', 'control', 'output', 'results'];
 const MEMORY_MIB = 6144;
 const STATE_DISK_BYTES = 16 * 1024 ** 3;
 
 /**
- * Boots the testbed and runs its job. Resolves with the job's exit code.
+ * Boots the testbed and runs its job; from the start again when the machine, not the job, fails. Resolves with the job's exit code.
  *
  * @param {{ folder: string, system: { kernel: string, initrd: string, root: string }, checkout: string, nodeModules: string,
  *   deadlineMs: number, onOutput: (data: Buffer) => void, onResults: (data: Buffer) => void, onNote: (text: string) => void,
@@ -26,8 +28,9 @@ export async function runMachine(options) {
   for (let attempt = 1; ; attempt += 1) {
     const life = await boot(options);
     if (life.code !== undefined) return life.code;
-    const isLast = life.isReady || options.signal.aborted || attempt === BOOT_ATTEMPTS;
-    if (isLast) throw new StepFailed(`${life.problem}\n${consoleTail(life.console)}`);
+    const mayRetry = (!life.isReady || life.stoodStill) && !options.signal.aborted;
+    if (!mayRetry || attempt === ATTEMPTS)
+      throw new StepFailed(`${life.problem}\n${consoleTail(life.console)}`);
     options.onNote(`${life.problem}; trying again`);
   }
 }
@@ -64,13 +67,19 @@ async function boot(options) {
 /** Follows one life of the testbed by what its ports say, and kills it when the next word does not come in time. */
 function watch(qemu, [console, control, output, results], { deadlineMs, onOutput, onResults }) {
   let timer;
-  const life = { code: undefined, isReady: false, problem: undefined, console: '' };
+  let standstill;
+  const life = { code: undefined, isReady: false, stoodStill: false, problem: undefined, console: '' };
   life.kill = (problem) => {
     life.problem ??= problem;
     qemu.kill('SIGKILL');
   };
+  life.stand = () => {
+    life.stoodStill = true;
+    life.kill(`the testbed gave no sign of life for ${STANDSTILL_MS / 1000} s`);
+  };
   life.expect = (what, ms) => {
     clearTimeout(timer);
+    clearTimeout(standstill);
     if (what !== undefined) timer = setTimeout(life.kill, ms, `${what} did not come within ${ms / 1000} s`);
   };
   life.expect('the first word of the testbed’s kernel', KERNEL_TIMEOUT_MS);
@@ -84,6 +93,9 @@ function watch(qemu, [console, control, output, results], { deadlineMs, onOutput
     if (line === 'ready') {
       life.isReady = true;
       life.expect('the end of the job', deadlineMs);
+    } else if (line === 'alive' && life.code === undefined) {
+      clearTimeout(standstill);
+      standstill = setTimeout(life.stand, STANDSTILL_MS);
     } else if (line.startsWith('exit ')) {
       life.code = Number(line.slice(5));
       life.expect('the end of the testbed', POWER_OFF_TIMEOUT_MS);

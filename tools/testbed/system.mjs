@@ -13,8 +13,8 @@ const L1 = join(dirname(fileURLToPath(import.meta.url)), 'l1');
 /** Debian packages of the testbed's system. usr-is-merged stands in for usrmerge, which needs perl. */
 const PACKAGES = [
   ...['bash', 'busybox-static', 'coreutils', 'dash', 'findutils', 'grep', 'hostname', 'mawk', 'sed', 'tar'],
-  ...['e2fsprogs', 'gzip', 'iproute2', 'iputils-ping', 'kmod', 'mount', 'nftables', 'procps', 'strace'],
-  ...['util-linux', 'xfsprogs', 'libstdc++6', 'usr-is-merged'],
+  ...['e2fsprogs', 'gzip', 'iproute2', 'iputils-ping', 'kmod', 'mount', 'nftables', 'perl-base', 'procps'],
+  ...['strace', 'util-linux', 'xfsprogs', 'libstdc++6', 'usr-is-merged'],
 ];
 const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
 /** Dependencies of programs that are not used here, such as xfs_scrub. */

@@ -113,6 +113,21 @@ describe('resumeVm', () => {
     expect(one?.entropy?.equals(other?.entropy ?? Buffer.alloc(0))).toBe(false);
   });
 
+  it('tells a guest again that cut the connection in the middle, as one that resets its vsock does', async () => {
+    let isFirst = true;
+    const handlers = {
+      thaw: () => {
+        scene.log.push('thaw');
+        if (isFirst) scene.agent.close();
+        isFirst = false;
+      },
+    };
+    const scene = makeScene({ isRunning: false, isFrozen: true, handlers });
+    await resumeVm(scene.live, makeVm(), 'restore', makeRun());
+    expect(scene.log).toEqual(['release', 'thaw', 'thaw']);
+    expect(scene.agent.isFrozen).toBe(false);
+  });
+
   it.each(['pause', 'restore'] as const)(
     'holds a guest again that could not be repaired after a %s',
     async (how) => {

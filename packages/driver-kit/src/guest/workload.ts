@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { AgentClient, ThawOptions } from '@microvm/guest';
-import { VmRuntimeError, type DriverVm, type Resumption } from '@microvm/runtime';
+import { isVmRuntimeError, VmRuntimeError, type DriverVm, type Resumption } from '@microvm/runtime';
 import { within } from '../process/within.js';
 import type { AgentChannel } from './agent-channel.js';
 
@@ -49,12 +49,25 @@ export async function thawWorkload(
   how: Resumption,
   { vm, signal }: WorkloadOptions,
 ): Promise<void> {
-  const agent = await channel.connect({ signal, timeoutMs: REPAIR_TIMEOUT_MS });
-  const identity: ThawOptions =
-    how === 'pause'
-      ? {}
-      : { epoch: agent.epoch + 1, entropy: randomBytes(ENTROPY_BYTES), machineId: vm.instanceId };
-  await agent.thaw({ ...identity, wallClockMs: Date.now(), signal, timeoutMs: REPAIR_TIMEOUT_MS });
+  const deadline = Date.now() + REPAIR_TIMEOUT_MS;
+  for (;;) {
+    const limits = { signal, timeoutMs: Math.max(1, deadline - Date.now()) };
+    const agent = await channel.connect(limits);
+    try {
+      return await agent.thaw({ ...identityAfter(how, vm, agent), wallClockMs: Date.now(), ...limits });
+    } catch (error) {
+      // A guest that was loaded resets its vsock as soon as it sees that, and cuts what was connected by then; to be told twice does
+      // it no harm.
+      const wasCut = isVmRuntimeError(error, 'MICROVM_GUEST_UNREACHABLE');
+      if (!wasCut || signal.aborted || Date.now() >= deadline) throw error;
+      await agent.closed;
+    }
+  }
+}
+
+function identityAfter(how: Resumption, { instanceId }: DriverVm, { epoch }: AgentClient): ThawOptions {
+  if (how === 'pause') return {};
+  return { epoch: epoch + 1, entropy: randomBytes(ENTROPY_BYTES), machineId: instanceId };
 }
 
 /**
