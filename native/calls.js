@@ -58,6 +58,12 @@ export function undoneIfAborted(signal, start, undo) {
   });
 }
 
+/** Says that what the addon has delivered is somebody's now; unclaimed it would go with the environment. */
+export function claimed(id, value) {
+  loadAddon().claim(id);
+  return value;
+}
+
 /** For a call that cannot be taken back: an abort that comes before it begins rejects, a later one has no effect. */
 export function unlessAborted(signal, start) {
   return abortSignal(signal)?.aborted ? Promise.reject(signal.reason) : start();

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { abortable, absolute, invalid, object, unlessAborted } from './calls.js';
+import { abortable, absolute, claimed, invalid, object, unlessAborted } from './calls.js';
 import { loadAddon } from './load.js';
 
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants;
@@ -70,7 +70,8 @@ export function openBeneath(root, name, options = {}) {
   const { flags = 'r', mode = 0o600, signal } = object(options, 'options');
   const folder = absolute(root, 'root');
   const bits = openFlags(flags);
-  return abortable(signal, () => loadAddon().openBeneath(folder, name, bits, mode));
+  const opened = abortable(signal, () => loadAddon().openBeneath(folder, name, bits, mode));
+  return opened.then(({ id, fd }) => claimed(id, fd));
 }
 
 export function removeTree(root, options = {}) {

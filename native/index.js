@@ -1,7 +1,6 @@
-import { closeSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { constants } from 'node:os';
-import { absolute, invalid, object, undoneIfAborted, unlessAborted, untilAborted } from './calls.js';
+import { absolute, claimed, invalid, object, undoneIfAborted, unlessAborted, untilAborted } from './calls.js';
 import { binaryPath, loadAddon } from './load.js';
 
 export * from './cgroup.js';
@@ -83,15 +82,16 @@ function environment(env = process.env) {
 export function spawnProcess(options) {
   const { args = [], fds = [], env, signal } = object(options, 'options');
   const request = { ...options, args, fds, env: environment(env) };
-  const start = () => loadAddon().spawnProcess(request);
-  return undoneIfAborted(
+  const spawned = undoneIfAborted(
     signal,
-    () => start().then((child) => new WatchedProcess(child)),
-    (child) => {
-      child.kill('SIGKILL');
-      return child.ref().exited;
+    () => loadAddon().spawnProcess(request),
+    ({ id, exited }) => {
+      loadAddon().giveBack(id);
+      loadAddon().holdProcess(id, true);
+      return exited;
     },
   );
+  return spawned.then((child) => claimed(child.id, new WatchedProcess(child)));
 }
 
 export function watchProcess(identity) {
@@ -137,20 +137,26 @@ export function renameDurable(from, to, options = {}) {
 export function connectUnix(path, options = {}) {
   const { signal } = object(options, 'options');
   const file = absolute(path, 'path');
-  return undoneIfAborted(signal, () => loadAddon().connectUnix(file), closeSync);
+  const connected = undoneIfAborted(
+    signal,
+    () => loadAddon().connectUnix(file),
+    ({ id }) => loadAddon().giveBack(id),
+  );
+  return connected.then(({ id, fd }) => claimed(id, fd));
 }
 
 export function listenUnix(path, options = {}) {
   const { mode = 0o600, backlog = 511, signal } = object(options, 'options');
   const file = absolute(path, 'path');
-  return undoneIfAborted(
+  const listening = undoneIfAborted(
     signal,
     () => loadAddon().listenUnix(file, mode, backlog),
-    (fd) => {
-      closeSync(fd);
+    ({ id }) => {
+      loadAddon().giveBack(id);
       return unlink(file);
     },
   );
+  return listening.then(({ id, fd }) => claimed(id, fd));
 }
 
 export function sendDescriptors(socketFd, data, fds) {

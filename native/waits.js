@@ -1,6 +1,5 @@
-import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { abortable, abortSignal, absolute, invalid, object } from './calls.js';
+import { abortable, abortSignal, absolute, claimed, invalid, object } from './calls.js';
 import { loadAddon } from './load.js';
 
 const DEADLINE_MS = 30_000;
@@ -27,12 +26,12 @@ function port(number) {
   throw invalid('port', `an integer from 0 to ${LARGEST_PORT}`);
 }
 
-/** A stream that owns the descriptor. */
-function stream(fd, allowHalfOpen) {
+/** A stream that owns the descriptor; claimed only then, for a worker may be terminated in between. */
+function stream({ id, fd }, allowHalfOpen) {
   try {
-    return new Socket({ fd, allowHalfOpen, readable: true, writable: true });
+    return claimed(id, new Socket({ fd, allowHalfOpen, readable: true, writable: true }));
   } catch (error) {
-    closeSync(fd);
+    loadAddon().giveBack(id);
     throw error;
   }
 }
@@ -40,11 +39,10 @@ function stream(fd, allowHalfOpen) {
 function connected({ signal, allowHalfOpen = false }, start) {
   if (typeof allowHalfOpen !== 'boolean') throw invalid('allowHalfOpen', 'a boolean');
   const cancel = (id) => loadAddon().cancelWait(id);
-  return abortable(signal, start, cancel).then((id) => {
-    const fd = loadAddon().takeSocket(id);
-    if (!signal?.aborted) return stream(fd, allowHalfOpen);
+  return abortable(signal, start, cancel).then((socket) => {
+    if (!signal?.aborted) return stream(socket, allowHalfOpen);
     // It was connected already: who has aborted would not look for it.
-    closeSync(fd);
+    loadAddon().giveBack(socket.id);
     throw signal.reason;
   });
 }
@@ -102,9 +100,8 @@ export function listenVsock(options) {
   if (abortSignal(signal)?.aborted) return Promise.reject(signal.reason);
   const listening = loadAddon().listenSocket({ path: file, mode, backlog, uid, gid });
   return listening.then(async (id) => {
-    const listener = new VsockListener(id, file);
-    if (!signal?.aborted) return listener;
-    await listener.close();
+    if (!signal?.aborted) return claimed(id, new VsockListener(id, file));
+    await loadAddon().closeListener(id);
     throw signal.reason;
   });
 }

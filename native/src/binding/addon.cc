@@ -8,6 +8,7 @@
 namespace microvm::binding {
 
 AddonData::~AddonData() {
+  deliveries.ReturnAll();
   // The processes go on; their ends are nobody's business any more.
   for (auto& [id, process] : processes) process.watched->LetGo();
 }
@@ -32,6 +33,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterTree(env, exports);
   RegisterDigest(env, exports);
   RegisterDiscard(env, exports);
+  RegisterDeliveries(env, exports);
   RegisterJob(env, exports);
   RegisterCgroup(env, exports);
   RegisterHost(env, exports);

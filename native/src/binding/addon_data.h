@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "binding/deferred.h"
+#include "binding/deliveries.h"
 #include "binding/mailbox.h"
 #include "binding/wait_data.h"
 #include "core/cancellation.h"
@@ -36,6 +37,7 @@ struct AddonData {
 
   std::shared_ptr<Mailbox> mailbox;
   uint32_t last_id = 0;
+  Deliveries deliveries;
   std::unordered_map<uint32_t, Process> processes;
   std::unordered_map<uint32_t, core::UniqueFd> locks;
   std::unordered_map<uint32_t, RunningJob> jobs;

@@ -17,6 +17,7 @@ void RegisterJail(Napi::Env env, Napi::Object exports);
 void RegisterTree(Napi::Env env, Napi::Object exports);
 void RegisterDigest(Napi::Env env, Napi::Object exports);
 void RegisterDiscard(Napi::Env env, Napi::Object exports);
+void RegisterDeliveries(Napi::Env env, Napi::Object exports);
 void RegisterJob(Napi::Env env, Napi::Object exports);
 void RegisterCgroup(Napi::Env env, Napi::Object exports);
 void RegisterHost(Napi::Env env, Napi::Object exports);

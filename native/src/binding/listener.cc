@@ -11,20 +11,15 @@ using ListenerPtr = std::shared_ptr<core::SocketListener>;
 
 constexpr int64_t kMaxId = UINT32_MAX - 1;  // the last one means "no change" to chown(2)
 
-// What one environment did not take is closed, with its file.
-void Discard(const ListenerPtr& listener) {
-  listener->Close([] {});
-}
-
 void SettleListener(Napi::Env env, const Deferred& deferred, core::Result<ListenerPtr>* opened) {
   AddonData& data = AddonData::Of(env);
   data.mailbox->Drop(env);
   if (!opened->Ok()) return deferred.Reject(env, MakeSystemError(env, opened->Error()).Value());
   const uint32_t id = ++data.last_id;
   data.wait.listeners.emplace(id, opened->Value());
-  if (deferred.Resolve(env, Napi::Number::New(env, id))) return;
-  data.wait.listeners.erase(id);
-  Discard(opened->Value());
+  // With its file, which stays when a listener merely goes.
+  data.deliveries.Add(id, [listener = opened->Value()] { listener->Close([] {}); });
+  deferred.Resolve(env, Napi::Number::New(env, id));
 }
 
 // listenSocket({ path, mode, backlog, uid, gid })
@@ -72,6 +67,7 @@ Napi::Value CloseListener(const Napi::CallbackInfo& info) {
     });
   });
   data.wait.listeners.erase(found);
+  data.deliveries.Claim(id);
   return deferred.Promise(info.Env());
 }
 

@@ -13,8 +13,8 @@ namespace microvm::binding {
 Napi::Object IdentityObject(Napi::Env env, const core::ProcessIdentity& identity);
 core::ProcessIdentity ReadIdentity(Reader* reader, Napi::Value value, const std::string& name);
 
-// { id, identity, exited } of a process that is watched from now on. Empty with an exception pending when
-// that fails; a child is dead then.
+// { id, identity, exited } of a process that is watched from now on; a child is a delivery, to be claimed by
+// its id. Empty with an exception pending when that fails; a child is dead then.
 Napi::Value NewProcessObject(Napi::Env env, core::UniqueFd pidfd, const core::ProcessIdentity& identity,
                              bool is_child);
 

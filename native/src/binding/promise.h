@@ -8,7 +8,6 @@
 
 #include "binding/addon_data.h"
 #include "binding/deferred.h"
-#include "core/handles.h"
 #include "core/result.h"
 
 namespace microvm::binding {
@@ -18,12 +17,6 @@ Napi::Error MakeSystemError(Napi::Env env, const core::SysError& error);
 
 template <typename T>
 using ToJs = std::function<Napi::Value(Napi::Env, T&)>;
-
-// A descriptor belongs to JavaScript once its number has got there; a worker that is being terminated never
-// takes it.
-template <typename T>
-void Delivered(T&) {}
-inline void Delivered(core::UniqueFd& fd) { static_cast<void>(fd.Release()); }
 
 template <typename T>
 void Settle(Napi::Env env, const Deferred& deferred, core::Result<T>& result, const ToJs<T>& to_js) {
@@ -35,8 +28,8 @@ void Settle(Napi::Env env, const Deferred& deferred, core::Result<T>& result, co
   // A conversion that failed half-way has left an exception: it becomes the rejection.
   if (env.IsExceptionPending()) {
     deferred.Reject(env, env.GetAndClearPendingException().Value());
-  } else if (deferred.Resolve(env, value)) {
-    Delivered(result.Value());
+  } else {
+    deferred.Resolve(env, value);
   }
 }
 

@@ -8,14 +8,12 @@ namespace {
 
 constexpr size_t kMaxDescriptors = 253;  // SCM_MAX_FD
 
-Napi::Value HandOver(Napi::Env env, core::UniqueFd& fd) { return Napi::Number::New(env, fd.Get()); }
-
 Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const std::string path = reader.String(info[0], "path");
   if (reader.Failed()) return info.Env().Undefined();
   return PromiseWorker<core::UniqueFd>::Run(
-      info.Env(), [path] { return core::ConnectUnix(path); }, HandOver);
+      info.Env(), [path] { return core::ConnectUnix(path); }, DeliverDescriptor);
 }
 
 Napi::Value ListenUnix(const Napi::CallbackInfo& info) {
@@ -26,7 +24,7 @@ Napi::Value ListenUnix(const Napi::CallbackInfo& info) {
   options.backlog = static_cast<int>(reader.Integer(info[2], "backlog", 1, INT32_MAX));
   if (reader.Failed()) return info.Env().Undefined();
   return PromiseWorker<core::UniqueFd>::Run(
-      info.Env(), [=] { return core::ListenUnix(path, options); }, HandOver);
+      info.Env(), [=] { return core::ListenUnix(path, options); }, DeliverDescriptor);
 }
 
 Napi::Value SendDescriptors(const Napi::CallbackInfo& info) {

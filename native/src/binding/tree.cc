@@ -32,11 +32,8 @@ Napi::Value OpenBeneath(const Napi::CallbackInfo& info) {
     if (job.cancellation->IsRequested()) return core::SysError{ECANCELED, "openat2", root};
     return file;
   };
-  const auto to_js = [](Napi::Env env, core::UniqueFd& fd) {
-    return Napi::Value(Napi::Number::New(env, fd.Get()));
-  };
   return StartJob<core::UniqueFd>(info.Env(), {"mvm-open", &core::JobQueue::ForCalls()},
-                                  info.Env().Undefined(), work, to_js);
+                                  info.Env().Undefined(), work, DeliverDescriptor);
 }
 
 Napi::Value RemovedObject(Napi::Env env, core::RemovedTree& removed) {

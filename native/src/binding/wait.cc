@@ -40,11 +40,10 @@ void SettleWait(Napi::Env env, uint32_t id, const Deferred& deferred, core::Wait
   data.mailbox->Drop(env);
   data.wait.waits.erase(id);
   if (!end->socket.Ok()) return deferred.Reject(env, WaitError(env, *end));
-  data.wait.sockets.emplace(id, std::move(end->socket.Value()));
-  if (!deferred.Resolve(env, Napi::Number::New(env, id))) data.wait.sockets.erase(id);
+  deferred.Resolve(env, DeliverDescriptor(env, end->socket.Value()));
 }
 
-// { id, settled }: `settled` yields the id for takeSocket. `stage` is where it stands at first.
+// { id, settled }: `settled` yields a delivered descriptor. `stage` is where it stands at first.
 Napi::Value Start(Napi::Env env, core::WaitStage stage, const BeginWait& begin) {
   AddonData& data = AddonData::Of(env);
   const uint32_t id = ++data.last_id;
@@ -121,19 +120,6 @@ Napi::Value CancelWait(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// The descriptor of a wait that has ended well; the caller owns it now.
-Napi::Value TakeSocket(const Napi::CallbackInfo& info) {
-  Reader reader(info);
-  const auto id = static_cast<uint32_t>(reader.Integer(info[0], "id", 0, UINT32_MAX));
-  auto& sockets = AddonData::Of(info.Env()).wait.sockets;
-  const auto socket = sockets.find(id);
-  if (!reader.Failed() && socket == sockets.end()) reader.Fail("id", "the number of a socket");
-  if (reader.Failed()) return info.Env().Undefined();
-  const int fd = socket->second.Release();
-  sockets.erase(socket);
-  return Napi::Number::New(info.Env(), fd);
-}
-
 }  // namespace
 
 void RegisterWait(Napi::Env env, Napi::Object exports) {
@@ -141,7 +127,6 @@ void RegisterWait(Napi::Env env, Napi::Object exports) {
   exports.Set("waitForVsock", Napi::Function::New(env, WaitForVsock, "waitForVsock"));
   exports.Set("acceptSocket", Napi::Function::New(env, AcceptSocket, "acceptSocket"));
   exports.Set("cancelWait", Napi::Function::New(env, CancelWait, "cancelWait"));
-  exports.Set("takeSocket", Napi::Function::New(env, TakeSocket, "takeSocket"));
 }
 
 }  // namespace microvm::binding

@@ -4,7 +4,6 @@
 #include <memory>
 #include <unordered_map>
 
-#include "core/handles.h"
 #include "core/wait/socket_listener.h"
 #include "core/wait/wait.h"
 
@@ -19,8 +18,6 @@ struct WaitData {
 
   std::unordered_map<uint32_t, std::shared_ptr<core::Wait>> waits;
   std::unordered_map<uint32_t, std::shared_ptr<core::SocketListener>> listeners;
-  // Connected, and not yet taken: an environment that is being terminated never takes them.
-  std::unordered_map<uint32_t, core::UniqueFd> sockets;
 };
 
 }  // namespace microvm::binding

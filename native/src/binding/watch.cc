@@ -1,3 +1,5 @@
+#include <signal.h>
+
 #include "binding/addon_data.h"
 #include "binding/features.h"
 #include "binding/process_object.h"
@@ -132,6 +134,9 @@ Napi::Value NewProcessObject(Napi::Env env, core::UniqueFd pidfd, const core::Pr
   if (!watched.Ok()) {
     MakeSystemError(env, watched.Error()).ThrowAsJavaScriptException();
     return env.Undefined();
+  }
+  if (is_child) {
+    data.deliveries.Add(id, [process = watched.Value()] { static_cast<void>(process->Kill(SIGKILL)); });
   }
   const Deferred exited(env);
   data.processes.emplace(id, AddonData::Process{watched.Value(), exited});
