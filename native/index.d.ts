@@ -187,7 +187,7 @@ export function lockDirectory(path: string, options?: AbortOptions): Promise<Dir
 /**
  * Replaces a file atomically and durably: when the promise resolves, the new content survives a power cut; a crash at any
  * moment leaves the old or the new content. A temporary file named `.tmp-<16 hex digits>` exists beside the
- * target meanwhile (only a crash leaves one behind). Mode 0600 for a new file, that of the old one else.
+ * target meanwhile (only a kill leaves one behind). Mode 0600 for a new file, that of the old one else.
  *
  * Calls in flight at the same time are committed together, so many at once cost little more than one. Calls on the same
  * path take effect in the order they were made; so do those on a folder and on what is in it.

@@ -22,8 +22,13 @@ async function sweep(folder: string, pid: number): Promise<void> {
     await killCgroup(join(cgroupMount, name));
 }
 
-function run(name: string): Promise<Finished> {
-  const folder = temporaryFolder();
+/** What a call gives its name only when it is whole. */
+function halfMade(folder: string): string[] {
+  const names = readdirSync(folder, { recursive: true }) as string[];
+  return names.filter((name) => /(^|\/)\.tmp-/.test(name));
+}
+
+function run(name: string, folder: string): Promise<Finished> {
   const args = ['--expose-gc', script, folder, name, cgroupMount ?? '-', String(hasNetwork)];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(async () => {
@@ -43,7 +48,9 @@ describe('garbage collection, the end of a worker and of the process in the midd
     '%s',
     { timeout: 120_000 },
     async (name) => {
-      expect(await run(name)).toEqual({ code: 7, signal: null, output: 'survived\n' });
+      const folder = temporaryFolder();
+      expect(await run(name, folder)).toEqual({ code: 7, signal: null, output: 'survived\n' });
+      expect(halfMade(folder)).toEqual([]);
     },
   );
 });

@@ -65,6 +65,11 @@ const EVERYTHING = `
   native.watchProcess(native.processIdentity(process.pid));
 `;
 
+/** What a call gives its name only when it is whole. */
+function halfMade(folder: string): string[] {
+  return readdirSync(folder).filter((name) => name.startsWith('.tmp-'));
+}
+
 /** A file with a worker that calls everything once, or again and again. */
 function workerFile(folder: string, forEver: boolean): string {
   const file = join(folder, 'worker.mjs');
@@ -105,10 +110,10 @@ test('a worker terminated in the middle of everything ends cleanly', async () =>
      console.log('done');`,
   );
   expect(await run.finished).toEqual({ code: 0, signal: null, output: 'done\n' });
-  expect(readdirSync(folder).filter((name) => name.startsWith('.tmp-'))).toEqual([]);
+  expect(halfMade(folder)).toEqual([]);
 });
 
-test('process.exit in the middle of everything gives its code', async () => {
+test('process.exit in the middle of everything gives its code and leaves nothing half-made', async () => {
   const folder = temporaryFolder();
   for (const delay of ['', 'await new Promise(setImmediate);', 'await native.findProcesses("x");']) {
     const run = runNode(
@@ -116,6 +121,7 @@ test('process.exit in the middle of everything gives its code', async () => {
     );
     expect(await run.finished).toEqual({ code: 7, signal: null, output: '' });
   }
+  expect(halfMade(folder)).toEqual([]);
 });
 
 test('a callback that throws is an uncaught exception, not a crash', async () => {

@@ -2,15 +2,12 @@
 
 #include <napi.h>
 
-#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
 
-#include "core/cancellation.h"
-#include "core/job_queue.h"
-#include "core/result.h"
+#include "core/running_jobs.h"
 
 namespace microvm::binding {
 
@@ -18,7 +15,7 @@ namespace microvm::binding {
 // environment is gone, posts into a closed box, which drops the task. (Node frees a thread-safe function at
 // the end of its environment whoever still uses it, so the box, not Node, decides when nobody may call it any
 // more.)
-class Mailbox : public std::enable_shared_from_this<Mailbox> {
+class Mailbox {
  public:
   using Task = std::function<void(Napi::Env)>;
 
@@ -33,12 +30,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   void Hold(Napi::Env env);
   void Drop(Napi::Env env);
 
-  // Runs work in a queue, or without one on a thread of its own, which is for what may wait. The end of the
-  // environment drops what has not begun, cancels the rest and waits for it.
-  core::Status RunOnThread(core::JobQueue* queue, core::JobQueue::Job job);
-  // When it has not begun it does so at once, on the calling thread: for a job that sees that it is
-  // cancelled.
-  void Hasten(const core::Cancellation* cancellation);
+  // The work of this environment, whose end drops what has not begun, cancels the rest and waits for it.
+  core::RunningJobs& Jobs() { return *jobs_; }
 
  private:
   static void Deliver(napi_env env, napi_value, void* context, void*);
@@ -47,15 +40,9 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   void Close();
 
   std::mutex mutex_;
-  std::condition_variable thread_ended_;
   bool is_closed_ = false;
   std::vector<Task> tasks_;
-  struct Running {
-    core::JobQueue* queue;
-    std::shared_ptr<core::Cancellation> cancellation;
-  };
-  std::vector<Running>::iterator Find(const core::Cancellation* cancellation);
-  std::vector<Running> running_;
+  const std::shared_ptr<core::RunningJobs> jobs_ = core::RunningJobs::Create();
   napi_threadsafe_function function_ = nullptr;
   // JavaScript thread only.
   int holds_ = 0;

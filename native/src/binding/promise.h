@@ -89,7 +89,7 @@ Napi::Value RunOnThread(Napi::Env env, const Place& place, std::shared_ptr<core:
     auto shared = std::make_shared<core::Result<T>>(std::move(result));
     mailbox->Post([settle, shared](Napi::Env js) { settle(js, *shared); });
   };
-  auto started = mailbox->RunOnThread(place.queue, {place.thread_name, std::move(cancellation), run});
+  auto started = mailbox->Jobs().Run(place.queue, {place.thread_name, std::move(cancellation), run});
   if (!started.Ok()) {
     core::Result<T> failed(started.Error());
     settle(env, failed);

@@ -27,12 +27,18 @@ bool Touch(const DurableChange& a, const DurableChange& b) {
   return touches(a.path) || (a.kind == DurableChange::Kind::kRename && touches(a.target));
 }
 
+const std::shared_ptr<DurableCommitter>* NewCommitter() {
+  auto committer = std::make_unique<std::shared_ptr<DurableCommitter>>(std::make_shared<DurableCommitter>());
+  EndAtExit(*committer);
+  return committer.release();
+}
+
 }  // namespace
 
 DurableCommitter& DurableCommitter::Instance() {
   // Never destroyed: its threads may run until the very end of the process.
-  static DurableCommitter* const kInstance = std::make_unique<DurableCommitter>().release();
-  return *kInstance;
+  static const auto* const kInstance = NewCommitter();
+  return **kInstance;
 }
 
 Status DurableCommitter::Submit(DurableChange change) {
@@ -51,6 +57,16 @@ Status DurableCommitter::Submit(DurableChange change) {
   return {};
 }
 
+void DurableCommitter::BeginEnd() {
+  const std::lock_guard lock(mutex_);
+  is_ending_ = true;
+}
+
+bool DurableCommitter::AwaitEnd(Clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, deadline, [this] { return in_work_.empty(); });
+}
+
 void DurableCommitter::Run() {
   while (true) {
     const auto change = TakeNext();
@@ -58,6 +74,7 @@ void DurableCommitter::Run() {
     const std::lock_guard lock(mutex_);
     // What waited for this one's path is taken by this thread.
     in_work_.erase(change);
+    if (is_ending_) changed_.notify_all();
   }
 }
 
@@ -75,7 +92,7 @@ DurableCommitter::Changes::iterator DurableCommitter::TakeNext() {
 }
 
 bool DurableCommitter::MayTake() const {
-  if (pending_.empty()) return false;
+  if (is_ending_ || pending_.empty()) return false;
   const DurableChange& next = pending_.front();
   return std::none_of(in_work_.begin(), in_work_.end(),
                       [&next](const DurableChange& other) { return Touch(next, other); });

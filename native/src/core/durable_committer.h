@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 
+#include "core/exit_end.h"
 #include "core/result.h"
 
 namespace microvm::core {
@@ -26,12 +27,16 @@ struct DurableChange {
 // the syncs that wait at the same time in one commit. Threads come as changes do, up to a limit, and never
 // end. Changes that touch the same path, or a folder and something in it, take effect in the order in which
 // they were submitted.
-class DurableCommitter {
+class DurableCommitter final : public EndsAtExit {
  public:
   static DurableCommitter& Instance();
 
   // Any thread. An error means that the change was not taken and `done` will not run.
   Status Submit(DurableChange change);
+
+  // What has not begun never does; what has is carried through.
+  void BeginEnd() override;
+  bool AwaitEnd(Clock::time_point deadline) override;
 
  private:
   using Changes = std::list<DurableChange>;
@@ -46,6 +51,7 @@ class DurableCommitter {
   Changes in_work_;
   int threads_ = 0;
   int idle_ = 0;
+  bool is_ending_ = false;
 };
 
 }  // namespace microvm::core

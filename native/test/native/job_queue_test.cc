@@ -8,33 +8,12 @@
 
 #include "check.h"
 #include "core/thread.h"
+#include "job_fixture.h"
 
 using namespace microvm::core;
 using namespace microvm::test;
 
 namespace {
-
-// Never destroyed, as its threads need it.
-JobQueue* NewQueue(size_t threads) { return std::make_unique<JobQueue>(threads).release(); }
-
-// Opens once, for all who wait.
-class Gate {
- public:
-  void Open() {
-    const std::lock_guard lock(mutex_);
-    is_open_ = true;
-    changed_.notify_all();
-  }
-  void Pass() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return is_open_; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool is_open_ = false;
-};
 
 class Countdown {
  public:
