@@ -35,9 +35,10 @@ void Mailbox::Drop(Napi::Env env) {
 }
 
 void Mailbox::Deliver(napi_env env, napi_value, void* context, void*) {
-  // SAFETY: the context is what Create handed over, alive until Finalize. A null env means that it ends soon.
-  auto* mailbox = static_cast<std::shared_ptr<Mailbox>*>(context)->get();
-  if (env != nullptr) mailbox->RunTasks(Napi::Env(env));
+  // The environment has ended: Node empties its queue after Finalize.
+  if (env == nullptr) return;
+  // SAFETY: the context is what Create handed over, alive until Finalize.
+  (*static_cast<std::shared_ptr<Mailbox>*>(context))->RunTasks(Napi::Env(env));
 }
 
 void Mailbox::RunTasks(Napi::Env env) {
