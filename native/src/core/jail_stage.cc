@@ -10,6 +10,7 @@
 #include "core/data_copy.h"
 #include "core/file_io.h"
 #include "core/jail_undo.h"
+#include "core/link_open_file.h"
 #include "core/rename_new.h"
 #include "core/root_directory.h"
 #include "core/unpublished_file.h"
@@ -29,17 +30,17 @@ class Staging {
   Result<std::vector<StagedFile>> Run();
 
  private:
-  // Where a file will be.
+  // Where something will be.
   struct Place {
-    UniqueFd folder;
+    int folder;  // until the next place is asked for
     std::string name;
     std::string path;
   };
-  // A file that is made, shared or private.
+  // A copy, shared or private.
   struct NewFile {
     std::string name;
     std::string from;
-    const RegularFile* source = nullptr;  // null: empty
+    const RegularFile* source = nullptr;
     bool is_private = false;
     unsigned mode = 0;
     std::optional<uint64_t> size_bytes;
@@ -51,13 +52,15 @@ class Staging {
   Status StageShared(const SharedFile& file);
   Status StagePrivate(const PrivateFile& file);
   Status StageNew(const NewFile& file);
+  Status StageEmpty(const PrivateFile& file);
   Status StageOwn(const PrivateFile& file, const RegularFile& source);
   Result<bool> LinkShared(const SharedFile& file, const RegularFile& source);
   Status Link(const RegularFile& source, const std::string& from, const std::string& name);
   Result<Arrival> Fill(int fd, const NewFile& file, const std::string& path);
   static uint64_t SizeOf(const NewFile& file);
   Status SetOwner(int fd, bool is_private, unsigned mode, const std::string& path) const;
-  Result<Place> PlaceOf(const std::string& name) const;
+  Result<Place> PlaceOf(const std::string& name);
+  Result<int> OpenFolder(const std::string& name);
   Status CheckCancelled() const;
   void Staged(const std::string& name, Arrival arrival, uint64_t size_bytes);
 
@@ -66,6 +69,9 @@ class Staging {
   const uid_t our_uid_;
   const gid_t our_gid_;
   std::unique_ptr<RootDirectory> root_;
+  // The folder that was opened last: what is in one folder comes together in most plans.
+  std::string folder_name_;
+  UniqueFd folder_;
   JailUndo undo_;
   std::vector<StagedFile> staged_;
 };
@@ -117,13 +123,13 @@ Status Staging::MakeFolder(const JailFolder& folder) {
   auto place = PlaceOf(folder.name);
   if (!place.Ok()) return place.Error();
   const std::string& path = place.Value().path;
-  if (mkdirat(place.Value().folder.Get(), place.Value().name.c_str(), folder.mode | 0700) != 0) {
+  if (mkdirat(place.Value().folder, place.Value().name.c_str(), folder.mode | 0700) != 0) {
     return SysError::Last("mkdir", path);
   }
   undo_.MadeFolder(folder.name);
-  auto opened = root_->OpenFolder(folder.name);
+  auto opened = OpenFolder(folder.name);
   if (!opened.Ok()) return opened.Error();
-  return SetOwner(opened.Value().Get(), folder.is_private, folder.mode, path);
+  return SetOwner(opened.Value(), folder.is_private, folder.mode, path);
 }
 
 Status Staging::StageShared(const SharedFile& file) {
@@ -155,9 +161,7 @@ Result<bool> Staging::LinkShared(const SharedFile& file, const RegularFile& sour
 }
 
 Status Staging::StagePrivate(const PrivateFile& file) {
-  if (file.origin == PrivateOrigin::kEmpty) {
-    return StageNew({file.name, {}, nullptr, true, file.mode, file.size_bytes});
-  }
+  if (file.origin == PrivateOrigin::kEmpty) return StageEmpty(file);
   auto source = OpenRegularFile(file.from);
   if (!source.Ok()) return source.Error();
   if (file.origin != PrivateOrigin::kCopy) return StageOwn(file, source.Value());
@@ -167,9 +171,8 @@ Status Staging::StagePrivate(const PrivateFile& file) {
 Status Staging::StageNew(const NewFile& file) {
   auto place = PlaceOf(file.name);
   if (!place.Ok()) return place.Error();
-  const std::string path = place.Value().path;
-  auto target =
-      UnpublishedFile::CreateIn(std::move(place.Value().folder), place.Value().name, path, file.mode);
+  const std::string& path = place.Value().path;
+  auto target = UnpublishedFile::CreateIn(place.Value().folder, place.Value().name, path, file.mode);
   if (!target.Ok()) return target.Error();
   const int fd = target.Value().Fd();
   // The owner first: it has no other one while there is anything in it, nor under its name.
@@ -181,6 +184,26 @@ Status Staging::StageNew(const NewFile& file) {
   if (!published.Ok()) return published;
   undo_.MadeFile(file.name);
   Staged(file.name, filled.Value(), SizeOf(file));
+  return {};
+}
+
+// Made under its name: there is nothing in it that could be half there.
+Status Staging::StageEmpty(const PrivateFile& file) {
+  auto place = PlaceOf(file.name);
+  if (!place.Ok()) return place.Error();
+  const std::string& path = place.Value().path;
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  const UniqueFd fd(RetryOnSignal(
+      [&] { return openat(place.Value().folder, place.Value().name.c_str(), kFlags, file.mode); }));
+  if (!fd) return SysError::Last("open", path);
+  undo_.MadeFile(file.name);
+  auto owned = SetOwner(fd.Get(), true, file.mode, path);
+  if (!owned.Ok()) return owned;
+  const uint64_t size = file.size_bytes.value_or(0);
+  if (size > 0 && ftruncate(fd.Get(), static_cast<off_t>(size)) != 0) {
+    return SysError::Last("ftruncate", path);
+  }
+  Staged(file.name, Arrival::kEmpty, size);
   return {};
 }
 
@@ -200,7 +223,7 @@ Status Staging::StageOwn(const PrivateFile& file, const RegularFile& source) {
   }
   auto place = PlaceOf(file.name);
   if (!place.Ok()) return place.Error();
-  auto moved = RenameNew(AT_FDCWD, file.from, place.Value().folder.Get(), place.Value().name);
+  auto moved = RenameNew(AT_FDCWD, file.from, place.Value().folder, place.Value().name);
   if (!moved.Ok()) return SysError{moved.Error().number, "rename", place.Value().path};
   undo_.MovedFile(file.name, file.from);
   Staged(file.name, Arrival::kMove, size);
@@ -211,39 +234,34 @@ Status Staging::StageOwn(const PrivateFile& file, const RegularFile& source) {
 Status Staging::Link(const RegularFile& source, const std::string& from, const std::string& name) {
   auto place = PlaceOf(name);
   if (!place.Ok()) return place.Error();
-  const std::string self = "/proc/self/fd/" + std::to_string(source.fd.Get());
-  if (linkat(AT_FDCWD, self.c_str(), place.Value().folder.Get(), place.Value().name.c_str(),
-             AT_SYMLINK_FOLLOW) != 0) {
-    return SysError::Last("link", errno == EEXIST ? place.Value().path : from);
+  auto linked = LinkOpenFile(source.fd.Get(), place.Value().folder, place.Value().name);
+  if (!linked.Ok()) {
+    const int number = linked.Error().number;
+    return SysError{number, "link", number == EEXIST ? place.Value().path : from};
   }
   undo_.MadeFile(name);
   return {};
 }
 
 Result<Arrival> Staging::Fill(int fd, const NewFile& file, const std::string& path) {
-  Arrival arrival = Arrival::kEmpty;
-  if (file.source != nullptr) {
-    DataCopyRequest data;
-    data.from = file.source;
-    data.to = fd;
-    data.from_path = file.from;
-    data.to_path = path;
-    if (SizeOf(file) < static_cast<uint64_t>(file.source->status.st_size)) {
-      return SysError{EFBIG, "ftruncate", file.from};
-    }
-    auto copied = CopyData(data, cancellation_, {});
-    if (!copied.Ok()) return copied.Error();
-    arrival = copied.Value().method == CopyMethod::kReflink ? Arrival::kReflink : Arrival::kCopy;
+  if (SizeOf(file) < static_cast<uint64_t>(file.source->status.st_size)) {
+    return SysError{EFBIG, "ftruncate", file.from};
   }
+  DataCopyRequest data;
+  data.from = file.source;
+  data.to = fd;
+  data.from_path = file.from;
+  data.to_path = path;
+  auto copied = CopyData(data, cancellation_, {});
+  if (!copied.Ok()) return copied.Error();
   if (file.size_bytes && ftruncate(fd, static_cast<off_t>(*file.size_bytes)) != 0) {
     return SysError::Last("ftruncate", path);
   }
-  return arrival;
+  return copied.Value().method == CopyMethod::kReflink ? Arrival::kReflink : Arrival::kCopy;
 }
 
 uint64_t Staging::SizeOf(const NewFile& file) {
-  const uint64_t own = file.source == nullptr ? 0 : static_cast<uint64_t>(file.source->status.st_size);
-  return file.size_bytes.value_or(own);
+  return file.size_bytes.value_or(static_cast<uint64_t>(file.source->status.st_size));
 }
 
 // Changes only what is not so yet: each change costs the file system a transaction.
@@ -260,13 +278,24 @@ Status Staging::SetOwner(int fd, bool is_private, unsigned mode, const std::stri
   return {};
 }
 
-Result<Staging::Place> Staging::PlaceOf(const std::string& name) const {
+Result<Staging::Place> Staging::PlaceOf(const std::string& name) {
   auto cancelled = CheckCancelled();
   if (!cancelled.Ok()) return cancelled.Error();
   SplitName split = SplitBeneath(name);
-  auto folder = root_->OpenFolder(split.folder);
+  auto folder = OpenFolder(split.folder);
   if (!folder.Ok()) return folder.Error();
-  return Place{std::move(folder.Value()), std::move(split.name), root_->PathOf(name)};
+  return Place{folder.Value(), std::move(split.name), root_->PathOf(name)};
+}
+
+Result<int> Staging::OpenFolder(const std::string& name) {
+  if (name.empty()) return root_->Fd();
+  if (!folder_ || folder_name_ != name) {
+    auto opened = root_->OpenFolder(name);
+    if (!opened.Ok()) return opened.Error();
+    folder_ = std::move(opened.Value());
+    folder_name_ = name;
+  }
+  return folder_.Get();
 }
 
 Status Staging::CheckCancelled() const {

@@ -32,6 +32,8 @@ class RootDirectory {
   // folder, EINVAL for what else there is: a device is not even touched.
   Result<UniqueFd> OpenFileOrSocket(const std::string& name, int flags, unsigned mode) const;
 
+  // Itself; as long as this is.
+  int Fd() const { return fd_.Get(); }
   std::string PathOf(const std::string& name) const { return name.empty() ? path_ : path_ + "/" + name; }
 
  private:

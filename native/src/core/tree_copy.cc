@@ -136,7 +136,7 @@ Status TreeCopy::CopyOne(const RootDirectory& from, const RootDirectory& to, con
   const SplitName split = SplitBeneath(file.name);
   auto folder = to.OpenFolder(split.folder);
   if (!folder.Ok()) return folder.Error();
-  auto target = UnpublishedFile::CreateIn(std::move(folder.Value()), split.name, TargetOf(file.name), 0600);
+  auto target = UnpublishedFile::CreateIn(folder.Value().Get(), split.name, TargetOf(file.name), 0600);
   if (!target.Ok()) return target.Error();
   DataCopyRequest data;
   data.from = &source;

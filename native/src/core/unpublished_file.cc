@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/file_io.h"
+#include "core/link_open_file.h"
 #include "core/rename_new.h"
 
 namespace microvm::core {
@@ -18,24 +19,25 @@ Result<UnpublishedFile> UnpublishedFile::Create(const std::string& path, unsigne
   const SplitPath split = Split(path);
   auto folder = OpenDirectory(split.directory);
   if (!folder.Ok()) return SysError{folder.Error().number, "open", path};
-  return CreateIn(std::move(folder.Value()), split.name, path, mode);
+  auto created = CreateIn(folder.Value().Get(), split.name, path, mode);
+  if (created.Ok()) created.Value().own_folder_ = std::move(folder.Value());
+  return created;
 }
 
-Result<UnpublishedFile> UnpublishedFile::CreateIn(UniqueFd folder, const std::string& name,
+Result<UnpublishedFile> UnpublishedFile::CreateIn(int folder, const std::string& name,
                                                   const std::string& path, unsigned mode) {
   UnpublishedFile created;
   created.path_ = path;
   created.name_ = name;
-  created.folder_ = std::move(folder);
-  const int folder_fd = created.folder_.Get();
+  created.folder_ = folder;
   created.file_.Reset(
-      RetryOnSignal([&] { return openat(folder_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode); }));
+      RetryOnSignal([&] { return openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode); }));
   if (created.file_) return created;
   // EOPNOTSUPP: this file system has no nameless files. EISDIR, ENOENT: nor has this kernel.
   if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT) return SysError::Last("open", path);
   const std::string temporary = TemporaryName();
   created.file_.Reset(RetryOnSignal([&] {
-    return openat(folder_fd, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    return openat(folder, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
   }));
   if (!created.file_) return SysError::Last("open", path);
   created.temporary_name_ = temporary;
@@ -43,18 +45,18 @@ Result<UnpublishedFile> UnpublishedFile::CreateIn(UniqueFd folder, const std::st
 }
 
 UnpublishedFile::~UnpublishedFile() {
-  if (folder_ && !temporary_name_.empty()) unlinkat(folder_.Get(), temporary_name_.c_str(), 0);
+  if (file_ && !temporary_name_.empty()) unlinkat(folder_, temporary_name_.c_str(), 0);
 }
 
 Status UnpublishedFile::Link(const std::string& name) {
-  const std::string self = "/proc/self/fd/" + std::to_string(file_.Get());
-  if (linkat(AT_FDCWD, self.c_str(), folder_.Get(), name.c_str(), AT_SYMLINK_FOLLOW) == 0) return {};
-  return SysError::Last("link", path_);
+  auto linked = LinkOpenFile(file_.Get(), folder_, name);
+  if (!linked.Ok()) return SysError{linked.Error().number, "link", path_};
+  return {};
 }
 
 Status UnpublishedFile::PublishNew() {
   if (temporary_name_.empty()) return Link(name_);
-  auto renamed = RenameNew(folder_.Get(), temporary_name_, folder_.Get(), name_);
+  auto renamed = RenameNew(folder_, temporary_name_, folder_, name_);
   if (!renamed.Ok()) return SysError{renamed.Error().number, "rename", path_};
   temporary_name_.clear();
   return {};
@@ -75,12 +77,12 @@ Status UnpublishedFile::Publish(bool durable) {
     temporary_name_ = name;
   }
   if (!is_published) {
-    if (renameat(folder_.Get(), temporary_name_.c_str(), folder_.Get(), name_.c_str()) != 0) {
+    if (renameat(folder_, temporary_name_.c_str(), folder_, name_.c_str()) != 0) {
       return SysError::Last("rename", path_);
     }
     temporary_name_.clear();
   }
-  if (durable && fsync(folder_.Get()) != 0) return SysError::Last("fsync", path_);
+  if (durable && fsync(folder_) != 0) return SysError::Last("fsync", path_);
   return {};
 }
 

@@ -13,8 +13,8 @@ namespace microvm::core {
 class UnpublishedFile {
  public:
   static Result<UnpublishedFile> Create(const std::string& path, unsigned mode);
-  // The same in a folder that is open; `path` is for errors.
-  static Result<UnpublishedFile> CreateIn(UniqueFd folder, const std::string& name, const std::string& path,
+  // The same in a folder that stays open as long; `path` is for errors.
+  static Result<UnpublishedFile> CreateIn(int folder, const std::string& name, const std::string& path,
                                           unsigned mode);
   UnpublishedFile(UnpublishedFile&&) = default;
   UnpublishedFile& operator=(UnpublishedFile&&) = delete;
@@ -33,7 +33,8 @@ class UnpublishedFile {
   std::string path_;
   std::string name_;
   std::string temporary_name_;  // empty: it has none
-  UniqueFd folder_;
+  int folder_ = -1;
+  UniqueFd own_folder_;  // empty: it is the caller's
   UniqueFd file_;
 };
 
