@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -70,6 +70,14 @@ export function openDescriptors(): number {
 
 export function threads(): string[] {
   return readdirSync('/proc/self/task');
+}
+
+export function threadName(task: string): string {
+  try {
+    return readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim();
+  } catch {
+    return 'ended';
+  }
 }
 
 /** The rejection of a promise; fails when it resolves. */

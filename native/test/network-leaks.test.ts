@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
@@ -21,7 +20,7 @@ import {
   type NetworkCallOptions,
   type NetworkSlotPlan,
 } from '../index.js';
-import { openDescriptors, threads } from './fixture.js';
+import { openDescriptors, threadName, threads } from './fixture.js';
 import {
   linkPrefix,
   mountsBelow,
@@ -35,14 +34,6 @@ const skip = await reasonForSkip();
 const LANES = 8;
 /** A deleted link keeps its thread until the kernel has waited for all its readers. */
 const PATIENCE = { timeout: 20_000 };
-
-function threadName(task: string): string {
-  try {
-    return readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim();
-  } catch {
-    return 'ended';
-  }
-}
 
 interface Held {
   readonly descriptors: number;

@@ -15,12 +15,19 @@ AddonData::~AddonData() {
 
 namespace {
 
+// takeTurns(setImmediate), before any other call.
+Napi::Value TakeTurns(const Napi::CallbackInfo& info) {
+  AddonData::Of(info.Env()).set_immediate = Napi::Persistent(info[0].As<Napi::Function>());
+  return info.Env().Undefined();
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto data = std::make_unique<AddonData>();
   data->mailbox = Mailbox::Create(env);
   if (!data->mailbox) return exports;
   // SAFETY: Node-API deletes it with the environment.
   env.SetInstanceData(data.release());
+  exports.Set("takeTurns", Napi::Function::New(env, TakeTurns, "takeTurns"));
   RegisterProcess(env, exports);
   RegisterWatch(env, exports);
   RegisterLock(env, exports);

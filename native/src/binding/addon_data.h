@@ -36,6 +36,8 @@ struct AddonData {
   ~AddonData();
 
   std::shared_ptr<Mailbox> mailbox;
+  // See Mailbox.
+  Napi::FunctionReference set_immediate;
   uint32_t last_id = 0;
   Deliveries deliveries;
   std::unordered_map<uint32_t, Process> processes;

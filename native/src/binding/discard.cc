@@ -13,7 +13,7 @@ Napi::Value DiscardFront(const Napi::CallbackInfo& info) {
   const std::string path = reader.String(info[0], "path");
   const auto keep = static_cast<uint64_t>(reader.Integer(info[1], "keepBytes", 0, kMaxSafeInteger));
   if (reader.Failed()) return info.Env().Undefined();
-  return PromiseWorker<core::DiscardOutcome>::Run(
+  return RunShort<core::DiscardOutcome>(
       info.Env(), [=] { return core::DiscardFront(path, keep); },
       [](Napi::Env env, core::DiscardOutcome& outcome) -> Napi::Value {
         Napi::Object result = Napi::Object::New(env);

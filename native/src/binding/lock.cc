@@ -22,7 +22,7 @@ Napi::Value LockDirectory(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const std::string path = reader.String(info[0], "path");
   if (reader.Failed()) return info.Env().Undefined();
-  return PromiseWorker<core::LockOutcome>::Run(
+  return RunShort<core::LockOutcome>(
       info.Env(), [path] { return core::LockDirectory(path); },
       [path](Napi::Env env, core::LockOutcome& outcome) -> Napi::Value {
         if (const auto* holder = std::get_if<core::LockHolder>(&outcome)) {

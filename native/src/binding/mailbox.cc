@@ -1,6 +1,17 @@
 #include "binding/mailbox.h"
 
+#include <algorithm>
+#include <iterator>
+
+#include "binding/addon_data.h"
+
 namespace microvm::binding {
+namespace {
+
+// Less than a millisecond where each of them gives a stream to the caller.
+constexpr size_t kTasksPerTurn = 8;
+
+}  // namespace
 
 std::shared_ptr<Mailbox> Mailbox::Create(Napi::Env env) {
   auto mailbox = std::make_shared<Mailbox>();
@@ -23,7 +34,9 @@ void Mailbox::Post(Task task) {
   if (is_closed_) return;
   tasks_.push_back(std::move(task));
   // Called with the lock held: Finalize takes it before Node frees the function.
-  if (tasks_.size() == 1) napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
+  if (tasks_.size() == 1 && run_in_turn_ < kTasksPerTurn) {
+    napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
+  }
 }
 
 void Mailbox::Hold(Napi::Env env) {
@@ -41,12 +54,30 @@ void Mailbox::Deliver(napi_env env, napi_value, void* context, void*) {
   (*static_cast<std::shared_ptr<Mailbox>*>(context))->RunTasks(Napi::Env(env));
 }
 
+void Mailbox::BeginTurn(const Napi::CallbackInfo& info) {
+  const auto mailbox = AddonData::Of(info.Env()).mailbox;
+  {
+    const std::lock_guard lock(mailbox->mutex_);
+    mailbox->run_in_turn_ = 0;
+  }
+  mailbox->RunTasks(info.Env());
+}
+
 void Mailbox::RunTasks(Napi::Env env) {
+  bool is_full = false;
   std::vector<Task> tasks;
   {
     const std::lock_guard lock(mutex_);
-    tasks.swap(tasks_);
+    const size_t count = std::min(tasks_.size(), kTasksPerTurn - run_in_turn_);
+    if (count == 0) return;
+    const auto end = tasks_.begin() + static_cast<ptrdiff_t>(count);
+    std::move(tasks_.begin(), end, std::back_inserter(tasks));
+    tasks_.erase(tasks_.begin(), end);
+    run_in_turn_ += count;
+    is_full = run_in_turn_ == kTasksPerTurn;
   }
+  // First, as a task may throw. Node calls it at the end of this turn, or of the next when it is the end now.
+  if (is_full) AddonData::Of(env).set_immediate.Call({Napi::Function::New(env, BeginTurn)});
   for (const Task& task : tasks) {
     const Napi::HandleScope scope(env);
     task(env);

@@ -22,8 +22,9 @@ class Mailbox {
   // Empty when an exception is pending.
   static std::shared_ptr<Mailbox> Create(Napi::Env env);
 
-  // Any thread. Tasks run in order on the JavaScript thread. They must own no Napi reference: the last copy
-  // may die anywhere.
+  // Any thread. Tasks run in order on the JavaScript thread, a few in one turn of its loop: what they settle
+  // sets off code of the caller, and the timers and sockets of the rest of the program want their turn.
+  // They must own no Napi reference: the last copy may die anywhere.
   void Post(Task task);
 
   // JavaScript thread: while there is a hold the environment stays alive. It starts without one.
@@ -36,6 +37,7 @@ class Mailbox {
  private:
   static void Deliver(napi_env env, napi_value, void* context, void*);
   static void Finalize(napi_env, void*, void* context);
+  static void BeginTurn(const Napi::CallbackInfo& info);
   void RunTasks(Napi::Env env);
   void Close();
 
@@ -43,6 +45,8 @@ class Mailbox {
   bool is_closed_ = false;
   std::vector<Task> tasks_;
   const std::shared_ptr<core::RunningJobs> jobs_ = core::RunningJobs::Create();
+  // Since BeginTurn; when there were enough, the next one is waited for.
+  size_t run_in_turn_ = 0;
   napi_threadsafe_function function_ = nullptr;
   // JavaScript thread only.
   int holds_ = 0;

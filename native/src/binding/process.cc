@@ -83,10 +83,9 @@ Napi::Value SpawnProcess(const Napi::CallbackInfo& info) {
     if (!job->copied.Ok()) return job->copied.Error();
     return core::Spawn(job->request);
   };
-  return PromiseWorker<core::SpawnedChild>::Run(
-      info.Env(), work, [](Napi::Env env, core::SpawnedChild& child) {
-        return NewProcessObject(env, std::move(child.pidfd), child.identity, true);
-      });
+  return RunShort<core::SpawnedChild>(info.Env(), work, [](Napi::Env env, core::SpawnedChild& child) {
+    return NewProcessObject(env, std::move(child.pidfd), child.identity, true);
+  });
 }
 
 Napi::Value ProcessIdentity(const Napi::CallbackInfo& info) {
@@ -114,7 +113,7 @@ Napi::Value FindProcesses(const Napi::CallbackInfo& info) {
   const std::string needle = reader.String(info[0], "needle");
   if (reader.Failed()) return info.Env().Undefined();
   using Found = std::vector<core::FoundProcess>;
-  return PromiseWorker<Found>::Run(
+  return RunShort<Found>(
       info.Env(), [needle] { return core::FindProcesses(needle); },
       [](Napi::Env env, Found& found) -> Napi::Value {
         Napi::Array list = Napi::Array::New(env, found.size());

@@ -33,43 +33,20 @@ void Settle(Napi::Env env, const Deferred& deferred, core::Result<T>& result, co
   }
 }
 
-// Runs `work` (plain data, no env) on libuv's pool and settles a promise with its result: for what takes a
-// few milliseconds.
-template <typename T>
-class PromiseWorker final : public Napi::AsyncWorker {
- public:
-  using Work = std::function<core::Result<T>()>;
-
-  static Napi::Value Run(Napi::Env env, Work work, ToJs<T> to_js) {
-    // SAFETY: an AsyncWorker deletes itself when it has completed.
-    auto* worker = std::make_unique<PromiseWorker>(env, std::move(work), std::move(to_js)).release();
-    worker->Queue();
-    return worker->deferred_.Promise(env);
-  }
-
-  PromiseWorker(Napi::Env env, Work work, ToJs<T> to_js)
-      : AsyncWorker(env), work_(std::move(work)), to_js_(std::move(to_js)), deferred_(env) {}
-
- protected:
-  void Execute() override { result_ = std::make_unique<core::Result<T>>(work_()); }
-  void OnOK() override { Settle<T>(Env(), deferred_, *result_, to_js_); }
-
- private:
-  const Work work_;
-  const ToJs<T> to_js_;
-  std::unique_ptr<core::Result<T>> result_;
-  const Deferred deferred_;
-};
-
-// Where long work runs.
+// Where work runs.
 struct Place {
   const char* thread_name;
   // None: a thread of its own, for what may wait.
   core::JobQueue* queue = nullptr;
 };
 
-// The same on a thread of ours: for what can take long. The end of the environment cancels it.
-// `before_settling` runs on the JavaScript thread in any outcome.
+template <typename T>
+core::Result<T> Cancelled() {
+  return core::SysError{ECANCELED, "pthread_create", {}};
+}
+
+// Runs `work` (plain data, no env) on a thread of ours and settles a promise with its result. The end of the
+// environment cancels it. `before_settling` runs on the JavaScript thread in any outcome.
 template <typename T>
 Napi::Value RunOnThread(Napi::Env env, const Place& place, std::shared_ptr<core::Cancellation> cancellation,
                         std::function<core::Result<T>()> work, ToJs<T> to_js,
@@ -84,9 +61,7 @@ Napi::Value RunOnThread(Napi::Env env, const Place& place, std::shared_ptr<core:
   mailbox->Hold(env);
   const auto run = [mailbox, settle, cancellation, work = std::move(work)] {
     // Cancelled before it began: no effect at all.
-    core::Result<T> result = core::SysError{ECANCELED, "pthread_create", {}};
-    if (!cancellation->IsRequested()) result = work();
-    auto shared = std::make_shared<core::Result<T>>(std::move(result));
+    auto shared = std::make_shared<core::Result<T>>(cancellation->IsRequested() ? Cancelled<T>() : work());
     mailbox->Post([settle, shared](Napi::Env js) { settle(js, *shared); });
   };
   auto started = mailbox->Jobs().Run(place.queue, {place.thread_name, std::move(cancellation), run});
@@ -95,6 +70,14 @@ Napi::Value RunOnThread(Napi::Env env, const Place& place, std::shared_ptr<core:
     settle(env, failed);
   }
   return deferred.Promise(env);
+}
+
+// The same for what takes a few milliseconds, and is not worth a cancellation.
+template <typename T>
+Napi::Value RunShort(Napi::Env env, std::function<core::Result<T>()> work, ToJs<T> to_js) {
+  const Place place{"mvm-call", &core::JobQueue::ForShortCalls()};
+  return RunOnThread<T>(env, place, std::make_shared<core::Cancellation>(), std::move(work), std::move(to_js),
+                        [](Napi::Env) {});
 }
 
 }  // namespace microvm::binding

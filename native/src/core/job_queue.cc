@@ -31,13 +31,21 @@ JobQueue& JobQueue::ForCalls() {
   return queue;
 }
 
+JobQueue& JobQueue::ForShortCalls() {
+  static JobQueue& queue = *NewQueue();
+  return queue;
+}
+
 Status JobQueue::Add(Job job) {
-  const std::lock_guard lock(mutex_);
-  if (!HasFreeThread() && threads_ < max_threads_) {
-    auto started = StartWorker();
-    if (!started.Ok() && threads_ == 0) return started;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!HasFreeThread() && threads_ < max_threads_) {
+      auto started = StartWorker();
+      if (!started.Ok() && threads_ == 0) return started;
+    }
+    waiting_.push_back(std::move(job));
   }
-  waiting_.push_back(std::move(job));
+  // Without the lock, which the thread that wakes up wants first of all.
   added_.notify_one();
   return {};
 }

@@ -29,8 +29,10 @@ class JobQueue {
   // Both are of the whole process, not of one JavaScript environment. For what reads or writes data in any
   // amount, such as copies and digests:
   static JobQueue& ForData();
-  // For what only calls the kernel a few times, so that it never waits behind the data:
+  // For what only calls the kernel many times, so that it never waits behind the data:
   static JobQueue& ForCalls();
+  // For what takes a few milliseconds, so that it never waits behind either:
+  static JobQueue& ForShortCalls();
 
   // Fails when no thread can be had at all.
   Status Add(Job job);
