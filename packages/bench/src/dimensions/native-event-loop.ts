@@ -1,10 +1,10 @@
 import { closeSync } from 'node:fs';
 import { mkdir, unlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import * as native from '@microvm/native';
 import type { BenchRun, Dimension, Measurement } from '../dimension.js';
 import { interleave } from '../interleave.js';
+import { SocketPeer } from '../socket-peer.js';
 import { TemporaryFolder } from '../temporary-folder.js';
 
 const AT_ONCE = 100;
@@ -92,8 +92,7 @@ async function eventLoopRows({ quick, log }: BenchRun): Promise<readonly Measure
   await using folder = await TemporaryFolder.make();
   await writeFile(join(folder.path, 'source'), Buffer.alloc(1 << 20, 'x'), { mode: 0o444 });
   await mkdir(join(folder.path, 'jail'));
-  const server = createServer((socket) => socket.on('error', () => undefined).resume());
-  await new Promise<void>((resolve) => server.listen(join(folder.path, 'server'), resolve));
+  using _peer = await SocketPeer.listen(join(folder.path, 'server'));
   const rows: Measurement[] = [];
   const [pairs, rounds] = quick ? [1, 1] : [7, 4];
   for (const [kind, call] of Object.entries(KINDS)) {
@@ -109,7 +108,6 @@ async function eventLoopRows({ quick, log }: BenchRun): Promise<readonly Measure
       parameters: { atOnce: AT_ONCE, rounds, pairs },
     });
   }
-  await new Promise((resolve) => server.close(resolve));
   return rows;
 }
 
