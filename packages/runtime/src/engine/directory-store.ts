@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { VmRuntimeError } from '../contract/errors.js';
 import type { DirectoryLock, Host } from '../driver/host.js';
+import { FolderSync } from './folder-sync.js';
 import { manifestProblem, type SnapshotManifest } from './manifest.js';
 import { isFinishedJob, recordProblem, type FinishedJob, type VmRecord } from './record.js';
 import { Reserve } from './reserve.js';
@@ -21,12 +22,14 @@ export class DirectoryStore implements StateStore {
   readonly #host: Host;
   readonly #lock: DirectoryLock;
   readonly #reserve: Reserve;
+  readonly #newVms: FolderSync;
 
   private constructor(root: string, host: Host, lock: DirectoryLock, reserve: Reserve) {
     this.#root = root;
     this.#host = host;
     this.#lock = lock;
     this.#reserve = reserve;
+    this.#newVms = new FolderSync(() => syncDirectory(join(root, 'vms')));
   }
 
   /** Makes the folders where they are missing and takes the lock. Errors: STATE_LOCKED, the system's. */
@@ -107,7 +110,7 @@ export class DirectoryStore implements StateStore {
   async createVm(record: VmRecord): Promise<void> {
     await mkdir(this.vmDirectory(record.instanceId), { mode: 0o700 });
     // At once, as the disk then writes both in one go. A folder whose record did not come is swept.
-    const flights = [this.#writeRecord(record), syncDirectory(join(this.#root, 'vms'))];
+    const flights = [this.#writeRecord(record), this.#newVms.run()];
     await Promise.allSettled(flights);
     await Promise.all(flights);
   }

@@ -28,6 +28,8 @@ export class SnapshotCatalogue {
   /** Their files are being removed: nobody finds them any more. */
   readonly #leaving = new Set<string>();
   readonly #pins = new Map<string, PinnedFile>();
+  /** The files of the seals that this process has written or read: a burst of restores reads each once. */
+  readonly #sealed = new Map<string, string>();
 
   /** Without a host nothing is kept in files, and nothing digested. */
   constructor(store: StateStore, host: CatalogueHost | undefined) {
@@ -124,7 +126,7 @@ export class SnapshotCatalogue {
     const identities = await Promise.all(
       manifest.parts.map((part) => identify(manifest.snapshotUid, directory, part)),
     );
-    if (!options.full && (await this.#isSealed(directory, identities))) return;
+    if (!options.full && (await this.#isSealed(manifest.snapshotUid, identities))) return;
     for (const part of manifest.parts) {
       const digest = await this.digest(join(directory, part.name), options.signal);
       if (digest !== part.digest) {
@@ -155,30 +157,36 @@ export class SnapshotCatalogue {
     const manifest = this.#manifests.get(snapshotUid);
     this.#manifests.delete(snapshotUid);
     this.#corrupt.delete(snapshotUid);
+    this.#sealed.delete(snapshotUid);
     if (manifest === undefined) return;
     const rest = this.ofInstance(manifest.instanceId).filter((other) => other !== manifest);
     if (rest.length === 0) this.#byInstance.delete(manifest.instanceId);
     else this.#byInstance.set(manifest.instanceId, rest);
   }
 
-  async #isSealed(directory: string, identities: readonly string[]): Promise<boolean> {
+  async #isSealed(snapshotUid: string, identities: readonly string[]): Promise<boolean> {
+    const files = JSON.stringify(identities);
+    if (this.#sealed.get(snapshotUid) === files) return true;
+    const directory = this.#store.snapshotDirectory(snapshotUid) ?? '';
     try {
       const seal = JSON.parse(await readFile(join(directory, SEAL), 'utf8')) as Seal;
-      return seal.bootId === this.#bootId && JSON.stringify(seal.files) === JSON.stringify(identities);
+      if (seal.bootId !== this.#bootId || JSON.stringify(seal.files) !== files) return false;
     } catch {
       // No seal, or an unreadable one: the files are read once more, which is always right.
       return false;
     }
+    this.#sealed.set(snapshotUid, files);
+    return true;
   }
 
   async #seal(manifest: SnapshotManifest): Promise<void> {
-    const directory = this.#store.snapshotDirectory(manifest.snapshotUid);
+    const { snapshotUid, parts } = manifest;
+    const directory = this.#store.snapshotDirectory(snapshotUid);
     if (directory === undefined) return;
-    const files = await Promise.all(
-      manifest.parts.map((part) => identify(manifest.snapshotUid, directory, part)),
-    );
+    const files = await Promise.all(parts.map((part) => identify(snapshotUid, directory, part)));
     const seal: Seal = { bootId: this.#bootId, files };
     await writeFile(join(directory, SEAL), JSON.stringify(seal));
+    this.#sealed.set(snapshotUid, JSON.stringify(files));
   }
 }
 

@@ -1,0 +1,33 @@
+/**
+ * Makes the names in a folder durable. Callers that come while the disk writes wait for one sync that they share: each gets one that
+ * began after its call, so its name is there.
+ */
+export class FolderSync {
+  readonly #sync: () => Promise<void>;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  /** `sync`: one wait for the disk. */
+  constructor(sync: () => Promise<void>) {
+    this.#sync = sync;
+  }
+
+  /** Resolves when what was in the folder at the call is on the disk. Rejects as the sync does. */
+  run(): Promise<void> {
+    if (this.#running === undefined) return this.#begin();
+    this.#next ??= this.#running.then(
+      () => this.#begin(),
+      () => this.#begin(),
+    );
+    return this.#next;
+  }
+
+  #begin(): Promise<void> {
+    this.#next = undefined;
+    const running = this.#sync().finally(() => {
+      if (this.#running === running) this.#running = undefined;
+    });
+    this.#running = running;
+    return running;
+  }
+}
