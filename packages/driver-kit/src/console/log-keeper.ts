@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { discardFront } from '@microvm/native';
 import { watchFolder, type FileEvent } from '../host/file-events.js';
@@ -24,7 +24,7 @@ export class LogKeeper {
   readonly #logs: readonly KeptLog[];
   readonly #unwatch: readonly (() => void)[];
   #isBusy = false;
-  #isDue = true;
+  #isDue = false;
   #isClosed = false;
 
   constructor(directory: string, logs: readonly KeptLog[]) {
@@ -38,7 +38,8 @@ export class LogKeeper {
     );
     const watched = [directory, ...linked.map(({ file }) => join(directory, file))];
     this.#unwatch = watched.map((path) => watchFolder(path, onEvent));
-    this.#check();
+    // Those of a life that begins are within their bounds: no work where many begin at once.
+    if (logs.some(({ file, limitBytes }) => sizeOf(join(directory, file)) > limitBytes)) this.#check();
   }
 
   /** Looks no more; a look that is under way ends. */
@@ -68,4 +69,8 @@ export class LogKeeper {
       }
     }
   }
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
