@@ -58,18 +58,24 @@ async function openLog(logs: FileHandle[], path: string): Promise<number> {
   return log.fd;
 }
 
+export interface VmmLogsOptions {
+  /** Whose they are; null: ours. */
+  readonly uid: number | null;
+  /** There was no life before, so there is nothing of one to be put away. */
+  readonly isFirst: boolean;
+}
+
 /** Makes the empty logs that a VMM writes by itself: new ones, as it begins at their start. They are its user's. */
-export async function makeVmmLogs(directory: string, uid: number | null): Promise<void> {
+export async function makeVmmLogs(directory: string, { uid, isFirst }: VmmLogsOptions): Promise<void> {
   const vmmLog = join(directory, VM_FILES.vmmLog);
   const metrics = join(directory, VM_FILES.metrics);
-  await together([
-    rename(vmmLog, join(directory, VM_FILES.vmmLogOld))
-      .catch(ignoreMissing)
-      .then(() => makeEmpty(vmmLog, uid)),
-    unlink(metrics)
-      .catch(ignoreMissing)
-      .then(() => makeEmpty(metrics, uid)),
-  ]);
+  if (!isFirst) {
+    await together([
+      rename(vmmLog, join(directory, VM_FILES.vmmLogOld)).catch(ignoreMissing),
+      unlink(metrics).catch(ignoreMissing),
+    ]);
+  }
+  await together([makeEmpty(vmmLog, uid), makeEmpty(metrics, uid)]);
 }
 
 async function makeEmpty(path: string, uid: number | null): Promise<void> {

@@ -16,14 +16,17 @@ export async function launchConfigured(
   method: Exclude<LaunchOptions['method'], 'restore'>,
   run: Run,
 ): Promise<LiveVm> {
-  const live = await launch(context, vm, { method }, run);
   const requests = configuration({
     spec: vm.spec,
     files: vmmFiles(readPlan(vm.plan)),
     bootArgs: kernelArgs(vm.spec),
     guestCid: guestCid(vm.spec),
   });
-  await live.requestAll(requests, { signal: run.signal });
+  const live = await context.launches.run(async () => {
+    const launched = await launch(context, vm, { method }, run);
+    await launched.requestAll(requests, { signal: run.signal });
+    return launched;
+  }, run.signal);
   await run.step(`${method}:configured`);
   return live;
 }

@@ -40,7 +40,7 @@ export async function launch(
   // The file of the life before goes.
   if (method === 'boot') await ledger.settle();
   const staging = { plan, directory, vmmFolder: folder, snapshot, sharedFiles, signal };
-  const [life] = await together([beginFiles(staging), makeCgroup(context, vm, plan)]);
+  const [life] = await together([beginFiles(staging, method !== 'boot'), makeCgroup(context, vm, plan)]);
   const listener = snapshot === undefined ? await listenForAgent(vm, plan, folder) : undefined;
   await run.step(`${method}:staged`);
   const live = await table.start(vm.instanceId, async () => {
@@ -69,11 +69,13 @@ export async function watchOwner(
   );
 }
 
-/** The life's name comes behind its empty logs: the ledger would take what is in them for its lines. */
-async function beginFiles(staging: StageOptions): Promise<Life> {
+async function beginFiles(staging: StageOptions, isFirst: boolean): Promise<Life> {
   const { directory, plan } = staging;
-  await makeVmmLogs(directory, plan.uid);
-  const [life] = await together([beginLife(directory), stageVmm(staging)]);
+  const logs = makeVmmLogs(directory, { uid: plan.uid, isFirst });
+  // After a life before, its name comes behind its empty logs: the ledger would take what is in them for its lines.
+  const named = isFirst ? beginLife(directory) : logs.then(() => beginLife(directory));
+  const staged = logs.then(() => stageVmm(staging));
+  const [life] = await together([named, staged]);
   return life;
 }
 
