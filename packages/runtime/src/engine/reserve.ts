@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { rm, writeFile } from 'node:fs/promises';
+import { rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isNoSpace } from './translate-error.js';
 
@@ -19,6 +19,11 @@ export class Reserve {
 
   static async open(root: string): Promise<Reserve> {
     const reserve = new Reserve(root);
+    const size = await stat(reserve.#path).then(
+      (found) => found.size,
+      () => 0,
+    );
+    reserve.#isThere = size === BYTES;
     await reserve.refill();
     return reserve;
   }
