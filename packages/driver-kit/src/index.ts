@@ -38,7 +38,6 @@ export { OwnerDeathWatcher } from './process/owner-death-watcher.js';
 export { killVmm } from './process/process-end.js';
 export { ConnectionClosedError, RequestRefusedError, RequestTimeoutError } from './process/request-errors.js';
 export { together } from './process/together.js';
-export { Turns } from './process/turns.js';
 export { within } from './process/within.js';
 export type { Limits } from './process/within.js';
 export { askToHalt, SHUTDOWN_STEPS } from './vm/ask-to-halt.js';

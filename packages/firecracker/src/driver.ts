@@ -1,5 +1,4 @@
 import { mkdir } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import {
   Consoles,
   folderOf,
@@ -9,7 +8,6 @@ import {
   pauseVm,
   resumeVm,
   SHUTDOWN_STEPS,
-  Turns,
   VmTable,
 } from '@microvm/driver-kit';
 import {
@@ -68,8 +66,6 @@ export interface FirecrackerDriverOptions {
 }
 
 const MAX_VCPU_COUNT = 32;
-// Most of a launch is waiting for the disk: with 4 the processors have pauses, with 50 all end late (measured on two processors).
-const LAUNCHES_PER_PROCESSOR = 16;
 
 /** VMs on Firecracker, each in the official jail unless its spec says otherwise. */
 export class FirecrackerDriver implements VmDriver {
@@ -106,7 +102,6 @@ export class FirecrackerDriver implements VmDriver {
       ownerDeath: new OwnerDeathWatcher(stateDir),
       sharedFiles: new SharedFiles(stateDir),
       metrics: new MetricsLedgers(),
-      launches: new Turns(LAUNCHES_PER_PROCESSOR * availableParallelism()),
       events: { ended: (instanceId: string, ending: VmEnding) => this.#events.ended(instanceId, ending) },
     };
   }

@@ -22,11 +22,8 @@ export async function launchConfigured(
     bootArgs: kernelArgs(vm.spec),
     guestCid: guestCid(vm.spec),
   });
-  const live = await context.launches.run(async () => {
-    const launched = await launch(context, vm, { method }, run);
-    await launched.requestAll(requests, { signal: run.signal });
-    return launched;
-  }, run.signal);
+  const live = await launch(context, vm, { method }, run);
+  await live.requestAll(requests, { signal: run.signal });
   await run.step(`${method}:configured`);
   return live;
 }

@@ -1,4 +1,4 @@
-import type { OwnerDeathWatcher, Turns, VmTable } from '@microvm/driver-kit';
+import type { OwnerDeathWatcher, VmTable } from '@microvm/driver-kit';
 import type { DriverEvents } from '@microvm/runtime';
 import type { FirecrackerHost } from '../host/firecracker-host.js';
 import type { SharedFiles } from '../host/shared-files.js';
@@ -13,8 +13,6 @@ export interface FirecrackerContext {
   readonly ownerDeath: OwnerDeathWatcher;
   readonly sharedFiles: SharedFiles;
   readonly metrics: MetricsLedgers;
-  /** From the staging to the VMM's first answers. All at once they would only wait for each other: for the processors and the disk. */
-  readonly launches: Turns;
   readonly events: DriverEvents;
 }
 

@@ -30,11 +30,8 @@ export async function restoreVm(
   await run.step('restore:disks');
   if (!source.memory) return { vmm: (await launchConfigured(context, vm, 'prepare', run)).identity };
   const snapshot = { state: join(from, PARTS.state), memory: join(from, PARTS.memory) };
-  const live = await context.launches.run(async () => {
-    const launched = await launch(context, vm, { method: 'restore', snapshot }, run);
-    await launched.load(loadBody(vm, source), { signal: run.signal, timeoutMs: LOAD_TIMEOUT_MS });
-    return launched;
-  }, run.signal);
+  const live = await launch(context, vm, { method: 'restore', snapshot }, run);
+  await live.load(loadBody(vm, source), { signal: run.signal, timeoutMs: LOAD_TIMEOUT_MS });
   await live.requestAll(afterRestore(vm.spec), { signal: run.signal });
   await run.step('restore:loaded');
   reportEnd(context, live);
