@@ -118,8 +118,11 @@ describe('a restored VM', { timeout: SLOW }, () => {
   it('has a console of its own, bounded while its guest floods it', async () => {
     const { vmId, guest } = await scene.restore({ consoleLimitBytes: 8192 });
     await outputOf(guest, 'seq 1 6000 > /dev/console');
+    // The command has ended when the terminal has taken what it wrote; the serial port sends on.
+    await expect
+      .poll(() => readConsole(scene.runtime.consoleVm(vmId)), { timeout: 10_000 })
+      .toMatch(/6000\r?\n$/);
     const text = await readConsole(scene.runtime.consoleVm(vmId));
-    expect(text).toMatch(/6000\r?\n$/);
     expect(text.length).toBeLessThanOrEqual(2 * 8192);
     expect(await readConsole(scene.runtime.consoleVm(vmId, { tailBytes: 6 }))).toBe('6000\r\n');
   });

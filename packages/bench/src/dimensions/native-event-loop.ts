@@ -5,10 +5,10 @@ import * as native from '@microvm/native';
 import type { BenchRun, Dimension, Measurement } from '../dimension.js';
 import { interleave } from '../interleave.js';
 import { SocketPeer } from '../socket-peer.js';
+import { quantile } from '../statistics.js';
 import { TemporaryFolder } from '../temporary-folder.js';
 
 const AT_ONCE = 100;
-/** The idle loop is watched for as long, so that the 99th percentiles are of as many turns. */
 const TICK_MS = 1;
 const PERCENTILE = 0.99;
 
@@ -50,42 +50,32 @@ const KINDS: Readonly<Record<string, Call>> = {
   },
 };
 
-/**
- * The delay of a timer of one millisecond at the 99th percentile, while the work is in flight or for as long as an idle loop
- * takes for `ticks` turns.
- */
-async function delayP99(until: { readonly ticks: number } | { readonly work: Promise<unknown> }): Promise<{
-  readonly p99Ms: number;
-  readonly ticks: number;
-}> {
+/** The delay of a timer of one millisecond at the 99th percentile of so many turns. */
+async function delayP99(ticks: number): Promise<number> {
   const delays: number[] = [];
-  let isOver = false;
-  if ('work' in until) void until.work.finally(() => (isOver = true)).catch(() => undefined);
   let last = performance.now();
-  while (!isOver && !('ticks' in until && delays.length >= until.ticks)) {
+  while (delays.length < ticks) {
     await new Promise((resolve) => setTimeout(resolve, TICK_MS));
     const now = performance.now();
     delays.push(Math.max(0, now - last - TICK_MS));
     last = now;
   }
-  if ('work' in until) await until.work;
-  delays.sort((a, b) => a - b);
-  return { p99Ms: delays[Math.floor(delays.length * PERCENTILE)] ?? 0, ticks: delays.length };
+  return quantile(
+    delays.toSorted((x, y) => x - y),
+    PERCENTILE,
+  );
 }
 
-async function measureKind(folder: string, call: Call, rounds: number) {
-  let ticks = 1;
-  // A hundred are always in flight: each lane starts its next call when one has ended.
-  const busy = async (): Promise<number> => {
-    const lanes = Array.from({ length: AT_ONCE }, async (_, index) => {
-      for (let round = 0; round < rounds; round += 1) await call(folder, index);
-    });
-    const measured = await delayP99({ work: Promise.all(lanes) });
-    ticks = Math.max(measured.ticks, 100);
-    return measured.p99Ms;
-  };
-  const idle = async (): Promise<number> => (await delayP99({ ticks })).p99Ms;
-  return { busy, idle };
+/** The delay while a hundred are always in flight: each lane starts its next call when one has ended. */
+async function busyDelay(folder: string, call: Call, ticks: number): Promise<number> {
+  let isOver = false;
+  const delay = delayP99(ticks).finally(() => (isOver = true));
+  const lanes = Array.from({ length: AT_ONCE }, async (_, index) => {
+    do await call(folder, index);
+    while (!isOver);
+  });
+  await Promise.all(lanes);
+  return delay;
 }
 
 async function eventLoopRows({ quick, log }: BenchRun): Promise<readonly Measurement[]> {
@@ -94,18 +84,18 @@ async function eventLoopRows({ quick, log }: BenchRun): Promise<readonly Measure
   await mkdir(join(folder.path, 'jail'));
   using _peer = await SocketPeer.listen(join(folder.path, 'server'));
   const rows: Measurement[] = [];
-  const [pairs, rounds] = quick ? [1, 1] : [7, 4];
+  const [pairs, ticks] = quick ? [1, 20] : [7, 300];
   for (const [kind, call] of Object.entries(KINDS)) {
     log(`native-event-loop: ${kind}`);
-    const { busy, idle } = await measureKind(folder.path, call, rounds);
-    const samples = await interleave(busy, idle, { pairs, warmups: 1 });
+    const busy = (): Promise<number> => busyDelay(folder.path, call, ticks);
+    const samples = await interleave(busy, () => delayP99(ticks), { pairs, warmups: 1 });
     rows.push({
       name: `event-loop delay p99, ${String(AT_ONCE)} × ${kind} in flight`,
       unit: 'ms',
       ours: { label: 'busy', samples: samples.ours },
       theirs: { label: 'idle', samples: samples.theirs },
       aim: { kind: 'difference', atMost: 5 },
-      parameters: { atOnce: AT_ONCE, rounds, pairs },
+      parameters: { atOnce: AT_ONCE, ticks, pairs },
     });
   }
   return rows;

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { createFirecrackerRuntime } from '../../src/index.js';
 import { imageDefaults } from '../factory.js';
 import { DOUBLES } from './doubles-only.js';
@@ -9,6 +10,8 @@ for (const vmId of ['a', 'b', 'c']) {
   await runtime.createVm(vmId);
   await runtime.startVm(vmId);
 }
+// Threads of ours that have nothing to do end after a tenth of a second.
+await delay(1000);
 process.once('message', () => {
   void (async () => {
     for (const { vmId } of await runtime.listVms()) await runtime.destroyVm(vmId);
