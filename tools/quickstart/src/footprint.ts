@@ -25,7 +25,7 @@ export async function findLeftovers({
 }
 
 // What a state directory has as such, and keeps for the next VM: the lock, the users that are its own, copies of VMM and kernel.
-const OF_THE_STATE = ['lock', 'uid-block', 'bin', 'images'];
+const OF_THE_STATE = ['lock', '.reserve', 'uid-block', 'bin', 'images'];
 
 async function files(stateDir: string): Promise<string[]> {
   const entries = await readdir(stateDir, { recursive: true, withFileTypes: true });

@@ -18,6 +18,7 @@ beforeEach(async () => {
 it('finds nothing where there is nothing but the lock and empty folders', async () => {
   await mkdir(join(stateDir, 'vms'));
   await writeFile(join(stateDir, 'lock'), '');
+  await writeFile(join(stateDir, '.reserve'), '');
   expect(await findLeftovers({ stateDir, instanceIds: [INSTANCE], earlierChildren: [] })).toEqual([]);
 });
 
