@@ -69,6 +69,7 @@ export type {
 export { systemClock } from './driver/clock.js';
 export type { Clock } from './driver/clock.js';
 export type { DirectoryLock, Host } from './driver/host.js';
+export { KeepAlive } from './engine/keep-alive.js';
 export { openRuntime } from './engine/open-runtime.js';
 export type { EngineOptions } from './engine/open-runtime.js';
 export { LIFECYCLE_STEPS } from './engine/steps.js';

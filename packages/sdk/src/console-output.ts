@@ -1,4 +1,4 @@
-import type { KeepAlive } from './keep-alive.js';
+import type { KeepAlive } from '@microvm/runtime';
 
 /**
  * A VM's serial console as text. Await it for all there is, or iterate it for pieces as they come. With `follow` it ends

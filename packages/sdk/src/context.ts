@@ -1,5 +1,4 @@
-import type { VmRuntime } from '@microvm/runtime';
-import type { KeepAlive } from './keep-alive.js';
+import type { KeepAlive, VmRuntime } from '@microvm/runtime';
 import type { CreateOptions, CreateSpec } from './options.js';
 import type { Vm } from './vm.js';
 

@@ -1,9 +1,8 @@
-import type { ExecChunk, ExecProcess, Guest } from '@microvm/runtime';
+import type { ExecChunk, ExecProcess, Guest, KeepAlive } from '@microvm/runtime';
 import type { Command } from './command.js';
 import { CommandError, CommandResult } from './command-result.js';
 import { remainingMs, untilAborted } from './deadline.js';
 import { feedInput } from './feed-input.js';
-import type { KeepAlive } from './keep-alive.js';
 
 /** A piece of output as it arrived. */
 export interface CommandChunk extends ExecChunk {

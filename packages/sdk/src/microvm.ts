@@ -1,7 +1,6 @@
-import type { SnapshotRef, VmRuntime } from '@microvm/runtime';
+import { KeepAlive, type SnapshotRef, type VmRuntime } from '@microvm/runtime';
 import type { Context } from './context.js';
 import type { DriverChoice } from './drivers.js';
-import { KeepAlive } from './keep-alive.js';
 import { launchVm } from './launch.js';
 import type { CreateOptions, CreateSpec, MicrovmOptions, OpenOptions } from './options.js';
 import { chooseDriver, openOwnRuntime, type OwnDriver, type OwnRuntime } from './own-runtime.js';

@@ -1,13 +1,13 @@
 import type { VmEvent } from '../contract/events.js';
 import type { EventsOptions } from '../contract/options.js';
-import { LoopHold } from './loop-hold.js';
+import { KeepAlive } from './keep-alive.js';
 
 const DEFAULT_BUFFER_SIZE = 1024;
 
 /** Hands events to any number of readers, each with a bounded buffer of its own. */
 export class EventHub {
   readonly #readers = new Set<Reader>();
-  readonly #hold = new LoopHold();
+  readonly #keepAlive = new KeepAlive();
 
   /** Whether anybody would see an event: making one costs something. */
   get hasReaders(): boolean {
@@ -20,7 +20,7 @@ export class EventHub {
 
   /** A new reader; it is subscribed from this call on, not from its first read. */
   read(options: EventsOptions = {}): AsyncIterable<VmEvent> {
-    const reader = new Reader(options.bufferSize ?? DEFAULT_BUFFER_SIZE, this.#hold, () => {
+    const reader = new Reader(options.bufferSize ?? DEFAULT_BUFFER_SIZE, this.#keepAlive, () => {
       this.#readers.delete(reader);
       options.signal?.removeEventListener('abort', end);
     });
@@ -39,16 +39,16 @@ export class EventHub {
 
 class Reader implements AsyncIterator<VmEvent> {
   readonly #bufferSize: number;
-  readonly #hold: LoopHold;
+  readonly #keepAlive: KeepAlive;
   readonly #onEnd: () => void;
   #buffer: VmEvent[] = [];
   #missed = 0;
   #ended = false;
   #waiting: ((result: IteratorResult<VmEvent>) => void)[] = [];
 
-  constructor(bufferSize: number, hold: LoopHold, onEnd: () => void) {
+  constructor(bufferSize: number, keepAlive: KeepAlive, onEnd: () => void) {
     this.#bufferSize = bufferSize;
-    this.#hold = hold;
+    this.#keepAlive = keepAlive;
     this.#onEnd = onEnd;
   }
 
@@ -81,7 +81,7 @@ class Reader implements AsyncIterator<VmEvent> {
     const event = this.#buffer.shift();
     if (event !== undefined) return Promise.resolve({ done: false, value: event });
     if (this.#ended) return Promise.resolve({ done: true, value: undefined });
-    this.#hold.take();
+    this.#keepAlive.hold();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
@@ -93,6 +93,6 @@ class Reader implements AsyncIterator<VmEvent> {
 
   #answer(result: IteratorResult<VmEvent>): void {
     this.#waiting.shift()?.(result);
-    this.#hold.release();
+    this.#keepAlive.release();
   }
 }
