@@ -70,7 +70,7 @@ export async function filesIn(folder: string): Promise<string[]> {
 }
 
 /** Beyond this a file is known by its identity: a state directory may hold the memory of many guests. */
-const CONTENT_LIMIT = 1024 * 1024;
+const CONTENT_LIMIT = 64 * 1024;
 
 /** Content of every regular file below a folder, by relative path; of a large one what changes with its content. */
 export async function contentsOf(folder: string): Promise<Map<string, Buffer>> {
