@@ -155,7 +155,7 @@ describe('the totals of a VM', () => {
         await host.expectTotal();
         await host.close();
       }),
-      { numRuns: 30 },
+      { numRuns: 100 },
     );
   }, 120_000);
 
@@ -167,6 +167,19 @@ describe('the totals of a VM', () => {
     }
     await rm(log());
     expect(await bytesRead(new MetricsLedger(folder, LIMITS))).toBe(3);
+  });
+
+  it('are saved before a front goes, also when the life before had written nearly as much', async () => {
+    await writeFile(log(), line(0).repeat(4));
+    await beginLife(folder);
+    await new MetricsLedger(folder, LIMITS).settle();
+    await writeFile(log(), line(1).repeat(5));
+    await beginLife(folder);
+    const ledger = new MetricsLedger(folder, LIMITS);
+    expect(await bytesRead(ledger)).toBe(5);
+    await ledger.keepUp();
+    await discardFront(log(), KEPT_BYTES);
+    expect(await bytesRead(new MetricsLedger(folder, LIMITS))).toBe(5);
   });
 
   it('keep what a value was last, and add up the rest', async () => {

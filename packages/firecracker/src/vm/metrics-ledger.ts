@@ -81,11 +81,14 @@ export class MetricsLedger {
   /** To be called before the file's front is given back: afterwards what goes is counted. */
   async keepUp(): Promise<void> {
     const size = (await stat(this.#path).catch(ignoreMissing))?.size ?? 0;
-    // What is saved counts, not what is known: that goes with this process. A file that is shorter than that is another life's.
-    const unsaved = size - this.#saved.offset;
-    const unread = size - this.#place.offset;
+    const { lifeId } = await readLife(this.#directory);
+    // Of a life that is not known yet nothing is.
+    const behind = (place: Place): number => (place.lifeId === lifeId ? size - place.offset : size);
+    // What is saved counts, not what is known: that goes with this process.
+    const unsaved = behind(this.#saved);
+    const unread = behind(this.#place);
     const { keepUpBytes, restMs } = this.#limits;
-    if (unsaved >= 0 && unsaved < keepUpBytes) return;
+    if (unsaved < keepUpBytes) return;
     const now = performance.now();
     if (unread >= keepUpBytes) {
       if (now - this.#lastCatchUp < restMs) return;
