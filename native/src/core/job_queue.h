@@ -26,7 +26,7 @@ class JobQueue {
 
   explicit JobQueue(size_t max_threads) : max_threads_(max_threads) {}
 
-  // Both are of the whole process, not of one JavaScript environment. For what reads or writes data in any
+  // All are of the whole process, not of one JavaScript environment. For what reads or writes data in any
   // amount, such as copies and digests:
   static JobQueue& ForData();
   // For what only calls the kernel many times, so that it never waits behind the data:

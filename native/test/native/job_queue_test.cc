@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -51,6 +52,15 @@ class HighWater {
   std::atomic<int> most_{0};
 };
 
+// Work that says when it has begun and stays until the gate opens.
+std::function<void()> Held(Countdown& begun, Gate& gate, Countdown& ended) {
+  return [&] {
+    begun.Count();
+    gate.Pass();
+    ended.Count();
+  };
+}
+
 }  // namespace
 
 TEST(no_more_at_once_than_it_has_threads) {
@@ -74,14 +84,7 @@ TEST(all_of_its_threads_are_at_work_together) {
   Countdown begun(3);
   Countdown ended(3);
   for (int i = 0; i < 3; ++i) {
-    CHECK(queue
-              ->Add({"test", nullptr,
-                     [&] {
-                       begun.Count();
-                       gate.Pass();
-                       ended.Count();
-                     }})
-              .Ok());
+    CHECK(queue->Add({"test", nullptr, Held(begun, gate, ended)}).Ok());
   }
   begun.Await();
   gate.Open();
@@ -112,14 +115,7 @@ TEST(what_has_not_begun_can_be_taken_back) {
   Countdown ended(2);
   const auto first = std::make_shared<Cancellation>();
   const auto second = std::make_shared<Cancellation>();
-  CHECK(queue
-            ->Add({"test", first,
-                   [&] {
-                     begun.Count();
-                     gate.Pass();
-                     ended.Count();
-                   }})
-            .Ok());
+  CHECK(queue->Add({"test", first, Held(begun, gate, ended)}).Ok());
   begun.Await();
   std::atomic<bool> has_run{false};
   CHECK(queue->Add({"test", second, [&] { has_run = true; }}).Ok());
@@ -145,14 +141,7 @@ TEST(company_is_had_only_from_free_threads) {
     both.Await();
   });
   CHECK(bodies == 2);
-  CHECK(queue
-            ->Add({"test", nullptr,
-                   [&] {
-                     begun.Count();
-                     gate.Pass();
-                     ended.Count();
-                   }})
-            .Ok());
+  CHECK(queue->Add({"test", nullptr, Held(begun, gate, ended)}).Ok());
   begun.Await();
   // This thread's own, and at most the one that is left.
   HighWater at_once;

@@ -8,6 +8,7 @@ import { inspectProvider, registerUnusable } from './describe-provider.js';
 import { viewOf } from './expectations.js';
 import type { ProviderFactory } from './factory.js';
 import { filesIn, processesUsing } from './footprint.js';
+import { destroyAll } from './scene.js';
 
 const MIB = 1024 * 1024;
 
@@ -87,8 +88,7 @@ async function onDisk(factory: ProviderFactory, act: (scene: Scene) => Promise<v
   try {
     await act({ disk, runtime, factory });
   } finally {
-    for (const { vmId, state } of await runtime.listVms())
-      if (state !== 'destroyed') await runtime.destroyVm(vmId);
+    await destroyAll(runtime);
     await runtime.close();
   }
   expect(await processesUsing(disk.stateDir)).toEqual([]);

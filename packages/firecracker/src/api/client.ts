@@ -22,8 +22,8 @@ const REQUESTS_IN_FLIGHT = 16;
 const KEEP_ALIVE_MS = 2 ** 31 - 1;
 
 /**
- * Speaks to one Firecracker process over one kept connection. Rejects with `RequestRefusedError`, `RequestTimeoutError`, `ConnectionClosedError` or the
- * signal's reason. An abort does not stop what Firecracker has begun.
+ * Speaks to one Firecracker process over one kept connection. Rejects with `RequestRefusedError`, `RequestTimeoutError`,
+ * `ConnectionClosedError` or the signal's reason. An abort does not stop what Firecracker has begun.
  */
 export class ApiClient {
   readonly #client: Client;

@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { destroyAll } from '@microvm/conformance';
 import type { VmView } from '@microvm/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFirecrackerRuntime, probeFirecracker } from '../../src/index.js';
@@ -20,16 +21,13 @@ describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
     runtime = await createFirecrackerRuntime({ stateDir, defaults: await imageDefaults() });
   }, TIMEOUT_MS);
   afterAll(async () => {
-    for (const { vmId, state } of await runtime.listVms())
-      if (state !== 'destroyed') await runtime.destroyVm(vmId);
+    await destroyAll(runtime);
     await runtime.close();
     await rm(stateDir, { recursive: true });
   }, TIMEOUT_MS);
 
-  const cgroupFile = async ({ vmm }: VmView, name: string): Promise<string> => {
-    const path = (await readFile(`/proc/${vmm?.pid ?? 0}/cgroup`, 'utf8')).trim().split('::')[1] ?? '';
-    return (await readFile(join('/sys/fs/cgroup', path, name), 'utf8')).trim();
-  };
+  const cgroupFile = async (view: VmView, name: string): Promise<string> =>
+    (await readFile(join(await cgroupOf(view), name), 'utf8')).trim();
 
   it('are its cgroup’s, and one that needs more memory is killed and says so', async () => {
     const limits = { cpuCores: 0.5, memoryHeadroomMib: 8, pidsMax: 50, ioWriteBytesPerSecond: 50 * MIB };
@@ -58,7 +56,11 @@ describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
   });
 });
 
-async function tighten({ vmm }: VmView, bytes: number): Promise<void> {
+async function tighten(view: VmView, bytes: number): Promise<void> {
+  await writeFile(join(await cgroupOf(view), 'memory.max'), String(bytes));
+}
+
+async function cgroupOf({ vmm }: VmView): Promise<string> {
   const path = (await readFile(`/proc/${vmm?.pid ?? 0}/cgroup`, 'utf8')).trim().split('::')[1] ?? '';
-  await writeFile(join('/sys/fs/cgroup', path, 'memory.max'), String(bytes));
+  return join('/sys/fs/cgroup', path);
 }
