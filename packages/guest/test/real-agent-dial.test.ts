@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AgentClient } from '../src/client.js';
 import { DiallingAgent, whyNoNamespaces } from './real-agent.js';
 
@@ -40,11 +40,14 @@ async function waitForDial(): Promise<Socket> {
   return socket;
 }
 
+/** Until the agent accepts: its socket is there a moment before it listens. */
 async function dial(): Promise<Socket> {
-  await expect.poll(() => existsSync(socketPath), { timeout: 10_000 }).toBe(true);
-  const socket = createConnection(socketPath);
-  await once(socket, 'connect');
-  return socket;
+  const connect = async () => {
+    const socket = createConnection(socketPath);
+    await once(socket, 'connect');
+    return socket;
+  };
+  return vi.waitFor(connect, { timeout: 10_000 });
 }
 
 describe.skipIf(problem !== undefined)('the real agent, dialling', () => {

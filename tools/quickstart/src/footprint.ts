@@ -51,7 +51,9 @@ async function processes(needles: readonly string[]): Promise<string[]> {
 /** The processes that this one has started and that live. */
 export async function childPids(): Promise<readonly string[]> {
   const tasks = await readdir('/proc/self/task');
-  const lists = await Promise.all(tasks.map((task) => readFile(`/proc/self/task/${task}/children`, 'utf8')));
+  const lists = await Promise.all(
+    tasks.map((task) => readFile(`/proc/self/task/${task}/children`, 'utf8').catch(() => '')), // A thread that ended meanwhile.
+  );
   return lists.flatMap((list) => list.trim().split(/\s+/)).filter((pid) => pid !== '');
 }
 

@@ -22,12 +22,23 @@ beforeEach(async () => {
   env = { ...process.env, TMPDIR: folder, MICROVM_DRIVER: 'qemu', NO_COLOR: '1' };
 });
 
+/** What the show printed, and how it ended if not well: then a reader needs both. */
+const show = async () => {
+  try {
+    const { stdout } = await run(process.execPath, NODE_ARGS, { env, timeout: DEADLINE_MS });
+    return { stdout, failure: undefined };
+  } catch (error) {
+    return { stdout: (error as { stdout: string }).stdout, failure: error };
+  }
+};
+
 const stateDirs = async () =>
   (await readdir(String(env['TMPDIR']))).filter((name) => name.startsWith('microvm-'));
 
 describe('the quickstart', { timeout: DEADLINE_MS }, () => {
   it('shows a VM from boot to the last trace, with the source of the example at the end', async () => {
-    const { stdout } = await run(process.execPath, NODE_ARGS, { env, timeout: DEADLINE_MS });
+    const { stdout, failure } = await show();
+    expect(failure, stdout).toBeUndefined();
     const example = new URL('../../../examples/hello/src/main.ts', import.meta.url);
     expect(stdout).toMatch(/console │ \[ +\d+\.\d+\] Linux version/);
     expect(stdout).toMatch(/Linux microvm \S+ .* x86_64 GNU\/Linux/);
