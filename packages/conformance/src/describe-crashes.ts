@@ -17,7 +17,7 @@ import { inspectProvider, registerUnusable } from './describe-provider.js';
 import { stateOf } from './expectations.js';
 import type { ProviderFactory } from './factory.js';
 import { ProviderFixture } from './fixture.js';
-import { filesIn, processesUsing } from './footprint.js';
+import { filesOfVms, processesUsing } from './footprint.js';
 
 /**
  * Registers one test for each step of each operation: a child process is killed in that step, then the state directory is opened and
@@ -104,7 +104,7 @@ function registerScenario(subject: Subject, steps: readonly string[]): void {
 async function survives({ fixture, children, scenario }: Subject, step: string, nth: number): Promise<void> {
   const source = await golden(fixture);
   const stateDir = await fixture.close();
-  const files = await filesIn(stateDir);
+  const files = await filesOfVms(stateDir);
   const vmId = fixture.newId();
   const idempotencyKey = `key-${vmId}`;
   const task = { stateDir, scenario: scenario.title, vmId, golden: source, idempotencyKey, step, nth };
@@ -172,8 +172,7 @@ async function expectNoOrphan(runtime: VmRuntime, stateDir: string): Promise<voi
 
 /** Once everything is destroyed and forgotten, the directory is what it was. */
 async function expectNothingLeft(fixture: ProviderFixture, files: readonly string[]): Promise<void> {
-  const isOfVms = (path: string): boolean => !path.startsWith('jobs/');
   await fixture.cleanUp();
   expect(await processesUsing(fixture.stateDir)).toEqual([]);
-  expect((await filesIn(fixture.stateDir)).filter(isOfVms)).toEqual(files.filter(isOfVms));
+  expect(await filesOfVms(fixture.stateDir)).toEqual(files);
 }

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { inspectProvider, registerUnusable } from './describe-provider.js';
 import { viewOf } from './expectations.js';
 import type { ProviderFactory } from './factory.js';
-import { filesIn, processesUsing } from './footprint.js';
+import { filesOfVms, processesUsing } from './footprint.js';
 import { destroyAll } from './scene.js';
 
 const MIB = 1024 * 1024;
@@ -100,11 +100,11 @@ const makesNoVm =
     const path = join(disk.folder, 'image');
     await writeFile(path, Buffer.alloc(MIB, 'x'));
     const spec = { ...factory.spec, drives: [{ driveId: 'data', path }] };
-    const files = await filesIn(disk.stateDir);
+    const files = await filesOfVms(disk.stateDir);
     await disk.fill(freeBytes);
     await expect(runtime.createVmWithSpec('late', spec)).rejects.toMatchObject({ code: 'MICROVM_NO_SPACE' });
     expect(await runtime.getVm('late')).toBeUndefined();
-    expect((await filesIn(disk.stateDir)).filter(isOfVms)).toEqual(files.filter(isOfVms));
+    expect(await filesOfVms(disk.stateDir)).toEqual(files);
     await disk.makeRoom();
     expect(await runtime.createVmWithSpec('late', spec)).toMatchObject({ state: 'created' });
   };
@@ -112,11 +112,11 @@ const makesNoVm =
 async function takesNoSnapshot({ disk, runtime, factory }: Scene): Promise<void> {
   await runtime.createVmWithSpec('full', { ...factory.spec });
   await runtime.startVm('full');
-  const files = await filesIn(disk.stateDir);
+  const files = await filesOfVms(disk.stateDir);
   await disk.fill(MIB);
   await expect(runtime.snapshotVm('full', 'late')).rejects.toMatchObject({ code: 'MICROVM_NO_SPACE' });
   expect(await viewOf(runtime, 'full')).toMatchObject({ state: 'running', snapshots: [] });
-  expect((await filesIn(disk.stateDir)).filter(isOfVms)).toEqual(files.filter(isOfVms));
+  expect(await filesOfVms(disk.stateDir)).toEqual(files);
   await disk.makeRoom();
   await runtime.snapshotVm('full', 'late');
   expect(await viewOf(runtime, 'full')).toMatchObject({ state: 'running' });
@@ -134,8 +134,4 @@ async function letsGo({ disk, runtime, factory }: Scene): Promise<void> {
   expect(await runtime.destroyVm('full')).toMatchObject({ state: 'destroyed' });
   await runtime.forgetVm('full');
   expect(await runtime.getVm('full')).toBeUndefined();
-}
-
-function isOfVms(path: string): boolean {
-  return !path.startsWith('jobs/') && path !== '.reserve';
 }

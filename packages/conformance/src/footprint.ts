@@ -69,6 +69,12 @@ export async function filesIn(folder: string): Promise<string[]> {
   return entries.map((entry) => relative(folder, join(entry.parentPath, entry.name))).sort();
 }
 
+/** The same of a state directory, without what it keeps when its VMs are gone: the history of jobs, and room for records. */
+export async function filesOfVms(stateDir: string): Promise<string[]> {
+  const isKept = (path: string): boolean => path.startsWith('jobs/') || path === '.reserve';
+  return (await filesIn(stateDir)).filter((path) => !isKept(path));
+}
+
 /** Beyond this a file is known by its identity: a state directory may hold the memory of many guests. */
 const CONTENT_LIMIT = 64 * 1024;
 
