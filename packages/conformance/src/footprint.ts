@@ -64,7 +64,7 @@ async function isUsing(pid: number, folder: string): Promise<boolean> {
 }
 
 /** Every file and folder below a folder, relative to it, sorted. */
-export async function filesIn(folder: string): Promise<string[]> {
+async function filesIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   return entries.map((entry) => relative(folder, join(entry.parentPath, entry.name))).sort();
 }

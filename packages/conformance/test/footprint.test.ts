@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { childProcesses, contentsOf, filesIn, openDescriptors, processesUsing } from '../src/footprint.js';
+import { childProcesses, contentsOf, filesOfVms, openDescriptors, processesUsing } from '../src/footprint.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -50,6 +50,13 @@ test('a process uses the folder that it works in, or that its arguments name', a
 test('files are listed and read with the folders below', async () => {
   await mkdir(join(folder, 'a'));
   await writeFile(join(folder, 'a', 'b'), 'text');
-  expect(await filesIn(folder)).toEqual(['a', 'a/b']);
+  expect(await filesOfVms(folder)).toEqual(['a', 'a/b']);
   expect([...(await contentsOf(folder))]).toEqual([['a/b', Buffer.from('text')]]);
+});
+
+test('what a state directory keeps when its VMs are gone is no file of theirs', async () => {
+  await mkdir(join(folder, 'jobs'));
+  await mkdir(join(folder, 'vms'));
+  for (const name of ['jobs/one.json', '.reserve', 'vms/record']) await writeFile(join(folder, name), 'text');
+  expect(await filesOfVms(folder)).toEqual(['jobs', 'vms', 'vms/record']);
 });

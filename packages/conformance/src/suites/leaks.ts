@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { LIFECYCLE_STEPS, type VmRuntime } from '@microvm/runtime';
 import { refusal } from '../expectations.js';
 import type { ProviderFixture } from '../fixture.js';
-import { childProcesses, filesIn, openDescriptors, processesUsing } from '../footprint.js';
+import { childProcesses, filesOfVms, openDescriptors, processesUsing } from '../footprint.js';
 
 /** What is left behind: nothing. */
 export function registerLeaks(fixture: ProviderFixture): void {
@@ -27,13 +27,12 @@ interface Footprint {
 /** What the shared runtime holds of the host. Numbers of sockets and pipes differ each time, their count counts. */
 async function footprint(fixture: ProviderFixture): Promise<Footprint> {
   const stateDir = fixture.isDurable ? fixture.stateDir : undefined;
-  const files = stateDir === undefined ? [] : await filesIn(stateDir);
+  const files = stateDir === undefined ? [] : await filesOfVms(stateDir);
   return {
     descriptors: (await openDescriptors()).map((link) => link.replace(/\d+/g, 'N')).sort(),
     children: await childProcesses(),
     using: stateDir === undefined ? [] : await processesUsing(stateDir),
-    // The bounded history of jobs is not a left-over.
-    files: files.filter((path) => !path.startsWith('jobs/')),
+    files,
   };
 }
 

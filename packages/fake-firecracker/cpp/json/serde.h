@@ -50,6 +50,7 @@ class Reader {
   const std::string& error() const { return error_; }
 
  private:
+  static bool IsDigit(int byte) { return byte >= '0' && byte <= '9'; }
   // The next byte that is no white space, not consumed; -1 at the end.
   int Peek();
   bool FailHere(std::string message);
