@@ -184,6 +184,15 @@ export interface LockHeldError extends SystemError {
  */
 export function lockDirectory(path: string, options?: AbortOptions): Promise<DirectoryLock>;
 
+export interface WriteDurableOptions extends AbortOptions {
+  /**
+   * For a file that is written again and again: the one that is replaced stays beside it as `.spare-<name>` and is the one that is
+   * written next time, so that the file system need not make and free a file each time. Whoever opened the file two writes ago may
+   * read a mixture then. Without effect where the file system cannot exchange names (`RENAME_EXCHANGE`). Default: false.
+   */
+  readonly keepSpare?: boolean;
+}
+
 /**
  * Replaces a file atomically and durably: when the promise resolves, the new content survives a power cut; a crash at any
  * moment leaves the old or the new content. A temporary file named `.tmp-<16 hex digits>` exists beside the
@@ -196,7 +205,11 @@ export function lockDirectory(path: string, options?: AbortOptions): Promise<Dir
  *
  * @throws SystemError (as rejection); the old content is untouched then, unless the syscall is `fsync` of the folder.
  */
-export function writeDurable(path: string, data: Uint8Array | string, options?: AbortOptions): Promise<void>;
+export function writeDurable(
+  path: string,
+  data: Uint8Array | string,
+  options?: WriteDurableOptions,
+): Promise<void>;
 
 /** Unlinks a file, durably. Ordered and committed together with {@link writeDurable}. `ENOENT` when there is none. */
 export function removeDurable(path: string, options?: AbortOptions): Promise<void>;

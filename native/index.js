@@ -117,9 +117,9 @@ export function lockDirectory(path, options = {}) {
 }
 
 export function writeDurable(path, data, options = {}) {
-  const { signal } = object(options, 'options');
+  const { signal, keepSpare = false } = object(options, 'options');
   const file = absolute(path, 'path');
-  return unlessAborted(signal, () => loadAddon().writeDurable(file, data));
+  return unlessAborted(signal, () => loadAddon().writeDurable(file, data, keepSpare));
 }
 
 export function removeDurable(path, options = {}) {

@@ -37,6 +37,7 @@ Napi::Value WriteDurable(const Napi::CallbackInfo& info) {
   change.kind = Kind::kWrite;
   change.path = reader.String(info[0], "path");
   change.data = reader.Bytes(info[1], "data", true);
+  change.keep_spare = reader.Boolean(info[2], "keepSpare");
   return reader.Failed() ? info.Env().Undefined() : Submit(info.Env(), std::move(change));
 }
 

@@ -13,73 +13,149 @@ namespace {
 
 constexpr unsigned kNewFileMode = 0600;
 
-// A new file in the folder, with its content on the disk; it has the mode of the one that it will replace.
-Status WriteTemporary(int folder, const std::string& temporary, const std::string& name,
-                      const DurableChange& change) {
+Status SyncFolder(const UniqueFd& folder, const std::string& path) {
+  return fsync(folder.Get()) == 0 ? Status() : SysError::Last("fsync", path);
+}
+
+// The steps of one change. One that comes after a failure does nothing.
+class Commit {
+ public:
+  explicit Commit(const DurableChange& change)
+      : change_(change),
+        path_(Split(change.path)),
+        temporary_(change.keep_spare ? ".spare-" + path_.name : ".tmp-" + RandomHex16()) {}
+
+  // A file beside the one that it will replace. `begin_flush`: the disk may begin with it.
+  void Write(bool begin_flush);
+  // That file is on the disk.
+  void Flush();
+  // The change is there for all to see.
+  void Apply();
+  // And on the disk.
+  const Status& Sync();
+
+ private:
+  Status WriteTemporary(bool begin_flush);
+  Status ApplyChange();
+  bool Rename(unsigned flags);
+  Status Move();
+
+  const DurableChange& change_;
+  const SplitPath path_;
+  const std::string temporary_;
+  UniqueFd folder_;
+  UniqueFd file_;
+  // kRename: when it is another one.
+  UniqueFd target_folder_;
+  // kWrite: the one that is replaced becomes the spare one.
+  bool exchanges_ = false;
+  Status status_;
+};
+
+void Commit::Write(bool begin_flush) {
+  auto folder = OpenDirectory(path_.directory);
+  if (!folder.Ok()) {
+    status_ = folder.Error();
+    return;
+  }
+  folder_ = std::move(folder.Value());
+  if (change_.kind != DurableChange::Kind::kWrite) return;
+  status_ = WriteTemporary(begin_flush);
+  if (!status_.Ok() && file_) unlinkat(folder_.Get(), temporary_.c_str(), 0);
+}
+
+// It has the mode of the one that it will replace.
+Status Commit::WriteTemporary(bool begin_flush) {
   struct stat old {};
-  const bool exists = fstatat(folder, name.c_str(), &old, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(old.st_mode);
-  const UniqueFd file(RetryOnSignal([&] {
-    return openat(folder, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                  kNewFileMode);
-  }));
-  if (!file) return SysError::Last("open", change.path);
-  auto written = WriteAll(file.Get(), change.data, change.path);
+  const bool exists =
+      fstatat(folder_.Get(), path_.name.c_str(), &old, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(old.st_mode);
+  // By another name it is somebody's who wants it as it is.
+  exchanges_ = change_.keep_spare && exists && old.st_nlink == 1;
+  const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (change_.keep_spare ? 0 : O_EXCL);
+  file_ = UniqueFd(
+      RetryOnSignal([&] { return openat(folder_.Get(), temporary_.c_str(), flags, kNewFileMode); }));
+  if (!file_) return SysError::Last("open", change_.path);
+  auto written = WriteAll(file_.Get(), change_.data, change_.path);
   if (!written.Ok()) return written;
-  if (exists && (old.st_mode & 07777) != kNewFileMode && fchmod(file.Get(), old.st_mode & 07777) != 0) {
-    return SysError::Last("fchmod", change.path);
+  struct stat status {};
+  if (fstat(file_.Get(), &status) != 0) return SysError::Last("fstat", change_.path);
+  const auto size = static_cast<off_t>(change_.data.size());
+  if (status.st_size != size && ftruncate(file_.Get(), size) != 0) {
+    return SysError::Last("ftruncate", change_.path);
   }
-  if (fsync(file.Get()) != 0) return SysError::Last("fsync", change.path);
+  const unsigned mode = exists ? old.st_mode & 07777 : kNewFileMode;
+  if ((status.st_mode & 07777) != mode && fchmod(file_.Get(), mode) != 0) {
+    return SysError::Last("fchmod", change_.path);
+  }
+  // A hint: what comes of it, Flush sees.
+  if (begin_flush) static_cast<void>(sync_file_range(file_.Get(), 0, 0, SYNC_FILE_RANGE_WRITE));
   return {};
 }
 
-Status Replace(int folder, const std::string& name, const DurableChange& change) {
-  const std::string temporary = ".tmp-" + RandomHex16();
-  auto status = WriteTemporary(folder, temporary, name, change);
-  if (status.Ok() && renameat(folder, temporary.c_str(), folder, name.c_str()) != 0) {
-    status = SysError::Last("rename", change.path);
+void Commit::Flush() {
+  if (!status_.Ok() || !file_) return;
+  if (fsync(file_.Get()) != 0) {
+    status_ = SysError::Last("fsync", change_.path);
+    unlinkat(folder_.Get(), temporary_.c_str(), 0);
   }
-  if (!status.Ok()) unlinkat(folder, temporary.c_str(), 0);
-  return status;
+  file_.Reset();
 }
 
-Status Sync(int folder, const std::string& path) {
-  if (fsync(folder) != 0) return SysError::Last("fsync", path);
-  return {};
+void Commit::Apply() {
+  if (status_.Ok()) status_ = ApplyChange();
 }
 
-Status Move(int folder, const SplitPath& from, const DurableChange& change) {
-  const SplitPath to = Split(change.target);
-  auto target = OpenDirectory(to.directory);
-  if (!target.Ok()) return target.Error();
-  if (renameat(folder, from.name.c_str(), target.Value().Get(), to.name.c_str()) != 0) {
-    return SysError::Last("rename", change.path);
-  }
-  if (to.directory == from.directory) return {};
-  return Sync(target.Value().Get(), to.directory);
-}
-
-Status Apply(int folder, const SplitPath& path, const DurableChange& change) {
-  switch (change.kind) {
-    case DurableChange::Kind::kWrite:
-      return Replace(folder, path.name, change);
+Status Commit::ApplyChange() {
+  const int folder = folder_.Get();
+  switch (change_.kind) {
+    case DurableChange::Kind::kWrite: {
+      // A file system that cannot exchange names loses the spare one, not the write.
+      if ((exchanges_ && Rename(RENAME_EXCHANGE)) || Rename(0)) return {};
+      const Status failed = SysError::Last("rename", change_.path);
+      unlinkat(folder, temporary_.c_str(), 0);
+      return failed;
+    }
     case DurableChange::Kind::kRename:
-      return Move(folder, path, change);
+      return Move();
     case DurableChange::Kind::kRemove:
       break;
   }
-  if (unlinkat(folder, path.name.c_str(), 0) != 0) return SysError::Last("unlink", change.path);
+  return unlinkat(folder, path_.name.c_str(), 0) == 0 ? Status() : SysError::Last("unlink", change_.path);
+}
+
+bool Commit::Rename(unsigned flags) {
+  const int folder = folder_.Get();
+  return renameat2(folder, temporary_.c_str(), folder, path_.name.c_str(), flags) == 0;
+}
+
+Status Commit::Move() {
+  const SplitPath to = Split(change_.target);
+  auto target = OpenDirectory(to.directory);
+  if (!target.Ok()) return target.Error();
+  if (renameat(folder_.Get(), path_.name.c_str(), target.Value().Get(), to.name.c_str()) != 0) {
+    return SysError::Last("rename", change_.path);
+  }
+  if (to.directory != path_.directory) target_folder_ = std::move(target.Value());
   return {};
+}
+
+const Status& Commit::Sync() {
+  if (status_.Ok() && target_folder_) status_ = SyncFolder(target_folder_, change_.target);
+  if (status_.Ok()) status_ = SyncFolder(folder_, path_.directory);
+  return status_;
 }
 
 }  // namespace
 
-Status CommitDurably(const DurableChange& change) {
-  const SplitPath path = Split(change.path);
-  auto folder = OpenDirectory(path.directory);
-  if (!folder.Ok()) return folder.Error();
-  auto applied = Apply(folder.Value().Get(), path, change);
-  if (!applied.Ok()) return applied;
-  return Sync(folder.Value().Get(), path.directory);
+void CommitDurably(const std::vector<const DurableChange*>& changes,
+                   const std::function<void(size_t index, const Status&)>& on_end) {
+  std::vector<Commit> commits;
+  commits.reserve(changes.size());
+  for (const DurableChange* change : changes) commits.emplace_back(*change);
+  for (Commit& commit : commits) commit.Write(commits.size() > 1);
+  for (Commit& commit : commits) commit.Flush();
+  for (Commit& commit : commits) commit.Apply();
+  for (size_t i = 0; i < commits.size(); ++i) on_end(i, commits[i].Sync());
 }
 
 }  // namespace microvm::core

@@ -10,8 +10,9 @@
 namespace microvm::core {
 namespace {
 
-// Beyond it more threads make a burst no faster.
-constexpr int kMaxThreads = 32;
+// While one batch waits for the disk others are written. Beyond this a burst gets no faster.
+constexpr int kMaxThreads = 4;
+constexpr size_t kMaxBatch = 16;
 
 // The same path, or one above the other.
 bool Touch(const std::string& a, const std::string& b) {
@@ -42,19 +43,13 @@ DurableCommitter& DurableCommitter::Instance() {
 }
 
 Status DurableCommitter::Submit(DurableChange change) {
-  {
-    const std::lock_guard lock(mutex_);
-    // A thread that was told of a change may not have taken it yet.
-    if (static_cast<size_t>(idle_) <= pending_.size() && threads_ < kMaxThreads) {
-      auto started = StartThread("mvm-commit", [this] { Run(); });
-      // Fewer are slower, not wrong.
-      if (!started.Ok() && threads_ == 0) return started;
-      if (started.Ok()) ++threads_;
-    }
-    pending_.push_back(std::move(change));
-  }
-  changed_.notify_one();
-  return {};
+  const std::lock_guard lock(mutex_);
+  pending_.push_back(std::move(change));
+  auto called = CallThread();
+  // The threads that there are will come to it.
+  if (called.Ok() || threads_ > 0) return {};
+  pending_.pop_back();
+  return called;
 }
 
 void DurableCommitter::BeginEnd() {
@@ -64,31 +59,48 @@ void DurableCommitter::BeginEnd() {
 
 bool DurableCommitter::AwaitEnd(Clock::time_point deadline) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_until(lock, deadline, [this] { return in_work_.empty(); });
+  return ended_.wait_until(lock, deadline, [this] { return in_work_.empty(); });
 }
 
 void DurableCommitter::Run() {
   while (true) {
-    const auto change = TakeNext();
-    change->done(CommitDurably(*change));
-    const std::lock_guard lock(mutex_);
-    // What waited for this one's path is taken by this thread.
-    in_work_.erase(change);
-    if (is_ending_) changed_.notify_all();
+    const Batch batch = TakeBatch();
+    std::vector<const DurableChange*> changes;
+    changes.reserve(batch.size());
+    for (const auto& change : batch) changes.push_back(&*change);
+    CommitDurably(changes, [&](size_t index, const Status& status) { End(batch[index], status); });
   }
 }
 
-DurableCommitter::Changes::iterator DurableCommitter::TakeNext() {
+DurableCommitter::Batch DurableCommitter::TakeBatch() {
   std::unique_lock lock(mutex_);
-  ++idle_;
-  changed_.wait(lock, [this] { return MayTake(); });
-  --idle_;
-  in_work_.push_back(std::move(pending_.front()));
-  pending_.pop_front();
-  const auto taken = std::prev(in_work_.end());
-  // Whoever was told of this one may have been told of the next as well.
-  if (MayTake()) changed_.notify_one();
-  return taken;
+  while (!MayTake()) {
+    ++idle_;
+    is_called_ = false;
+    called_.wait(lock);
+    --idle_;
+  }
+  is_called_ = false;
+  Batch batch;
+  while (batch.size() < kMaxBatch && MayTake()) {
+    in_work_.splice(in_work_.end(), pending_, pending_.begin());
+    batch.push_back(std::prev(in_work_.end()));
+  }
+  // Another thread for what this one leaves; where none can be had it comes back itself.
+  static_cast<void>(CallThread());
+  return batch;
+}
+
+void DurableCommitter::End(Changes::iterator change, const Status& status) {
+  const auto done = std::move(change->done);
+  {
+    const std::lock_guard lock(mutex_);
+    in_work_.erase(change);
+    if (is_ending_) ended_.notify_all();
+    // Something may have waited for its path.
+    static_cast<void>(CallThread());
+  }
+  done(status);
 }
 
 bool DurableCommitter::MayTake() const {
@@ -96,6 +108,22 @@ bool DurableCommitter::MayTake() const {
   const DurableChange& next = pending_.front();
   return std::none_of(in_work_.begin(), in_work_.end(),
                       [&next](const DurableChange& other) { return Touch(next, other); });
+}
+
+// One at a time: it takes all that there is by then.
+Status DurableCommitter::CallThread() {
+  if (is_called_ || !MayTake()) return {};
+  if (idle_ > 0) {
+    is_called_ = true;
+    called_.notify_one();
+    return {};
+  }
+  if (threads_ == kMaxThreads) return {};
+  auto started = StartThread("mvm-commit", [this] { Run(); });
+  if (!started.Ok()) return started;
+  is_called_ = true;
+  ++threads_;
+  return {};
 }
 
 }  // namespace microvm::core

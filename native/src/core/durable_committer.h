@@ -1,11 +1,11 @@
 #pragma once
 
 #include <condition_variable>
-#include <deque>
 #include <functional>
 #include <list>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "core/exit_end.h"
 #include "core/result.h"
@@ -19,13 +19,16 @@ struct DurableChange {
   std::string path;
   std::string target;  // kRename: the new path
   std::string data;    // kWrite
+  // kWrite: the file that was replaced stays beside it, as `.spare-<name>`, and is the one that is written next
+  // time: what is replaced again and again then costs the file system no new file each time.
+  bool keep_spare = false;
   // Runs once, on one of the committer's threads, and must not wait.
   std::function<void(const Status&)> done;
 };
 
-// Makes changes durable, each on a thread that waits for the disk with it: the file system's journal takes
-// the syncs that wait at the same time in one commit. Threads come as changes do, up to a limit, and never
-// end. Changes that touch the same path, or a folder and something in it, take effect in the order in which
+// Makes changes durable. A thread takes all that wait, up to a limit, and carries them out together; what
+// comes meanwhile waits for the next thread, so that a burst costs the disk few commits and the processors few
+// turns. Changes that touch the same path, or a folder and something in it, take effect in the order in which
 // they were submitted.
 class DurableCommitter final : public EndsAtExit {
  public:
@@ -40,17 +43,24 @@ class DurableCommitter final : public EndsAtExit {
 
  private:
   using Changes = std::list<DurableChange>;
+  using Batch = std::vector<Changes::iterator>;
 
   void Run();
-  Changes::iterator TakeNext();
+  Batch TakeBatch();
+  void End(Changes::iterator change, const Status& status);
+  // With the lock held.
   bool MayTake() const;
+  Status CallThread();
 
   std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<DurableChange> pending_;
+  std::condition_variable called_;
+  std::condition_variable ended_;
+  Changes pending_;
   Changes in_work_;
   int threads_ = 0;
   int idle_ = 0;
+  // A thread is on its way to what is pending.
+  bool is_called_ = false;
   bool is_ending_ = false;
 };
 

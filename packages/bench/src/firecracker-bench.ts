@@ -1,4 +1,4 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { copyFile, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultImageSpec } from '@microvm/driver-kit';
 import { createFirecrackerRuntime } from '@microvm/firecracker';
@@ -7,23 +7,28 @@ import { FirecrackerFloor, type FloorSnapshot, type PhaseTimes } from './by-hand
 import type { FirecrackerPrograms } from './firecracker-programs.js';
 import { writeHaltingKernel } from './halting-kernel.js';
 import { summarize } from './statistics.js';
-import { TemporaryFolder } from './temporary-folder.js';
+import { XfsMount } from './xfs-mount.js';
 
 /** No guest answers where KVM cannot run one: what is measured is the host's side. */
 export const BENCH_SPEC: VmSpec = { agent: 'none', shutdownTimeoutMs: 0, memSizeMib: 128, vcpuCount: 1 };
 
-/** A Firecracker runtime in a folder of its own and the floor beside it. */
+const DISK_MIB = 8192;
+
+/**
+ * A Firecracker runtime and the floor beside it, on a file system of their own, with reflinks. (Not on the system's: ext4 looks at every
+ * inode that was freed in the last minute when it makes a file; those that others freed would be measured, and each other's.)
+ */
 export class FirecrackerBench implements AsyncDisposable {
   readonly programs: FirecrackerPrograms;
   readonly recordBytes: number;
-  readonly #folder: TemporaryFolder;
+  readonly #disk: XfsMount;
   readonly #runtime: VmRuntime;
   readonly #floor: FirecrackerFloor;
   readonly #snapshot: FloorSnapshot;
   readonly #snapshotUid: string;
 
   private constructor(parts: BenchParts) {
-    this.#folder = parts.folder;
+    this.#disk = parts.disk;
     this.programs = parts.programs;
     this.recordBytes = parts.recordBytes;
     this.#runtime = parts.runtime;
@@ -33,22 +38,19 @@ export class FirecrackerBench implements AsyncDisposable {
   }
 
   static async open(programs: FirecrackerPrograms): Promise<FirecrackerBench> {
-    const folder = await TemporaryFolder.make();
-    const runtime = await openFirecracker(
-      programs,
-      join(folder.path, 'state'),
-      await haltingSpec(folder.path),
-    );
+    const disk = await XfsMount.make(DISK_MIB);
+    const folder = disk.path;
+    const runtime = await openFirecracker(programs, join(folder, 'state'), await haltingSpec(folder));
     const { instanceId, spec } = await runtime.createVm('origin');
-    const recordBytes = (await stat(join(folder.path, 'state', 'vms', instanceId, 'vm.json'))).size;
+    const recordBytes = (await stat(join(folder, 'state', 'vms', instanceId, 'vm.json'))).size;
     await runtime.startVm('origin');
     const { snapshotUid } = await runtime.snapshotVm('origin', 'warm');
     await erase(runtime, 'origin');
-    const parts = join(folder.path, 'state', 'snapshots', snapshotUid);
-    await mkdir(join(folder.path, 'floor'));
+    const parts = join(folder, 'state', 'snapshots', snapshotUid);
+    await mkdir(join(folder, 'floor'));
     const floor = await FirecrackerFloor.make({
       ...programs,
-      folder: join(folder.path, 'floor'),
+      folder: join(folder, 'floor'),
       spec,
       recordBytes,
     });
@@ -57,7 +59,7 @@ export class FirecrackerBench implements AsyncDisposable {
       memory: join(parts, 'memory'),
       disk: join(parts, 'disk-root.raw'),
     };
-    return new FirecrackerBench({ folder, programs, recordBytes, runtime, floor, snapshot, snapshotUid });
+    return new FirecrackerBench({ disk, programs, recordBytes, runtime, floor, snapshot, snapshotUid });
   }
 
   /** Our runtime: so many VMs at once, each phase for all of them before the next. */
@@ -97,12 +99,12 @@ export class FirecrackerBench implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#runtime.close();
     await this.#floor.close();
-    await this.#folder[Symbol.asyncDispose]();
+    await this.#disk[Symbol.asyncDispose]();
   }
 }
 
 interface BenchParts {
-  readonly folder: TemporaryFolder;
+  readonly disk: XfsMount;
   readonly programs: FirecrackerPrograms;
   readonly recordBytes: number;
   readonly runtime: VmRuntime;
@@ -121,11 +123,14 @@ export function openFirecracker(
   return createFirecrackerRuntime({ firecrackerPath, jailerPath, kvm: 'unchecked', stateDir, defaults });
 }
 
-/** The default image's files but for the kernel, whose guest would need a KVM that can run it. */
+/** The default image's files but for the kernel, whose guest would need a KVM that can run it; the disk where it can be reflinked. */
 async function haltingSpec(folder: string): Promise<VmSpec> {
   const kernelPath = join(folder, 'halting-kernel');
   await writeHaltingKernel(kernelPath);
-  return { ...(await defaultImageSpec()), kernelPath };
+  const { rootDrive, ...image } = await defaultImageSpec();
+  const path = join(folder, 'root-disk');
+  await copyFile(rootDrive.path, path);
+  return { ...image, kernelPath, rootDrive: { path } };
 }
 
 type Phases = Readonly<Record<string, (vmId: string) => Promise<unknown>>>;

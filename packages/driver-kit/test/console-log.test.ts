@@ -182,7 +182,7 @@ describe('a log that is written by another name, in another folder', () => {
 
   it('is kept within its bound all the same', async () => {
     const { folder, log, other } = await makeLinked();
-    const keeper = new LogKeeper(folder, [{ file: 'vmm.log', limitBytes: LIMIT_BYTES, isLinked: true }]);
+    const keeper = new LogKeeper(folder, [{ file: 'vmm.log', limitBytes: LIMIT_BYTES }]);
     onTestFinished(() => keeper.close());
     await writeFile(other, 'x'.repeat(LARGE), { flag: 'a' });
     await vi.waitFor(async () => expect(await diskBytes(log)).toBeLessThan(LARGE / 2), { timeout: 30_000 });
@@ -197,7 +197,7 @@ describe('a log that is written by another name, in another folder', () => {
       calls += 1;
       if (isRefused) throw new Error('not yet');
     };
-    const keeper = new LogKeeper(folder, [{ file, limitBytes: LIMIT_BYTES, isLinked: true, beforeDiscard }]);
+    const keeper = new LogKeeper(folder, [{ file, limitBytes: LIMIT_BYTES, beforeDiscard }]);
     onTestFinished(() => keeper.close());
     await writeFile(log, 'x'.repeat(LARGE), { flag: 'a' });
     await vi.waitFor(() => expect(calls).toBeGreaterThan(1), { timeout: 30_000 });

@@ -33,10 +33,10 @@ async function sample(
   vms: number,
   [ours, theirs]: readonly [() => Promise<PhaseTimes>, () => Promise<PhaseTimes>],
 ): Promise<Samples> {
-  const pairs = quick ? 2 : vms === 1 ? 30 : 10;
+  const [pairs, warmups] = quick ? [2, 1] : vms === 1 ? [30, 30] : [10, 30];
   const onPair = (done: number, total: number) =>
     log(`firecracker: ${name}, ${String(vms)} at once: pair ${String(done)} of ${String(total)}`);
-  return interleave(ours, theirs, { pairs, warmups: vms === 1 ? 3 : 1, onPair });
+  return interleave(ours, theirs, { pairs, warmups, onPair });
 }
 
 function of(times: readonly PhaseTimes[], phase: string): number[] {

@@ -1,5 +1,6 @@
-import { closeSync } from 'node:fs';
-import { mkdir, unlink, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { closeSync, unlinkSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as native from '@microvm/native';
 import type { BenchRun, Dimension, Measurement } from '../dimension.js';
@@ -12,7 +13,10 @@ const AT_ONCE = 100;
 const TICK_MS = 1;
 const PERCENTILE = 0.99;
 
-type Call = (folder: string, index: number) => Promise<unknown>;
+/** What a call made and the benchmark takes away again, once nothing is measured any more. */
+type Undo = () => unknown;
+
+type Call = (folder: string, index: number, later: (undo: Undo) => void) => Promise<unknown>;
 
 /** One of each kind: what has a thread of its own, what uses the pool, what waits. */
 const KINDS: Readonly<Record<string, Call>> = {
@@ -33,10 +37,11 @@ const KINDS: Readonly<Record<string, Call>> = {
     await native.stageJail({ root: join(name, 'root'), ...owner, shared });
     await native.removeTree(name);
   },
-  listenUnix: async (folder, index) => {
-    const path = join(folder, `socket-${String(index)}`);
-    closeSync(await native.listenUnix(path));
-    await unlink(path);
+  listenUnix: async (folder, _index, later) => {
+    const path = join(folder, `socket-${randomUUID()}`);
+    const fd = await native.listenUnix(path);
+    later(() => closeSync(fd));
+    later(() => unlinkSync(path));
   },
   waitForSocket: async (folder) => {
     (await native.waitForSocket({ path: join(folder, 'server') })).destroy();
@@ -69,12 +74,14 @@ async function delayP99(ticks: number): Promise<number> {
 /** The delay while a hundred are always in flight: each lane starts its next call when one has ended. */
 async function busyDelay(folder: string, call: Call, ticks: number): Promise<number> {
   let isOver = false;
+  const undos: Undo[] = [];
   const delay = delayP99(ticks).finally(() => (isOver = true));
   const lanes = Array.from({ length: AT_ONCE }, async (_, index) => {
-    do await call(folder, index);
+    do await call(folder, index, (undo) => undos.push(undo));
     while (!isOver);
   });
   await Promise.all(lanes);
+  for (const undo of undos) undo();
   return delay;
 }
 

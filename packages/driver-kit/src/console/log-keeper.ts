@@ -1,7 +1,7 @@
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { discardFront } from '@microvm/native';
-import { watchFolder, type FileEvent } from '../host/file-events.js';
+import { watchFile } from '../host/file-events.js';
 
 /** A log that only grows, and what it may take of the disk. */
 export interface KeptLog {
@@ -9,42 +9,50 @@ export interface KeptLog {
   readonly file: string;
   /** Its last bytes that are kept; what is before them goes, in whole blocks. */
   readonly limitBytes: number;
-  /** It is written by another name, in a folder elsewhere: this folder hears nothing of that. It is watched itself, so it must be there. */
-  readonly isLinked?: boolean;
   /** Called before its front goes. When it rejects nothing goes, until the next write. */
   readonly beforeDiscard?: () => Promise<void>;
 }
 
 /**
- * Keeps a VM's logs within their bounds while it has an owner: woken by writes, never by a clock. The VMM holds a log open and cannot be
- * told to change over, so its beginning is given back to the file system instead: the file's size and the offsets in it stay.
+ * Keeps a VM's logs within their bounds while it has an owner: woken by writes, by whatever name they come, and never by a clock. The VMM
+ * holds a log open and cannot be told to change over, so its beginning is given back to the file system instead: the file's size and the
+ * offsets in it stay.
  */
 export class LogKeeper {
-  readonly #directory: string;
-  readonly #logs: readonly KeptLog[];
-  readonly #unwatch: readonly (() => void)[];
-  #isBusy = false;
-  #isDue = true;
-  #isClosed = false;
+  readonly #files: readonly BoundedFile[];
 
+  /** A log that is not there is none of this life. */
   constructor(directory: string, logs: readonly KeptLog[]) {
-    this.#directory = directory;
-    this.#logs = logs;
-    const onEvent = (name: string | null, event: FileEvent): void => {
-      if (event === 'change' && logs.some(({ file }) => file === name)) this.#check();
-    };
-    const linked = logs.filter(
-      ({ file, isLinked }) => isLinked === true && existsSync(join(directory, file)),
-    );
-    const watched = [directory, ...linked.map(({ file }) => join(directory, file))];
-    this.#unwatch = watched.map((path) => watchFolder(path, onEvent));
-    this.#check();
+    this.#files = logs
+      .map((log) => ({ log, path: join(directory, log.file) }))
+      .filter(({ path }) => sizeOf(path) !== undefined)
+      .map(({ log, path }) => new BoundedFile(path, log));
   }
 
   /** Looks no more; a look that is under way ends. */
   close(): void {
+    for (const file of this.#files) file.close();
+  }
+}
+
+class BoundedFile {
+  readonly #path: string;
+  readonly #log: KeptLog;
+  readonly #unwatch: () => void;
+  #isBusy = false;
+  #isDue = true;
+  #isClosed = false;
+
+  constructor(path: string, log: KeptLog) {
+    this.#path = path;
+    this.#log = log;
+    this.#unwatch = watchFile(path, () => this.#check());
+    this.#check();
+  }
+
+  close(): void {
     this.#isClosed = true;
-    for (const unwatch of this.#unwatch) unwatch();
+    this.#unwatch();
   }
 
   #check(): void {
@@ -54,26 +62,25 @@ export class LogKeeper {
     void this.#work().finally(() => (this.#isBusy = false));
   }
 
-  async #discard({ file, limitBytes, beforeDiscard }: KeptLog): Promise<void> {
-    const path = join(this.#directory, file);
-    // A VMM writes a line for each request: nearly every look finds a log that is short still, and must cost next to nothing.
-    // From half of the bound on there is time to get ready.
-    if (sizeOf(path) <= limitBytes / 2) return;
-    await beforeDiscard?.();
-    await discardFront(path, limitBytes);
-  }
-
   async #work(): Promise<void> {
     while (this.#isDue && !this.#isClosed) {
       this.#isDue = false;
-      for (const log of this.#logs) {
-        // There may be none yet, and what fails (the file system has no holes) is tried again at the next write.
-        await this.#discard(log).catch(() => undefined);
-      }
+      // What fails (the file system has no holes) is tried again at the next write.
+      await this.#discard().catch(() => undefined);
     }
+  }
+
+  async #discard(): Promise<void> {
+    const { limitBytes, beforeDiscard } = this.#log;
+    // A VMM writes a line for each request: nearly every look finds a log that is short still, and must cost next to nothing.
+    // From half of the bound on there is time to get ready.
+    if ((sizeOf(this.#path) ?? 0) <= limitBytes / 2) return;
+    await beforeDiscard?.();
+    await discardFront(this.#path, limitBytes);
   }
 }
 
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+/** Undefined where there is none. */
+function sizeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size;
 }

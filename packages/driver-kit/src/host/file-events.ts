@@ -19,22 +19,20 @@ export class Pulse {
   }
 }
 
-/** `change`: it was written. `rename`: it was made, renamed or removed. */
-export type FileEvent = 'change' | 'rename';
-
-type OnFileEvent = (name: string | null, event: FileEvent) => void;
-
-/** Calls back when something happened to a file in a folder, or to the one file itself. Answers with how to stop. */
-export function watchFolder(path: string, onChange: OnFileEvent): () => void {
-  const watcher = openWatch(path, onChange);
-  // The folder itself went away: whoever waits will look and see.
-  watcher.on('error', () => onChange(null, 'rename'));
-  return () => watcher.close();
+/** Calls back with the name of what was made, written, renamed or removed in a folder; null: look. Answers with how to stop. */
+export function watchFolder(path: string, onChange: (name: string | null) => void): () => void {
+  return openWatch(path, onChange);
 }
 
-function openWatch(path: string, onChange: OnFileEvent): FSWatcher {
+/** Calls back when a file was written, by whatever name. Answers with how to stop. */
+export function watchFile(path: string, onChange: () => void): () => void {
+  return openWatch(path, () => onChange());
+}
+
+function openWatch(path: string, onChange: (name: string | null) => void): () => void {
+  let watcher: FSWatcher;
   try {
-    return watch(path, { persistent: false }, (event, name) => onChange(name, event));
+    watcher = watch(path, { persistent: false }, (_event, name) => onChange(name));
   } catch (error) {
     if (!hasCode(error, 'ENOSPC', 'EMFILE')) throw error;
     // It has nothing to do with space on a disk, though the system uses the same word for it.
@@ -44,4 +42,7 @@ function openWatch(path: string, onChange: OnFileEvent): FSWatcher {
       remedy: 'raise fs.inotify.max_user_watches and fs.inotify.max_user_instances',
     });
   }
+  // What was watched went away: whoever waits will look and see.
+  watcher.on('error', () => onChange(null));
+  return () => watcher.close();
 }

@@ -11,8 +11,15 @@ export const imageOptionsShape = {
     .optional(),
 };
 
+/** What a VM needs of a spec to run the default image. */
+export interface DefaultImageSpec {
+  readonly kernelPath: string;
+  readonly initrdPath: string;
+  readonly rootDrive: { readonly path: string };
+}
+
 /** The default image as the spec of a VM; it is made first where it is not there yet. */
-export async function defaultImageSpec(options?: DefaultImageOptions): Promise<VmSpec> {
+export async function defaultImageSpec(options?: DefaultImageOptions): Promise<DefaultImageSpec> {
   const { kernelPath, initrdPath, dataDiskPath } = await ensureDefaultImage(options);
   return { kernelPath, initrdPath, rootDrive: { path: dataDiskPath } };
 }

@@ -37,7 +37,12 @@ export class ApiClient {
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
       connect: (_options, callback) => {
         connect().then(
-          (socket) => callback(null, socket),
+          (socket) => {
+            // What waits for the connection goes out in one write, for which Firecracker wakes up once.
+            socket.cork();
+            callback(null, socket);
+            process.nextTick(() => socket.uncork());
+          },
           (error: unknown) => callback(error as Error, null),
         );
       },
@@ -87,6 +92,9 @@ export class ApiClient {
         method,
         path,
         signal,
+        // The next one need not wait for its answer.
+        idempotent: true,
+        blocking: false,
         ...(body === undefined
           ? {}
           : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),

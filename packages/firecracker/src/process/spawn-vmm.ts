@@ -1,10 +1,16 @@
-import { open, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { closeSync, fchown, open } from 'node:fs';
+import { rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { hasCode, ignoreMissing, together } from '@microvm/driver-kit';
 import { spawnProcess, type SpawnedProcess } from '@microvm/native';
 import { VmRuntimeError } from '@microvm/runtime';
 import { VM_FILES } from '../host/paths.js';
 import { bareArgs, jailerArgs, type JailOptions } from './command-line.js';
+
+// Each VM has a handful of small files: a descriptor, closed at once, is a third of the work that a FileHandle is.
+const openFile = promisify(open);
+const changeOwner = promisify(fchown);
 
 export interface SpawnVmmOptions {
   readonly instanceId: string;
@@ -27,7 +33,7 @@ export interface SpawnVmmOptions {
  */
 export async function spawnVmm(options: SpawnVmmOptions): Promise<SpawnedProcess> {
   const { instanceId, execFile, directory, jail, cgroup, netnsPath, workingDirectory } = options;
-  const logs: FileHandle[] = [];
+  const logs: number[] = [];
   try {
     const [console, stderr] = await together([
       options.console ? openLog(logs, join(directory, VM_FILES.console)) : Promise.resolve(null),
@@ -48,14 +54,14 @@ export async function spawnVmm(options: SpawnVmmOptions): Promise<SpawnedProcess
   } catch (error) {
     throw hasCode(error, 'ENOENT', 'EACCES') ? cannotRun(jail?.jailerPath ?? execFile, error) : error;
   } finally {
-    await Promise.all(logs.map((log) => log.close()));
+    for (const log of logs) closeSync(log);
   }
 }
 
-async function openLog(logs: FileHandle[], path: string): Promise<number> {
-  const log = await open(path, 'a', 0o600);
+async function openLog(logs: number[], path: string): Promise<number> {
+  const log = await openFile(path, 'a', 0o600);
   logs.push(log);
-  return log.fd;
+  return log;
 }
 
 export interface VmmLogsOptions {
@@ -79,11 +85,11 @@ export async function makeVmmLogs(directory: string, { uid, isFirst }: VmmLogsOp
 }
 
 async function makeEmpty(path: string, uid: number | null): Promise<void> {
-  const file = await open(path, 'wx', 0o600);
+  const file = await openFile(path, 'wx', 0o600);
   try {
-    if (uid !== null) await file.chown(uid, uid);
+    if (uid !== null) await changeOwner(file, uid, uid);
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 

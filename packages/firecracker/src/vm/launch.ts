@@ -9,7 +9,7 @@ import { stageVmm, type StageOptions } from '../host/stage.js';
 import { jailFolder, jailsFolder, readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js';
 import { makeVmmLogs, spawnVmm } from '../process/spawn-vmm.js';
 import type { FirecrackerContext } from './context.js';
-import { beginLife, type Life } from './life.js';
+import { beginLife, FIRST_LIFE, type Life } from './life.js';
 import { AGENT_PORT, LiveVm } from './live-vm.js';
 
 export interface LaunchOptions {
@@ -71,11 +71,10 @@ export async function watchOwner(
 
 async function beginFiles(staging: StageOptions, isFirst: boolean): Promise<Life> {
   const { directory, plan } = staging;
-  const logs = makeVmmLogs(directory, { uid: plan.uid, isFirst });
-  // After a life before, its name comes behind its empty logs: the ledger would take what is in them for its lines.
-  const named = isFirst ? beginLife(directory) : logs.then(() => beginLife(directory));
-  const staged = logs.then(() => stageVmm(staging));
-  const [life] = await together([named, staged]);
+  await makeVmmLogs(directory, { uid: plan.uid, isFirst });
+  // Its name comes behind its empty logs: the ledger would take what is in them for its lines.
+  const named = isFirst ? Promise.resolve(FIRST_LIFE) : beginLife(directory);
+  const [life] = await together([named, stageVmm(staging)]);
   return life;
 }
 

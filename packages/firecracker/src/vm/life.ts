@@ -15,6 +15,9 @@ const lifeSchema = z.strictObject({
 /** Facts of one life of a VM that its next owner needs. Not durable: no life outlasts the host. */
 export type Life = Readonly<z.infer<typeof lifeSchema>>;
 
+/** A VM's first one has no file: nothing was before it. */
+export const FIRST_LIFE: Life = { lifeId: '', consoleStartBytes: 0 };
+
 export async function beginLife(directory: string): Promise<Life> {
   const life: Life = {
     lifeId: randomBytes(8).toString('hex'),
@@ -24,9 +27,9 @@ export async function beginLife(directory: string): Promise<Life> {
   return life;
 }
 
-/** Of a life that another owner began; without a `lifeId`, and from the first byte, when that one got no further. */
+/** Of a life that another owner began. */
 export async function readLife(directory: string): Promise<Life> {
   const text = await readFile(join(directory, VM_FILES.life), 'utf8').catch(ignoreMissing);
   const found = text === undefined || text === '' ? undefined : lifeSchema.safeParse(JSON.parse(text)).data;
-  return found ?? { lifeId: '', consoleStartBytes: 0 };
+  return found ?? FIRST_LIFE;
 }

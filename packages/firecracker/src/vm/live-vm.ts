@@ -175,11 +175,10 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
 function keepLogs(directory: string, consoleLimitBytes: number, ledger: MetricsLedger): LogKeeper {
   return new LogKeeper(directory, [
     { file: VM_FILES.console, limitBytes: consoleLimitBytes },
-    { file: VM_FILES.vmmLog, limitBytes: LOG_LIMIT_BYTES, isLinked: true },
+    { file: VM_FILES.vmmLog, limitBytes: LOG_LIMIT_BYTES },
     {
       file: VM_FILES.metrics,
       limitBytes: METRICS_LIMIT_BYTES,
-      isLinked: true,
       beforeDiscard: () => ledger.keepUp(),
     },
   ]);

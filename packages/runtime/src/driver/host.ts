@@ -13,8 +13,15 @@ export interface Host {
   bootId(): string;
   /** Rejects with `EWOULDBLOCK` and the holder's `pid`, where another process holds it. */
   lockDirectory(path: string): Promise<DirectoryLock>;
-  /** Replaces the file whole and durably: after it resolved, the new content survives a power cut. */
-  writeDurable(path: string, data: Uint8Array | string): Promise<void>;
+  /**
+   * Replaces the file whole and durably: after it resolved, the new content survives a power cut. `keepSpare`: it will be replaced again
+   * and again, and may have a file beside it for that, `.spare-<name>`.
+   */
+  writeDurable(
+    path: string,
+    data: Uint8Array | string,
+    options?: { readonly keepSpare?: boolean },
+  ): Promise<void>;
   removeDurable(path: string): Promise<void>;
   renameDurable(from: string, to: string): Promise<void>;
   processIdentity(pid: number): ProcessIdentity | undefined;

@@ -120,7 +120,8 @@ export class DirectoryStore implements StateStore {
   }
 
   #writeRecord(record: VmRecord): Promise<void> {
-    return this.#host.writeDurable(join(this.vmDirectory(record.instanceId), RECORD), JSON.stringify(record));
+    const path = join(this.vmDirectory(record.instanceId), RECORD);
+    return this.#host.writeDurable(path, JSON.stringify(record), { keepSpare: true });
   }
 
   async clearVm(instanceId: string): Promise<void> {
