@@ -49,8 +49,9 @@ export function digestFile(path, options = {}) {
 function withOrigins(list, name) {
   if (!Array.isArray(list)) return list;
   return list.map((file, index) => {
-    const { from, ...rest } = object(file, `plan.${name}[${index}]`);
-    return from === undefined ? rest : { ...rest, from: absolute(from, `plan.${name}[${index}].from`) };
+    const { from } = object(file, `plan.${name}[${index}]`);
+    const origin = from === undefined ? undefined : absolute(from, `plan.${name}[${index}].from`);
+    return origin === from ? file : { ...file, from: origin };
   });
 }
 

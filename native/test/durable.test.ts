@@ -93,8 +93,18 @@ test('keeps the mode of the file it replaces', async () => {
   expect(readFileSync(file, 'utf8')).toBe('new');
 });
 
+test('keeps the file it replaces as the next one, where it is asked to', async () => {
+  const folder = temporaryFolder();
+  const file = join(folder, 'f');
+  for (const text of ['first', 'the second', '3rd']) await writeDurable(file, text, { keepSpare: true });
+  expect(readFileSync(file, 'utf8')).toBe('3rd');
+  expect(readdirSync(folder).sort()).toEqual(['.spare-f', 'f']);
+});
+
 test('wrong arguments are a TypeError before any effect', () => {
   const file = join(temporaryFolder(), 'f');
+  // @ts-expect-error wrong on purpose
+  expect(() => writeDurable(file, 'x', { keepSpare: 1 })).toThrow(TypeError);
   for (const data of [undefined, null, 5, {}, [1], new Uint16Array(2), new ArrayBuffer(3)]) {
     // @ts-expect-error wrong on purpose
     expect(() => writeDurable(file, data)).toThrow(TypeError);
@@ -109,18 +119,22 @@ const WRITER = `
   const folder = process.argv[1];
   const record = (n) => JSON.stringify({ n, body: 'x'.repeat(n % 50000), end: n });
   let n = Number(process.argv[2]);
+  const keepSpare = process.argv[3] === 'true';
   await native.writeDurable(folder + '/f0', record(n));
   console.log('started');
   while (true) {
-    await Promise.all(Array.from({ length: 8 }, (_, i) => native.writeDurable(folder + '/f' + i, record(++n))));
+    await Promise.all(Array.from({ length: 8 }, (_, i) => native.writeDurable(folder + '/f' + i, record(++n), { keepSpare })));
     process.stdout.write(n + ',');
   }
 `;
 
-test('kill -9 in the middle never leaves a torn file, and what was reported is there', async () => {
+test.each([
+  ['a new file', false],
+  ['the spare file', true],
+])('kill -9 in the middle of %s leaves no torn one, and what was reported is there', async (_, keepSpare) => {
   const folder = temporaryFolder();
   for (let round = 0; round < 5; ++round) {
-    const writer = runNode(WRITER, [folder, String(round * 1000)]);
+    const writer = runNode(WRITER, [folder, String(round * 1000), String(keepSpare)]);
     await writer.sees('started');
     await writer.sees(`${round * 1000 + 8 * (round + 1)},`);
     writer.child.kill('SIGKILL');
@@ -136,6 +150,6 @@ test('kill -9 in the middle never leaves a torn file, and what was reported is t
       expect(record.body).toHaveLength(record.n % 50000);
       expect(record.n).toBeGreaterThan(reported - 8);
     }
-    for (const left of readdirSync(folder)) expect(left).toMatch(/^(f\d|\.tmp-[0-9a-f]{16})$/);
+    for (const left of readdirSync(folder)) expect(left).toMatch(/^(f\d|\.spare-f\d|\.tmp-[0-9a-f]{16})$/);
   }
 });

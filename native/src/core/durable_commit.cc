@@ -72,8 +72,8 @@ Status Commit::WriteTemporary(bool begin_flush) {
   // By another name it is somebody's who wants it as it is.
   exchanges_ = change_.keep_spare && exists && old.st_nlink == 1;
   const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (change_.keep_spare ? 0 : O_EXCL);
-  file_ = UniqueFd(
-      RetryOnSignal([&] { return openat(folder_.Get(), temporary_.c_str(), flags, kNewFileMode); }));
+  file_ =
+      UniqueFd(RetryOnSignal([&] { return openat(folder_.Get(), temporary_.c_str(), flags, kNewFileMode); }));
   if (!file_) return SysError::Last("open", change_.path);
   auto written = WriteAll(file_.Get(), change_.data, change_.path);
   if (!written.Ok()) return written;

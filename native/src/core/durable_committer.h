@@ -19,17 +19,17 @@ struct DurableChange {
   std::string path;
   std::string target;  // kRename: the new path
   std::string data;    // kWrite
-  // kWrite: the file that was replaced stays beside it, as `.spare-<name>`, and is the one that is written next
-  // time: what is replaced again and again then costs the file system no new file each time.
+  // kWrite: the file that was replaced stays beside it, as `.spare-<name>`, and is the one that is written
+  // next time: what is replaced again and again then costs the file system no new file each time.
   bool keep_spare = false;
   // Runs once, on one of the committer's threads, and must not wait.
   std::function<void(const Status&)> done;
 };
 
 // Makes changes durable. A thread takes all that wait, up to a limit, and carries them out together; what
-// comes meanwhile waits for the next thread, so that a burst costs the disk few commits and the processors few
-// turns. Changes that touch the same path, or a folder and something in it, take effect in the order in which
-// they were submitted.
+// comes meanwhile waits for the next thread, so that a burst costs the disk few commits and the processors
+// few turns. Changes that touch the same path, or a folder and something in it, take effect in the order in
+// which they were submitted.
 class DurableCommitter final : public EndsAtExit {
  public:
   static DurableCommitter& Instance();

@@ -54,8 +54,8 @@ class Staging {
   Status StageNew(const NewFile& file);
   Status StageEmpty(const PrivateFile& file);
   Status StageOwn(const PrivateFile& file, const RegularFile& source);
-  Result<bool> LinkShared(const SharedFile& file, const RegularFile& source);
-  Status Link(const RegularFile& source, const std::string& from, const std::string& name);
+  Result<bool> LinkShared(const SharedFile& file);
+  Status Link(int source, const std::string& from, const std::string& name);
   Result<Arrival> Fill(int fd, const NewFile& file, const std::string& path);
   static uint64_t SizeOf(const NewFile& file);
   Status SetOwner(int fd, bool is_private, unsigned mode, const std::string& path) const;
@@ -133,22 +133,29 @@ Status Staging::MakeFolder(const JailFolder& folder) {
 }
 
 Status Staging::StageShared(const SharedFile& file) {
+  auto linked = LinkShared(file);
+  if (!linked.Ok()) return linked.Error();
+  if (linked.Value()) return {};
   auto source = OpenRegularFile(file.from);
   if (!source.Ok()) return source.Error();
-  auto linked = LinkShared(file, source.Value());
-  if (!linked.Ok()) return linked.Error();
-  if (!linked.Value()) return StageNew({file.name, file.from, &source.Value(), false, kSharedMode, {}});
-  Staged(file.name, Arrival::kLink, static_cast<uint64_t>(source.Value().status.st_size));
-  return {};
+  return StageNew({file.name, file.from, &source.Value(), false, kSharedMode, {}});
 }
 
 // A link is the file itself, so the file must already be as a shared one has to be. False when it is not, or
 // when the kernel does not link it: another file system, too many links, not ours.
-Result<bool> Staging::LinkShared(const SharedFile& file, const RegularFile& source) {
-  const struct stat& status = source.status;
-  if (status.st_uid != our_uid_ || (status.st_mode & 07777) != kSharedMode) return false;
-  auto linked = Link(source, file.from, file.name);
-  if (linked.Ok()) return true;
+Result<bool> Staging::LinkShared(const SharedFile& file) {
+  // Its name only: what is linked need not be opened.
+  auto source = OpenFile(file.from, O_PATH);
+  if (!source.Ok()) return source.Error();
+  const int fd = source.Value().Get();
+  struct stat status {};
+  if (fstat(fd, &status) != 0) return SysError::Last("fstat", file.from);
+  if (status.st_uid != our_uid_ || status.st_mode != (S_IFREG | kSharedMode)) return false;
+  auto linked = Link(fd, file.from, file.name);
+  if (linked.Ok()) {
+    Staged(file.name, Arrival::kLink, static_cast<uint64_t>(status.st_size));
+    return true;
+  }
   switch (linked.Error().number) {
     case EXDEV:
     case EMLINK:
@@ -217,7 +224,7 @@ Status Staging::StageOwn(const PrivateFile& file, const RegularFile& source) {
   }
   const auto size = static_cast<uint64_t>(status.st_size);
   if (file.origin == PrivateOrigin::kLink) {
-    auto linked = Link(source, file.from, file.name);
+    auto linked = Link(source.fd.Get(), file.from, file.name);
     if (linked.Ok()) Staged(file.name, Arrival::kLink, size);
     return linked;
   }
@@ -231,10 +238,10 @@ Status Staging::StageOwn(const PrivateFile& file, const RegularFile& source) {
 }
 
 // Links that very file, whatever its path names by now.
-Status Staging::Link(const RegularFile& source, const std::string& from, const std::string& name) {
+Status Staging::Link(int source, const std::string& from, const std::string& name) {
   auto place = PlaceOf(name);
   if (!place.Ok()) return place.Error();
-  auto linked = LinkOpenFile(source.fd.Get(), place.Value().folder, place.Value().name);
+  auto linked = LinkOpenFile(source, place.Value().folder, place.Value().name);
   if (!linked.Ok()) {
     const int number = linked.Error().number;
     return SysError{number, "link", number == EEXIST ? place.Value().path : from};

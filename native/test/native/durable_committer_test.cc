@@ -23,6 +23,19 @@ class Batch {
     change.kind = kind;
     change.path = path;
     (kind == Kind::kRename ? change.target : change.data) = data_or_target;
+    Submit(std::move(change));
+  }
+
+  // A write of what is written again and again.
+  void Rewrite(const std::string& path, const std::string& data) {
+    DurableChange change;
+    change.path = path;
+    change.data = data;
+    change.keep_spare = true;
+    Submit(std::move(change));
+  }
+
+  void Submit(DurableChange change) {
     const size_t index = submitted_++;
     change.done = [this, index](const Status& status) {
       const std::lock_guard lock(mutex_);
@@ -47,6 +60,11 @@ class Batch {
   size_t submitted_ = 0;
   std::map<size_t, Status> outcomes_;
 };
+
+ino_t InodeOf(const std::string& path) {
+  struct stat status {};
+  return stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
+}
 
 int CountEntries(const std::string& path) {
   DIR* directory = opendir(path.c_str());
@@ -143,6 +161,71 @@ TEST(a_link_is_replaced_not_followed) {
   batch.Add(Kind::kWrite, folder / "link", "new");
   CHECK(batch.Await() == std::vector<int>{0});
   CHECK(ReadText(folder / "target") == "old" && ReadText(folder / "link") == "new");
+}
+
+TEST(what_is_written_again_and_again_takes_turns_with_its_spare_file) {
+  const TemporaryFolder folder;
+  const auto rewrite = [&](const std::string& data) {
+    Batch batch;
+    batch.Rewrite(folder / "f", data);
+    CHECK(batch.Await() == std::vector<int>{0});
+    CHECK(ReadText(folder / "f") == data);
+    return InodeOf(folder / "f");
+  };
+  const ino_t first = rewrite("one");
+  CHECK(CountEntries(folder.Path()) == 1);
+  const ino_t second = rewrite("a longer one");
+  CHECK(second != first && InodeOf(folder / ".spare-f") == first);
+  CHECK(rewrite("3") == first);
+  CHECK(rewrite("") == second);
+  CHECK(CountEntries(folder.Path()) == 2);
+}
+
+TEST(many_rewrites_keep_their_order) {
+  const TemporaryFolder folder;
+  Batch batch;
+  for (int i = 0; i < 200; ++i) batch.Rewrite(folder / std::to_string(i % 4), std::string(200 - i, 'x'));
+  CHECK(batch.Await() == std::vector<int>(200, 0));
+  for (int i = 196; i < 200; ++i) CHECK(ReadText(folder / std::to_string(i % 4)).size() == size_t(200 - i));
+  CHECK(CountEntries(folder.Path()) == 8);
+}
+
+TEST(a_spare_file_that_a_kill_left_half_written_is_written_anew) {
+  const TemporaryFolder folder;
+  microvm::test::WriteText(folder / "f", "old");
+  microvm::test::WriteText(folder / ".spare-f", std::string(10'000, 'y'));
+  CHECK(chmod((folder / "f").c_str(), 0640) == 0);
+  Batch batch;
+  batch.Rewrite(folder / "f", "new");
+  CHECK(batch.Await() == std::vector<int>{0});
+  struct stat status {};
+  CHECK(ReadText(folder / "f") == "new" && ReadText(folder / ".spare-f") == "old");
+  CHECK(stat((folder / "f").c_str(), &status) == 0 && (status.st_mode & 0777) == 0640);
+}
+
+TEST(what_has_another_name_is_no_spare_file) {
+  const TemporaryFolder folder;
+  microvm::test::WriteText(folder / "f", "old");
+  CHECK(link((folder / "f").c_str(), (folder / "other").c_str()) == 0);
+  for (const char* data : {"1", "2", "3"}) {
+    Batch batch;
+    batch.Rewrite(folder / "f", data);
+    CHECK(batch.Await() == std::vector<int>{0});
+  }
+  CHECK(ReadText(folder / "f") == "3" && ReadText(folder / "other") == "old");
+}
+
+TEST(a_folder_or_a_link_takes_no_turns) {
+  const TemporaryFolder folder;
+  mkdir((folder / "folder").c_str(), 0700);
+  microvm::test::WriteText(folder / "target", "old");
+  CHECK(symlink((folder / "target").c_str(), (folder / "link").c_str()) == 0);
+  Batch batch;
+  batch.Rewrite(folder / "folder", "x");
+  batch.Rewrite(folder / "link", "new");
+  CHECK((batch.Await() == std::vector<int>{EISDIR, 0}));
+  CHECK(ReadText(folder / "target") == "old" && ReadText(folder / "link") == "new");
+  CHECK(CountEntries(folder.Path()) == 3);
 }
 
 RUN_TESTS()

@@ -28,7 +28,7 @@ export const VM_FILES = {
   metrics: 'metrics.log',
   /** What its lines came to, those of earlier lives too. */
   metricsTotals: 'metrics.json',
-  /** Facts of the present life, for an owner that adopts it. */
+  /** Facts of the present life, unless it is the first, for an owner that adopts it. */
   life: 'life.json',
 } as const;
 
