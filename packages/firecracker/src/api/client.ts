@@ -16,6 +16,14 @@ export interface ApiClientOptions {
   readonly exited: Promise<ProcessExit>;
 }
 
+export interface SendOptions extends Limits {
+  /**
+   * False: it goes out before the answers to those before it have come, and so does the next one. It must do no harm twice, as it is
+   * made again where one before it breaks the connection. Default: true.
+   */
+  readonly waits?: boolean;
+}
+
 const DEFAULT_TIMEOUT_MS = 10_000;
 // Configuration is order-free before boot, so requests need not wait for each other's answers.
 const REQUESTS_IN_FLIGHT = 16;
@@ -52,7 +60,7 @@ export class ApiClient {
   }
 
   /** What success answers with; undefined for 204. */
-  async send(request: ApiRequest, options: Limits = {}): Promise<unknown> {
+  async send(request: ApiRequest, options: SendOptions = {}): Promise<unknown> {
     const name = `${request.method} ${request.path}`;
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     const limit = new AbortController();
@@ -61,7 +69,7 @@ export class ApiClient {
     options.signal?.addEventListener('abort', onAbort, { once: true });
     try {
       options.signal?.throwIfAborted();
-      return await this.#exchange(request, name, limit.signal);
+      return await this.#exchange(request, name, limit.signal, options.waits ?? true);
     } finally {
       clearTimeout(timer);
       options.signal?.removeEventListener('abort', onAbort);
@@ -85,16 +93,15 @@ export class ApiClient {
     this.#client.destroy().catch(() => undefined);
   }
 
-  async #exchange(request: ApiRequest, name: string, signal: AbortSignal): Promise<unknown> {
+  async #exchange(request: ApiRequest, name: string, signal: AbortSignal, waits: boolean): Promise<unknown> {
     const { method, path, body } = request;
     try {
       const response = await this.#client.request({
         method,
         path,
         signal,
-        // The next one need not wait for its answer.
-        idempotent: true,
-        blocking: false,
+        idempotent: !waits,
+        blocking: waits,
         ...(body === undefined
           ? {}
           : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),

@@ -11,7 +11,7 @@ import {
 } from '@microvm/driver-kit';
 import { waitForSocket, waitForVsock, type ProcessWatch, type VsockListener } from '@microvm/native';
 import type { DriverVm, VmEnding } from '@microvm/runtime';
-import { ApiClient } from '../api/client.js';
+import { ApiClient, type SendOptions } from '../api/client.js';
 import type { ActionType, ApiRequest, InstanceInfo, SnapshotLoad } from '../api/wire.js';
 import { VM_FILES, VMM_FILES } from '../host/paths.js';
 import type { Life } from './life.js';
@@ -74,13 +74,13 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
    * Makes a request of the API. Rejects with `MICROVM_VMM_REJECTED`, `MICROVM_TIMEOUT`, `MICROVM_VMM_EXITED` or the signal's
    * reason.
    */
-  request(request: ApiRequest, options?: Limits): Promise<unknown> {
+  request(request: ApiRequest, options?: SendOptions): Promise<unknown> {
     return this.translated(this.#api.send(request, options));
   }
 
   /** Makes requests in their order without waiting for each answer. Rejects as `request` does, with the first that failed. */
   async requestAll(requests: readonly ApiRequest[], options?: Limits): Promise<void> {
-    const answers = requests.map((request) => this.request(request, options));
+    const answers = requests.map((request) => this.request(request, { ...options, waits: false }));
     for (const answer of answers) answer.catch(() => undefined);
     for (const answer of answers) await answer;
   }
