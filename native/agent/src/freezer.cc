@@ -6,12 +6,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "proc_file.h"
 
@@ -29,31 +31,50 @@ int SignalWorkload(int number, const std::set<pid_t>& groups) {
   return 0;
 }
 
+constexpr unsigned kLongestMomentMs = 20;
 constexpr unsigned kKernelThread = 0x00200000;  // PF_KTHREAD
 
-// Whether the process still runs, from the text of its stat file.
-bool StillRuns(const std::string& stat, const std::set<pid_t>& groups) {
+// A process of the workload; proc_pid_stat(5).
+struct Process {
+  pid_t pid = 0;
+  pid_t parent = 0;
+  char state = 'X';
+
+  bool IsAtRest() const { return strchr("TtZXx", state) != nullptr; }
+};
+
+// False when the text of its stat file is of no process of the workload, or cut off by its end.
+bool ReadProcess(const std::string& stat, const std::set<pid_t>& groups, Process* process) {
   const size_t name_end = stat.rfind(')');
   if (name_end == std::string::npos) return false;
-  char state = 'X';
   int group = 0;
   unsigned flags = 0;
-  if (sscanf(stat.c_str() + name_end + 1, " %c %*d %d %*d %*d %*d %u", &state, &group, &flags) != 3)
+  if (sscanf(stat.c_str(), "%d", &process->pid) != 1 ||
+      sscanf(stat.c_str() + name_end + 1, " %c %d %d %*d %*d %*d %u", &process->state, &process->parent,
+             &group, &flags) != 4) {
     return false;
-  if ((flags & kKernelThread) != 0 || strchr("TtZXx", state) != nullptr) return false;
-  return OwnsNamespace() || groups.count(group) != 0;
+  }
+  return (flags & kKernelThread) == 0 && (OwnsNamespace() || groups.count(group) != 0);
 }
 
-bool AllStopped(const std::set<pid_t>& groups) {
+// False when it cannot be known.
+bool ReadWorkload(const std::set<pid_t>& groups, std::vector<Process>* workload) {
   const std::unique_ptr<DIR, int (*)(DIR*)> proc(opendir("/proc"), closedir);
   if (!proc) return false;
   const std::string self = std::to_string(getpid());
   while (const dirent* entry = readdir(proc.get())) {
     if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || self == entry->d_name) continue;
-    if (StillRuns(ReadSmallFile((std::string("/proc/") + entry->d_name + "/stat").c_str()), groups))
-      return false;
+    Process process;
+    const std::string path = std::string("/proc/") + entry->d_name + "/stat";
+    if (ReadProcess(ReadSmallFile(path.c_str()), groups, &process)) workload->push_back(process);
   }
   return true;
+}
+
+bool AllStopped(const std::set<pid_t>& groups) {
+  std::vector<Process> workload;
+  if (!ReadWorkload(groups, &workload)) return false;
+  return std::all_of(workload.begin(), workload.end(), [](const Process& each) { return each.IsAtRest(); });
 }
 
 }  // namespace
@@ -72,8 +93,24 @@ void Freezer::UseCgroup(const char* cgroup_root) {
 
 int Freezer::Begin(const std::set<pid_t>& groups) {
   frozen_ = true;
+  attempts_ = 0;
   if (!freeze_.valid()) return SignalWorkload(SIGSTOP, groups);
   return pwrite(freeze_.get(), "1", 1, 0) == 1 ? 0 : errno;
+}
+
+int Freezer::Again(const std::set<pid_t>& groups) {
+  std::vector<Process> workload;
+  if (freeze_.valid() || !ReadWorkload(groups, &workload)) return 0;
+  std::set<pid_t> waiting;
+  for (const Process& each : workload) {
+    if (each.state == 'D') waiting.insert(each.pid);
+  }
+  for (const Process& each : workload) {
+    if (each.state == 'T' && waiting.count(each.parent) != 0) kill(each.pid, SIGCONT);
+  }
+  if (attempts_ < kLongestMomentMs) ++attempts_;
+  usleep(attempts_ * 1000);
+  return SignalWorkload(SIGSTOP, groups);
 }
 
 int Freezer::Thaw(const std::set<pid_t>& groups) {

@@ -20,6 +20,10 @@ class Freezer {
   // Both answer 0 or an errno. `groups` are the process groups of the commands.
   int Begin(const std::set<pid_t>& groups);
   int Thaw(const std::set<pid_t>& groups);
+  // When it does not settle. Signals only: the parent of a vfork cannot stop until its child has executed or
+  // ended, and a child that was stopped first does neither. Lets such children go on for a moment, a longer
+  // one each time, and stops all again. Answers 0 or an errno.
+  int Again(const std::set<pid_t>& groups);
   // After Begin: has everything come to rest?
   bool Settled(const std::set<pid_t>& groups) const;
 
@@ -32,6 +36,7 @@ class Freezer {
   UniqueFd freeze_;
   UniqueFd events_;
   bool frozen_ = false;
+  unsigned attempts_ = 0;
 };
 
 }  // namespace microvm::agent

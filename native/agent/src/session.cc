@@ -11,6 +11,12 @@
 #include "version.h"
 
 namespace microvm::agent {
+namespace {
+
+// How long everything is given to come to rest before something is taken to be in its way.
+constexpr uint64_t kPatienceMs = 10;
+
+}  // namespace
 
 Session::Session(bool is_init, Outbox* outbox, CommandTable* commands, Freezer* freezer, Power* power)
     : is_init_(is_init), outbox_(outbox), commands_(commands), freezer_(freezer), power_(power) {
@@ -209,7 +215,7 @@ bool Session::OnFreeze(uint32_t stream, PayloadReader* in) {
     outbox_->Fail(stream, error, "freeze");
   } else {
     const uint64_t now = NowMs();
-    freezing_ = Freezing{stream, now + timeout_ms, now};
+    freezing_ = Freezing{stream, now + timeout_ms, now, now + kPatienceMs};
   }
   return true;
 }
@@ -222,11 +228,20 @@ void Session::Tick(uint64_t now) {
   } else if (now >= freezing_->until) {
     freezer_->Thaw(commands_->Groups());
     outbox_->Fail(freezing_->stream, ETIMEDOUT, "freeze");
+  } else if (const int error = FreezeAgain(now); error != 0) {
+    freezer_->Thaw(commands_->Groups());
+    outbox_->Fail(freezing_->stream, error, "freeze");
   } else {
     freezing_->next_look = now + 1;
     return;
   }
   freezing_.reset();
+}
+
+int Session::FreezeAgain(uint64_t now) {
+  if (now < freezing_->next_attempt) return 0;
+  freezing_->next_attempt = now + kPatienceMs;
+  return freezer_->Again(commands_->Groups());
 }
 
 bool Session::OnThaw(uint32_t stream, PayloadReader* in) {

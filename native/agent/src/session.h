@@ -33,6 +33,7 @@ class Session {
     uint32_t stream;
     uint64_t until;
     uint64_t next_look;
+    uint64_t next_attempt;
   };
   struct PartialExec {
     uint32_t stream;
@@ -50,6 +51,7 @@ class Session {
   bool StartExec(uint32_t stream, const Bytes& body);
   bool OnSignal(uint32_t stream, PayloadReader* in);
   bool OnFreeze(uint32_t stream, PayloadReader* in);
+  int FreezeAgain(uint64_t now);
   bool OnThaw(uint32_t stream, PayloadReader* in);
   bool OnSetClock(uint32_t stream, PayloadReader* in);
   bool OnShutdown(uint32_t stream, PayloadReader* in);

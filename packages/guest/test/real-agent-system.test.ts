@@ -65,6 +65,16 @@ describe.skipIf(problem !== undefined)('the real agent, frozen', () => {
     await untilGrown(count);
   });
 
+  it('comes to rest also in the middle of a vfork, whose parent waits for a child that is stopped', async () => {
+    const starters = Array.from({ length: 4 }, () => shell('while :; do /bin/true; done'));
+    for (let turn = 0; turn < 200; turn++) {
+      await client.freeze({ timeoutMs: 5000 });
+      await client.thaw();
+    }
+    for (const starter of starters) await starter.kill('SIGKILL');
+    for (const starter of starters) expect(await starter.result).toMatchObject({ signal: 'SIGKILL' });
+  });
+
   it('starts nothing, but a command can be killed', async () => {
     const process = shell('sleep 1000');
     await client.freeze();

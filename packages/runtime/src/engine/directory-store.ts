@@ -121,7 +121,9 @@ export class DirectoryStore implements StateStore {
 
   #writeRecord(record: VmRecord): Promise<void> {
     const path = join(this.vmDirectory(record.instanceId), RECORD);
-    return this.#host.writeDurable(path, JSON.stringify(record), { keepSpare: true });
+    // Of one that is destroyed it is the last.
+    const keepSpare = record.state !== 'destroyed';
+    return this.#host.writeDurable(path, JSON.stringify(record), { keepSpare });
   }
 
   async clearVm(instanceId: string): Promise<void> {
