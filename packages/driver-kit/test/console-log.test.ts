@@ -200,7 +200,7 @@ describe('a log that is written by another name, in another folder', () => {
     const keeper = new LogKeeper(folder, [{ file, limitBytes: LIMIT_BYTES, beforeDiscard }]);
     onTestFinished(() => keeper.close());
     await writeFile(log, 'x'.repeat(LARGE), { flag: 'a' });
-    await vi.waitFor(() => expect(calls).toBeGreaterThan(1), { timeout: 30_000 });
+    await vi.waitFor(() => expect(calls).toBeGreaterThan(0), { timeout: 30_000 });
     expect(await diskBytes(log)).toBeGreaterThanOrEqual(LARGE);
     isRefused = false;
     await writeFile(log, 'x', { flag: 'a' });
