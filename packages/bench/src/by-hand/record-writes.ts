@@ -15,9 +15,9 @@ export function recordingHost(host: Host, writes: RecordedWrite[]): Host {
     processIdentity: (pid) => host.processIdentity(pid),
     lockDirectory: (path) => host.lockDirectory(path),
     digestFile: (path, options) => host.digestFile(path, options),
-    writeDurable(path, data) {
+    writeDurable(path, data, options) {
       writes.push({ kind: 'write', path, sizeBytes: Buffer.byteLength(data) });
-      return host.writeDurable(path, data);
+      return host.writeDurable(path, data, options);
     },
     removeDurable(path) {
       writes.push({ kind: 'remove', path });
