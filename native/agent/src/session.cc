@@ -225,10 +225,7 @@ void Session::Tick(uint64_t now) {
   if (freezer_->Settled(commands_->Groups())) {
     if (is_init_) sync();
     outbox_->Send(FrameType::kOk, freezing_->stream);
-  } else if (now >= freezing_->until) {
-    freezer_->Thaw(commands_->Groups());
-    outbox_->Fail(freezing_->stream, ETIMEDOUT, "freeze");
-  } else if (const int error = FreezeAgain(now); error != 0) {
+  } else if (const int error = now >= freezing_->until ? ETIMEDOUT : FreezeAgain(now); error != 0) {
     freezer_->Thaw(commands_->Groups());
     outbox_->Fail(freezing_->stream, error, "freeze");
   } else {
