@@ -43,7 +43,8 @@ class Channel {
   bool ReadInto(Decoder* decoder);
   bool WriteFrom(ByteQueue* queue);
 
-  // The end of a connection: returns when the host's side has all that was written, after `wait_ms` in any case.
+  // The end of a connection: returns when the host's side has all that was written, after `wait_ms` in any
+  // case.
   void Finish(uint64_t wait_ms);
 
   // The descriptor given by UseDescriptor has ended.

@@ -14,8 +14,8 @@ struct DiscardOutcome {
   uint64_t start = 0;
 };
 
-// Gives the blocks before the last `keep` bytes back to the file system; size and offsets stay. For a log that another process
-// appends to and that cannot be cut. Any thread.
+// Gives the blocks before the last `keep` bytes back to the file system; size and offsets stay. For a log
+// that another process appends to and that cannot be cut. Any thread.
 Result<DiscardOutcome> DiscardFront(const std::string& path, uint64_t keep);
 
 }  // namespace microvm::core

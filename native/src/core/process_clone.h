@@ -21,8 +21,9 @@ struct CloneCgroup {
   bool entered = false;
 };
 
-// A child that shares our memory and changes its user or its user namespace makes the kernel mark that memory, ours too,
-// as undumpable: no core file, and /proc/self belongs to root. Held around such a clone, this takes it back.
+// A child that shares our memory and changes its user or its user namespace makes the kernel mark that
+// memory, ours too, as undumpable: no core file, and /proc/self belongs to root. Held around such a clone,
+// this takes it back.
 class KeepDumpable {
  public:
   KeepDumpable();

@@ -67,7 +67,8 @@ class Program {
 
   int Run() {
     if (arguments_.Has("version")) return Print(std::string("Firecracker v") + kVmmVersion + "\n\n");
-    if (arguments_.Has("help")) return Print(std::string("Firecracker v") + kVmmVersion + " (a double of it)\n\n");
+    if (arguments_.Has("help"))
+      return Print(std::string("Firecracker v") + kVmmVersion + " (a double of it)\n\n");
     if (arguments_.Has("snapshot-version")) return Print(std::string("v") + kSnapshotVersion + "\n");
     if (arguments_.Has("describe-snapshot")) return Describe();
     if (const int code = ConfigureLog(); code != 0) return Leave(code);
@@ -113,8 +114,8 @@ class Program {
       Reader in(body);
       LoggerConfig level;
       if (!ReadLogger(&in, &level)) {
-        log_->Error(kMain, "Invalid value for logger level: Failed to parse string to level filter: " + arguments_.Get("level") +
-                               ".Possible values: [Error, Warning, Info, Debug]");
+        log_->Error(kMain, "Invalid value for logger level: Failed to parse string to level filter: " +
+                               arguments_.Get("level") + ".Possible values: [Error, Warning, Info, Debug]");
         return kLevelError;
       }
       config.level = level.level;
@@ -146,13 +147,18 @@ class Program {
     const std::string text = arguments_.Get("http-api-max-payload-size");
     const std::from_chars_result parsed = std::from_chars(text.data(), text.data() + text.size(), limit);
     if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) {
-      log_->Error(kMain, "Firecracker panicked: 'http-api-max-payload-size' parameter expected to be of 'usize' type.");
+      log_->Error(
+          kMain,
+          "Firecracker panicked: 'http-api-max-payload-size' parameter expected to be of 'usize' type.");
       return kRustPanic;
     }
     Vmm vmm(arguments_.Get("id"), &loop, log_, &faults);
     if (arguments_.Has("metrics-path")) {
       if (const int error = vmm.OpenMetrics(arguments_.Get("metrics-path")); error != 0) {
-        log_->Error(kMain, "Could not initialize metrics: Cannot initialize the metrics system due to bad user input: " + OsError(error));
+        log_->Error(
+            kMain,
+            "Could not initialize metrics: Cannot initialize the metrics system due to bad user input: " +
+                OsError(error));
         return Leave(1);
       }
     }
@@ -163,10 +169,12 @@ class Program {
     ApiServer api(&loop, &vmm, &faults, limit);
     const std::string socket = arguments_.Get("api-sock");
     if (const int error = api.Listen(socket); error == EADDRINUSE) {
-      log_->Error(kMain, "RunWithApiError error: Failed to open the API socket at: " + socket + ". Check that it is not already used.");
+      log_->Error(kMain, "RunWithApiError error: Failed to open the API socket at: " + socket +
+                             ". Check that it is not already used.");
       return Leave(1);
     } else if (error != 0) {
-      log_->Error(kMain, "RunWithApiError error: Failed to bind and run the HTTP server: IO error: " + OsError(error));
+      log_->Error(kMain, "RunWithApiError error: Failed to bind and run the HTTP server: IO error: " +
+                             OsError(error));
       return Leave(1);
     }
     log_->Info(kMain, "Listening on API socket (" + Quoted(socket) + ").");
@@ -211,7 +219,8 @@ int Main(int argc, char** argv) {
     only_prints = only_prints || arguments.Has(option);
   Logger log(only_prints ? "anonymous-instance" : arguments.Get("id"));
   if (!parsed) {
-    log.Error(kMain, "Arguments parsing error: " + arguments.message() + " \\n\\nFor more information try --help.");
+    log.Error(kMain,
+              "Arguments parsing error: " + arguments.message() + " \\n\\nFor more information try --help.");
     fprintf(stderr, "Error: ParseArguments(%s)\n", arguments.debug().c_str());
     log.Error(kMain, "Firecracker exiting with error. exit_code=" + std::to_string(kArgumentError));
     return kArgumentError;

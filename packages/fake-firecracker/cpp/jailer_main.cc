@@ -61,7 +61,8 @@ Arguments JailerArguments() {
 
 std::string Canonical(const std::string& path) {
   char real[PATH_MAX];
-  if (realpath(path.c_str(), real) == nullptr) FailOs("Failed to canonicalize path " + path, "Canonicalize", errno, path);
+  if (realpath(path.c_str(), real) == nullptr)
+    FailOs("Failed to canonicalize path " + path, "Canonicalize", errno, path);
   return real;
 }
 
@@ -83,14 +84,18 @@ uint32_t Id(const Arguments& arguments, const char* name, const char* kind) {
 void ReadLimits(const Arguments& arguments, Plan* plan) {
   for (const std::string& text : arguments.All("resource-limit")) {
     const size_t equals = text.find('=');
-    if (equals == std::string::npos) Fail("Invalid format for resources limits: " + text, "ResLimitFormat(\"" + text + "\")");
+    if (equals == std::string::npos)
+      Fail("Invalid format for resources limits: " + text, "ResLimitFormat(\"" + text + "\")");
     const std::string name = text.substr(0, equals);
     const std::string value = text.substr(equals + 1);
-    if (name != "fsize" && name != "no-file") Fail("Invalid resource argument: " + name, "ResLimitArgument(\"" + name + "\")");
+    if (name != "fsize" && name != "no-file")
+      Fail("Invalid resource argument: " + name, "ResLimitArgument(\"" + name + "\")");
     const std::optional<uint64_t> limit = Parse<uint64_t>(value);
     if (!limit) {
-      const char* why = value.empty() ? "cannot parse integer from empty string" : "invalid digit found in string";
-      Fail("Invalid limit value for resource: " + value + ": " + why, "ResLimitValue(\"" + value + "\", \"" + why + "\")");
+      const char* why =
+          value.empty() ? "cannot parse integer from empty string" : "invalid digit found in string";
+      Fail("Invalid limit value for resource: " + value + ": " + why,
+           "ResLimitValue(\"" + value + "\", \"" + why + "\")");
     }
     if (name == "fsize") plan->file_size = *limit;
     if (name == "no-file") plan->no_file = *limit;
@@ -101,13 +106,15 @@ CgroupRequest ReadCgroups(const Arguments& arguments, const Plan& plan) {
   CgroupRequest request;
   const std::string version = arguments.Get("cgroup-version");
   const std::optional<uint8_t> number = Parse<uint8_t>(version);
-  if (!number) Fail(version + " is an invalid cgroup version specifier", "CgroupInvalidVersion(\"" + version + "\")");
+  if (!number)
+    Fail(version + " is an invalid cgroup version specifier", "CgroupInvalidVersion(\"" + version + "\")");
   request.version = *number;
   request.parent = arguments.Has("parent-cgroup") ? arguments.Get("parent-cgroup") : plan.exec_name;
   const std::string padded = "/" + request.parent + "/";
   if ((!request.parent.empty() && request.parent[0] == '/') || padded.find("/../") != std::string::npos ||
       padded.find("/./") != std::string::npos)
-    Fail("Parent cgroup path is invalid. Path should not be absolute or contain '..' or '.'", "CgroupInvalidParentPath");
+    Fail("Parent cgroup path is invalid. Path should not be absolute or contain '..' or '.'",
+         "CgroupInvalidParentPath");
   request.vm_id = plan.id;
   request.values = arguments.All("cgroup");
   return request;
@@ -125,7 +132,8 @@ Plan ReadPlan(const Arguments& arguments) {
     Fail(plan.exec_file + " is not a file", "NotAFile(\"" + plan.exec_file + "\")");
   plan.exec_name = plan.exec_file.substr(plan.exec_file.rfind('/') + 1);
   const std::string base = Canonical(arguments.Get("chroot-base-dir"));
-  if (stat(base.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) Fail(base + " is not a directory", "NotADirectory(\"" + base + "\")");
+  if (stat(base.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+    Fail(base + " is not a directory", "NotADirectory(\"" + base + "\")");
   plan.root = base + "/" + plan.exec_name + "/" + plan.id + "/root";
   plan.uid = Id(arguments, "uid", "Uid");
   plan.gid = Id(arguments, "gid", "Gid");
@@ -141,7 +149,8 @@ void MakeRoot(const std::string& path) {
     const std::string part = path.substr(0, slash);
     struct stat info {};
     const bool exists = mkdir(part.c_str(), 0777) != 0;
-    const bool usable = !exists || (errno == EEXIST && stat(part.c_str(), &info) == 0 && S_ISDIR(info.st_mode));
+    const bool usable =
+        !exists || (errno == EEXIST && stat(part.c_str(), &info) == 0 && S_ISDIR(info.st_mode));
     if (!usable) FailOs("Failed to create directory " + path, "CreateDir", errno, path);
     if (slash == std::string::npos) return;
   }
@@ -151,10 +160,12 @@ void CopyProgram(const Plan& plan) {
   const std::string target = plan.root + "/" + plan.exec_name;
   const UniqueFd from(open(plan.exec_file.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat info {};
-  if (!from.valid() || fstat(from.get(), &info) != 0) FailOs("Failed to open " + plan.exec_file, "Open", errno, plan.exec_file);
+  if (!from.valid() || fstat(from.get(), &info) != 0)
+    FailOs("Failed to open " + plan.exec_file, "Open", errno, plan.exec_file);
   const UniqueFd to(open(target.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, info.st_mode));
   if (!to.valid()) FailOs("Failed to open " + target, "Open", errno, target);
-  if (fchown(to.get(), plan.uid, plan.gid) != 0) FailOs("Failed to change owner for " + target, "ChangeFileOwner", errno, target);
+  if (fchown(to.get(), plan.uid, plan.gid) != 0)
+    FailOs("Failed to change owner for " + target, "ChangeFileOwner", errno, target);
   for (ssize_t copied = 1; copied > 0;) {
     copied = copy_file_range(from.get(), nullptr, to.get(), nullptr, 1u << 30, 0);
     if (copied < 0) FailOs("Failed to copy " + plan.exec_file + " to " + target, "Copy", errno, target);
@@ -174,17 +185,21 @@ void JoinNetworkNamespace(const std::string& path) {
   if (path.empty()) return;
   const UniqueFd netns(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!netns.valid()) FailOs("Failed to open file " + path, "FileOpen", errno, path);
-  if (setns(netns.get(), CLONE_NEWNET) != 0) FailOs("Failed to join network namespace: netns", "SetNetNs", errno);
+  if (setns(netns.get(), CLONE_NEWNET) != 0)
+    FailOs("Failed to join network namespace: netns", "SetNetNs", errno);
 }
 
-// Not a bare chroot: the folder becomes the root of a mount namespace. (In a bare one the kernel refuses user namespaces.)
+// Not a bare chroot: the folder becomes the root of a mount namespace. (In a bare one the kernel refuses user
+// namespaces.)
 void EnterRoot(const std::string& root) {
   const auto check = [](int result, const char* what) {
     if (result != 0) FailOs(what, "Chroot", errno);
   };
   check(unshare(CLONE_NEWNS), "Failed to unshare into new mount namespace");
-  check(mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr), "Failed to change the propagation type to slave");
-  check(mount(root.c_str(), root.c_str(), nullptr, MS_BIND | MS_REC, nullptr), "Failed to bind mount the jail root directory");
+  check(mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr),
+        "Failed to change the propagation type to slave");
+  check(mount(root.c_str(), root.c_str(), nullptr, MS_BIND | MS_REC, nullptr),
+        "Failed to bind mount the jail root directory");
   check(chdir(root.c_str()), "Failed to change directory");
   check(mkdir("old_root", 0600), "Failed to create the old_root directory");
   check(static_cast<int>(syscall(SYS_pivot_root, ".", "old_root")), "Failed to pivot root");
@@ -194,7 +209,8 @@ void EnterRoot(const std::string& root) {
 }
 
 void Own(const char* path, const Plan& plan) {
-  if (chown(path, plan.uid, plan.gid) != 0) FailOs(std::string("Failed to change owner for ") + path, "ChangeFileOwner", errno, path);
+  if (chown(path, plan.uid, plan.gid) != 0)
+    FailOs(std::string("Failed to change owner for ") + path, "ChangeFileOwner", errno, path);
 }
 
 void MakeNode(const char* path, unsigned major_number, unsigned minor_number, const Plan& plan) {
@@ -208,13 +224,16 @@ std::optional<unsigned> UserfaultfdNumber(const std::string& misc) {
   const size_t name = misc.find(" userfaultfd\n");
   if (name == std::string::npos) return std::nullopt;
   const size_t line = misc.rfind('\n', name);
-  return static_cast<unsigned>(strtoul(misc.c_str() + (line == std::string::npos ? 0 : line + 1), nullptr, 10));
+  return static_cast<unsigned>(
+      strtoul(misc.c_str() + (line == std::string::npos ? 0 : line + 1), nullptr, 10));
 }
 
 void FillRoot(const Plan& plan, std::optional<unsigned> userfaultfd) {
   for (const char* folder : {"/", "/dev", "/dev/net", "/run"}) {
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST) FailOs(std::string("Failed to create directory ") + folder, "CreateDir", errno, folder);
-    if (chmod(folder, 0700) != 0) FailOs(std::string("Failed to change permissions on ") + folder, "Chmod", errno, folder);
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+      FailOs(std::string("Failed to create directory ") + folder, "CreateDir", errno, folder);
+    if (chmod(folder, 0700) != 0)
+      FailOs(std::string("Failed to change permissions on ") + folder, "Chmod", errno, folder);
     Own(folder, plan);
   }
   MakeNode("/dev/net/tun", 10, 200, plan);
@@ -241,12 +260,21 @@ uint64_t Microseconds(clockid_t clock) {
   if (!faults.empty()) setenv(kFaultsVariable, faults.c_str(), 1);
   Shell shell;
   // While the host's files can still be reached: the guest needs a /proc, and there is none in the jail.
-  if (SpawnShell({plan.uid == 0 ? 65534 : plan.uid, plan.uid == 0 ? 65534 : plan.gid, host_mounts}, &shell) == 0)
+  if (SpawnShell({plan.uid == 0 ? 65534 : plan.uid, plan.uid == 0 ? 65534 : plan.gid, host_mounts}, &shell) ==
+      0)
     setenv(kGuestVariable, HandOver(std::move(shell)).c_str(), 1);
-  if (setgid(plan.gid) != 0 || setgroups(0, nullptr) != 0 || setuid(plan.uid) != 0) FailOs("Failed to exec into Firecracker", "Exec", errno);
+  if (setgid(plan.gid) != 0 || setgroups(0, nullptr) != 0 || setuid(plan.uid) != 0)
+    FailOs("Failed to exec into Firecracker", "Exec", errno);
   const std::string cpu_us = std::to_string(Microseconds(CLOCK_PROCESS_CPUTIME_ID));
-  std::vector<std::string> words = {"/" + plan.exec_name, "--id",  plan.id, "--start-time-us", std::to_string(start_us),
-                                    "--start-time-cpu-us", cpu_us, "--parent-cpu-time-us", cpu_us};
+  std::vector<std::string> words = {"/" + plan.exec_name,
+                                    "--id",
+                                    plan.id,
+                                    "--start-time-us",
+                                    std::to_string(start_us),
+                                    "--start-time-cpu-us",
+                                    cpu_us,
+                                    "--parent-cpu-time-us",
+                                    cpu_us};
   words.insert(words.end(), plan.rest.begin(), plan.rest.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -263,9 +291,12 @@ void Daemonize(int null) {
 }
 
 int Help() {
-  WriteAll(1, std::string("Jailer v") + kVmmVersion +
-                  "\n\nrequired arguments:\n  --exec-file --gid --id --uid\n\noptional arguments:\n  --cgroup --cgroup-version "
-                  "--chroot-base-dir --daemonize --netns --new-pid-ns --parent-cgroup --resource-limit --version\n");
+  WriteAll(
+      1,
+      std::string("Jailer v") + kVmmVersion +
+          "\n\nrequired arguments:\n  --exec-file --gid --id --uid\n\noptional arguments:\n  --cgroup "
+          "--cgroup-version "
+          "--chroot-base-dir --daemonize --netns --new-pid-ns --parent-cgroup --resource-limit --version\n");
   return 0;
 }
 

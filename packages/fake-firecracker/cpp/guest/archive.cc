@@ -76,7 +76,8 @@ bool Unpack(const Entry& entry) {
   const char* path = SafePath(entry.path);
   if (path == nullptr || std::string_view(path) == ".") return true;
   const mode_t permissions = entry.mode & 07777;
-  if (S_ISDIR(entry.mode)) return (mkdir(path, permissions) == 0 || errno == EEXIST) && chmod(path, permissions) == 0;
+  if (S_ISDIR(entry.mode))
+    return (mkdir(path, permissions) == 0 || errno == EEXIST) && chmod(path, permissions) == 0;
   if (S_ISLNK(entry.mode)) return symlink(std::string(entry.data).c_str(), path) == 0 || errno == EEXIST;
   if (!S_ISREG(entry.mode)) return true;
   const UniqueFd file(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, permissions));

@@ -7,10 +7,11 @@
 
 namespace microvm::fake {
 
-// cpio archives in the format `newc`: the kernel's for an initramfs, and ours for the guest's files in a snapshot.
+// cpio archives in the format `newc`: the kernel's for an initramfs, and ours for the guest's files in a
+// snapshot.
 
-// Unpacks into the current folder what may lie there: folders, files, links; device nodes are left out. False: it is no
-// such archive, or the folder is full.
+// Unpacks into the current folder what may lie there: folders, files, links; device nodes are left out.
+// False: it is no such archive, or the folder is full.
 bool UnpackArchive(std::string_view archive);
 // Whether the archive has this path, as a file that can be executed.
 bool HasProgram(std::string_view archive, std::string_view path);

@@ -7,19 +7,20 @@
 
 namespace microvm::fake {
 
-// What the VMM and its guest say to each other on a pair of sockets that keeps messages apart. The guest's end of it is
-// what the wires of a real machine are: when it is cut, the guest is gone.
+// What the VMM and its guest say to each other on a pair of sockets that keeps messages apart. The guest's
+// end of it is what the wires of a real machine are: when it is cut, the guest is gone.
 enum class Signal : char {
   // From the VMM.
-  kBoot = 'B',        // with a `BootMessage` and, where there is one, the descriptor of the initrd or the memory file
+  kBoot =
+      'B',  // with a `BootMessage` and, where there is one, the descriptor of the initrd or the memory file
   kPause = 'P',
   kResume = 'R',
   kCtrlAltDel = 'C',
   // From the guest.
-  kUp = 'u',          // with the descriptor of its root folder: the agent listens
-  kPaused = 'p',      // with a `LifeMessage`
+  kUp = 'u',      // with the descriptor of its root folder: the agent listens
+  kPaused = 'p',  // with a `LifeMessage`
   kResumed = 'r',
-  kPanic = 'k',       // with the reason
+  kPanic = 'k',  // with the reason
 };
 
 // What is left of the guest's life in a snapshot, beside its files.

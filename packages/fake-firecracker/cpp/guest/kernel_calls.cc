@@ -6,8 +6,8 @@
 
 #include "proc_file.h"
 
-// What the agent asks its kernel and an unprivileged process of the host may not: in the guest of the double these calls
-// are answered here (the linker's --wrap), said on the console, and have no effect on the host.
+// What the agent asks its kernel and an unprivileged process of the host may not: in the guest of the double
+// these calls are answered here (the linker's --wrap), said on the console, and have no effect on the host.
 
 #ifndef RNDRESEEDCRNG
 #define RNDRESEEDCRNG _IO('R', 0x07)
@@ -36,7 +36,8 @@ int __wrap_clock_settime(clockid_t clock, const timespec* time) {
   }
   timespec now{};
   clock_gettime(clock, &now);
-  const long long step = (static_cast<long long>(time->tv_sec) - now.tv_sec) * 1000 + (time->tv_nsec - now.tv_nsec) / 1000000;
+  const long long step =
+      (static_cast<long long>(time->tv_sec) - now.tv_sec) * 1000 + (time->tv_nsec - now.tv_nsec) / 1000000;
   microvm::agent::Log("fake-kernel: wall clock stepped by %lld ms", step);
   return 0;
 }

@@ -65,7 +65,8 @@ void Pause() {
 void OnControl() {
   for (;;) {
     char first;
-    if (recv(control_line, &first, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (recv(control_line, &first, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR))
+      return;
     Signal signal;
     if (!Receive(control_line, &signal, nullptr, nullptr)) _exit(0);
     if (signal == Signal::kPause) Pause();

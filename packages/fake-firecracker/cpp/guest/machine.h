@@ -13,7 +13,8 @@ struct MachineOptions {
   int listener;
 };
 
-// The guest's side, as process 1 of its namespaces: waits for the boot, makes the root folder and runs the agent.
+// The guest's side, as process 1 of its namespaces: waits for the boot, makes the root folder and runs the
+// agent.
 [[noreturn]] void RunMachine(const MachineOptions& options);
 
 }  // namespace microvm::fake

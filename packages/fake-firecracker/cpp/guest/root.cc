@@ -18,7 +18,8 @@
 namespace microvm::fake {
 namespace {
 
-constexpr const char* kFolders[] = {"proc", "sys", "dev", "dev/pts", "dev/shm", "run", "tmp", "root", "etc", "mnt"};
+constexpr const char* kFolders[] = {"proc", "sys", "dev",  "dev/pts", "dev/shm",
+                                    "run",  "tmp", "root", "etc",     "mnt"};
 constexpr const char* kDevices[] = {"null", "zero", "full", "random", "urandom", "tty"};
 constexpr const char* kCommandLine = "dev/.cmdline";
 // Where /proc/sysrq-trigger is missing, as in a host kernel without it, only this one is there.
@@ -28,8 +29,10 @@ struct Link {
   const char* target;
   const char* path;
 };
-constexpr Link kLinks[] = {{"/proc/self/fd", "dev/fd"},   {"/proc/self/fd/0", "dev/stdin"},
-                           {"/proc/self/fd/1", "dev/stdout"}, {"/proc/self/fd/2", "dev/stderr"},
+constexpr Link kLinks[] = {{"/proc/self/fd", "dev/fd"},
+                           {"/proc/self/fd/0", "dev/stdin"},
+                           {"/proc/self/fd/1", "dev/stdout"},
+                           {"/proc/self/fd/2", "dev/stderr"},
                            {"pts/ptmx", "dev/ptmx"}};
 
 std::string Failed(const char* what) { return std::string(what) + ": " + strerror(errno); }
@@ -73,10 +76,12 @@ std::string MountRoot(std::string_view archive, const BootMessage& boot, int* sy
   if (mount("rootfs", "/tmp", "tmpfs", 0, size.c_str()) != 0) return Failed("mounting the root folder");
   if (chdir("/tmp") != 0) return Failed("the root folder");
   umask(0);
-  if (!archive.empty() && !UnpackArchive(archive) && boot.is_restore) return Failed("unpacking the files of the guest");
+  if (!archive.empty() && !UnpackArchive(archive) && boot.is_restore)
+    return Failed("unpacking the files of the guest");
   for (const char* folder : kFolders) mkdir(folder, 0755);
   // While the host's is still in sight: the kernel gives a /proc only to those who have one.
-  if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) return Failed("mounting /proc");
+  if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
+    return Failed("mounting /proc");
   BindDevices();
   BindKernelFiles(boot, sysrq);
   umask(022);

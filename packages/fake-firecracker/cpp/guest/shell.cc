@@ -40,7 +40,8 @@ int MakeListener(UniqueFd* listener, std::string* address) {
   socklen_t size = sizeof(sa_family_t);  // no name at all: the kernel chooses one
   // SAFETY: the socket calls' own idea of a base type, here and below.
   auto* base = reinterpret_cast<sockaddr*>(&name);
-  if (!listener->valid() || bind(listener->get(), base, size) != 0 || listen(listener->get(), 64) != 0) return errno;
+  if (!listener->valid() || bind(listener->get(), base, size) != 0 || listen(listener->get(), 64) != 0)
+    return errno;
   size = sizeof(name);
   if (getsockname(listener->get(), base, &size) != 0) return errno;
   address->assign(name.sun_path, size - offsetof(sockaddr_un, sun_path));
@@ -64,12 +65,14 @@ struct GuestEnds {
   if (uid == 0) {
     uid = options.uid;
     gid = options.gid;
-    if (setgroups(0, nullptr) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0) _exit(1);
+    if (setgroups(0, nullptr) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+      _exit(1);
   }
   // A change of ids makes /proc/self root's, where the maps of the user namespace are written.
   prctl(PR_SET_DUMPABLE, 1);
   clone_args how{};
-  how.flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_PARENT;
+  how.flags =
+      CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_PARENT;
   const long pid = syscall(SYS_clone3, &how, sizeof(how));
   if (pid != 0) _exit(pid < 0 ? 1 : 0);
   Rename();

@@ -105,7 +105,8 @@ RequestParser::Event RequestParser::RequestLine(const std::string& line) {
   const std::string uri = line.substr(method_end + 1, uri_end - method_end - 1);
   if (uri.empty()) return Fail("Invalid URI: Empty URI not allowed.");
   const std::string version = line.substr(uri_end + 1);
-  if (version != "HTTP/1.0" && version != "HTTP/1.1") return Fail("Invalid HTTP Version: Unsupported HTTP version.");
+  if (version != "HTTP/1.0" && version != "HTTP/1.1")
+    return Fail("Invalid HTTP Version: Unsupported HTTP version.");
   request_.method = *method;
   request_.uri = uri;
   state_ = State::kHeaders;
@@ -149,7 +150,8 @@ RequestParser::Event RequestParser::HeadersEnd(Request* request) {
 
 std::string ResponseBytes(int status, const std::optional<std::string>& body) {
   std::string bytes = "HTTP/1.1 " + std::to_string(status) + " " + std::string(kServer);
-  if (body) bytes += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body->size()) + "\r\n";
+  if (body)
+    bytes += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body->size()) + "\r\n";
   return bytes + "\r\n" + body.value_or("");
 }
 

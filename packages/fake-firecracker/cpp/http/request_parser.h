@@ -15,8 +15,8 @@ struct Request {
   std::optional<std::string> body;
 };
 
-// Cuts the bytes of one connection into requests, as Firecracker's HTTP server does: its limits, its words, and its way
-// of throwing away everything that came after an error.
+// Cuts the bytes of one connection into requests, as Firecracker's HTTP server does: its limits, its words,
+// and its way of throwing away everything that came after an error.
 class RequestParser {
  public:
   enum class Event { kNeedMore, kRequest, kContinue, kError };
@@ -24,7 +24,8 @@ class RequestParser {
   explicit RequestParser(size_t payload_limit) : payload_limit_(payload_limit) {}
 
   void Feed(std::string_view bytes) { buffer_ += bytes; }
-  // kContinue: the client waits for `100 Continue` before it sends the body. kError: `error()` says what was wrong.
+  // kContinue: the client waits for `100 Continue` before it sends the body. kError: `error()` says what was
+  // wrong.
   Event Next(Request* request);
   const std::string& error() const { return error_; }
 

@@ -51,7 +51,8 @@ void WriteOrFail(const std::string& path, const std::string& text) {
 void MakeFolders(const std::string& path) {
   for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
     const std::string part = path.substr(0, slash);
-    if (mkdir(part.c_str(), 0777) != 0 && errno != EEXIST) FailOs("Failed to create directory " + path, "CreateDir", errno, path);
+    if (mkdir(part.c_str(), 0777) != 0 && errno != EEXIST)
+      FailOs("Failed to create directory " + path, "CreateDir", errno, path);
     if (slash == std::string::npos) return;
   }
 }
@@ -65,20 +66,23 @@ Cgroups::Cgroups(CgroupRequest request) : request_(std::move(request)) {
   }
   for (const std::string& text : request_.values) {
     const size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size() || text.find('=', equals + 1) != std::string::npos)
+    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size() ||
+        text.find('=', equals + 1) != std::string::npos)
       Fail("Invalid format for cgroups: " + text, "CgroupFormat(\"" + text + "\")");
     Value value;
     value.file = text.substr(0, equals);
     value.value = text.substr(equals + 1);
     const size_t dot = value.file.find('.');
-    if (dot == std::string::npos) Fail("Cgroup invalid file: " + value.file, "CgroupInvalidFile(\"" + value.file + "\")");
+    if (dot == std::string::npos)
+      Fail("Cgroup invalid file: " + value.file, "CgroupInvalidFile(\"" + value.file + "\")");
     value.controller = value.file.substr(0, dot);
     if (request_.version == 2) {
       value.mount = unified_mount_;
       std::string controllers;
       if (!unified_mount_.empty()) ReadFile((unified_mount_ + "/cgroup.controllers").c_str(), &controllers);
       if (!unified_mount_.empty() && !HasWord(controllers, value.controller, ' '))
-        Fail("Controller " + value.controller + " is unavailable", "CgroupControllerUnavailable(\"" + value.controller + "\")");
+        Fail("Controller " + value.controller + " is unavailable",
+             "CgroupControllerUnavailable(\"" + value.controller + "\")");
     } else {
       bool any = false;
       for (const Mount& mount : mounts) {
@@ -86,7 +90,8 @@ Cgroups::Cgroups(CgroupRequest request) : request_(std::move(request)) {
         if (mount.type == "cgroup" && HasWord(mount.options, value.controller, ',')) value.mount = mount.path;
       }
       if (any && value.mount.empty())
-        Fail("Controller " + value.controller + " is unavailable", "CgroupControllerUnavailable(\"" + value.controller + "\")");
+        Fail("Controller " + value.controller + " is unavailable",
+             "CgroupControllerUnavailable(\"" + value.controller + "\")");
     }
     if (value.mount.empty())
       Fail("Hierarchy not found: No hierarchy found for this cgroup version.",
@@ -95,7 +100,9 @@ Cgroups::Cgroups(CgroupRequest request) : request_(std::move(request)) {
   }
 }
 
-std::string Cgroups::Group(const std::string& mount) const { return mount + "/" + request_.parent + "/" + request_.vm_id; }
+std::string Cgroups::Group(const std::string& mount) const {
+  return mount + "/" + request_.parent + "/" + request_.vm_id;
+}
 
 void Cgroups::Enter() const {
   const std::string pid = std::to_string(getpid());

@@ -7,7 +7,7 @@ namespace microvm::fake {
 
 struct CgroupRequest {
   int version = 1;
-  std::string parent;               // relative to the hierarchy
+  std::string parent;  // relative to the hierarchy
   bool parent_is_default = true;
   std::string vm_id;
   std::vector<std::string> values;  // `file=value`
@@ -18,8 +18,8 @@ class Cgroups {
  public:
   explicit Cgroups(CgroupRequest request);
 
-  // Makes the groups, writes the values and puts the caller in. Without values nothing is made: in version 2 the caller
-  // joins the parent where that exists, else it stays.
+  // Makes the groups, writes the values and puts the caller in. Without values nothing is made: in version 2
+  // the caller joins the parent where that exists, else it stays.
   void Enter() const;
 
  private:

@@ -35,7 +35,8 @@ bool Reader::WrongType(const char* expected) {
   if (next == '-' || IsDigit(next)) {
     Value number;
     if (!Number(&number)) return false;
-    return wrong((number.kind == Value::Kind::kFloat ? "floating point `" : "integer `") + number.Write() + "`");
+    return wrong((number.kind == Value::Kind::kFloat ? "floating point `" : "integer `") + number.Write() +
+                 "`");
   }
   return next < 0 ? FailAtPeek("EOF while parsing a value") : FailAtPeek("expected value");
 }
@@ -104,7 +105,8 @@ bool Reader::Close(char bracket) {
     index_++;
     return true;
   }
-  if (next < 0) return FailAtPeek(bracket == '}' ? "EOF while parsing an object" : "EOF while parsing a list");
+  if (next < 0)
+    return FailAtPeek(bracket == '}' ? "EOF while parsing an object" : "EOF while parsing a list");
   if (next != ',') return FailAtPeek("trailing characters");
   if (bracket == '}') return FailAtPeek("trailing comma");
   index_++;
@@ -152,7 +154,8 @@ bool Reader::Object(const Struct& shape) {
   index_++;
   std::vector<bool> seen(shape.fields.size());
   const bool read = Keys([&](const std::string& key) {
-    const auto field = std::find_if(shape.fields.begin(), shape.fields.end(), [&](const Field& each) { return key == each.name; });
+    const auto field = std::find_if(shape.fields.begin(), shape.fields.end(),
+                                    [&](const Field& each) { return key == each.name; });
     if (field == shape.fields.end()) {
       if (!shape.refuses_unknown) {
         Value ignored;
@@ -172,7 +175,8 @@ bool Reader::Object(const Struct& shape) {
     return field->read(this);
   });
   for (size_t i = 0; read && i < seen.size(); i++) {
-    if (!seen[i] && shape.fields[i].required && !failed_) Refuse(std::string("missing field `") + shape.fields[i].name + "`");
+    if (!seen[i] && shape.fields[i].required && !failed_)
+      Refuse(std::string("missing field `") + shape.fields[i].name + "`");
   }
   if (failed_) {
     CloseQuietly('}');
@@ -181,7 +185,8 @@ bool Reader::Object(const Struct& shape) {
   return Close('}');
 }
 
-// serde reads a struct from a list too: the fields in their order, those at the end with a default may be left out.
+// serde reads a struct from a list too: the fields in their order, those at the end with a default may be
+// left out.
 bool Reader::ListAsStruct(const Struct& shape) {
   index_++;
   size_t count = 0;
@@ -201,8 +206,9 @@ bool Reader::ListAsStruct(const Struct& shape) {
     }
     for (size_t i = count; i < shape.fields.size(); i++) {
       if (shape.fields[i].required)
-        return Refuse("invalid length " + std::to_string(count) + ", expected struct " + shape.name + " with " +
-                      std::to_string(shape.fields.size()) + (shape.fields.size() == 1 ? " element" : " elements"));
+        return Refuse("invalid length " + std::to_string(count) + ", expected struct " + shape.name +
+                      " with " + std::to_string(shape.fields.size()) +
+                      (shape.fields.size() == 1 ? " element" : " elements"));
     }
     return true;
   }();
@@ -235,7 +241,8 @@ bool Reader::Any(Value* value) {
     return String(&value->text);
   }
   if (next == '-' || IsDigit(next)) return Number(value);
-  if (next != '[' && next != '{') return next < 0 ? FailAtPeek("EOF while parsing a value") : FailAtPeek("expected value");
+  if (next != '[' && next != '{')
+    return next < 0 ? FailAtPeek("EOF while parsing a value") : FailAtPeek("expected value");
   if (++depth_ > kDepthLimit) return FailAtPeek("recursion limit exceeded");
   index_++;
   bool read = false;

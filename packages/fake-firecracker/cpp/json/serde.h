@@ -10,8 +10,9 @@
 
 namespace microvm::fake {
 
-// Reads typed JSON and fails with the words and positions of Rust's serde_json, which Firecracker answers with: it reads
-// as a stream, so what is wrong first in the text is reported, and a missing field only at the end of its object.
+// Reads typed JSON and fails with the words and positions of Rust's serde_json, which Firecracker answers
+// with: it reads as a stream, so what is wrong first in the text is reported, and a missing field only at the
+// end of its object.
 class Reader {
  public:
   struct Field {

@@ -7,7 +7,8 @@
 namespace microvm::fake {
 
 int Reader::Peek() {
-  while (index_ < text_.size() && std::string_view(" \t\n\r").find(text_[index_]) != std::string_view::npos) index_++;
+  while (index_ < text_.size() && std::string_view(" \t\n\r").find(text_[index_]) != std::string_view::npos)
+    index_++;
   return index_ < text_.size() ? static_cast<unsigned char>(text_[index_]) : -1;
 }
 
@@ -138,14 +139,16 @@ bool Reader::Number(Value* value) {
     if (!IsDigit(text_[index_++])) return FailHere("invalid number");
     while (IsDigit(at())) index_++;
   }
-  const std::from_chars_result result = std::from_chars(whole.data(), whole.data() + whole.size(), value->number);
+  const std::from_chars_result result =
+      std::from_chars(whole.data(), whole.data() + whole.size(), value->number);
   const bool fits = result.ec == std::errc() && (!negative || value->number <= uint64_t{1} << 63);
   if (!is_float && fits) {
     value->kind = negative ? Value::Kind::kNegative : Value::Kind::kUnsigned;
     return true;
   }
   value->kind = Value::Kind::kFloat;
-  const std::from_chars_result real = std::from_chars(text_.data() + start, text_.data() + index_, value->real);
+  const std::from_chars_result real =
+      std::from_chars(text_.data() + start, text_.data() + index_, value->real);
   return real.ec == std::errc() || FailHere("number out of range");
 }
 

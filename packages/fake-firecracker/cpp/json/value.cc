@@ -71,13 +71,27 @@ std::string Quoted(std::string_view text) {
   for (const char byte : text) {
     const auto code = static_cast<unsigned char>(byte);
     switch (byte) {
-      case '"': result += "\\\""; break;
-      case '\\': result += "\\\\"; break;
-      case '\b': result += "\\b"; break;
-      case '\f': result += "\\f"; break;
-      case '\n': result += "\\n"; break;
-      case '\r': result += "\\r"; break;
-      case '\t': result += "\\t"; break;
+      case '"':
+        result += "\\\"";
+        break;
+      case '\\':
+        result += "\\\\";
+        break;
+      case '\b':
+        result += "\\b";
+        break;
+      case '\f':
+        result += "\\f";
+        break;
+      case '\n':
+        result += "\\n";
+        break;
+      case '\r':
+        result += "\\r";
+        break;
+      case '\t':
+        result += "\\t";
+        break;
       default:
         if (code < 0x20) {
           char escape[8];
@@ -96,7 +110,8 @@ std::string FloatText(double value) {
   const double size = value < 0 ? -value : value;
   const bool is_plain = size == 0 || (size >= 1e-5 && size < 1e16);
   const std::to_chars_result end =
-      std::to_chars(digits, digits + sizeof(digits), value, is_plain ? std::chars_format::fixed : std::chars_format::scientific);
+      std::to_chars(digits, digits + sizeof(digits), value,
+                    is_plain ? std::chars_format::fixed : std::chars_format::scientific);
   std::string text(digits, end.ptr);
   if (text.find_first_of(".en") == std::string::npos) text += ".0";
   return text;
@@ -104,12 +119,18 @@ std::string FloatText(double value) {
 
 std::string Value::Write() const {
   switch (kind) {
-    case Kind::kNull: return "null";
-    case Kind::kBool: return boolean ? "true" : "false";
-    case Kind::kUnsigned: return std::to_string(number);
-    case Kind::kNegative: return "-" + std::to_string(number);
-    case Kind::kFloat: return FloatText(real);
-    case Kind::kText: return Quoted(text);
+    case Kind::kNull:
+      return "null";
+    case Kind::kBool:
+      return boolean ? "true" : "false";
+    case Kind::kUnsigned:
+      return std::to_string(number);
+    case Kind::kNegative:
+      return "-" + std::to_string(number);
+    case Kind::kFloat:
+      return FloatText(real);
+    case Kind::kText:
+      return Quoted(text);
     case Kind::kList: {
       std::string result = "[";
       for (const Value& item : items) result += (result.size() > 1 ? "," : "") + item.Write();

@@ -14,7 +14,7 @@ struct Value {
 
   Kind kind = Kind::kNull;
   bool boolean = false;
-  uint64_t number = 0;   // kUnsigned; kNegative: the magnitude
+  uint64_t number = 0;  // kUnsigned; kNegative: the magnitude
   double real = 0;
   std::string text;
   std::vector<Value> items;

@@ -37,7 +37,8 @@ bool Arguments::Parse(int argc, char** argv) {
     const std::string name = is_option ? words[i].substr(2) : words[i];
     const Option* option = is_option ? Find(name) : nullptr;
     if (option == nullptr)
-      return Fail("Found argument '" + name + "' which wasn't expected, or isn't valid in this context.", "UnexpectedArgument", name);
+      return Fail("Found argument '" + name + "' which wasn't expected, or isn't valid in this context.",
+                  "UnexpectedArgument", name);
     if (Has(name) && !option->may_repeat)
       return Fail("The argument '" + name + "' was provided more than once.", "DuplicateArgument", name);
     if (!option->takes_value) {
@@ -45,14 +46,17 @@ bool Arguments::Parse(int argc, char** argv) {
       continue;
     }
     if (i + 1 >= words.size() || words[i + 1].compare(0, 2, "--") == 0)
-      return Fail("The argument '" + name + "' requires a value, but none was supplied.", "MissingValue", name);
+      return Fail("The argument '" + name + "' requires a value, but none was supplied.", "MissingValue",
+                  name);
     values_[name].push_back(words[++i]);
   }
   for (const Option& option : options_) {
     if (option.is_required && !Has(option.name))
-      return Fail(std::string("Argument '") + option.name + "' required, but not found.", "MissingArgument", option.name);
+      return Fail(std::string("Argument '") + option.name + "' required, but not found.", "MissingArgument",
+                  option.name);
     if (option.needs != nullptr && Has(option.name) && !Has(option.needs))
-      return Fail(std::string("Argument '") + option.needs + "' required, but not found.", "MissingArgument", option.needs);
+      return Fail(std::string("Argument '") + option.needs + "' required, but not found.", "MissingArgument",
+                  option.needs);
   }
   return true;
 }

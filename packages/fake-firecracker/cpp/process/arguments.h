@@ -6,8 +6,8 @@
 
 namespace microvm::fake {
 
-// A program's options as both binaries read them: `--name value` or `--flag`, each known and at most once unless it may be
-// repeated; what follows `--` is the caller's.
+// A program's options as both binaries read them: `--name value` or `--flag`, each known and at most once
+// unless it may be repeated; what follows `--` is the caller's.
 class Arguments {
  public:
   struct Option {

@@ -48,7 +48,8 @@ void ApiServer::Accept() {
     return;
   }
   const int key = fd.get();
-  connections_[key] = std::unique_ptr<Connection>(new Connection{std::move(fd), RequestParser(payload_limit_), ""});
+  connections_[key] =
+      std::unique_ptr<Connection>(new Connection{std::move(fd), RequestParser(payload_limit_), ""});
   loop_->Add(key, EPOLLIN, [this, key](uint32_t events) { OnEvent(key, events); });
 }
 
@@ -96,7 +97,8 @@ void ApiServer::Answer(Connection* connection, const Request& request) {
 
 bool ApiServer::Disturb(Connection* connection, const FaultRule& rule) {
   if (rule.act == "answer") {
-    connection->waiting += ResponseBytes(static_cast<int>(rule.status), "{\"fault_message\":" + Quoted(rule.message) + "}");
+    connection->waiting +=
+        ResponseBytes(static_cast<int>(rule.status), "{\"fault_message\":" + Quoted(rule.message) + "}");
     return true;
   }
   if (rule.act == "hang") {

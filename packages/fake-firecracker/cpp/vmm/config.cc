@@ -55,7 +55,8 @@ Field Number(const char* name, uint64_t* out, uint64_t max, const char* type, bo
 }
 Field Number(const char* name, std::optional<uint64_t>* out, uint64_t max, const char* type) {
   return {name, false, [=](Reader* in) {
-            return OrNull(in, out, [=](Reader* each, uint64_t* value) { return each->Unsigned(max, type, value); });
+            return OrNull(in, out,
+                          [=](Reader* each, uint64_t* value) { return each->Unsigned(max, type, value); });
           }};
 }
 
@@ -70,16 +71,17 @@ Field Choice(const char* name, std::string* out, std::vector<const char*> names,
 }
 Field Choice(const char* name, std::optional<std::string>* out, std::vector<const char*> names) {
   return {name, false, [=](Reader* in) {
-            return OrNull(in, out, [&](Reader* each, std::string* value) { return ReadChoice(each, names, value); });
+            return OrNull(in, out,
+                          [&](Reader* each, std::string* value) { return ReadChoice(each, names, value); });
           }};
 }
 
 bool ReadTokenBucket(Reader* in, TokenBucket* out) {
-  return in->Object({"TokenBucketConfig",
-                     {Number("size", &out->size, kU64, "u64"),
-                      Number("one_time_burst", &out->one_time_burst, kU64, "u64"),
-                      Number("refill_time", &out->refill_time, kU64, "u64")},
-                     false});
+  return in->Object(
+      {"TokenBucketConfig",
+       {Number("size", &out->size, kU64, "u64"), Number("one_time_burst", &out->one_time_burst, kU64, "u64"),
+        Number("refill_time", &out->refill_time, kU64, "u64")},
+       false});
 }
 Field Bucket(const char* name, std::optional<TokenBucket>* out) {
   return {name, false, [=](Reader* in) { return OrNull(in, out, ReadTokenBucket); }};
@@ -137,18 +139,19 @@ bool ReadMachineUpdate(Reader* in, MachineUpdate* out) {
 
 bool ReadBootSource(Reader* in, BootSource* out) {
   return in->Object({"BootSourceConfig",
-                     {Text("kernel_image_path", &out->kernel_image_path), Text("initrd_path", &out->initrd_path),
-                      Text("boot_args", &out->boot_args)}});
+                     {Text("kernel_image_path", &out->kernel_image_path),
+                      Text("initrd_path", &out->initrd_path), Text("boot_args", &out->boot_args)}});
 }
 
 bool ReadDrive(Reader* in, Drive* out) {
-  return in->Object({"BlockDeviceConfig",
-                     {Text("drive_id", &out->drive_id), Text("partuuid", &out->partuuid),
-                      Flag("is_root_device", &out->is_root_device, true),
-                      Choice("cache_type", &out->cache_type, {"Unsafe", "Writeback"}),
-                      Flag("is_read_only", &out->is_read_only), Text("path_on_host", &out->path_on_host),
-                      Limiter("rate_limiter", &out->rate_limiter),
-                      Choice("io_engine", &out->io_engine, {"Async", "Sync"}), Text("socket", &out->socket)}});
+  return in->Object(
+      {"BlockDeviceConfig",
+       {Text("drive_id", &out->drive_id), Text("partuuid", &out->partuuid),
+        Flag("is_root_device", &out->is_root_device, true),
+        Choice("cache_type", &out->cache_type, {"Unsafe", "Writeback"}),
+        Flag("is_read_only", &out->is_read_only), Text("path_on_host", &out->path_on_host),
+        Limiter("rate_limiter", &out->rate_limiter), Choice("io_engine", &out->io_engine, {"Async", "Sync"}),
+        Text("socket", &out->socket)}});
 }
 
 bool ReadDriveUpdate(Reader* in, DriveUpdate* out) {
@@ -158,11 +161,11 @@ bool ReadDriveUpdate(Reader* in, DriveUpdate* out) {
 }
 
 bool ReadNetworkInterface(Reader* in, NetworkInterface* out) {
-  return in->Object({"NetworkInterfaceConfig",
-                     {Text("iface_id", &out->iface_id), Text("host_dev_name", &out->host_dev_name),
-                      Mac(&out->guest_mac), Number("mtu", &out->mtu, kU16, "u16"),
-                      Limiter("rx_rate_limiter", &out->rx_rate_limiter),
-                      Limiter("tx_rate_limiter", &out->tx_rate_limiter)}});
+  return in->Object(
+      {"NetworkInterfaceConfig",
+       {Text("iface_id", &out->iface_id), Text("host_dev_name", &out->host_dev_name), Mac(&out->guest_mac),
+        Number("mtu", &out->mtu, kU16, "u16"), Limiter("rx_rate_limiter", &out->rx_rate_limiter),
+        Limiter("tx_rate_limiter", &out->tx_rate_limiter)}});
 }
 
 bool ReadNetworkUpdate(Reader* in, NetworkInterface* out) {
@@ -188,7 +191,11 @@ bool ReadBalloon(Reader* in, Balloon* out) {
 }
 
 bool ReadOneNumber(Reader* in, const char* struct_name, const char* field, uint64_t max, uint64_t* out) {
-  return in->Object({struct_name, {Number(field, out, max, max == kU16 ? "u16" : max == kU32 ? "u32" : "usize")}});
+  return in->Object({struct_name,
+                     {Number(field, out, max,
+                             max == kU16   ? "u16"
+                             : max == kU32 ? "u32"
+                                           : "usize")}});
 }
 
 bool ReadMmdsConfig(Reader* in, MmdsConfig* out) {
@@ -199,8 +206,10 @@ bool ReadMmdsConfig(Reader* in, MmdsConfig* out) {
     });
   };
   return in->Object({"MmdsConfig",
-                     {Choice("version", &out->version, {"V1", "V2"}), {"network_interfaces", true, interfaces},
-                      {"ipv4_address", false, [out](Reader* each) { return OrNull(each, &out->ipv4_address, ReadAddress); }},
+                     {Choice("version", &out->version, {"V1", "V2"}),
+                      {"network_interfaces", true, interfaces},
+                      {"ipv4_address", false,
+                       [out](Reader* each) { return OrNull(each, &out->ipv4_address, ReadAddress); }},
                       Flag("imds_compat", &out->imds_compat)}});
 }
 
@@ -216,8 +225,8 @@ bool ReadPmem(Reader* in, Pmem* out) {
 }
 
 bool ReadPmemUpdate(Reader* in, Pmem* out) {
-  return in->Object({"PmemDeviceUpdateConfig",
-                     {Text("id", &out->id), Limiter("rate_limiter", &out->rate_limiter)}});
+  return in->Object(
+      {"PmemDeviceUpdateConfig", {Text("id", &out->id), Limiter("rate_limiter", &out->rate_limiter)}});
 }
 
 bool ReadMemoryHotplug(Reader* in, MemoryHotplug* out) {
@@ -243,13 +252,15 @@ bool ReadLogger(Reader* in, LoggerConfig* out) {
   return in->Object({"LoggerConfig",
                      {Path("log_path", &out->log_path),
                       {"level", false, [=](Reader* each) { return OrNull(each, &out->level, level); }},
-                      Flag("show_level", &out->show_level), Flag("show_log_origin", &out->show_log_origin),
+                      Flag("show_level", &out->show_level),
+                      Flag("show_log_origin", &out->show_log_origin),
                       Text("module", &out->module)}});
 }
 
 bool ReadSerial(Reader* in, SerialConfig* out) {
-  return in->Object({"SerialConfig",
-                     {Path("serial_out_path", &out->serial_out_path), Bucket("rate_limiter", &out->rate_limiter)}});
+  return in->Object(
+      {"SerialConfig",
+       {Path("serial_out_path", &out->serial_out_path), Bucket("rate_limiter", &out->rate_limiter)}});
 }
 
 bool ReadMetrics(Reader* in, std::string* path) {
@@ -262,11 +273,12 @@ bool ReadCpuConfig(Reader* in) {
     if (!each->Text(&text)) return false;
     const size_t skip = !text.empty() && text[0] == '!' ? 1 : 0;
     uint32_t number = 0;
-    const std::from_chars_result result = std::from_chars(text.data() + skip, text.data() + text.size(), number);
+    const std::from_chars_result result =
+        std::from_chars(text.data() + skip, text.data() + text.size(), number);
     if (result.ec == std::errc() && result.ptr == text.data() + text.size()) return true;
-    return each->Refuse("Failed to parse string [" + text +
-                        "] as a kvm capability - can not convert to numeric: " +
-                        (text.size() == skip ? "cannot parse integer from empty string" : "invalid digit found in string"));
+    return each->Refuse(
+        "Failed to parse string [" + text + "] as a kvm capability - can not convert to numeric: " +
+        (text.size() == skip ? "cannot parse integer from empty string" : "invalid digit found in string"));
   };
   const auto list = [](const std::function<bool(Reader*)>& element) {
     return [element](Reader* each) { return each->List(element); };
@@ -277,13 +289,16 @@ bool ReadCpuConfig(Reader* in) {
   };
   // Of the modifiers only what must be there is checked; the double has no CPU that they could change.
   const auto cpuid = [any](Reader* each) {
-    return each->Object({"CpuidLeafModifier", {{"leaf", true, any}, {"subleaf", true, any}, {"flags", true, any}, {"modifiers", true, any}}});
+    return each->Object(
+        {"CpuidLeafModifier",
+         {{"leaf", true, any}, {"subleaf", true, any}, {"flags", true, any}, {"modifiers", true, any}}});
   };
   const auto msr = [any](Reader* each) {
     return each->Object({"RegisterModifier", {{"addr", true, any}, {"bitmap", true, any}}});
   };
   return in->Object({"CustomCpuTemplate",
-                     {{"kvm_capabilities", false, list(capability)}, {"cpuid_modifiers", false, list(cpuid)},
+                     {{"kvm_capabilities", false, list(capability)},
+                      {"cpuid_modifiers", false, list(cpuid)},
                       {"msr_modifiers", false, list(msr)}}});
 }
 
@@ -295,23 +310,26 @@ bool ReadSnapshotCreate(Reader* in, SnapshotCreate* out) {
     return read;
   };
   return in->Object({"CreateSnapshotParams",
-                     {{"snapshot_type", false, type}, Path("snapshot_path", &out->snapshot_path),
+                     {{"snapshot_type", false, type},
+                      Path("snapshot_path", &out->snapshot_path),
                       Path("mem_file_path", &out->mem_file_path)}});
 }
 
 bool ReadSnapshotLoad(Reader* in, SnapshotLoad* out) {
   const auto backend = [out](Reader* each) {
     return OrNull(each, &out->backend_type, [out](Reader* inner, std::string* type) {
-      return inner->Object({"MemBackendConfig",
-                            {Path("backend_path", &out->backend_path), Choice("backend_type", type, {"File", "Uffd"}, true)}});
+      return inner->Object(
+          {"MemBackendConfig",
+           {Path("backend_path", &out->backend_path), Choice("backend_type", type, {"File", "Uffd"}, true)}});
     });
   };
   const auto overrides = [out](Reader* each) {
     return each->List([out](Reader* item) {
       NetworkInterface nic;
-      const bool read = item->Object({"NetworkOverride",
-                                      {Text("iface_id", &nic.iface_id), Text("host_dev_name", &nic.host_dev_name)},
-                                      false});
+      const bool read =
+          item->Object({"NetworkOverride",
+                        {Text("iface_id", &nic.iface_id), Text("host_dev_name", &nic.host_dev_name)},
+                        false});
       out->network_overrides.push_back(std::move(nic));
       return read;
     });
@@ -322,10 +340,14 @@ bool ReadSnapshotLoad(Reader* in, SnapshotLoad* out) {
     });
   };
   return in->Object({"LoadSnapshotConfig",
-                     {Path("snapshot_path", &out->snapshot_path), Path("mem_file_path", &out->mem_file_path),
-                      {"mem_backend", false, backend}, Flag("enable_diff_snapshots", &out->enable_diff_snapshots),
-                      Flag("track_dirty_pages", &out->track_dirty_pages), Flag("resume_vm", &out->resume_vm),
-                      {"network_overrides", false, overrides}, {"vsock_override", false, vsock},
+                     {Path("snapshot_path", &out->snapshot_path),
+                      Path("mem_file_path", &out->mem_file_path),
+                      {"mem_backend", false, backend},
+                      Flag("enable_diff_snapshots", &out->enable_diff_snapshots),
+                      Flag("track_dirty_pages", &out->track_dirty_pages),
+                      Flag("resume_vm", &out->resume_vm),
+                      {"network_overrides", false, overrides},
+                      {"vsock_override", false, vsock},
                       Flag("clock_realtime", &out->clock_realtime),
                       Choice("huge_pages", &out->huge_pages, {"Snapshot", "None", "Transparent", "2M"})}});
 }

@@ -10,8 +10,8 @@
 
 namespace microvm::fake {
 
-// What the API configures, with the fields, the defaults and the spelling of the answers of the real one. Each `Read…`
-// fills one from a request's body; each `…Json` is what GET answers.
+// What the API configures, with the fields, the defaults and the spelling of the answers of the real one.
+// Each `Read…` fills one from a request's body; each `…Json` is what GET answers.
 
 struct TokenBucket {
   uint64_t size = 0;
@@ -182,8 +182,8 @@ bool ReadCpuConfig(Reader* in);
 bool ReadSnapshotCreate(Reader* in, SnapshotCreate* out);
 bool ReadSnapshotLoad(Reader* in, SnapshotLoad* out);
 // The place of the given name among the choices.
-bool ReadAction(Reader* in, size_t* action);   // FlushMetrics, InstanceStart, SendCtrlAltDel
-bool ReadVmState(Reader* in, size_t* state);   // Paused, Resumed
+bool ReadAction(Reader* in, size_t* action);  // FlushMetrics, InstanceStart, SendCtrlAltDel
+bool ReadVmState(Reader* in, size_t* state);  // Paused, Resumed
 
 Value MachineJson(const MachineConfig& config);
 Value BalloonJson(const Balloon& config);

@@ -76,7 +76,8 @@ Value MachineJson(const MachineConfig& config) {
   Value json = Value::Object({{"vcpu_count", Value::Number(config.vcpu_count)},
                               {"mem_size_mib", Value::Number(config.mem_size_mib)},
                               {"smt", Value::Bool(config.smt)}});
-  if (config.cpu_template && *config.cpu_template != "None") json.Set("cpu_template", Value::Text(*config.cpu_template));
+  if (config.cpu_template && *config.cpu_template != "None")
+    json.Set("cpu_template", Value::Text(*config.cpu_template));
   json.Set("track_dirty_pages", Value::Bool(config.track_dirty_pages));
   json.Set("huge_pages", Value::Text(config.huge_pages));
   return json;
@@ -105,8 +106,9 @@ Value VmConfigJson(const VmConfig& config) {
        {"vsock", config.vsock ? Value::Object({{"guest_cid", Value::Number(config.vsock->guest_cid)},
                                                {"uds_path", Value::Text(config.vsock->uds_path)}})
                               : Value()},
-       {"entropy", config.entropy ? Value::Object({{"rate_limiter", LimiterJson(config.entropy->rate_limiter)}})
-                                  : Value()},
+       {"entropy", config.entropy
+                       ? Value::Object({{"rate_limiter", LimiterJson(config.entropy->rate_limiter)}})
+                       : Value()},
        {"pmem", Listed(config.pmem, PmemJson)},
        {"memory-hotplug", hotplug ? Value::Object({{"total_size_mib", Value::Number(hotplug->total_size_mib)},
                                                    {"block_size_mib", Value::Number(hotplug->block_size_mib)},
@@ -136,20 +138,21 @@ bool ReadVmConfig(Reader* in, VmConfig* out) {
       });
     };
   };
-  return in->Object({"VmmConfig",
-                     {{"balloon", true, optional(&out->balloon, ReadBalloon)},
-                      {"drives", true, list(&out->drives, ReadDrive)},
-                      {"boot-source", true, optional(&out->boot_source, ReadBootSource)},
-                      {"cpu-config", true, any},
-                      {"logger", true, any},
-                      {"machine-config", true, [=](Reader* each) { return ReadMachineConfig(each, &out->machine); }},
-                      {"metrics", true, any},
-                      {"mmds-config", true, optional(&out->mmds, ReadMmdsConfig)},
-                      {"network-interfaces", true, list(&out->nics, ReadNetworkInterface)},
-                      {"vsock", true, optional(&out->vsock, ReadVsock)},
-                      {"entropy", true, optional(&out->entropy, ReadEntropy)},
-                      {"pmem", true, list(&out->pmem, ReadPmem)},
-                      {"memory-hotplug", true, optional(&out->memory_hotplug, ReadMemoryHotplug)}}});
+  return in->Object(
+      {"VmmConfig",
+       {{"balloon", true, optional(&out->balloon, ReadBalloon)},
+        {"drives", true, list(&out->drives, ReadDrive)},
+        {"boot-source", true, optional(&out->boot_source, ReadBootSource)},
+        {"cpu-config", true, any},
+        {"logger", true, any},
+        {"machine-config", true, [=](Reader* each) { return ReadMachineConfig(each, &out->machine); }},
+        {"metrics", true, any},
+        {"mmds-config", true, optional(&out->mmds, ReadMmdsConfig)},
+        {"network-interfaces", true, list(&out->nics, ReadNetworkInterface)},
+        {"vsock", true, optional(&out->vsock, ReadVsock)},
+        {"entropy", true, optional(&out->entropy, ReadEntropy)},
+        {"pmem", true, list(&out->pmem, ReadPmem)},
+        {"memory-hotplug", true, optional(&out->memory_hotplug, ReadMemoryHotplug)}}});
 }
 
 }  // namespace microvm::fake

@@ -37,8 +37,9 @@ std::string OpenTap(std::string* name, UniqueFd* tap) {
   memcpy(request.ifr_name, name->data(), name->size());
   request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
   if (ioctl(fd.get(), TUNSETIFF, &request) != 0)
-    return kFailed + ("Error while creating ifreq structure: " + OsError(errno) + ". Invalid TUN/TAP Backend provided by " +
-                      *name + ". Check our documentation on setting up the network devices.");
+    return kFailed + ("Error while creating ifreq structure: " + OsError(errno) +
+                      ". Invalid TUN/TAP Backend provided by " + *name +
+                      ". Check our documentation on setting up the network devices.");
   *tap = std::move(fd);
   return "";
 }
@@ -47,13 +48,17 @@ std::string Vmm::CheckMachine(const MachineConfig& config) const {
   const bool vcpus_fit = config.vcpu_count >= 1 && config.vcpu_count <= 32 &&
                          (!config.smt || config.vcpu_count == 1 || config.vcpu_count % 2 == 0);
   if (!vcpus_fit)
-    return "Machine config error: The number of vCPUs must be greater than 0, less than 32 and must be 1 or an even number if "
+    return "Machine config error: The number of vCPUs must be greater than 0, less than 32 and must be 1 or "
+           "an even number if "
            "SMT is enabled.";
-  const bool memory_fits = config.mem_size_mib > 0 && (config.huge_pages != "2M" || config.mem_size_mib % 2 == 0);
+  const bool memory_fits =
+      config.mem_size_mib > 0 && (config.huge_pages != "2M" || config.mem_size_mib % 2 == 0);
   if (!memory_fits)
-    return "Machine config error: The memory size (MiB) is either 0, or not a multiple of the configured page size.";
+    return "Machine config error: The memory size (MiB) is either 0, or not a multiple of the configured "
+           "page size.";
   if (config_.balloon && config_.balloon->amount_mib > config.mem_size_mib)
-    return "Machine config error: The memory size (MiB) is smaller than the previously set balloon device target size.";
+    return "Machine config error: The memory size (MiB) is smaller than the previously set balloon device "
+           "target size.";
   return "";
 }
 
@@ -83,8 +88,9 @@ Response Vmm::PutBootSource(const BootSource& source) {
   if (source.initrd_path) {
     initrd = UniqueFd(open(source.initrd_path->c_str(), O_RDONLY | O_CLOEXEC));
     if (!initrd.valid())
-      return Fault("Boot source error: The initrd file cannot be opened due to invalid path or invalid permissions. " +
-                   OsError(errno));
+      return Fault(
+          "Boot source error: The initrd file cannot be opened due to invalid path or invalid permissions. " +
+          OsError(errno));
   }
   constexpr size_t kCommandLineLimit = 2048;
   if (source.boot_args && source.boot_args->size() >= kCommandLineLimit)
@@ -100,15 +106,19 @@ Response Vmm::PutDrive(const Drive& drive) {
   boot_specific_ = true;
   const auto same = [&](const Drive& other) { return other.drive_id == drive.drive_id; };
   const auto present = std::find_if(config_.drives.begin(), config_.drives.end(), same);
-  const bool root_exists = std::any_of(config_.drives.begin(), config_.drives.end(),
-                                       [&](const Drive& other) { return other.is_root_device && !same(other); });
-  if (drive.is_root_device && root_exists) return Fault("Drive config error: A root block device already exists!");
+  const bool root_exists = std::any_of(config_.drives.begin(), config_.drives.end(), [&](const Drive& other) {
+    return other.is_root_device && !same(other);
+  });
+  if (drive.is_root_device && root_exists)
+    return Fault("Drive config error: A root block device already exists!");
   constexpr const char* kFailed = "Drive config error: Unable to create the virtio block device: ";
   const bool is_file = drive.path_on_host && !drive.socket;
-  const bool is_socket = drive.socket && !drive.path_on_host && !drive.is_read_only && !drive.rate_limiter && !drive.io_engine;
+  const bool is_socket =
+      drive.socket && !drive.path_on_host && !drive.is_read_only && !drive.rate_limiter && !drive.io_engine;
   if (!is_file && !is_socket) return Fault(std::string(kFailed) + "Invalid block config.");
   if (is_socket)
-    return Fault(std::string(kFailed) + "Vhost user backend error: Vhost-user error: Failed to connect to UDS Unix stream: " +
+    return Fault(std::string(kFailed) +
+                 "Vhost user backend error: Vhost-user error: Failed to connect to UDS Unix stream: " +
                  OsError(ENOENT));
   UniqueFd file;
   const std::string problem = OpenDriveFile(*drive.path_on_host, drive.is_read_only.value_or(false), &file);
@@ -130,15 +140,18 @@ Response Vmm::PatchDrive(const DriveUpdate& update) {
   metrics_.Add("patch_api_requests.drive_count");
   const auto fail = [this](const std::string& why) {
     metrics_.Add("patch_api_requests.drive_fails");
-    return Fault("Drive config error: Unable to patch the block device: " + why + " Please verify the request arguments.");
+    return Fault("Drive config error: Unable to patch the block device: " + why +
+                 " Please verify the request arguments.");
   };
   for (size_t i = 0; i < config_.drives.size(); i++) {
     Drive& drive = config_.drives[i];
     if (drive.drive_id != update.drive_id) continue;
-    if (!update.path_on_host && !update.rate_limiter) return fail("Block: Running method expected different backend.");
+    if (!update.path_on_host && !update.rate_limiter)
+      return fail("Block: Running method expected different backend.");
     if (update.path_on_host) {
       UniqueFd file;
-      const std::string problem = OpenDriveFile(*update.path_on_host, drive.is_read_only.value_or(false), &file);
+      const std::string problem =
+          OpenDriveFile(*update.path_on_host, drive.is_read_only.value_or(false), &file);
       if (!problem.empty()) return fail("Block: " + problem);
       drive_files_[i] = std::move(file);
       drive.path_on_host = update.path_on_host;
@@ -170,7 +183,8 @@ Response Vmm::PutNetworkInterface(const NetworkInterface& nic) {
     return Fault(kFailed + ("MTU " + std::to_string(*nic.mtu)) + " is out of range [68, 65535]");
   NetworkInterface made = nic;
   UniqueFd tap;
-  if (const std::string problem = OpenTap(&made.host_dev_name, &tap); !problem.empty()) return Fault(kFailed + problem);
+  if (const std::string problem = OpenTap(&made.host_dev_name, &tap); !problem.empty())
+    return Fault(kFailed + problem);
   config_.nics.push_back(made);
   taps_.push_back(std::move(tap));
   return NoContent();
@@ -185,7 +199,9 @@ Response Vmm::PatchNetworkInterface(const NetworkInterface& update) {
     return NoContent();
   }
   metrics_.Add("patch_api_requests.network_fails");
-  return Fault("Network config error: Unable to update the net device: Failed perform action on device: Device not found");
+  return Fault(
+      "Network config error: Unable to update the net device: Failed perform action on device: Device not "
+      "found");
 }
 
 Response Vmm::PutVsock(const Vsock& vsock) {
@@ -195,7 +211,8 @@ Response Vmm::PutVsock(const Vsock& vsock) {
   vsock_.reset();
   config_.vsock.reset();
   // The older device's socket must still be there to be removed.
-  if (unbound != 0) return Fault(kFailed + ("Error binding to the host-side Unix socket: " + OsError(unbound)));
+  if (unbound != 0)
+    return Fault(kFailed + ("Error binding to the host-side Unix socket: " + OsError(unbound)));
   auto device = std::make_unique<VsockDevice>(loop_);
   if (const std::string problem = device->Bind(vsock.uds_path); !problem.empty())
     return Fault(kFailed + problem);
@@ -214,8 +231,10 @@ Response Vmm::PutBalloon(const Balloon& balloon) {
 
 Response Vmm::PatchBalloon(std::optional<uint64_t> amount, std::optional<uint64_t> interval) {
   constexpr const char* kFailed = "Balloon update error: ";
-  if (!config_.balloon) return Fault(std::string(kFailed) + "Failed perform action on device: Device not found");
-  if (amount && (!guest_ || !guest_->is_up())) return Fault(std::string(kFailed) + "Balloon: Device not activated yet.");
+  if (!config_.balloon)
+    return Fault(std::string(kFailed) + "Failed perform action on device: Device not found");
+  if (amount && (!guest_ || !guest_->is_up()))
+    return Fault(std::string(kFailed) + "Balloon: Device not activated yet.");
   if (amount && *amount > config_.machine.mem_size_mib)
     return Fault(std::string(kFailed) + "Balloon: Amount of pages requested is too large.");
   if (interval && (*interval == 0) != (config_.balloon->stats_polling_interval_s == 0))
@@ -227,7 +246,8 @@ Response Vmm::PatchBalloon(std::optional<uint64_t> amount, std::optional<uint64_
 
 Response Vmm::PutMmds(const Value& data, bool is_patch) {
   if (is_patch) metrics_.Add("patch_api_requests.mmds_count");
-  if (state_ != State::kNotStarted && !config_.mmds) return Fault("MMDS error: The MMDS data store is not initialized.");
+  if (state_ != State::kNotStarted && !config_.mmds)
+    return Fault("MMDS error: The MMDS data store is not initialized.");
   if (is_patch && !has_mmds_) return Fault("MMDS error: The MMDS data store is not initialized.");
   if (is_patch) {
     MergePatch(&mmds_, data);
@@ -243,16 +263,19 @@ Response Vmm::PutMmdsConfig(const MmdsConfig& config) {
   constexpr const char* kFailed = "MMMDS config error: ";
   boot_specific_ = true;
   if (config.network_interfaces.empty())
-    return Fault(std::string(kFailed) + "The list of network interface IDs that allow forwarding MMDS requests is empty.");
+    return Fault(std::string(kFailed) +
+                 "The list of network interface IDs that allow forwarding MMDS requests is empty.");
   for (const std::string& id : config.network_interfaces) {
     const bool exists = std::any_of(config_.nics.begin(), config_.nics.end(),
                                     [&](const NetworkInterface& nic) { return nic.iface_id == id; });
     if (!exists)
       return Fault(std::string(kFailed) +
-                   "The list of network interface IDs provided contains at least one ID that does not correspond to any "
+                   "The list of network interface IDs provided contains at least one ID that does not "
+                   "correspond to any "
                    "existing network interface.");
   }
-  if (!IsLinkLocal(config.ipv4_address)) return Fault(std::string(kFailed) + "The MMDS IPv4 address is not link local.");
+  if (!IsLinkLocal(config.ipv4_address))
+    return Fault(std::string(kFailed) + "The MMDS IPv4 address is not link local.");
   config_.mmds = config;
   return NoContent();
 }
@@ -260,10 +283,12 @@ Response Vmm::PutMmdsConfig(const MmdsConfig& config) {
 Response Vmm::PutPmem(const Pmem& pmem) {
   if (state_ != State::kNotStarted) return Fault(kNoHotplug);
   boot_specific_ = true;
-  const bool root_exists =
-      std::any_of(config_.drives.begin(), config_.drives.end(), [](const Drive& drive) { return drive.is_root_device; });
+  const bool root_exists = std::any_of(config_.drives.begin(), config_.drives.end(),
+                                       [](const Drive& drive) { return drive.is_root_device; });
   if (pmem.root_device && root_exists)
-    return Fault("Pmem config error: Attempt to add pmem as a root device while the root device defined as a block device");
+    return Fault(
+        "Pmem config error: Attempt to add pmem as a root device while the root device defined as a block "
+        "device");
   for (Pmem& other : config_.pmem) {
     if (other.id != pmem.id) continue;
     other = pmem;
@@ -276,12 +301,17 @@ Response Vmm::PutPmem(const Pmem& pmem) {
 Response Vmm::PutMemoryHotplug(const MemoryHotplug& config) {
   constexpr const char* kFailed = "Memory hotplug config error: ";
   boot_specific_ = true;
-  const bool is_power = config.block_size_mib != 0 && (config.block_size_mib & (config.block_size_mib - 1)) == 0;
-  if (config.block_size_mib < 2) return Fault(std::string(kFailed) + "Block size must not be lower than 2 MiB");
+  const bool is_power =
+      config.block_size_mib != 0 && (config.block_size_mib & (config.block_size_mib - 1)) == 0;
+  if (config.block_size_mib < 2)
+    return Fault(std::string(kFailed) + "Block size must not be lower than 2 MiB");
   if (!is_power) return Fault(std::string(kFailed) + "Block size must be a power of 2");
-  if (config.slot_size_mib < 128) return Fault(std::string(kFailed) + "Slot size must not be lower than 128 MiB");
+  if (config.slot_size_mib < 128)
+    return Fault(std::string(kFailed) + "Slot size must not be lower than 128 MiB");
   if (config.total_size_mib % config.slot_size_mib != 0)
-    return Fault(kFailed + ("Total size must be a multiple of slot size (" + std::to_string(config.slot_size_mib)) + " MiB)");
+    return Fault(kFailed +
+                 ("Total size must be a multiple of slot size (" + std::to_string(config.slot_size_mib)) +
+                 " MiB)");
   config_.memory_hotplug = config;
   return NoContent();
 }
@@ -293,8 +323,10 @@ Response Vmm::PutLogger(const LoggerConfig& config) {
 }
 
 Response Vmm::PutMetrics(const std::string& path) {
-  constexpr const char* kFailed = "Metrics error: Cannot initialize the metrics system due to bad user input: ";
-  if (metrics_.is_configured()) return Fault(std::string(kFailed) + "Reinitialization of metrics not allowed.");
+  constexpr const char* kFailed =
+      "Metrics error: Cannot initialize the metrics system due to bad user input: ";
+  if (metrics_.is_configured())
+    return Fault(std::string(kFailed) + "Reinitialization of metrics not allowed.");
   if (const int error = metrics_.Open(path); error != 0) return Fault(kFailed + OsError(error));
   return NoContent();
 }

@@ -4,20 +4,22 @@ namespace microvm::fake {
 namespace {
 
 const std::vector<const char*> kActs = {
-    "answer",           // status and message, without doing anything
-    "hang",             // serve nobody any more, for ever
-    "delay",            // by ms, then go on
-    "exit",             // end with code before anything is done
-    "exit-after",       // end with code after it was done, before the answer
-    "signal",           // end by signal before anything is done
-    "disk-full",        // of a dump: half of it, then no space left
-    "console-flood",    // write bytes to the console
-    "panic",            // the guest panics with message
-    "silent-agent",     // of guest-up: nobody listens in the guest
+    "answer",         // status and message, without doing anything
+    "hang",           // serve nobody any more, for ever
+    "delay",          // by ms, then go on
+    "exit",           // end with code before anything is done
+    "exit-after",     // end with code after it was done, before the answer
+    "signal",         // end by signal before anything is done
+    "disk-full",      // of a dump: half of it, then no space left
+    "console-flood",  // write bytes to the console
+    "panic",          // the guest panics with message
+    "silent-agent",   // of guest-up: nobody listens in the guest
 };
 
 bool ReadRule(Reader* in, FaultRule* rule) {
-  const auto number = [](uint64_t* out) { return [out](Reader* each) { return each->Unsigned(UINT64_MAX, "u64", out); }; };
+  const auto number = [](uint64_t* out) {
+    return [out](Reader* each) { return each->Unsigned(UINT64_MAX, "u64", out); };
+  };
   const auto text = [](std::string* out) { return [out](Reader* each) { return each->Text(out); }; };
   const auto act = [rule](Reader* each) {
     size_t index = 0;

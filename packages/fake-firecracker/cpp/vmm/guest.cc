@@ -82,7 +82,8 @@ void Guest::Handle(Signal signal, const std::string& body, UniqueFd fd) {
 
 // The kernel ends a pid namespace whose process 1 calls reboot(2) by SIGHUP or SIGINT: pid_namespaces(7).
 void Guest::OnChildEnd(int status) {
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !WIFSIGNALED(status)) return;  // the helper of SpawnShell
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !WIFSIGNALED(status))
+    return;  // the helper of SpawnShell
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGHUP) return Ended(End::kReset, "");
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) return Ended(End::kPowerOff, "");
   char reason[64];

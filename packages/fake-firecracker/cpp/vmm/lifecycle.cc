@@ -62,7 +62,8 @@ void Vmm::Exit(int code) {
   } else {
     log_->Error(kVmmThread, "Firecracker exiting with error. exit_code=" + std::to_string(code));
   }
-  // Without the destructors: what is open goes with the process, and sockets' files stay, as those of the real one do.
+  // Without the destructors: what is open goes with the process, and sockets' files stay, as those of the
+  // real one do.
   _exit(code);
 }
 
@@ -92,10 +93,14 @@ bool Vmm::HasArgument(const std::string& word) const {
 
 Response Vmm::Start() {
   constexpr const char* kFailed = "Start microvm error: ";
-  if (!config_.boot_source) return Fault(std::string(kFailed) + "Cannot start microvm without kernel configuration.");
+  if (!config_.boot_source)
+    return Fault(std::string(kFailed) + "Cannot start microvm without kernel configuration.");
   if (const std::string problem = CheckKernelImage(kernel_.get()); !problem.empty())
-    return Fault(kFailed + ("System configuration error: Cannot load kernel due to invalid memory configuration or invalid "
-                            "kernel image: " + problem));
+    return Fault(
+        kFailed +
+        ("System configuration error: Cannot load kernel due to invalid memory configuration or invalid "
+         "kernel image: " +
+         problem));
   struct stat initrd {};
   if (initrd_.valid() && fstat(initrd_.get(), &initrd) != 0) return Fault(kFailed + OsError(errno));
   if (const std::string problem = OpenSerial(); !problem.empty()) return Fault(kFailed + problem);
@@ -128,12 +133,14 @@ Response Vmm::Start() {
 
 std::string Vmm::OpenSerial() {
   if (!serial_.serial_out_path) return "";
-  serial_file_ = UniqueFd(open(serial_.serial_out_path->c_str(), O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0644));
+  serial_file_ =
+      UniqueFd(open(serial_.serial_out_path->c_str(), O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0644));
   return serial_file_.valid() ? "" : "Could not open serial output file: " + OsError(errno);
 }
 
 void Vmm::BootGuest(const BootMessage& message, int archive_fd) {
-  if (!shell_.valid() && SpawnShell({kNobody, kNobody, -1}, &shell_) != 0) return GuestPanic("no namespaces for the guest");
+  if (!shell_.valid() && SpawnShell({kNobody, kNobody, -1}, &shell_) != 0)
+    return GuestPanic("no namespaces for the guest");
   Guest::Events events;
   events.up = [this] { OnGuestUp(); };
   events.end = [this](Guest::End end, const std::string& reason) { OnGuestEnd(end, reason); };
@@ -141,7 +148,8 @@ void Vmm::BootGuest(const BootMessage& message, int archive_fd) {
   guest_ = std::make_unique<Guest>(loop_, std::move(shell_), std::move(events));
   BootMessage boot = message;
   strncpy(boot.command_line, command_line_.c_str(), sizeof(boot.command_line) - 1);
-  if (const int error = guest_->Boot(boot, archive_fd); error != 0) GuestPanic("boot of the guest: " + OsError(error));
+  if (const int error = guest_->Boot(boot, archive_fd); error != 0)
+    GuestPanic("boot of the guest: " + OsError(error));
 }
 
 void Vmm::OnGuestUp() {
@@ -234,7 +242,9 @@ Response Vmm::CtrlAltDel() {
 Response Vmm::CreateSnapshot(const SnapshotCreate& request) {
   constexpr const char* kFailed = "Create snapshot error: ";
   if (state_ != State::kPaused)
-    return Fault(std::string(kFailed) + "Cannot save the microVM state: Operation not allowed: save/restore unavailable while running");
+    return Fault(
+        std::string(kFailed) +
+        "Cannot save the microVM state: Operation not allowed: save/restore unavailable while running");
   SnapshotState state;
   state.config = config_;
   state.memory_id = RandomId();
@@ -246,7 +256,8 @@ Response Vmm::CreateSnapshot(const SnapshotCreate& request) {
     state.life = restored_->life;
     state.has_guest = restored_->has_guest;
   }
-  if (const std::string problem = WriteState(request.snapshot_path, state); !problem.empty()) return Fault(kFailed + problem);
+  if (const std::string problem = WriteState(request.snapshot_path, state); !problem.empty())
+    return Fault(kFailed + problem);
   MemoryPlan plan;
   plan.path = request.mem_file_path;
   plan.id = state.memory_id;
@@ -272,7 +283,8 @@ Response Vmm::CreateSnapshot(const SnapshotCreate& request) {
 Response Vmm::LoadSnapshot(const SnapshotLoad& request) {
   constexpr const char* kFailed = "Load snapshot error: ";
   if (boot_specific_)
-    return Fault(std::string(kFailed) + "Loading a microVM snapshot not allowed after configuring boot-specific resources.");
+    return Fault(std::string(kFailed) +
+                 "Loading a microVM snapshot not allowed after configuring boot-specific resources.");
   SnapshotState state;
   if (const std::string problem = Restore(request, &state); !problem.empty()) {
     Response response = Fault(std::string(kFailed) + "Failed to restore from snapshot: " + problem);
@@ -290,7 +302,8 @@ Response Vmm::LoadSnapshot(const SnapshotLoad& request) {
 
 std::string Vmm::Restore(const SnapshotLoad& request, SnapshotState* state) {
   constexpr const char* kState = "Failed to get snapshot state from file: ";
-  if (const std::string problem = ReadState(request.snapshot_path, state); !problem.empty()) return kState + problem;
+  if (const std::string problem = ReadState(request.snapshot_path, state); !problem.empty())
+    return kState + problem;
   VmConfig config = state->config;
   for (const NetworkInterface& other : request.network_overrides) {
     bool known = false;
@@ -305,10 +318,12 @@ std::string Vmm::Restore(const SnapshotLoad& request, SnapshotState* state) {
   config.machine.track_dirty_pages = request.track_dirty_pages || request.enable_diff_snapshots;
   if (request.huge_pages != "Snapshot") config.machine.huge_pages = request.huge_pages;
   config_ = std::move(config);
-  if (const std::string problem = LoadMemory(request); !problem.empty()) return "Failed to load guest memory: " + problem;
+  if (const std::string problem = LoadMemory(request); !problem.empty())
+    return "Failed to load guest memory: " + problem;
   const std::string problem = RestoreDevices(request);
   if (problem.empty()) return OpenSerial();
-  return "Failed to build microVM from snapshot: Failed to restore devices: Error restoring MMIO devices: " + problem;
+  return "Failed to build microVM from snapshot: Failed to restore devices: Error restoring MMIO devices: " +
+         problem;
 }
 
 std::string Vmm::LoadMemory(const SnapshotLoad& request) {
@@ -317,13 +332,15 @@ std::string Vmm::LoadMemory(const SnapshotLoad& request) {
   const std::string path = request.backend_type ? request.backend_path : *request.mem_file_path;
   constexpr const char* kFailed = "Error creating guest memory from file: ";
   if (config_.machine.huge_pages == "2M")
-    return std::string(kFailed) + "Cannot restore hugetlbfs backed snapshot by mapping the memory file. Please use uffd.";
+    return std::string(kFailed) +
+           "Cannot restore hugetlbfs backed snapshot by mapping the memory file. Please use uffd.";
   memory_file_ = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!memory_file_.valid()) return kFailed + ("Failed to load guest memory: " + OsError(errno));
   struct stat info {};
   fstat(memory_file_.get(), &info);
   if (!S_ISREG(info.st_mode) || static_cast<uint64_t>(info.st_size) < config_.machine.mem_size_mib * kMib)
-    return std::string(kFailed) + "Failed to restore guest memory: Total sum of memory regions exceeds largest possible file offset";
+    return std::string(kFailed) +
+           "Failed to restore guest memory: Total sum of memory regions exceeds largest possible file offset";
   memory_ = InspectMemory(memory_file_.get());
   return "";
 }
@@ -331,9 +348,11 @@ std::string Vmm::LoadMemory(const SnapshotLoad& request) {
 std::string Vmm::RestoreDevices(const SnapshotLoad&) {
   for (const Drive& drive : config_.drives) {
     const bool is_read_only = drive.is_read_only.value_or(false);
-    drive_files_.emplace_back(open(drive.path_on_host->c_str(), (is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC));
+    drive_files_.emplace_back(
+        open(drive.path_on_host->c_str(), (is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC));
     if (!drive_files_.back().valid())
-      return "Block: Virtio backend error: Error manipulating the backing file: " + OsError(errno) + " " + *drive.path_on_host;
+      return "Block: Virtio backend error: Error manipulating the backing file: " + OsError(errno) + " " +
+             *drive.path_on_host;
   }
   for (NetworkInterface& nic : config_.nics) {
     taps_.emplace_back();
@@ -350,7 +369,8 @@ std::string Vmm::RestoreDevices(const SnapshotLoad&) {
   return problem.empty() ? "" : "VsockUnixBackend: " + problem;
 }
 
-// The guest goes on from the memory file. Another memory than the one that the state belongs to is garbage to it.
+// The guest goes on from the memory file. Another memory than the one that the state belongs to is garbage to
+// it.
 void Vmm::RunRestored() {
   if (!restored_ || !restored_->has_guest) return;
   if (memory_.id != restored_->memory_id || !memory_.is_whole)

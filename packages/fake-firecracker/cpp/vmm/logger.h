@@ -6,7 +6,8 @@
 
 namespace microvm::fake {
 
-// The VMM's log: standard output, or a file that is opened without truncation, each line as the real one writes it.
+// The VMM's log: standard output, or a file that is opened without truncation, each line as the real one
+// writes it.
 class Logger {
  public:
   enum class Level { kOff, kError, kWarn, kInfo, kDebug, kTrace };

@@ -16,8 +16,7 @@ struct Group {
   const char* fields;
 };
 constexpr Group kGroups[] = {
-    {"api_server",
-     "process_startup_time_us process_startup_time_cpu_us"},
+    {"api_server", "process_startup_time_us process_startup_time_cpu_us"},
     {"balloon",
      "activate_fails inflate_count stats_updates_count stats_update_fails deflate_count event_fails "
      "free_page_report_count free_page_report_freed free_page_report_fails free_page_hint_count "
@@ -32,20 +31,17 @@ constexpr Group kGroups[] = {
      "flush_count queue_event_count rate_limiter_event_count update_count update_fails read_bytes "
      "write_bytes read_count write_count read_agg write_agg rate_limiter_throttled_events "
      "io_engine_throttled_events remaining_reqs_count"},
-    {"deprecated_api",
-     "deprecated_http_api_calls"},
+    {"deprecated_api", "deprecated_http_api_calls"},
     {"get_api_requests",
      "instance_info_count machine_cfg_count mmds_count vmm_version_count hotplug_memory_count"},
-    {"i8042",
-     "error_count missed_read_count missed_write_count read_count reset_count write_count"},
+    {"i8042", "error_count missed_read_count missed_write_count read_count reset_count write_count"},
     {"uart",
      "error_count flush_count missed_read_count missed_write_count read_count write_count "
      "rate_limiter_dropped_bytes"},
     {"latencies_us",
      "full_create_snapshot diff_create_snapshot load_snapshot pause_vm resume_vm "
      "vmm_full_create_snapshot vmm_diff_create_snapshot vmm_load_snapshot vmm_pause_vm vmm_resume_vm"},
-    {"logger",
-     "missed_metrics_count metrics_fails missed_log_count rate_limited_log_count"},
+    {"logger", "missed_metrics_count metrics_fails missed_log_count rate_limited_log_count"},
     {"mmds",
      "rx_accepted rx_accepted_err rx_accepted_unusual rx_bad_eth rx_invalid_token rx_no_token "
      "rx_count tx_bytes tx_count tx_errors tx_frames connections_created connections_destroyed"},
@@ -72,15 +68,12 @@ constexpr Group kGroups[] = {
      "metrics_count metrics_fails network_count network_fails mmds_count mmds_fails vsock_count "
      "vsock_fails pmem_count pmem_fails serial_count serial_fails hotplug_memory_count "
      "hotplug_memory_fails"},
-    {"seccomp",
-     "num_faults"},
+    {"seccomp", "num_faults"},
     {"vcpu",
      "exit_io_in exit_io_out exit_mmio_read exit_mmio_write failures kvmclock_ctrl_fails "
      "exit_io_in_agg exit_io_out_agg exit_mmio_read_agg exit_mmio_write_agg"},
-    {"vmm",
-     "panic_count"},
-    {"signals",
-     "sigbus sigsegv sigxfsz sigxcpu sigpipe sighup sigill"},
+    {"vmm", "panic_count"},
+    {"signals", "sigbus sigsegv sigxfsz sigxcpu sigpipe sighup sigill"},
     {"vsock",
      "activate_fails cfg_fails rx_queue_event_fails tx_queue_event_fails ev_queue_event_fails "
      "muxer_event_fails conn_event_fails rx_queue_event_count tx_queue_event_count rx_bytes_count "
@@ -92,8 +85,7 @@ constexpr Group kGroups[] = {
     {"pmem",
      "activate_fails cfg_fails event_fails queue_event_count rate_limiter_throttled_events "
      "rate_limiter_event_count"},
-    {"interrupts",
-     "triggers config_updates"},
+    {"interrupts", "triggers config_updates"},
     {"memory_hotplug",
      "activate_fails queue_event_fails queue_event_count plug_agg plug_count plug_bytes plug_fails "
      "unplug_agg unplug_count unplug_bytes unplug_fails unplug_discard_fails unplug_all_agg "
@@ -108,7 +100,9 @@ Value GroupJson(const std::string& name, std::string_view fields, std::map<std::
     fields = end == std::string_view::npos ? std::string_view() : fields.substr(end + 1);
     const bool is_aggregate = field.size() > 4 && field.compare(field.size() - 4, 4, "_agg") == 0;
     if (is_aggregate) {
-      group.Set(field, Value::Object({{"min_us", Value::Number(0)}, {"max_us", Value::Number(0)}, {"sum_us", Value::Number(0)}}));
+      group.Set(field, Value::Object({{"min_us", Value::Number(0)},
+                                      {"max_us", Value::Number(0)},
+                                      {"sum_us", Value::Number(0)}}));
       continue;
     }
     const auto count = counts->find(name + "." + field);
@@ -130,8 +124,8 @@ int Metrics::Flush(const std::vector<std::string>& drives, const std::vector<std
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
   Value line = Value::Object();
-  line.Set("utc_timestamp_ms",
-           Value::Number(static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000));
+  line.Set("utc_timestamp_ms", Value::Number(static_cast<uint64_t>(now.tv_sec) * 1000 +
+                                             static_cast<uint64_t>(now.tv_nsec) / 1000000));
   for (const Group& group : kGroups) {
     const std::string_view name = group.name;
     if (name.back() != '*') {

@@ -9,8 +9,8 @@
 
 namespace microvm::fake {
 
-// The metrics file: a line of JSON at each flush, with all the fields of the real one; each figure counts since the last
-// line. Most of them are of devices that the double does not have, and stay 0.
+// The metrics file: a line of JSON at each flush, with all the fields of the real one; each figure counts
+// since the last line. Most of them are of devices that the double does not have, and stay 0.
 class Metrics {
  public:
   bool is_configured() const { return fd_.valid(); }

@@ -17,7 +17,8 @@ constexpr size_t kStateSize = 13000;
 constexpr size_t kChecksumSize = 8;
 constexpr size_t kJsonSizeAt = kMagic.size() + 1 + 6;
 constexpr uint64_t kPage = 4096;
-// Page 0 says what archive follows; page 1 is written by a Full snapshot only, so a Diff that was not laid over one lacks it.
+// Page 0 says what archive follows; page 1 is written by a Full snapshot only, so a Diff that was not laid
+// over one lacks it.
 constexpr std::string_view kHeaderMark = "microvm fake guest";
 constexpr std::string_view kWholeMark = "microvm fake guest, whole";
 constexpr uint64_t kArchiveOffset = 2 * kPage;
@@ -65,7 +66,9 @@ bool ParseState(std::string_view json, SnapshotState* state) {
   return read;
 }
 
-size_t StateSize(size_t json_size) { return std::max(kStateSize, kJsonSizeAt + sizeof(uint32_t) + json_size); }
+size_t StateSize(size_t json_size) {
+  return std::max(kStateSize, kJsonSizeAt + sizeof(uint32_t) + json_size);
+}
 
 // Writes what it is given from an offset on, in large pieces.
 class Sink {
@@ -148,7 +151,8 @@ std::string WriteMemory(const MemoryPlan& plan) {
   if (ftruncate(fd.get(), 0) != 0 || ftruncate(fd.get(), static_cast<off_t>(plan.size)) != 0)
     return "Cannot perform ftruncate on the memory backing file: " + OsError(errno);
   int error = 0;
-  // Room for every page, as after a dump of all of them: the blocks are the file's, and a disk that is full says so.
+  // Room for every page, as after a dump of all of them: the blocks are the file's, and a disk that is full
+  // says so.
   if (!plan.has_holes) error = posix_fallocate(fd.get(), 0, static_cast<off_t>(plan.size));
   if (plan.fails_full) error = ENOSPC;
   if (error == 0) error = WriteGuest(fd.get(), plan);
@@ -160,7 +164,8 @@ std::string ReadState(const std::string& path, SnapshotState* state) {
   constexpr const char* kFrom = "Failed to load snapshot state from file: ";
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return "Failed to open snapshot file: " + OsError(errno);
-  if (const int error = ReadFile(path.c_str(), &bytes); error != 0) return kFrom + ("IO Error: " + OsError(error));
+  if (const int error = ReadFile(path.c_str(), &bytes); error != 0)
+    return kFrom + ("IO Error: " + OsError(error));
   if (bytes.size() < kChecksumSize) return std::string(kFrom) + "IO Error: File too short to contain CRC";
   constexpr const char* kBroken = "An error occurred during bitcode serialization: bitcode error";
   if (bytes.size() < kJsonSizeAt + sizeof(uint32_t) + kChecksumSize || bytes[0] != kMagic[0])
@@ -170,7 +175,8 @@ std::string ReadState(const std::string& path, SnapshotState* state) {
     memcpy(&magic, bytes.data() + 1, sizeof(magic));
     return std::string(kFrom) + "Magic value does not match arch: " + std::to_string(magic);
   }
-  if (bytes[kMagic.size()] != static_cast<char>(strlen(kSnapshotVersion))) return std::string(kFrom) + kBroken;
+  if (bytes[kMagic.size()] != static_cast<char>(strlen(kSnapshotVersion)))
+    return std::string(kFrom) + kBroken;
   const std::string version = bytes.substr(kMagic.size() + 1, strlen(kSnapshotVersion));
   if (version != kSnapshotVersion) return std::string(kFrom) + "Invalid data version: " + version;
   uint32_t json_size = 0;
@@ -189,7 +195,8 @@ std::string ReadVersion(const std::string& path, std::string* version) {
   if (const int error = ReadFile(path.c_str(), &bytes); error != 0)
     return "Unable to open snapshot state file: " + OsError(error);
   if (bytes.size() < kMagic.size() + 7 || bytes.compare(0, kMagic.size(), kMagic) != 0)
-    return "Invalid data format version of snapshot file: An error occurred during bitcode serialization: bitcode error";
+    return "Invalid data format version of snapshot file: An error occurred during bitcode serialization: "
+           "bitcode error";
   *version = bytes.substr(kMagic.size() + 1, 6);
   return "";
 }
@@ -200,7 +207,8 @@ GuestMemory InspectMemory(int fd) {
   if (pread(fd, &header, sizeof(header), 0) != sizeof(header) || kHeaderMark != header.mark) return memory;
   header.id[sizeof(header.id) - 1] = '\0';
   std::string whole(kWholeMark.size(), '\0');
-  if (pread(fd, whole.data(), whole.size(), kPage) == static_cast<ssize_t>(whole.size())) memory.is_whole = whole == kWholeMark;
+  if (pread(fd, whole.data(), whole.size(), kPage) == static_cast<ssize_t>(whole.size()))
+    memory.is_whole = whole == kWholeMark;
   memory.id = header.id;
   memory.archive_offset = kArchiveOffset;
   memory.archive_size = header.archive_size;

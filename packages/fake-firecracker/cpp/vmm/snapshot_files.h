@@ -8,11 +8,11 @@
 
 namespace microvm::fake {
 
-// The two files of a snapshot, in the real shapes: the state with its magic number, version and checksum, some 13 KiB; the
-// memory as long as the guest's, Full without holes, Diff with them.
+// The two files of a snapshot, in the real shapes: the state with its magic number, version and checksum,
+// some 13 KiB; the memory as long as the guest's, Full without holes, Diff with them.
 //
-// The guest's files lie in the memory file, since a real guest has them in its memory. Both files carry one id: a guest that
-// is given another memory than its own dies when it runs.
+// The guest's files lie in the memory file, since a real guest has them in its memory. Both files carry one
+// id: a guest that is given another memory than its own dies when it runs.
 
 constexpr const char* kSnapshotVersion = "11.0.0";
 
@@ -20,7 +20,7 @@ struct SnapshotState {
   VmConfig config;
   std::string memory_id;
   LifeMessage life;
-  bool has_guest = false;      // it had not ended
+  bool has_guest = false;  // it had not ended
   std::string command_line;
 };
 
@@ -29,7 +29,7 @@ struct GuestMemory {
   std::string id;
   uint64_t archive_offset = 0;
   uint64_t archive_size = 0;
-  bool is_whole = false;       // a Diff alone is not
+  bool is_whole = false;  // a Diff alone is not
 };
 
 struct MemoryPlan {
@@ -38,10 +38,10 @@ struct MemoryPlan {
   uint64_t size = 0;
   bool has_holes = false;
   bool is_diff = false;
-  int root = -1;               // packed, else
-  int source = -1;             // taken over from a memory file that was loaded
+  int root = -1;    // packed, else
+  int source = -1;  // taken over from a memory file that was loaded
   GuestMemory source_memory;
-  bool fails_full = false;     // as on a disk that is full
+  bool fails_full = false;  // as on a disk that is full
 };
 
 // Each answers empty, or what the API says went wrong.

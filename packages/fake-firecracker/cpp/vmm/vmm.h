@@ -23,7 +23,8 @@ struct Response {
   std::optional<int> exit_code;  // the VMM ends after the answer
 };
 
-// The VM: its configuration, its state, its devices. What a request does, in the order and with the words of Firecracker.
+// The VM: its configuration, its state, its devices. What a request does, in the order and with the words of
+// Firecracker.
 class Vmm {
  public:
   Vmm(std::string id, Loop* loop, Logger* log, Faults* faults);

@@ -41,7 +41,8 @@ std::string VsockDevice::Bind(const std::string& path) {
   if (!Address(path, &address, &size)) return std::string(kFailed) + "path must be shorter than SUN_LEN";
   UniqueFd listener = NewSocket();
   // SAFETY: the socket calls' own idea of a base type.
-  if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(listener.get(), 128) != 0)
+  if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      listen(listener.get(), 128) != 0)
     return kFailed + OsError(errno);
   listener_ = std::move(listener);
   path_ = path;
@@ -124,7 +125,8 @@ bool VsockDevice::ReadRequest(Connection* connection) {
     }
     std::string_view line = connection->request;
     constexpr std::string_view kWord = "connect ";
-    if (line.size() <= kWord.size() || strncasecmp(line.data(), kWord.data(), kWord.size()) != 0) return false;
+    if (line.size() <= kWord.size() || strncasecmp(line.data(), kWord.data(), kWord.size()) != 0)
+      return false;
     line.remove_prefix(kWord.size());
     unsigned port = 0;
     const std::from_chars_result result = std::from_chars(line.data(), line.data() + line.size(), port);

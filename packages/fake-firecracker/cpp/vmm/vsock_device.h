@@ -9,11 +9,12 @@
 
 namespace microvm::fake {
 
-// The vsock device on the host: a unix socket whose clients ask for a port of the guest with `CONNECT <port>\n`.
+// The vsock device on the host: a unix socket whose clients ask for a port of the guest with `CONNECT
+// <port>\n`.
 //
-// Before the guest is up and while the VM is paused, connections are not looked at: the kernel takes them, and nobody
-// answers. A port nobody listens on: closed without a byte. The socket's file stays when the VMM ends.
-// Where the agent listens in the guest, and calls on the host.
+// Before the guest is up and while the VM is paused, connections are not looked at: the kernel takes them,
+// and nobody answers. A port nobody listens on: closed without a byte. The socket's file stays when the VMM
+// ends. Where the agent listens in the guest, and calls on the host.
 constexpr unsigned kAgentPort = 1024;
 
 class VsockDevice {
@@ -48,16 +49,16 @@ class VsockDevice {
  private:
   struct Side {
     UniqueFd fd;
-    std::string waiting;   // for this side
-    bool at_end = false;   // it sends no more
-    bool told_end = false; // it was told that the other one sends no more
+    std::string waiting;    // for this side
+    bool at_end = false;    // it sends no more
+    bool told_end = false;  // it was told that the other one sends no more
   };
   struct Connection {
     Side host;
     Side guest;
-    std::string request;   // the CONNECT line so far
+    std::string request;  // the CONNECT line so far
     bool is_open = false;
-    bool is_reset = false; // the guest's end is gone with a snapshot, the host does not know it yet
+    bool is_reset = false;  // the guest's end is gone with a snapshot, the host does not know it yet
   };
 
   void Accept();
