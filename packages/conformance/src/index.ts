@@ -1,12 +1,12 @@
-export { checkLifecycle } from './check-lifecycle.js';
-export type { CheckLifecycleOptions } from './check-lifecycle.js';
-export type { LifecycleReal } from './compare-with-model.js';
+export { checkLifecycle } from './model/check-lifecycle.js';
+export type { CheckLifecycleOptions } from './model/check-lifecycle.js';
+export type { LifecycleReal } from './model/compare-with-model.js';
 export { describeCrashes } from './describe-crashes.js';
 export { describeFullDisk } from './describe-full-disk.js';
 export { describeProvider } from './describe-provider.js';
 export type { ChildModule, GuestEnding, GuestWorkload, OpenOptions, ProviderFactory } from './factory.js';
-export { lifecycleCommands } from './lifecycle-commands.js';
-export type { LifecycleCommandsOptions } from './lifecycle-commands.js';
-export { LifecycleModel } from './model.js';
+export { lifecycleCommands } from './model/lifecycle-commands.js';
+export type { LifecycleCommandsOptions } from './model/lifecycle-commands.js';
+export { LifecycleModel } from './model/model.js';
 export { destroyAll, openForTest, useScene } from './scene.js';
 export type { Scene } from './scene.js';

@@ -5,7 +5,7 @@ import { discardFront, writeDurable } from '@microvm/native';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { beginLife } from '../src/vm/life.js';
-import { MetricsLedger } from '../src/vm/metrics-ledger.js';
+import { MetricsLedger } from '../src/metrics/metrics-ledger.js';
 
 const LIMITS = { keepUpBytes: 4096, maxBehindBytes: 1024 * 1024, restMs: 0 };
 const KEPT_BYTES = 8192;

@@ -1,6 +1,6 @@
 import { invalidArgument, type VmEnding } from '@microvm/runtime';
-import { DRIVER_METHODS, DRIVER_STEPS } from './driver-points.js';
-import type { GuestEnd } from './guest-end.js';
+import { DRIVER_METHODS, DRIVER_STEPS } from './driver/driver-points.js';
+import type { GuestEnd } from './guest/guest-end.js';
 
 interface FaultPlace {
   /** A method of the driver, such as `boot`, or one of its steps, such as `boot:ready`: the fault comes after the step's effect. */

@@ -1,11 +1,17 @@
 export { ScriptedErrno } from '@microvm/guest';
-export { DiskError } from './disks.js';
-export type { GuestDisk } from './disks.js';
-export { DRIVER_METHODS, DRIVER_STEPS } from './driver-points.js';
-export type { DriverMethod, DriverStep } from './driver-points.js';
+export { DiskError } from './driver/disks.js';
+export type { GuestDisk } from './driver/disks.js';
+export { DRIVER_METHODS, DRIVER_STEPS } from './driver/driver-points.js';
+export type { DriverMethod, DriverStep } from './driver/driver-points.js';
 export { createFaults } from './faults.js';
 export type { Fault, Faults, PlantedFault } from './faults.js';
-export type { CommandEnd, GuestCommand, GuestMemory, GuestScript, ScriptedGuest } from './guest-script.js';
+export type {
+  CommandEnd,
+  GuestCommand,
+  GuestMemory,
+  GuestScript,
+  ScriptedGuest,
+} from './guest/guest-script.js';
 export { IN_MEMORY_SETTINGS } from './options.js';
 export type { InMemoryOptions } from './options.js';
 export { createInMemoryRuntime } from './provider.js';

@@ -1,9 +1,9 @@
 import { COMMON_SETTINGS, commonOptionsShape, type Clock, type Setting } from '@microvm/runtime';
 import { z } from 'zod';
-import { capabilitiesSchema } from './capabilities.js';
-import { DRIVER_METHODS } from './driver-points.js';
+import { capabilitiesSchema } from './driver/capabilities.js';
+import { DRIVER_METHODS } from './driver/driver-points.js';
 import { Faults, type Fault } from './faults.js';
-import type { GuestScript } from './guest-script.js';
+import type { GuestScript } from './guest/guest-script.js';
 import type { OnBreach } from './rules.js';
 import { World } from './world.js';
 

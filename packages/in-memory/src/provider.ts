@@ -1,12 +1,12 @@
 import { openRuntime, resolveOptions, systemClock, type Host, type VmRuntime } from '@microvm/runtime';
-import { capabilitiesOf } from './capabilities.js';
-import type { DiskContent, Images } from './disks.js';
-import { InMemoryDriver } from './driver.js';
-import { DRIVER_METHODS } from './driver-points.js';
+import { capabilitiesOf } from './driver/capabilities.js';
+import type { DiskContent, Images } from './driver/disks.js';
+import { InMemoryDriver } from './driver/driver.js';
+import { DRIVER_METHODS } from './driver/driver-points.js';
 import { createFaults, Faults } from './faults.js';
-import type { GuestEnd } from './guest-end.js';
+import type { GuestEnd } from './guest/guest-end.js';
 import { IN_MEMORY_SETTINGS, inMemoryOptionsSchema, type InMemoryOptions } from './options.js';
-import type { Latencies } from './stage.js';
+import type { Latencies } from './driver/stage.js';
 import { createWorld } from './world.js';
 
 /** The addon is what makes files durable; without files nothing of it is loaded. */

@@ -1,7 +1,7 @@
 import { AssertionError } from 'node:assert';
 import type { Capabilities, CaptureTarget, DriverVm } from '@microvm/runtime';
-import type { DriverMethod } from './driver-points.js';
-import type { Condition, MemoryVm } from './memory-vm.js';
+import type { DriverMethod } from './driver/driver-points.js';
+import type { Condition, MemoryVm } from './driver/memory-vm.js';
 
 /** Driver methods that act on one VM. */
 export type VmMethod = Exclude<DriverMethod, 'checkSpec' | 'checkSnapshot'>;

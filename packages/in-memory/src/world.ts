@@ -1,5 +1,5 @@
-import type { MemoryVm } from './memory-vm.js';
-import type { SnapshotImage } from './vm-files.js';
+import type { MemoryVm } from './driver/memory-vm.js';
+import type { SnapshotImage } from './driver/vm-files.js';
 
 /**
  * Where VMs in memory live. A runtime makes its own unless it is given one: then its VMs outlive it, as those of a real VMM

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ConsoleLog } from '../src/console-log.js';
+import { ConsoleLog } from '../src/driver/console-log.js';
 
 async function readAll(log: ConsoleLog, options: Parameters<ConsoleLog['read']>[0] = {}): Promise<string> {
   const chunks: Buffer[] = [];

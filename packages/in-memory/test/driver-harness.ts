@@ -11,9 +11,9 @@ import {
   type VmEnding,
   type VmSpec,
 } from '@microvm/runtime';
-import { capabilitiesOf } from '../src/capabilities.js';
-import type { InMemoryDriverOptions } from '../src/driver-options.js';
-import { InMemoryDriver } from '../src/driver.js';
+import { capabilitiesOf } from '../src/driver/capabilities.js';
+import type { InMemoryDriverOptions } from '../src/driver/driver-options.js';
+import { InMemoryDriver } from '../src/driver/driver.js';
 import { createFaults, createWorld, type Faults, type World } from '../src/index.js';
 
 export interface Ended {

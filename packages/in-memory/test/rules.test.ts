@@ -1,7 +1,7 @@
 import { AssertionError } from 'node:assert';
 import type { DriverVm } from '@microvm/runtime';
 import { describe, expect, test } from 'vitest';
-import { capabilitiesOf } from '../src/capabilities.js';
+import { capabilitiesOf } from '../src/driver/capabilities.js';
 import {
   makeRun,
   makeTarget,

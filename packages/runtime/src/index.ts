@@ -65,10 +65,10 @@ export type {
   SnapshotPart,
   VmDriver,
   VmmInfo,
-} from './driver/driver.js';
-export { systemClock } from './driver/clock.js';
-export type { Clock } from './driver/clock.js';
-export type { DirectoryLock, Host } from './driver/host.js';
+} from './ports/driver.js';
+export { systemClock } from './ports/clock.js';
+export type { Clock } from './ports/clock.js';
+export type { DirectoryLock, Host } from './ports/host.js';
 export { KeepAlive } from './engine/keep-alive.js';
 export { openRuntime } from './engine/open-runtime.js';
 export type { EngineOptions } from './engine/open-runtime.js';

@@ -3,7 +3,7 @@ import type { DriverEvents } from '@microvm/runtime';
 import type { FirecrackerHost } from '../host/firecracker-host.js';
 import type { SharedFiles } from '../host/shared-files.js';
 import type { LiveVm } from './live-vm.js';
-import type { MetricsLedgers } from './metrics-ledgers.js';
+import type { MetricsLedgers } from '../metrics/metrics-ledgers.js';
 
 /** What the operations on VMs share. */
 export interface FirecrackerContext {

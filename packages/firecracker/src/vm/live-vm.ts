@@ -16,7 +16,7 @@ import type { ActionType, ApiRequest, InstanceInfo, SnapshotLoad } from '../api/
 import { VM_FILES, VMM_FILES } from '../host/paths.js';
 import type { Life } from './life.js';
 import { noteOomKill } from './oom-kill.js';
-import type { MetricsLedger } from './metrics-ledger.js';
+import type { MetricsLedger } from '../metrics/metrics-ledger.js';
 
 /** The port of the agent in the guest, and the one of the host that it dials when it has booted. */
 export const AGENT_PORT = 1024;

@@ -2,7 +2,7 @@ import { askToHalt } from '@microvm/driver-kit';
 import type { DriverVm, Run, VmEnding } from '@microvm/runtime';
 import { reportEnd, type FirecrackerContext } from './context.js';
 import { clearLife } from './halt.js';
-import { flush } from './metrics.js';
+import { flush } from '../metrics/metrics.js';
 
 // What a VMM has counted since its last line goes with it when it is killed.
 const LAST_FLUSH_TIMEOUT_MS = 500;

@@ -1,8 +1,8 @@
 import type { VmEvent } from '../contract/events.js';
 import type { VmState } from '../contract/states.js';
 import type { VmEnding, VmView } from '../contract/views.js';
-import type { Clock } from '../driver/clock.js';
-import type { Run, VmDriver } from '../driver/driver.js';
+import type { Clock } from '../ports/clock.js';
+import type { Run, VmDriver } from '../ports/driver.js';
 import { stateAfter } from './ending.js';
 import type { EventHub } from './event-hub.js';
 import { driverVm, type Fleet, type Vm, vmView } from './fleet.js';

@@ -2,7 +2,7 @@ import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { VmRuntimeError } from '../contract/errors.js';
-import type { DirectoryLock, Host } from '../driver/host.js';
+import type { DirectoryLock, Host } from '../ports/host.js';
 import { FolderSync } from './folder-sync.js';
 import { manifestProblem, type SnapshotManifest } from './manifest.js';
 import { isFinishedJob, recordProblem, type FinishedJob, type VmRecord } from './record.js';

@@ -2,7 +2,7 @@ import { deepFreeze } from '../contract/deep-freeze.js';
 import { invalidArgument, VmRuntimeError } from '../contract/errors.js';
 import { TRANSITIONS, type VmVerb } from '../contract/states.js';
 import type { VmEnding, VmView } from '../contract/views.js';
-import type { DriverVm } from '../driver/driver.js';
+import type { DriverVm } from '../ports/driver.js';
 import { canonicalJson } from './canonical-json.js';
 import { snapshotView } from './manifest.js';
 import type { VmRecord } from './record.js';

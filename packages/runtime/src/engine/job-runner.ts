@@ -2,7 +2,7 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import { ERROR_CODES, VmRuntimeError, type ErrorDetails } from '../contract/errors.js';
 import type { OperationOptions } from '../contract/options.js';
 import type { JobView } from '../contract/views.js';
-import type { Clock } from '../driver/clock.js';
+import type { Clock } from '../ports/clock.js';
 import type { EventHub } from './event-hub.js';
 import { Job, shielded, type JobInit } from './job.js';
 import type { JobBook } from './job-book.js';

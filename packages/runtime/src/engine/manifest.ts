@@ -1,6 +1,6 @@
 import type { ResolvedVmSpec } from '../contract/spec.js';
 import type { SnapshotView } from '../contract/views.js';
-import type { JsonObject, SnapshotPart } from '../driver/driver.js';
+import type { JsonObject, SnapshotPart } from '../ports/driver.js';
 
 export const MANIFEST_FORMAT = 1;
 

@@ -1,7 +1,7 @@
 import type { ResolvedVmSpec } from '../contract/spec.js';
 import { VM_STATES, type VmState } from '../contract/states.js';
 import type { InterruptedOutcome, JobKind, ProcessIdentity, VmEnding, VmView } from '../contract/views.js';
-import type { JsonObject } from '../driver/driver.js';
+import type { JsonObject } from '../ports/driver.js';
 
 export const RECORD_FORMAT = 1;
 

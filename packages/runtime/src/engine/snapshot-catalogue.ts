@@ -2,7 +2,7 @@ import assert from 'node:assert';
 import { stat, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VmRuntimeError } from '../contract/errors.js';
-import type { Host } from '../driver/host.js';
+import type { Host } from '../ports/host.js';
 import type { ManifestPart, PinnedFile, SnapshotManifest } from './manifest.js';
 import type { StateStore } from './state-store.js';
 

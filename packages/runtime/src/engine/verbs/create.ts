@@ -9,7 +9,7 @@ import {
   type VmSpec,
 } from '../../contract/spec.js';
 import type { VmView } from '../../contract/views.js';
-import type { RestoreSource } from '../../driver/driver.js';
+import type { RestoreSource } from '../../ports/driver.js';
 import type { Core, RecordPatch } from '../core.js';
 import { guardFree, refuseContradiction, type Vm } from '../fleet.js';
 import type { Job } from '../job.js';

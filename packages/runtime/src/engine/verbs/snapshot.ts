@@ -5,7 +5,7 @@ import { unsupported, VmRuntimeError } from '../../contract/errors.js';
 import type { SnapshotRef } from '../../contract/provider.js';
 import { isLive } from '../../contract/states.js';
 import type { SnapshotView } from '../../contract/views.js';
-import type { Captured, SnapshotPart } from '../../driver/driver.js';
+import type { Captured, SnapshotPart } from '../../ports/driver.js';
 import type { Core } from '../core.js';
 import { guard, type Vm } from '../fleet.js';
 import type { Job } from '../job.js';

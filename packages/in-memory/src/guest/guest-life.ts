@@ -1,8 +1,8 @@
 import { VmRuntimeError, type ResolvedVmSpec, type VmEnding } from '@microvm/runtime';
 import { KERNEL_RELEASE, GuestHandle, type GuestSurroundings } from './guest-handle.js';
 import type { GuestScript } from './guest-script.js';
-import { LOG_LINES, type MemoryVm } from './memory-vm.js';
-import { untilAborted } from './waiting.js';
+import { LOG_LINES, type MemoryVm } from '../driver/memory-vm.js';
+import { untilAborted } from '../waiting.js';
 
 const DEFAULT_BOOT_ARGS = 'console=ttyS0';
 

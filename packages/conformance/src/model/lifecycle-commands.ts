@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { VmRuntime } from '@microvm/runtime';
 import fc from 'fast-check';
 import { compare, realViews, type LifecycleReal } from './compare-with-model.js';
-import type { GuestEnding } from './factory.js';
+import type { GuestEnding } from '../factory.js';
 import type { LifecycleModel, ModelRef, Operation } from './model.js';
 
 export interface LifecycleCommandsOptions {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { ResolvedVmSpec, VmEnding } from '@microvm/runtime';
 import { ConsoleLog } from './console-log.js';
 import { type DiskContents, Disks } from './disks.js';
-import type { GuestMemory } from './guest-script.js';
+import type { GuestMemory } from '../guest/guest-script.js';
 
 /** Lines of the console that an ending shows. */
 export const LOG_LINES = 20;

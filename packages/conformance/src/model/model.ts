@@ -1,5 +1,5 @@
 import { isLive, TRANSITIONS, type ErrorCode, type VmState, type VmVerb } from '@microvm/runtime';
-import type { GuestEnding } from './factory.js';
+import type { GuestEnding } from '../factory.js';
 
 /** Names a snapshot: through a VM, or as the n-th one that was ever taken; -1: one that never was. */
 export type ModelRef = { readonly vmId: string; readonly snapshotId: string } | { readonly taken: number };

@@ -1,5 +1,5 @@
 import type { ScriptedCommand, ScriptedEnd } from '@microvm/guest';
-import type { GuestDisk } from './disks.js';
+import type { GuestDisk } from '../driver/disks.js';
 
 export type MemoryValue = string | number | boolean | null | MemoryValue[] | { [key: string]: MemoryValue };
 

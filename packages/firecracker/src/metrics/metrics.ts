@@ -2,8 +2,8 @@ import { cgroupMetrics, processMetrics } from '@microvm/driver-kit';
 import type { CgroupMetrics, DriverMetrics, DriverVm, MetricsRequest } from '@microvm/runtime';
 import { cgroupPath } from '../host/cgroup-mount.js';
 import { readPlan } from '../host/vm-plan.js';
-import type { FirecrackerContext } from './context.js';
-import type { LiveVm } from './live-vm.js';
+import type { FirecrackerContext } from '../vm/context.js';
+import type { LiveVm } from '../vm/live-vm.js';
 
 const FLUSH_TIMEOUT_MS = 2000;
 

@@ -1,6 +1,6 @@
 import { unsupported, VmRuntimeError } from '@microvm/runtime';
 import type { Capabilities, JsonObject, ResolvedVmSpec, RestoreSource } from '@microvm/runtime';
-import type { World } from './world.js';
+import type { World } from '../world.js';
 
 export const VMM_VERSION = '1.0.0';
 

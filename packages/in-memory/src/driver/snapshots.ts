@@ -1,10 +1,10 @@
 import type { Captured, CaptureTarget, RestoreSource } from '@microvm/runtime';
 import { compatibilityOf, VMM_VERSION } from './check-snapshot.js';
 import { Disks } from './disks.js';
-import type { GuestMemory } from './guest-script.js';
+import type { GuestMemory } from '../guest/guest-script.js';
 import type { MemoryImage, MemoryVm } from './memory-vm.js';
 import { snapshotParts, type SnapshotImage, type VmFiles } from './vm-files.js';
-import type { World } from './world.js';
+import type { World } from '../world.js';
 
 /** Where snapshots are kept: in their folders, or by uid where there are none. */
 export class Snapshots {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { isVmRuntimeError, type SnapshotRef, type VmRuntime, type VmView } from '@microvm/runtime';
-import type { GuestEnding } from './factory.js';
+import type { GuestEnding } from '../factory.js';
 import { lanesOf, type Expected, type LifecycleModel, type ModelRef, type Operation } from './model.js';
 
 /** The runtime that is compared with the model, and what can be done to its guests. */

@@ -1,6 +1,6 @@
 import { VmRuntimeError, type Run, type VmEnding } from '@microvm/runtime';
 import type { DriverMethod, DriverStep } from './driver-points.js';
-import type { Fault, Faults } from './faults.js';
+import type { Fault, Faults } from '../faults.js';
 import type { MemoryVm, Turn } from './memory-vm.js';
 
 type CrashFault = Extract<Fault, { readonly kind: 'crash' }>;

@@ -1,10 +1,10 @@
 import type { Capabilities, Clock, Host } from '@microvm/runtime';
 import type { Images } from './disks.js';
-import type { Faults } from './faults.js';
-import type { GuestScript } from './guest-script.js';
-import type { OnBreach } from './rules.js';
+import type { Faults } from '../faults.js';
+import type { GuestScript } from '../guest/guest-script.js';
+import type { OnBreach } from '../rules.js';
 import type { Latencies } from './stage.js';
-import type { World } from './world.js';
+import type { World } from '../world.js';
 
 /** What the driver is made of. */
 export interface InMemoryDriverOptions {

@@ -4,9 +4,9 @@ import { ignoreMissing } from '@microvm/driver-kit';
 import { writeDurable } from '@microvm/native';
 import { VmRuntimeError, type VmmMetrics } from '@microvm/runtime';
 import { z } from 'zod';
-import { MetricsTotals } from '../api/metrics-totals.js';
+import { MetricsTotals } from './metrics-totals.js';
 import { VM_FILES } from '../host/paths.js';
-import { readLife } from './life.js';
+import { readLife } from '../vm/life.js';
 
 const FORMAT = 1;
 const CHUNK_BYTES = 64 * 1024;
