@@ -133,7 +133,7 @@ describe('the console', () => {
 });
 
 describe('lastLogLines', () => {
-  it('has the ends of both logs, without control characters, each line bounded', async () => {
+  it('has the ends of both logs, no control character raw, each line bounded', async () => {
     const folder = await makeFolder();
     await writeFile(join(folder, 'vmm.log'), 'first\nqemu: bad\u0007 thing\n');
     const lines = [
@@ -143,7 +143,7 @@ describe('lastLogLines', () => {
     ];
     await writeFile(join(folder, 'console.log'), lines.join('\r\n'));
     const told = await lastLogLines(folder);
-    expect(told.slice(0, 2)).toEqual(['vmm.log: first', 'vmm.log: qemu: bad thing']);
+    expect(told.slice(0, 2)).toEqual(['vmm.log: first', 'vmm.log: qemu: bad\\x07 thing']);
     expect(told).toContain('red');
     expect(told.length).toBeLessThanOrEqual(30);
     expect(Math.max(...told.map((line) => line.length))).toBeLessThanOrEqual(400);
@@ -157,6 +157,12 @@ describe('lastLogLines', () => {
     const told = await lastLogLines(folder);
     expect(told[0]).toBe('Kernel panic - not syncing: for a test');
     expect(told).toHaveLength(21);
+  });
+
+  it('shows nothing of the zeros that a log begins with whose front was given back', async () => {
+    const folder = await makeFolder();
+    await writeFile(join(folder, 'vmm.log'), '\u0000'.repeat(3000) + 'last words\n');
+    expect(await lastLogLines(folder)).toEqual(['vmm.log: last words']);
   });
 
   it('is empty where there are no logs', async () => {

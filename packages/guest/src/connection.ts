@@ -209,7 +209,7 @@ export class AgentConnection {
     if (frame.type === FrameType.farewell) {
       this.#hooks.onFarewell(decodeFarewell(frame.payload));
     } else if (frame.type === FrameType.reset) {
-      const text = new PayloadReader(frame.payload).text(256);
+      const text = new PayloadReader(frame.payload).words(256);
       throw new ProtocolError(`it reset the session: ${text}`);
     } else {
       throw new ProtocolError(`frame type ${frame.type} outside of a stream`);

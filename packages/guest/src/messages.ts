@@ -68,8 +68,8 @@ function readInfo(input: PayloadReader): AgentInfo {
   const epoch = input.u32();
   const flags = input.u8();
   if (epoch === 0 || (flags & ~3) !== 0) throw new ProtocolError('bad agent information');
-  const agentVersion = input.text(64);
-  const kernelRelease = input.text(128);
+  const agentVersion = input.words(64);
+  const kernelRelease = input.words(128);
   return { agentVersion, epoch, kernelRelease, isFrozen: (flags & 1) !== 0, isInit: (flags & 2) !== 0 };
 }
 
@@ -221,9 +221,9 @@ export function encodeFailed(errno: string, step: string): Buffer {
 
 export function decodeFailed(payload: Buffer): { readonly errno: string; readonly step: string } {
   return read(payload, (input) => {
-    const errno = input.text(32);
+    const errno = input.words(32);
     if (!/^E[A-Z0-9]+$/.test(errno)) throw new ProtocolError('bad errno');
-    return { errno, step: input.text(64) };
+    return { errno, step: input.words(64) };
   });
 }
 

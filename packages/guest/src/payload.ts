@@ -1,3 +1,4 @@
+import { printable } from '@microvm/runtime';
 import { ProtocolError } from './protocol.js';
 
 /** Reads the fields of one payload; each read that does not fit throws a `ProtocolError`. */
@@ -41,6 +42,11 @@ export class PayloadReader {
     const text = this.blob(maxBytes).toString('utf8');
     if (text.includes('\0')) throw new ProtocolError('NUL in a string');
     return text;
+  }
+
+  /** A text of the guest's that people will read, in an error or a view: never raw, as the guest may be hostile. */
+  words(maxBytes: number): string {
+    return printable(this.text(maxBytes));
   }
 
   /** One of a closed list, numbered from `first`. */

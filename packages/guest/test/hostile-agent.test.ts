@@ -53,6 +53,17 @@ async function expectCutOff(frames: readonly Buffer[], reason: RegExp): Promise<
 }
 
 describe('a hostile agent', () => {
+  it('cannot bring a control character into an error', async () => {
+    const words = '\u001b[2Jbye\r\n';
+    const size = Buffer.alloc(4);
+    size.writeUInt32LE(words.length);
+    const reset = Buffer.concat([size, Buffer.from(words)]);
+    await expectCutOff(
+      [encodeFrame(makeFrame(FrameType.reset, 0, 1, reset))],
+      /it reset the session: \\x1b\[2Jbye\\r\\n$/,
+    );
+  });
+
   it('cannot send more output than it has credit for', async () => {
     const piece = encodeFrame(makeFrame(FrameType.stdout, 1, 1, Buffer.alloc(32 * 1024)));
     const frames = Array.from({ length: OUTPUT_WINDOW / (32 * 1024) }, () => piece);

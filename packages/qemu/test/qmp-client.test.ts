@@ -67,6 +67,13 @@ describe('QmpClient', () => {
     });
   });
 
+  it('shows and cuts what a VMM that is not QEMU says in a refusal', async () => {
+    const { client } = await connect({ handle: () => new Error(`\u001b[2J${'x'.repeat(60_000)}`) });
+    const refused = await client.execute('device_del').catch((error: unknown) => error);
+    expect((refused as RequestRefusedError).faultMessage).toMatch(/^\\x1b\[2Jx+…$/);
+    expect((refused as RequestRefusedError).message.length).toBeLessThan(2200);
+  });
+
   it('passes events on as they come, also between question and answer', async () => {
     const { client, events } = await connect({
       handle: () => {

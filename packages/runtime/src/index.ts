@@ -29,6 +29,7 @@ export type {
   MetricsOptions,
   OperationOptions,
 } from './contract/options.js';
+export { cutText, printable, PRINTABLE_LENGTH } from './contract/printable.js';
 export { VmProvider } from './contract/provider.js';
 export type { SnapshotRef } from './contract/provider.js';
 export type { VmQuery } from './contract/query.js';

@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { printable } from '@microvm/runtime';
 import { ignoreMissing } from '../host/system-error.js';
 import { LOG_FILES, logPath } from './log-files.js';
 
@@ -31,10 +32,13 @@ async function tailLines(path: string, count: number): Promise<string[]> {
   return lines.filter((line) => line !== '');
 }
 
-/** A log line goes into errors and terminals: no control characters, no escape sequences. */
+/**
+ * A log line goes into errors and terminals. Colours go, since most of them are the guest's own doing and harmless; so do the zeros
+ * that a log begins with whose front was given back. Every other control character is shown for what it is.
+ */
 function plain(line: string): string {
-  const text = line.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '').replace(/[\u0000-\u001f\u007f-\u009f]/g, '');
-  return text.trimEnd().slice(0, BYTES_PER_LINE);
+  const text = line.replace(/\u001b\[[0-9;?]*[A-Za-z]|\u0000+/g, '').trimEnd();
+  return printable(text, BYTES_PER_LINE);
 }
 
 async function tail(path: string, bytes: number, from = 0): Promise<string> {

@@ -1,4 +1,9 @@
-/** A VMM refused a request. */
+import { printable } from '@microvm/runtime';
+
+// An error class of QMP is one word.
+const MAX_STATUS_LENGTH = 64;
+
+/** A VMM refused a request. What it says is cut and made printable here, before it goes into an error of ours or a record. */
 export class RequestRefusedError extends Error {
   override readonly name = 'RequestRefusedError';
   readonly request: string;
@@ -8,10 +13,14 @@ export class RequestRefusedError extends Error {
   readonly faultMessage: string;
 
   constructor(request: string, status: number | string, faultMessage: string) {
-    super(`${request}: ${status}: ${faultMessage}`);
+    const [shownStatus, shownFault] = [
+      typeof status === 'number' ? status : printable(status, MAX_STATUS_LENGTH),
+      printable(faultMessage),
+    ];
+    super(`${request}: ${shownStatus}: ${shownFault}`);
     this.request = request;
-    this.status = status;
-    this.faultMessage = faultMessage;
+    this.status = shownStatus;
+    this.faultMessage = shownFault;
   }
 }
 
@@ -33,6 +42,6 @@ export class ConnectionClosedError extends Error {
   override readonly name = 'ConnectionClosedError';
 
   constructor(reason: string, cause?: unknown) {
-    super(reason, cause === undefined ? undefined : { cause });
+    super(printable(reason), cause === undefined ? undefined : { cause });
   }
 }

@@ -6,8 +6,9 @@ import {
   type Limits,
 } from '@microvm/driver-kit';
 import type { ProcessExit } from '@microvm/native';
-import { Client, type Dispatcher } from 'undici';
-import type { ActionType, ApiRequest, InstanceInfo } from './wire.js';
+import { Client, errors } from 'undici';
+import { readAnswer } from './answer.js';
+import { INSTANCE_STATES, type ActionType, type ApiRequest, type InstanceInfo } from './wire.js';
 
 export interface ApiClientOptions {
   /** Opens a connection to the API socket. */
@@ -28,6 +29,8 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 // Configuration is order-free before boot, so requests need not wait for each other's answers.
 const REQUESTS_IN_FLIGHT = 16;
 const KEEP_ALIVE_MS = 2 ** 31 - 1;
+/** Firecracker's longest answer, its whole configuration, has some 4 KiB. A VMM that says more is not one, and is hung up on. */
+export const MAX_ANSWER_BYTES = 64 * 1024;
 
 /**
  * Speaks to one Firecracker process over one kept connection. Rejects with `RequestRefusedError`, `RequestTimeoutError`,
@@ -41,6 +44,7 @@ export class ApiClient {
       pipelining: REQUESTS_IN_FLIGHT,
       headersTimeout: 0,
       bodyTimeout: 0,
+      maxResponseSize: MAX_ANSWER_BYTES,
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
       connect: (_options, callback) => {
@@ -77,7 +81,11 @@ export class ApiClient {
   }
 
   async describe(options?: Limits): Promise<InstanceInfo> {
-    return (await this.send({ method: 'GET', path: '/' }, options)) as InstanceInfo;
+    const info = (await this.send({ method: 'GET', path: '/' }, options)) as
+      Partial<InstanceInfo> | undefined;
+    const state = INSTANCE_STATES.find((known) => known === info?.state);
+    if (state === undefined) throw new ConnectionClosedError('GET /: the answer names no state');
+    return { state };
   }
 
   async act(action: ActionType, options?: Limits): Promise<void> {
@@ -108,25 +116,13 @@ export class ApiClient {
       });
       return await readAnswer(name, response);
     } catch (error) {
-      if (error instanceof RequestRefusedError) throw error;
+      if (error instanceof RequestRefusedError || error instanceof ConnectionClosedError) throw error;
       if (signal.aborted) throw signal.reason;
-      throw new ConnectionClosedError(`${name}: the connection ended without an answer`, error);
+      const why =
+        error instanceof errors.ResponseExceededMaxSizeError
+          ? `the answer is longer than ${MAX_ANSWER_BYTES} bytes`
+          : 'the connection ended without an answer';
+      throw new ConnectionClosedError(`${name}: ${why}`, error);
     }
-  }
-}
-
-async function readAnswer(name: string, { statusCode, body }: Dispatcher.ResponseData): Promise<unknown> {
-  const text = await body.text();
-  if (statusCode < 300) return text === '' ? undefined : (JSON.parse(text) as unknown);
-  throw new RequestRefusedError(name, statusCode, faultIn(text));
-}
-
-function faultIn(text: string): string {
-  try {
-    const fault = JSON.parse(text) as { readonly fault_message?: string; readonly error?: string };
-    return fault.fault_message ?? fault.error ?? text;
-  } catch {
-    // Its answer to an unknown method has a line break in a JSON string.
-    return text;
   }
 }

@@ -85,12 +85,11 @@ export interface SnapshotLoad {
 
 export type ActionType = 'InstanceStart' | 'FlushMetrics' | 'SendCtrlAltDel';
 
-/** What `GET /` answers. */
+export const INSTANCE_STATES = ['Not started', 'Running', 'Paused'] as const;
+
+/** What `GET /` answers, as far as anybody here asks. */
 export interface InstanceInfo {
-  readonly id: string;
-  readonly state: 'Not started' | 'Running' | 'Paused';
-  readonly vmm_version: string;
-  readonly app_name: string;
+  readonly state: (typeof INSTANCE_STATES)[number];
 }
 
 /** One request: its body is one of the objects above. */

@@ -155,7 +155,8 @@ export class MetricsLedger {
 
   async #readLines(file: FileHandle): Promise<void> {
     const stats = await file.stat();
-    if (!stats.isFile()) return;
+    // The VMM can make its file longer than any place that can be read here.
+    if (!stats.isFile() || !Number.isSafeInteger(stats.size)) return;
     const earliest = stats.size - this.#limits.maxBehindBytes;
     if (earliest > this.#place.offset) this.#moveTo({ ...this.#place, offset: earliest }, true);
     let rest: Buffer = Buffer.alloc(0);

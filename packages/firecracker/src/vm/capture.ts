@@ -23,8 +23,10 @@ import type { LiveVm } from './live-vm.js';
 export const PARTS = { state: 'vmstate', memory: 'memory' } as const;
 
 const PUBLISHED_MODE = 0o444;
-// A dump cannot be called off: what Firecracker has begun it ends, and only then it answers again.
-const DUMP_TIMEOUT_MS = 2 ** 31 - 1;
+// Firecracker answers a dump when the file system has its memory: a minute is for a disk that is busy, and each MiB may take
+// what it takes on a disk that writes 5 MiB a second.
+const DUMP_BASE_TIMEOUT_MS = 60_000;
+const DUMP_TIMEOUT_MS_PER_MIB = 200;
 const MIB = 1024 * 1024;
 // stat(2): st_blocks counts in this unit, whatever the file system's is.
 const STAT_BLOCK_BYTES = 512;
@@ -61,7 +63,7 @@ async function captureMemory(live: LiveVm, vm: DriverVm, directory: string, run:
     mem_file_path: VMM_FILES.savedMemory,
   };
   try {
-    await dump(live, body).catch(async (error: unknown) => {
+    await dump(live, vm, body).catch(async (error: unknown) => {
       throw (await lackOfSpace(live, vm, error)) ?? error;
     });
     // A snapshot ends all connections of the guest's vsock, in the VM that it is taken of too.
@@ -75,10 +77,15 @@ async function captureMemory(live: LiveVm, vm: DriverVm, directory: string, run:
   }
 }
 
-/** Waits for the end of a dump also after an abort: until then the VM can be told nothing. */
-async function dump(live: LiveVm, body: SnapshotCreate): Promise<void> {
+/**
+ * Waits for the end of a dump also after an abort, because Firecracker cannot call a dump off and answers nothing until then; but never
+ * for ever, because a hostile VMM may not answer at all.
+ */
+async function dump(live: LiveVm, { spec }: DriverVm, body: SnapshotCreate): Promise<void> {
   const request = { method: 'PUT', path: '/snapshot/create', body } as const;
-  await live.request(request, { timeoutMs: DUMP_TIMEOUT_MS });
+  await live.request(request, {
+    timeoutMs: DUMP_BASE_TIMEOUT_MS + spec.memSizeMib * DUMP_TIMEOUT_MS_PER_MIB,
+  });
 }
 
 /** Firecracker refuses a dump that it had no room for as it refuses all else: the file system is what tells. */

@@ -1,3 +1,5 @@
+import { printable } from '@microvm/runtime';
+
 /** What QEMU said by itself. */
 export interface QmpEvent {
   readonly name: string;
@@ -16,7 +18,9 @@ export type QmpMessage =
   | { readonly kind: 'event'; readonly event: QmpEvent };
 
 // No answer of the commands used here comes near it; a peer that sends more is not QEMU.
-const MAX_LINE_BYTES = 4 * 1024 * 1024;
+const MAX_LINE_BYTES = 1024 * 1024;
+const MAX_VERSION_LENGTH = 64;
+const QUOTED_LENGTH = 80;
 const NEWLINE = 0x0a;
 
 /** Cuts a byte stream into QMP messages: one JSON object a line. Throws on anything else. */
@@ -48,7 +52,7 @@ export class QmpDecoder {
 
 function parseMessage(line: string): QmpMessage {
   const message = asObject(JSON.parse(line) as unknown);
-  if (message === undefined) throw new Error(`not a QMP message: ${line.slice(0, 80)}`);
+  if (message === undefined) throw new Error(`not a QMP message: ${printable(line, QUOTED_LENGTH)}`);
   const error = asObject(message['error']);
   if (error !== undefined) {
     const [errorClass, description] = [String(error['class']), String(error['desc'])];
@@ -60,12 +64,13 @@ function parseMessage(line: string): QmpMessage {
   const greeting = asObject(message['QMP']);
   if (greeting !== undefined) return { kind: 'greeting', version: versionOf(greeting) };
   if ('return' in message) return { kind: 'return', id: message['id'], value: message['return'] };
-  throw new Error(`not a QMP message: ${line.slice(0, 80)}`);
+  throw new Error(`not a QMP message: ${printable(line, QUOTED_LENGTH)}`);
 }
 
 function versionOf(greeting: Readonly<Record<string, unknown>>): string {
   const qemu = asObject(asObject(greeting['version'])?.['qemu']);
-  return [qemu?.['major'], qemu?.['minor'], qemu?.['micro']].join('.');
+  const version = [qemu?.['major'], qemu?.['minor'], qemu?.['micro']].join('.');
+  return printable(version, MAX_VERSION_LENGTH);
 }
 
 function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {

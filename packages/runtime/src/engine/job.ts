@@ -1,8 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { isVmRuntimeError } from '../contract/errors.js';
 import type { OperationOptions } from '../contract/options.js';
+import { cutText } from '../contract/printable.js';
 import type { JobKind, JobProgress, JobStatus, JobView } from '../contract/views.js';
+import type { JsonObject } from '../ports/driver.js';
 import type { FinishedJob, OperationRecord } from './record.js';
+
+const MAX_RECORDED_LENGTH = 16 * 1024;
 
 let sequence = 0;
 
@@ -149,10 +153,13 @@ export class Job {
   }
 }
 
+/** Every later write of the VM has this error in it, so each of its texts is cut, whoever made it. */
 function describeError(error: unknown, isCancelled: boolean): NonNullable<FinishedJob['error']> {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = cutText(error instanceof Error ? error.message : String(error), MAX_RECORDED_LENGTH);
   if (!isVmRuntimeError(error)) return { code: isCancelled ? 'ABORT' : 'UNKNOWN', message };
-  return { code: error.code, message, details: { ...error.details } };
+  const cut = (_: string, value: unknown): unknown =>
+    typeof value === 'string' ? cutText(value, MAX_RECORDED_LENGTH) : value;
+  return { code: error.code, message, details: JSON.parse(JSON.stringify(error.details, cut)) as JsonObject };
 }
 
 export function finishedJobView(job: FinishedJob): JobView {
