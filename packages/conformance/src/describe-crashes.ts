@@ -35,7 +35,10 @@ export function describeCrashes(name: string, factory: ProviderFactory): void {
       return;
     }
     const fixture = new ProviderFixture(factory, facts.capabilities);
-    const scenarios = CRASH_SCENARIOS.filter((scenario) => scenario.needs(facts.capabilities));
+    const { hasLiveGuests = true } = factory;
+    const scenarios = CRASH_SCENARIOS.filter(
+      (scenario) => scenario.needs(facts.capabilities) && (hasLiveGuests || scenario.needsLiveGuest !== true),
+    );
     const surveyed = await survey(fixture, scenarios);
     beforeAll(async () => void (await golden(fixture)), timeout);
     afterEach(() => fixture.cleanUp(), timeout);
@@ -78,7 +81,23 @@ async function arrange(fixture: ProviderFixture, scenario: CrashScenario): Promi
     await ARRANGE[scenario.from]({ runtime, vmId, spec: fixture.spec(), source, extra: {}, crash });
     if (scenario.hasSnapshot === true) await runtime.snapshotVm(vmId, SNAPSHOT_ID);
   }
-  return { runtime, vmId, golden: source, spec: fixture.spec(), idempotencyKey: `key-${vmId}` };
+  return stageFor(fixture, runtime, vmId, source);
+}
+
+function stageFor(
+  fixture: ProviderFixture,
+  runtime: VmRuntime,
+  vmId: string,
+  source: string | undefined,
+): Stage {
+  return {
+    runtime,
+    vmId,
+    golden: source,
+    spec: fixture.spec(),
+    idempotencyKey: `key-${vmId}`,
+    endGuest: (how) => fixture.factory.endGuest(runtime, vmId, how),
+  };
 }
 
 interface Subject {
@@ -111,7 +130,7 @@ async function survives({ fixture, children, scenario }: Subject, step: string, 
   await children.kill(task);
   const runtime = await fixture.open();
   const phase = phaseOf(scenario, step);
-  const stage = { runtime, vmId, golden: source, spec: fixture.spec(), idempotencyKey };
+  const stage = stageFor(fixture, runtime, vmId, source);
   await expectVm(fixture, scenario, phase, stage);
   await expectReport(scenario, phase, stage);
   await expectNoOrphan(runtime, stateDir);
@@ -121,7 +140,7 @@ async function survives({ fixture, children, scenario }: Subject, step: string, 
 
 /** Whether the same call under its key must answer with what was done. A verb that removes the record has nowhere to keep its key. */
 function isReplayed({ kind, during }: CrashScenario, phase: Phase): boolean {
-  if (kind === 'forgetVm' || kind === 'deleteSnapshot') return false;
+  if (kind === 'observeVm' || kind === 'forgetVm' || kind === 'deleteSnapshot') return false;
   return phase === 'after' || (phase === 'during' && during.outcome === 'carried-through');
 }
 
@@ -131,8 +150,8 @@ async function expectVm(
   phase: Phase,
   { runtime, vmId }: Stage,
 ): Promise<void> {
-  const { from = 'unknown', during, after } = scenario;
-  const states = phase === 'during' ? during.states : [phase === 'before' ? from : after];
+  const { from = 'unknown', before = [from], during, after } = scenario;
+  const states = { before, during: during.states, after: [after] }[phase];
   const expected = states.map((state) => afterDeath(fixture.capabilities, state));
   const id = idAfter(scenario, phase, vmId);
   expect(expected).toContain(await stateOf(runtime, id));

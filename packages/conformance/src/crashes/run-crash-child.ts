@@ -1,7 +1,7 @@
 import type { VmSpec } from '@microvm/runtime';
 import { ARRANGE } from '../arrange.js';
 import { SNAPSHOT_ID } from '../calls.js';
-import type { ProviderFactory } from '../factory.js';
+import type { GuestEnding, ProviderFactory } from '../factory.js';
 import { scenarioOf } from './scenarios.js';
 
 /** What the suite asks of its child process: to do this until it dies of it. */
@@ -21,11 +21,13 @@ export interface CrashFailure {
   readonly problem: string;
 }
 
+type ChildProvider = Pick<ProviderFactory, 'open' | 'spec' | 'endGuest'>;
+
 /**
  * The whole of a child module: takes one task from the suite, opens the provider, and kills this process by SIGKILL in the step that
  * the task names. Needs no vitest.
  */
-export function runCrashChild(factory: Pick<ProviderFactory, 'open' | 'spec'>): void {
+export function runCrashChild(factory: ChildProvider): void {
   process.once('message', (task: CrashTask) => {
     void run(factory, task).catch((error: unknown) => {
       const problem = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -34,7 +36,7 @@ export function runCrashChild(factory: Pick<ProviderFactory, 'open' | 'spec'>): 
   });
 }
 
-async function run(factory: Pick<ProviderFactory, 'open' | 'spec'>, task: CrashTask): Promise<never> {
+async function run(factory: ChildProvider, task: CrashTask): Promise<never> {
   const { stateDir, vmId, golden, idempotencyKey } = task;
   let missing = Number.POSITIVE_INFINITY;
   const onStep = (step: string): void => {
@@ -51,6 +53,7 @@ async function run(factory: Pick<ProviderFactory, 'open' | 'spec'>, task: CrashT
     if (scenario.hasSnapshot === true) await runtime.snapshotVm(vmId, SNAPSHOT_ID);
   }
   missing = task.nth;
-  await scenario.act({ runtime, vmId, golden, spec, idempotencyKey });
+  const endGuest = (how: GuestEnding): Promise<void> => factory.endGuest(runtime, vmId, how);
+  await scenario.act({ runtime, vmId, golden, spec, idempotencyKey, endGuest });
   throw new Error(`${task.scenario}: ended without having reached "${task.step}" ${task.nth} times`);
 }

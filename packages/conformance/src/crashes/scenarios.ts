@@ -8,6 +8,7 @@ import {
   type VmState,
 } from '@microvm/runtime';
 import { refTo, renamed, VERB_CALLS } from '../calls.js';
+import type { GuestEnding } from '../factory.js';
 
 /** What an operation has to work with. */
 export interface Stage {
@@ -18,6 +19,8 @@ export interface Stage {
   /** What a VM is made from, without a snapshot. */
   readonly spec: VmSpec;
   readonly idempotencyKey: string;
+  /** Makes the VM's guest end by itself. */
+  readonly endGuest: (how: GuestEnding) => Promise<void>;
 }
 
 type State = VmState | 'unknown';
@@ -30,11 +33,15 @@ export interface CrashScenario {
   readonly from: VmState | undefined;
   /** The VM has a snapshot before it. */
   readonly hasSnapshot?: boolean;
+  /** Killed before the intent: the states that the VM may be in, where they are not that of `from`. */
+  readonly before?: readonly State[];
   /** Killed between the intent and the commit: what is said of the job, and the states that the VM may be in. */
   readonly during: { readonly outcome: InterruptedOutcome; readonly states: readonly State[] };
   /** Killed after the commit. */
   readonly after: State;
   needs(capabilities: Capabilities): boolean;
+  /** The guest itself has to do something. */
+  readonly needsLiveGuest?: boolean;
   act(stage: Stage): Promise<unknown>;
 }
 
@@ -50,6 +57,17 @@ const verb =
   (name: keyof typeof VERB_CALLS) =>
   ({ runtime, vmId, idempotencyKey }: Stage): Promise<unknown> =>
     VERB_CALLS[name](runtime, vmId, { idempotencyKey });
+
+/** The guest ends by itself; resolves when the runtime's own job about it has ended. */
+const endsByItself =
+  (how: GuestEnding) =>
+  async ({ runtime, vmId, endGuest }: Stage): Promise<void> => {
+    const events = runtime.events();
+    await endGuest(how);
+    for await (const event of events) {
+      if (event.type === 'job' && event.job.vmId === vmId && event.job.endedAt !== undefined) return;
+    }
+  };
 
 export const CRASH_SCENARIOS: readonly CrashScenario[] = [
   {
@@ -169,6 +187,29 @@ export const CRASH_SCENARIOS: readonly CrashScenario[] = [
     after: 'created',
     needs: ({ diskSnapshot }) => diskSnapshot,
     act: ({ runtime, vmId, idempotencyKey }) => runtime.deleteSnapshot(refTo(vmId), { idempotencyKey }),
+  },
+  {
+    title: 'the guest reboots',
+    kind: 'observeVm',
+    from: 'running',
+    // Its VMM has ended, or stands still: nobody was there to note why.
+    before: ['stopped', 'crashed'],
+    during: { outcome: 'as-found', states: ['stopped'] },
+    after: 'running',
+    needs: always,
+    needsLiveGuest: true,
+    act: endsByItself('reboot'),
+  },
+  {
+    title: 'the guest powers off',
+    kind: 'observeVm',
+    from: 'running',
+    before: ['stopped', 'crashed'],
+    during: { outcome: 'as-found', states: ['stopped'] },
+    after: 'stopped',
+    needs: always,
+    needsLiveGuest: true,
+    act: endsByItself('power-off'),
   },
 ];
 
