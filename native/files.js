@@ -39,6 +39,18 @@ export function cloneTree(from, to, options) {
   return copy('cloneTree', from, to, options);
 }
 
+export function putDurable(source, target, putOptions = {}) {
+  const { signal, ...options } = object(putOptions, 'options');
+  const { data, copy: copied, move } = object(source, 'source');
+  const request = {
+    ...(data === undefined ? {} : { data }),
+    ...(copied === undefined ? {} : { copy: absolute(copied, 'source.copy') }),
+    ...(move === undefined ? {} : { move: absolute(move, 'source.move') }),
+  };
+  const path = absolute(target, 'target');
+  return abortable(signal, () => loadAddon().putDurable(request, path, options));
+}
+
 export function digestFile(path, options = {}) {
   const { chunkBytes = 4 << 20, signal } = object(options, 'options');
   const file = absolute(path, 'path');

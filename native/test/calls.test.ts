@@ -40,6 +40,7 @@ const RIGHT: Readonly<Record<string, readonly unknown[]>> = {
   findProcesses: ['needle'],
   lockDirectory: [path],
   writeDurable: [path, 'x'],
+  putDurable: [{ copy: path }, path],
   removeDurable: [path],
   renameDurable: [path, path],
   connectUnix: [path],

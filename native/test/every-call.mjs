@@ -51,6 +51,8 @@ const ANYWHERE = {
     (await native.lockDirectory(path, options)).release();
   },
   writeDurable: ({ folder }, name, options) => native.writeDurable(join(folder, name), 'x', options),
+  putDurable: ({ folder }, name, options) =>
+    native.putDurable({ copy: join(folder, 'source') }, join(folder, name), options),
   removeDurable: ({ folder }, name, options) => {
     writeFileSync(join(folder, name), '');
     return native.removeDurable(join(folder, name), options);

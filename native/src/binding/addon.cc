@@ -32,6 +32,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterWatch(env, exports);
   RegisterLock(env, exports);
   RegisterDurable(env, exports);
+  RegisterPut(env, exports);
   RegisterSocket(env, exports);
   RegisterWait(env, exports);
   RegisterListener(env, exports);

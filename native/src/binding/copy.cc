@@ -1,3 +1,4 @@
+#include "binding/copy_fields.h"
 #include "binding/features.h"
 #include "binding/file_job.h"
 #include "binding/reader.h"
@@ -6,26 +7,6 @@
 
 namespace microvm::binding {
 namespace {
-
-const char* MethodOf(core::CopyMethod method) {
-  switch (method) {
-    case core::CopyMethod::kReflink:
-      return "reflink";
-    case core::CopyMethod::kCopyFileRange:
-      return "copy_file_range";
-    case core::CopyMethod::kCopy:
-      break;
-  }
-  return "copy";
-}
-
-Napi::Object OutcomeObject(Napi::Env env, const core::CopyOutcome& outcome) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("method", MethodOf(outcome.method));
-  object.Set("sizeBytes", Napi::Number::New(env, static_cast<double>(outcome.size_bytes)));
-  object.Set("dataBytes", Napi::Number::New(env, static_cast<double>(outcome.data_bytes)));
-  return object;
-}
 
 Napi::Value TreeObject(Napi::Env env, core::CopiedTree& tree) {
   Napi::Array files = Napi::Array::New(env, tree.files.size());
@@ -49,10 +30,8 @@ Napi::Value ReadRequest(const Napi::CallbackInfo& info, Reader* reader, Request*
   const Napi::Object options = reader->Object(info[2], "options");
   request->durable = reader->OptionalBoolean(options, "durable", false);
   request->punch_zeros = reader->OptionalBoolean(options, "sparse", false);
-  const Napi::Value on_progress = options.Get("onProgress");
-  const bool is_wrong = on_progress.IsEmpty() || !(on_progress.IsUndefined() || on_progress.IsFunction());
-  if (!reader->Failed() && is_wrong) reader->Fail("onProgress", "a function");
-  return on_progress;
+  if constexpr (std::is_same_v<Request, core::CopyRequest>) request->size = ReadSizeBounds(reader, options);
+  return ReadOnProgress(reader, options);
 }
 
 // copyFile(from, to, options) -> { id, settled }

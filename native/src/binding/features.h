@@ -9,6 +9,7 @@ void RegisterProcess(Napi::Env env, Napi::Object exports);
 void RegisterWatch(Napi::Env env, Napi::Object exports);
 void RegisterLock(Napi::Env env, Napi::Object exports);
 void RegisterDurable(Napi::Env env, Napi::Object exports);
+void RegisterPut(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);
 void RegisterWait(Napi::Env env, Napi::Object exports);
 void RegisterListener(Napi::Env env, Napi::Object exports);

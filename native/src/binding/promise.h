@@ -45,12 +45,17 @@ core::Result<T> Cancelled() {
   return core::SysError{ECANCELED, "pthread_create", {}};
 }
 
-// Runs `work` (plain data, no env) on a thread of ours and settles a promise with its result. The end of the
-// environment cancels it. `before_settling` runs on the JavaScript thread in any outcome.
+// Settles a promise; any thread, once.
 template <typename T>
-Napi::Value RunOnThread(Napi::Env env, const Place& place, std::shared_ptr<core::Cancellation> cancellation,
-                        std::function<core::Result<T>()> work, ToJs<T> to_js,
-                        std::function<void(Napi::Env)> before_settling) {
+using Settler = std::function<void(core::Result<T>)>;
+
+// Runs `work` (plain data, no env) on a thread of ours. The work settles the promise, or hands the settler on
+// to whoever finishes what it began. The end of the environment cancels the work. `before_settling` runs on
+// the JavaScript thread in any outcome.
+template <typename T>
+Napi::Value RunAndSettle(Napi::Env env, const Place& place, std::shared_ptr<core::Cancellation> cancellation,
+                         std::function<void(const Settler<T>&)> work, ToJs<T> to_js,
+                         std::function<void(Napi::Env)> before_settling) {
   const Deferred deferred(env);
   const auto mailbox = AddonData::Of(env).mailbox;
   const auto settle = [mailbox, deferred, to_js, before_settling](Napi::Env js, core::Result<T>& result) {
@@ -59,10 +64,13 @@ Napi::Value RunOnThread(Napi::Env env, const Place& place, std::shared_ptr<core:
     Settle<T>(js, deferred, result, to_js);
   };
   mailbox->Hold(env);
-  const auto run = [mailbox, settle, cancellation, work = std::move(work)] {
-    // Cancelled before it began: no effect at all.
-    auto shared = std::make_shared<core::Result<T>>(cancellation->IsRequested() ? Cancelled<T>() : work());
+  const Settler<T> settler = [mailbox, settle](core::Result<T> result) {
+    auto shared = std::make_shared<core::Result<T>>(std::move(result));
     mailbox->Post([settle, shared](Napi::Env js) { settle(js, *shared); });
+  };
+  const auto run = [settler, cancellation, work = std::move(work)] {
+    // Cancelled before it began: no effect at all.
+    cancellation->IsRequested() ? settler(Cancelled<T>()) : work(settler);
   };
   auto started = mailbox->Jobs().Run(place.queue, {place.thread_name, std::move(cancellation), run});
   if (!started.Ok()) {
@@ -70,6 +78,16 @@ Napi::Value RunOnThread(Napi::Env env, const Place& place, std::shared_ptr<core:
     settle(env, failed);
   }
   return deferred.Promise(env);
+}
+
+// The same for work whose result settles the promise.
+template <typename T>
+Napi::Value RunOnThread(Napi::Env env, const Place& place, std::shared_ptr<core::Cancellation> cancellation,
+                        std::function<core::Result<T>()> work, ToJs<T> to_js,
+                        std::function<void(Napi::Env)> before_settling) {
+  const auto run = [work = std::move(work)](const Settler<T>& settle) { settle(work()); };
+  return RunAndSettle<T>(env, place, std::move(cancellation), run, std::move(to_js),
+                         std::move(before_settling));
 }
 
 // The same for what takes a few milliseconds, and is not worth a cancellation.

@@ -3,6 +3,12 @@
 #include <cmath>
 
 namespace microvm::binding {
+namespace {
+
+// What is copied for another thread has a limit: without exceptions a failed allocation ends the process.
+constexpr size_t kMaxBytes = 256u << 20;
+
+}  // namespace
 
 void Reader::Fail(const std::string& name, const std::string& expected) {
   if (failed_) return;
@@ -51,10 +57,20 @@ Napi::Object Reader::Object(Napi::Value value, const std::string& name) {
 
 std::string Reader::Bytes(Napi::Value value, const std::string& name, bool may_be_string) {
   if (failed_) return {};
-  if (may_be_string && !value.IsEmpty() && value.IsString()) return value.As<Napi::String>().Utf8Value();
+  size_t length = 0;
+  if (may_be_string && !value.IsEmpty() && value.IsString()) {
+    napi_get_value_string_utf8(env_, value, nullptr, 0, &length);
+    if (length <= kMaxBytes) return value.As<Napi::String>().Utf8Value();
+    Fail(name, "at most 256 MiB");
+    return {};
+  }
   if (!value.IsEmpty() && value.IsTypedArray() &&
       value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array) {
     const auto array = value.As<Napi::Uint8Array>();
+    if (array.ByteLength() > kMaxBytes) {
+      Fail(name, "at most 256 MiB");
+      return {};
+    }
     // SAFETY: bytes as chars; copied before anything else can run. An empty array may have no memory at all.
     return array.ByteLength() == 0
                ? std::string()

@@ -24,7 +24,7 @@ class Reader {
   int64_t Integer(Napi::Value value, const std::string& name, int64_t low, int64_t high);
   bool Boolean(Napi::Value value, const std::string& name);
   Napi::Object Object(Napi::Value value, const std::string& name);
-  // Bytes of a Uint8Array, or of a string in UTF-8 where that is allowed.
+  // Bytes of a Uint8Array, or of a string in UTF-8 where that is allowed; 256 MiB at most.
   std::string Bytes(Napi::Value value, const std::string& name, bool may_be_string);
   std::vector<std::string> Strings(Napi::Value value, const std::string& name);
   // Descriptor numbers; null is -1 where that is allowed.

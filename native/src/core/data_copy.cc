@@ -282,12 +282,16 @@ void DataCopy::Fail(const SysError& error) {
 
 Result<CopyOutcome> CopyData(const DataCopyRequest& request, const Cancellation& cancellation,
                              const CopyProgress& on_progress) {
+  auto accepted = request.size.Check(request.from->status, request.from_path);
+  if (!accepted.Ok()) return accepted.Error();
   if (ioctl(request.to, FICLONE, request.from->fd.Get()) != 0) {
     return DataCopy(request, cancellation, on_progress).Run();
   }
-  // What it was at that very moment.
+  // The clone has the size that the source had at that very moment.
   struct stat cloned {};
   if (fstat(request.to, &cloned) != 0) return SysError::Last("fstat", request.to_path);
+  accepted = request.size.Check(cloned, request.from_path);
+  if (!accepted.Ok()) return accepted.Error();
   return CopyOutcome{CopyMethod::kReflink, static_cast<uint64_t>(cloned.st_size), 0};
 }
 

@@ -20,6 +20,8 @@ struct DataCopyRequest {
   std::string to_path;
   // Blocks of zeros are not written.
   bool punch_zeros = false;
+  // What is accepted of the source.
+  SizeBounds size;
 };
 
 struct CopyOutcome {

@@ -7,6 +7,7 @@
 
 #include "core/file_io.h"
 #include "core/handles.h"
+#include "core/rename_new.h"
 
 namespace microvm::core {
 namespace {
@@ -27,7 +28,7 @@ class Commit {
 
   // A file beside the one that it will replace. `begin_flush`: the disk may begin with it.
   void Write(bool begin_flush);
-  // That file is on the disk.
+  // That file is on the disk, or the one that gets another name.
   void Flush();
   // The change is there for all to see.
   void Apply();
@@ -35,10 +36,12 @@ class Commit {
   const Status& Sync();
 
  private:
-  Status WriteTemporary(bool begin_flush);
+  Status WriteTemporary();
+  int FileToFlush() const;
   Status ApplyChange();
   bool Rename(unsigned flags);
   Status Move();
+  Status Publish();
 
   const DurableChange& change_;
   const SplitPath path_;
@@ -47,8 +50,9 @@ class Commit {
   UniqueFd file_;
   // kRename: when it is another one.
   UniqueFd target_folder_;
-  // kWrite: the one that is replaced becomes the spare one.
+  // kWrite: the file that is replaced is to become the spare one; it has become so.
   bool exchanges_ = false;
+  bool has_exchanged_ = false;
   Status status_;
 };
 
@@ -59,13 +63,21 @@ void Commit::Write(bool begin_flush) {
     return;
   }
   folder_ = std::move(folder.Value());
-  if (change_.kind != DurableChange::Kind::kWrite) return;
-  status_ = WriteTemporary(begin_flush);
+  if (change_.kind == DurableChange::Kind::kWrite) status_ = WriteTemporary();
   if (!status_.Ok() && file_) unlinkat(folder_.Get(), temporary_.c_str(), 0);
+  // A hint: what comes of it, Flush sees.
+  if (status_.Ok() && begin_flush && FileToFlush() >= 0) {
+    static_cast<void>(sync_file_range(FileToFlush(), 0, 0, SYNC_FILE_RANGE_WRITE));
+  }
+}
+
+int Commit::FileToFlush() const {
+  if (change_.unpublished) return change_.unpublished->Fd();
+  return change_.content ? change_.content.Get() : file_.Get();
 }
 
 // It has the mode of the one that it will replace.
-Status Commit::WriteTemporary(bool begin_flush) {
+Status Commit::WriteTemporary() {
   struct stat old {};
   const bool exists =
       fstatat(folder_.Get(), path_.name.c_str(), &old, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(old.st_mode);
@@ -87,16 +99,14 @@ Status Commit::WriteTemporary(bool begin_flush) {
   if ((status.st_mode & 07777) != mode && fchmod(file_.Get(), mode) != 0) {
     return SysError::Last("fchmod", change_.path);
   }
-  // A hint: what comes of it, Flush sees.
-  if (begin_flush) static_cast<void>(sync_file_range(file_.Get(), 0, 0, SYNC_FILE_RANGE_WRITE));
   return {};
 }
 
 void Commit::Flush() {
-  if (!status_.Ok() || !file_) return;
-  if (fsync(file_.Get()) != 0) {
+  if (!status_.Ok() || FileToFlush() < 0) return;
+  if (fsync(FileToFlush()) != 0) {
     status_ = SysError::Last("fsync", change_.path);
-    unlinkat(folder_.Get(), temporary_.c_str(), 0);
+    if (file_) unlinkat(folder_.Get(), temporary_.c_str(), 0);
   }
   file_.Reset();
 }
@@ -110,13 +120,16 @@ Status Commit::ApplyChange() {
   switch (change_.kind) {
     case DurableChange::Kind::kWrite: {
       // A file system that cannot exchange names loses the spare one, not the write.
-      if ((exchanges_ && Rename(RENAME_EXCHANGE)) || Rename(0)) return {};
+      has_exchanged_ = exchanges_ && Rename(RENAME_EXCHANGE);
+      if (has_exchanged_ || Rename(0)) return {};
       const Status failed = SysError::Last("rename", change_.path);
       unlinkat(folder, temporary_.c_str(), 0);
       return failed;
     }
     case DurableChange::Kind::kRename:
       return Move();
+    case DurableChange::Kind::kPublish:
+      return Publish();
     case DurableChange::Kind::kRemove:
       break;
   }
@@ -132,16 +145,29 @@ Status Commit::Move() {
   const SplitPath to = Split(change_.target);
   auto target = OpenDirectory(to.directory);
   if (!target.Ok()) return target.Error();
-  if (renameat(folder_.Get(), path_.name.c_str(), target.Value().Get(), to.name.c_str()) != 0) {
-    return SysError::Last("rename", change_.path);
+  const int to_folder = target.Value().Get();
+  if (change_.replaces) {
+    if (renameat(folder_.Get(), path_.name.c_str(), to_folder, to.name.c_str()) != 0) {
+      return SysError::Last("rename", change_.path);
+    }
+  } else {
+    auto renamed = RenameNew(folder_.Get(), path_.name, to_folder, to.name);
+    if (!renamed.Ok()) return SysError{renamed.Error().number, "rename", change_.target};
   }
   if (to.directory != path_.directory) target_folder_ = std::move(target.Value());
   return {};
 }
 
+Status Commit::Publish() {
+  return change_.replaces ? change_.unpublished->Publish(false) : change_.unpublished->PublishNew();
+}
+
 const Status& Commit::Sync() {
   if (status_.Ok() && target_folder_) status_ = SyncFolder(target_folder_, change_.target);
   if (status_.Ok()) status_ = SyncFolder(folder_, path_.directory);
+  // Nobody knows which of the two names the disk has for which file: the one that was replaced may still be
+  // the one that a power cut brings back, so no later write may go into it.
+  if (!status_.Ok() && has_exchanged_) unlinkat(folder_.Get(), temporary_.c_str(), 0);
   return status_;
 }
 

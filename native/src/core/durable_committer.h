@@ -3,18 +3,21 @@
 #include <condition_variable>
 #include <functional>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "core/exit_end.h"
+#include "core/handles.h"
 #include "core/result.h"
+#include "core/unpublished_file.h"
 
 namespace microvm::core {
 
 // One change of a folder that is to survive a power cut. Paths are absolute and normalised.
 struct DurableChange {
-  enum class Kind { kWrite, kRemove, kRename };
+  enum class Kind { kWrite, kRemove, kRename, kPublish };
   Kind kind = Kind::kWrite;
   std::string path;
   std::string target;  // kRename: the new path
@@ -22,6 +25,12 @@ struct DurableChange {
   // kWrite: the file that was replaced stays beside it, as `.spare-<name>`, and is the one that is written
   // next time: what is replaced again and again then costs the file system no new file each time.
   bool keep_spare = false;
+  // kPublish: the file that gets the name `path`.
+  std::unique_ptr<UnpublishedFile> unpublished = nullptr;
+  // kRename: the renamed file itself, which is flushed first. Empty: the name alone is made durable.
+  UniqueFd content = {};
+  // kRename, kPublish. False: EEXIST when something has the new name.
+  bool replaces = true;
   // Runs once, on one of the committer's threads, and must not wait.
   std::function<void(const Status&)> done;
 };

@@ -9,7 +9,7 @@ namespace microvm::core {
 
 Result<CopyOutcome> CopyFile(const CopyRequest& request, const Cancellation& cancellation,
                              const CopyProgress& on_progress) {
-  auto source = OpenRegularFile(request.from);
+  auto source = OpenRegularFile(request.from, request.size);
   if (!source.Ok()) return source.Error();
   const unsigned mode = source.Value().status.st_mode & 0777;
   auto target = UnpublishedFile::Create(request.to, mode);
@@ -20,6 +20,7 @@ Result<CopyOutcome> CopyFile(const CopyRequest& request, const Cancellation& can
   data.from_path = request.from;
   data.to_path = request.to;
   data.punch_zeros = request.punch_zeros;
+  data.size = request.size;
   auto copied = CopyData(data, cancellation, on_progress);
   if (!copied.Ok()) return copied.Error();
   // The umask may have taken some of it.

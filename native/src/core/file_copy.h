@@ -13,6 +13,8 @@ struct CopyRequest {
   std::string to;
   bool durable = false;
   bool punch_zeros = false;
+  // What is accepted of the source.
+  SizeBounds size = {};
 };
 
 // Copies a regular file, whole or not at all. Can take long: a thread of its own. A cancelled copy fails with

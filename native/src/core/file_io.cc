@@ -27,14 +27,16 @@ Result<UniqueFd> OpenFile(const std::string& path, int flags, unsigned mode) {
 
 Result<UniqueFd> OpenDirectory(const std::string& path) { return OpenFile(path, O_RDONLY | O_DIRECTORY); }
 
-Result<RegularFile> OpenRegularFile(const std::string& path) {
+Result<RegularFile> OpenRegularFile(const std::string& path, const SizeBounds& size, int flags) {
   RegularFile file;
-  auto fd = OpenFile(path, O_RDONLY | O_NONBLOCK);
+  auto fd = OpenFile(path, O_RDONLY | O_NONBLOCK | flags);
   if (!fd.Ok()) return fd.Error();
   file.fd = std::move(fd.Value());
   if (fstat(file.fd.Get(), &file.status) != 0) return SysError::Last("fstat", path);
   if (S_ISDIR(file.status.st_mode)) return SysError{EISDIR, "open", path};
   if (!S_ISREG(file.status.st_mode)) return SysError{EINVAL, "open", path};
+  auto accepted = size.Check(file.status, path);
+  if (!accepted.Ok()) return accepted.Error();
   return file;
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/handles.h"
 #include "core/result.h"
+#include "core/size_bounds.h"
 
 namespace microvm::core {
 
@@ -21,13 +22,14 @@ SplitPath Split(const std::string& path);
 Result<UniqueFd> OpenFile(const std::string& path, int flags, unsigned mode = 0);
 Result<UniqueFd> OpenDirectory(const std::string& path);
 
-// A regular file opened for reading; a folder is EISDIR, anything else EINVAL, without waiting for a FIFO's
-// writer.
+// A regular file opened for reading.
 struct RegularFile {
   UniqueFd fd;
   struct stat status {};
 };
-Result<RegularFile> OpenRegularFile(const std::string& path);
+// A folder is EISDIR, anything else EINVAL, without waiting for a FIFO's writer. A size that is not accepted
+// is EFBIG or EIO. `flags` come on top, such as O_NOFOLLOW.
+Result<RegularFile> OpenRegularFile(const std::string& path, const SizeBounds& size = {}, int flags = 0);
 
 // Reads a small file (proc, sysfs, a lock file) up to `limit` bytes.
 Result<std::string> ReadSmallFile(const std::string& path, size_t limit);

@@ -9,6 +9,7 @@
 
 #include "core/data_copy.h"
 #include "core/file_io.h"
+#include "core/file_owner.h"
 #include "core/jail_undo.h"
 #include "core/link_open_file.h"
 #include "core/rename_new.h"
@@ -271,18 +272,9 @@ uint64_t Staging::SizeOf(const NewFile& file) {
   return file.size_bytes.value_or(static_cast<uint64_t>(file.source->status.st_size));
 }
 
-// Changes only what is not so yet: each change costs the file system a transaction.
 Status Staging::SetOwner(int fd, bool is_private, unsigned mode, const std::string& path) const {
-  const uid_t uid = is_private ? plan_.uid : our_uid_;
-  const gid_t gid = is_private ? plan_.gid : our_gid_;
-  struct stat status {};
-  if (fstat(fd, &status) != 0) return SysError::Last("fstat", path);
-  if ((status.st_uid != uid || status.st_gid != gid) && fchown(fd, uid, gid) != 0) {
-    return SysError::Last("fchown", path);
-  }
-  // After it, as a change of the owner takes such bits away; and the umask took some.
-  if ((status.st_mode & 07777) != mode && fchmod(fd, mode) != 0) return SysError::Last("fchmod", path);
-  return {};
+  return SetOwnerAndMode(fd, is_private ? plan_.uid : our_uid_, is_private ? plan_.gid : our_gid_, mode,
+                         path);
 }
 
 Result<Staging::Place> Staging::PlaceOf(const std::string& name) {

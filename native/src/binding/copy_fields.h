@@ -1,0 +1,20 @@
+#pragma once
+
+#include <napi.h>
+
+#include "binding/reader.h"
+#include "core/data_copy.h"
+#include "core/size_bounds.h"
+
+namespace microvm::binding {
+
+// { method, sizeBytes, dataBytes }
+Napi::Object OutcomeObject(Napi::Env env, const core::CopyOutcome& outcome);
+
+// The options `expectedSizeBytes` and `maxSizeBytes`.
+core::SizeBounds ReadSizeBounds(Reader* reader, const Napi::Object& options);
+
+// The option `onProgress`: a function or undefined.
+Napi::Value ReadOnProgress(Reader* reader, const Napi::Object& options);
+
+}  // namespace microvm::binding
