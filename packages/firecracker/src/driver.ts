@@ -3,6 +3,7 @@ import {
   Consoles,
   folderOf,
   makeDisks,
+  openOwnerId,
   OwnerDeathWatcher,
   PAUSE_STEPS,
   pauseVm,
@@ -33,11 +34,11 @@ import {
   type VmEnding,
   type VmmInfo,
 } from '@microvm/runtime';
-import { cgroupParentOf, removeEmptyParents } from './host/cgroup-mount.js';
+import { Cgroups } from './host/cgroups.js';
 import { installExecFile, type FirecrackerHost } from './host/firecracker-host.js';
 import { SharedFiles } from './host/shared-files.js';
 import { sweepOrphans } from './host/sweep.js';
-import type { UidPool } from './host/uid-pool.js';
+import { UidPool } from './host/uid-pool.js';
 import { jailsFolder, makePlan, readPlan } from './host/vm-plan.js';
 import { surveyVmms } from './process/find-vmm.js';
 import { adoptVm } from './vm/adopt.js';
@@ -60,8 +61,8 @@ export interface FirecrackerDriverOptions {
   readonly host: FirecrackerHost;
   readonly stateDir: string;
   readonly maxMemSizeMib: number;
-  /** Users of jailed VMMs; absent where VMs are not jailed. */
-  readonly openUidPool: ((used: readonly number[]) => Promise<UidPool>) | undefined;
+  /** Where the runtimes of this host say which user ids are theirs. */
+  readonly registryDir: string;
   readonly probe: () => Promise<HostReport>;
 }
 
@@ -98,6 +99,7 @@ export class FirecrackerDriver implements VmDriver {
     this.#context = {
       host,
       stateDir,
+      cgroups: new Cgroups(host.cgroupMount),
       table: new VmTable<LiveVm>(),
       ownerDeath: new OwnerDeathWatcher(stateDir),
       sharedFiles: new SharedFiles(stateDir),
@@ -107,14 +109,19 @@ export class FirecrackerDriver implements VmDriver {
   }
 
   async open(events: DriverEvents, known: readonly KnownVm[]): Promise<void> {
-    const { host, stateDir, sharedFiles } = this.#context;
+    const { host, stateDir, cgroups, sharedFiles } = this.#context;
     this.#events = events;
+    const ownerId = await openOwnerId(stateDir);
+    cgroups.open(ownerId);
     await sharedFiles.open();
     await installExecFile(host);
     await mkdir(jailsFolder(stateDir), { recursive: true, mode: 0o700 });
+    const left = await sweepOrphans({ stateDir, cgroups, known });
+    if (host.jailerPath === undefined) return;
     const used = known.map(({ plan }) => readPlan(plan).uid).filter((uid) => uid !== null);
-    this.#uids = await this.#options.openUidPool?.(used);
-    await sweepOrphans({ stateDir, cgroupMount: host.cgroupMount, known });
+    const hasCgroup = (otherId: string): Promise<boolean> => cgroups.hasAnyOf(otherId);
+    const { registryDir } = this.#options;
+    this.#uids = await UidPool.open({ ownerId, stateDir, registryDir, hasCgroup }, [...used, ...left]);
   }
 
   probe(): Promise<HostReport> {
@@ -126,13 +133,13 @@ export class FirecrackerDriver implements VmDriver {
   }
 
   plan({ instanceId, spec }: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject {
-    const { host, stateDir } = this.#context;
+    const { host, cgroups } = this.#context;
     const isJailed = spec.jail ?? host.jailerPath !== undefined;
     return makePlan({
       instanceId,
       spec,
       uid: isJailed ? (this.#uids?.take() ?? null) : null,
-      cgroupParent: host.cgroupMount === undefined ? undefined : cgroupParentOf(stateDir),
+      hasCgroup: cgroups.areAvailable,
     });
   }
 
@@ -175,7 +182,7 @@ export class FirecrackerDriver implements VmDriver {
   }
 
   checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
-    const plan = makePlan({ instanceId: '', spec, uid: null, cgroupParent: undefined });
+    const plan = makePlan({ instanceId: '', spec, uid: null, hasCgroup: false });
     return checkSnapshot(this.#context.host, source, spec, plan);
   }
 
@@ -220,8 +227,7 @@ export class FirecrackerDriver implements VmDriver {
     await this.#context.metrics.close();
     await this.#context.ownerDeath.close();
     await this.#uids?.close();
-    const { cgroupMount } = this.#context.host;
-    if (cgroupMount !== undefined) await removeEmptyParents(cgroupMount, this.#context.stateDir);
+    await this.#context.cgroups.removeEmpty();
   }
 
   forgetSnapshot(): void {

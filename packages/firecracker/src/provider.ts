@@ -15,7 +15,6 @@ import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { FirecrackerDriver } from './driver.js';
 import { inspectHost, type InspectOptions } from './host/inspect-host.js';
-import { UidPool } from './host/uid-pool.js';
 
 /** Settings of this driver alone; README.md lists them. */
 export const FIRECRACKER_SETTINGS: readonly Setting[] = [
@@ -90,12 +89,11 @@ export async function createFirecrackerRuntime(options?: FirecrackerOptions): Pr
   const { report, host } = await inspectHost(inspect);
   if (host === undefined) throw hostUnsupported('open a Firecracker runtime', report);
   const { stateDir } = inspect;
-  const block = { stateDir, registryDir: registryDir ?? DEFAULT_REGISTRY_DIR };
   const driver = new FirecrackerDriver({
     host,
     stateDir,
     maxMemSizeMib: Math.floor(totalmem() / MIB),
-    openUidPool: host.jailerPath === undefined ? undefined : (used) => UidPool.open(block, used),
+    registryDir: registryDir ?? DEFAULT_REGISTRY_DIR,
     probe: async () => (await inspectHost(inspect)).report,
   });
   const defaults = await withDefaultImage(common.defaults ?? {}, { cacheDir, onProgress: onImageProgress });

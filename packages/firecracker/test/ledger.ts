@@ -1,7 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listLinks } from '@microvm/native';
-import { cgroupParentOf } from '../src/host/cgroup-mount.js';
 
 /** All that a host has and that a VM could leave behind. */
 export interface Ledger {
@@ -25,18 +24,20 @@ export interface LedgerOptions {
    * other runtimes and tests.
    */
   readonly scope: 'host' | 'state';
+  /** With the scope `state`: what names its cgroups; undefined while there is none. */
+  readonly ownerId?: string | undefined;
 }
 
 const OURS = /firecracker|jailer|microvm/;
 
-export async function takeLedger({ stateDir, scope }: LedgerOptions): Promise<Ledger> {
+export async function takeLedger({ stateDir, scope, ownerId }: LedgerOptions): Promise<Ledger> {
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter(Boolean);
   const cgroups = mounts.find((line) => / - cgroup2 /.test(line))?.split(' ')[4] ?? '/nowhere';
   const isTheirs = (path: string): boolean => (scope === 'host' ? OURS.test(path) : path.includes(stateDir));
   const onlyHost = (names: readonly string[]): readonly string[] => (scope === 'host' ? names : []);
   return {
     processes: await processes(isTheirs),
-    cgroups: await foldersBelow(join(cgroups, scope === 'host' ? 'microvm' : cgroupParentOf(stateDir))),
+    cgroups: await foldersBelow(join(cgroups, 'microvm', scope === 'host' ? '' : (ownerId ?? 'nobody'))),
     namespaces: onlyHost(await namesIn('/run/netns')),
     links: onlyHost((await listLinks()).map(({ name }) => name).sort()),
     mounts: mounts.map((line) => line.split(' ')[4] ?? '').filter(isTheirs),

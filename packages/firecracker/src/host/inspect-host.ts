@@ -10,7 +10,7 @@ import {
 import { probeKvm } from '@microvm/native';
 import type { HostFinding, HostReport } from '@microvm/runtime';
 import { OLDEST_VERSION, TESTED_RELEASES, VmmVersion } from '../api/version.js';
-import { findCgroupMount } from './cgroup-mount.js';
+import { findCgroupMount } from './cgroups.js';
 import { execFileIn, type FirecrackerHost } from './firecracker-host.js';
 
 export interface InspectOptions {

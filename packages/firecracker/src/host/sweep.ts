@@ -1,35 +1,38 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ignoreMissing } from '@microvm/driver-kit';
 import { killCgroup } from '@microvm/native';
 import type { KnownVm } from '@microvm/runtime';
-import { cgroupParentOf } from './cgroup-mount.js';
+import type { Cgroups } from './cgroups.js';
 import { clearVmmFolder } from './stage.js';
 import { jailFolder, jailsFolder } from './vm-plan.js';
 
 export interface SweepOptions {
   readonly stateDir: string;
-  readonly cgroupMount: string | undefined;
+  readonly cgroups: Cgroups;
   readonly known: readonly KnownVm[];
 }
 
 /**
  * Removes cgroups, with what runs in them, and jails that belong to no VM: an owner-death watcher ends VMs and removes their folders
- * only, and a record may have been removed by hand.
+ * only, and a record may have been removed by hand. What cannot be removed keeps nobody from opening; the next open tries again.
+ * Answers with the users that still have files.
  */
-export async function sweepOrphans({ stateDir, cgroupMount, known }: SweepOptions): Promise<void> {
+export async function sweepOrphans({ stateDir, cgroups, known }: SweepOptions): Promise<readonly number[]> {
   const instances = new Set(known.map(({ instanceId }) => instanceId));
-  const isOrphan = (name: string): boolean => !instances.has(name);
-  if (cgroupMount !== undefined) {
-    const parent = join(cgroupMount, cgroupParentOf(stateDir));
-    for (const name of (await foldersIn(parent)).filter(isOrphan)) await killCgroup(join(parent, name));
+  for (const [name, path] of await cgroups.list()) {
+    // A process that does not end keeps its user from being given to another VM.
+    if (!instances.has(name)) await killCgroup(path).catch(() => undefined);
   }
-  for (const name of (await foldersIn(jailsFolder(stateDir))).filter(isOrphan)) {
-    await clearVmmFolder(jailFolder(stateDir, name));
+  const users: number[] = [];
+  for (const name of (await readdir(jailsFolder(stateDir))).filter((jail) => !instances.has(jail))) {
+    const folder = jailFolder(stateDir, name);
+    await clearVmmFolder(folder).catch(async () => users.push(...(await ownersOf(folder))));
   }
+  return users;
 }
 
-async function foldersIn(path: string): Promise<string[]> {
-  const entries = (await readdir(path, { withFileTypes: true }).catch(ignoreMissing)) ?? [];
-  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+async function ownersOf(jail: string): Promise<number[]> {
+  const found = await Promise.all([jail, join(jail, 'root')].map((path) => stat(path).catch(ignoreMissing)));
+  return found.flatMap((folder) => (folder === undefined ? [] : [folder.uid]));
 }

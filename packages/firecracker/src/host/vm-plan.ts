@@ -10,7 +10,7 @@ const vmPlan = z.strictObject({
   drives: z.array(plannedDriveSchema),
   /** The user and group of a jailed VMM; null: it runs as we do, without a jail. */
   uid: z.number().nullable(),
-  /** Its cgroup, below the mount of version 2; null: none. */
+  /** The name of its cgroup in the folder of its owner's; null: none. */
   cgroup: z.string().nullable(),
   /** The caller's network namespace, where the interfaces' TAPs are; null: ours. */
   netnsPath: z.string().nullable(),
@@ -23,17 +23,17 @@ export interface PlanInput {
   readonly instanceId: string;
   readonly spec: ResolvedVmSpec;
   readonly uid: number | null;
-  /** The folder of all cgroups of this runtime below the mount; undefined where VMs get none. */
-  readonly cgroupParent: string | undefined;
+  /** Whether VMs get cgroups here. */
+  readonly hasCgroup: boolean;
 }
 
-export function makePlan({ instanceId, spec, uid, cgroupParent }: PlanInput): VmPlan {
+export function makePlan({ instanceId, spec, uid, hasCgroup }: PlanInput): VmPlan {
   return {
     kernelPath: spec.kernelPath === undefined ? '' : resolve(spec.kernelPath),
     initrdPath: spec.initrdPath === undefined ? null : resolve(spec.initrdPath),
     drives: planDrives(spec),
     uid,
-    cgroup: cgroupParent === undefined ? null : join(cgroupParent, instanceId),
+    cgroup: hasCgroup ? instanceId : null,
     netnsPath: netnsOf(spec) ?? null,
   };
 }

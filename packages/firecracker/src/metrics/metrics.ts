@@ -1,6 +1,5 @@
 import { cgroupMetrics, processMetrics } from '@microvm/driver-kit';
 import type { CgroupMetrics, DriverMetrics, DriverVm, MetricsRequest } from '@microvm/runtime';
-import { cgroupPath } from '../host/cgroup-mount.js';
 import { readPlan } from '../host/vm-plan.js';
 import type { FirecrackerContext } from '../vm/context.js';
 import type { LiveVm } from '../vm/live-vm.js';
@@ -37,7 +36,7 @@ export async function flush(
   signal?.throwIfAborted();
 }
 
-async function cgroupOf({ host }: FirecrackerContext, vm: DriverVm): Promise<CgroupMetrics | undefined> {
-  const path = cgroupPath(host, readPlan(vm.plan));
+async function cgroupOf({ cgroups }: FirecrackerContext, vm: DriverVm): Promise<CgroupMetrics | undefined> {
+  const path = cgroups.pathOf(readPlan(vm.plan));
   return path === undefined ? undefined : cgroupMetrics(path);
 }

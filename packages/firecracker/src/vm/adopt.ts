@@ -1,7 +1,6 @@
 import { endingOfGone, ensureThawed, folderOf } from '@microvm/driver-kit';
 import { watchProcess } from '@microvm/native';
 import type { Adoption, DriverVm, Run, VmEnding } from '@microvm/runtime';
-import { cgroupPath } from '../host/cgroup-mount.js';
 import { readPlan, vmmFolder } from '../host/vm-plan.js';
 import { vmmsOf } from '../process/find-vmm.js';
 import { reportEnd, type FirecrackerContext } from './context.js';
@@ -41,7 +40,7 @@ async function takeOver(context: FirecrackerContext, vm: DriverVm): Promise<Live
     vmmFolder: vmmFolder(context.stateDir, { instanceId: vm.instanceId, directory }, plan),
     life: await readLife(directory),
     ledger: context.metrics.of(vm),
-    cgroup: cgroupPath(context.host, plan),
+    cgroup: context.cgroups.pathOf(plan),
   };
   const live = await context.table.start(vm.instanceId, () =>
     Promise.resolve(new LiveVm({ ...found, process: watchProcess(identity) })),

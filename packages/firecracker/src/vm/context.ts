@@ -1,5 +1,6 @@
 import type { OwnerDeathWatcher, VmTable } from '@microvm/driver-kit';
 import type { DriverEvents } from '@microvm/runtime';
+import type { Cgroups } from '../host/cgroups.js';
 import type { FirecrackerHost } from '../host/firecracker-host.js';
 import type { SharedFiles } from '../host/shared-files.js';
 import type { LiveVm } from './live-vm.js';
@@ -9,6 +10,7 @@ import type { MetricsLedgers } from '../metrics/metrics-ledgers.js';
 export interface FirecrackerContext {
   readonly host: FirecrackerHost;
   readonly stateDir: string;
+  readonly cgroups: Cgroups;
   readonly table: VmTable<LiveVm>;
   readonly ownerDeath: OwnerDeathWatcher;
   readonly sharedFiles: SharedFiles;

@@ -1,7 +1,6 @@
 import { folderOf, killVmm, together } from '@microvm/driver-kit';
 import { killCgroup, watchProcess, type ProcessIdentity } from '@microvm/native';
 import type { DriverVm } from '@microvm/runtime';
-import { cgroupPath } from '../host/cgroup-mount.js';
 import { clearVmmFolder } from '../host/stage.js';
 import { jailFolder, readPlan, vmmFolder } from '../host/vm-plan.js';
 import { vmmsOf } from '../process/find-vmm.js';
@@ -21,15 +20,15 @@ export async function haltVm(context: FirecrackerContext, vm: DriverVm): Promise
  * process outside of it is found by its arguments.
  */
 export async function clearLife(context: FirecrackerContext, vm: DriverVm): Promise<void> {
-  const { table, host, stateDir, ownerDeath } = context;
+  const { table, cgroups, stateDir, ownerDeath } = context;
   const plan = readPlan(vm.plan);
   const live = table.get(vm.instanceId);
   live?.expectEnd();
   if (live === undefined) {
-    await killCgroupOf(cgroupPath(host, plan));
+    await killCgroupOf(cgroups.pathOf(plan));
     for (const identity of await vmmsOf(vm.instanceId, vm.vmm)) await endProcess(identity, vm);
   } else {
-    await together([killCgroupOf(cgroupPath(host, plan)), live.kill()]);
+    await together([killCgroupOf(cgroups.pathOf(plan)), live.kill()]);
     await ownerDeath.remove(live.identity);
     live.close();
     table.remove(live);

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { folderOf, together } from '@microvm/driver-kit';
 import { createCgroup, listenVsock, type VsockListener } from '@microvm/native';
 import { VmRuntimeError, type DriverVm, type Run } from '@microvm/runtime';
-import { cgroupPath } from '../host/cgroup-mount.js';
 import { cgroupLimits } from '../host/limits.js';
 import { VMM_FILES } from '../host/paths.js';
 import { stageVmm, type StageOptions } from '../host/stage.js';
@@ -45,7 +44,7 @@ export async function launch(
   await run.step(`${method}:staged`);
   const live = await table.start(vm.instanceId, async () => {
     const process = await spawn(context, vm, plan, folder);
-    const cgroup = cgroupPath(context.host, plan);
+    const cgroup = context.cgroups.pathOf(plan);
     return new LiveVm({ vm, directory, vmmFolder: folder, process, life, listener, ledger, cgroup });
   });
   if (isOwned) await watchOwner(context, live, vm);
@@ -55,12 +54,12 @@ export async function launch(
 
 /** From when it resolves, the VMM ends with this process, and all that its VM has on the host goes. */
 export async function watchOwner(
-  { ownerDeath, stateDir, host }: FirecrackerContext,
+  { ownerDeath, stateDir, cgroups }: FirecrackerContext,
   { identity }: LiveVm,
   vm: DriverVm,
 ): Promise<void> {
   const plan = readPlan(vm.plan);
-  const cgroup = cgroupPath(host, plan);
+  const cgroup = cgroups.pathOf(plan);
   await ownerDeath.add(
     identity,
     ...(plan.uid === null ? [] : [jailFolder(stateDir, vm.instanceId)]),
@@ -89,8 +88,12 @@ async function listenForAgent(
   return listenVsock({ path: join(folder, VMM_FILES.vsock), port: AGENT_PORT, ...owner });
 }
 
-async function makeCgroup({ host, stateDir }: FirecrackerContext, vm: DriverVm, plan: VmPlan): Promise<void> {
-  const path = cgroupPath(host, plan);
+async function makeCgroup(
+  { cgroups, stateDir }: FirecrackerContext,
+  vm: DriverVm,
+  plan: VmPlan,
+): Promise<void> {
+  const path = cgroups.pathOf(plan);
   if (path === undefined) return;
   const limits = await cgroupLimits(vm.spec, stateDir);
   try {
@@ -112,12 +115,13 @@ function limitUnsupported(controller: string, cause: Error): VmRuntimeError {
 }
 
 function spawn(
-  { host, stateDir }: FirecrackerContext,
+  { host, stateDir, cgroups }: FirecrackerContext,
   vm: DriverVm,
   plan: VmPlan,
   folder: string,
 ): ReturnType<typeof spawnVmm> {
-  const { uid, cgroup } = plan;
+  const { uid } = plan;
+  const cgroup = cgroups.nameOf(plan);
   const netnsPath = plan.netnsPath ?? undefined;
   const jail =
     uid === null
@@ -127,7 +131,7 @@ function spawn(
           chrootBaseDir: join(jailsFolder(stateDir), '..'),
           uid,
           gid: uid,
-          ...(cgroup === null ? {} : { cgroup }),
+          ...(cgroup === undefined ? {} : { cgroup }),
           ...(netnsPath === undefined ? {} : { netnsPath }),
         };
   return spawnVmm({
@@ -136,7 +140,7 @@ function spawn(
     directory: folderOf(vm),
     jail,
     workingDirectory: folder,
-    cgroup: cgroupPath(host, plan),
+    cgroup: cgroups.pathOf(plan),
     netnsPath,
     console: vm.spec.console,
   });

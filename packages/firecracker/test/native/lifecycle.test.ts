@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readOwnerId } from '@microvm/driver-kit';
 import { createNetns, createTap, deleteNetns } from '@microvm/native';
 import type { VmRuntime, VmSpec, VmView } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -50,8 +51,10 @@ describe.skipIf(whyNot !== undefined)(titled('a jailed VM'), { timeout: SLOW }, 
     for (const { vmId } of await runtime.listVms()) await runtime.destroyVm(vmId);
     await runtime.deleteSnapshot(restoreFrom);
     await runtime.close();
+    const ownerId = await readOwnerId(stateDir);
+    expect(ownerId).toBeDefined();
     await rm(stateDir, { recursive: true });
-    expect(await takeLedger({ stateDir, scope: 'state' })).toEqual(before);
+    expect(await takeLedger({ stateDir, scope: 'state', ownerId })).toEqual(before);
   });
 
   it.each([true, false])(
