@@ -35,7 +35,7 @@
 static const char *state_dir, *jailer, *exec_file, *cgroup_mount, *cgroup_parent;
 static const char *kernel, *initrd, *disk, *vmstate, *memory;
 static const char* configure[MAX_CALLS];
-static int configure_count, vm_count = 1, record_bytes, first_uid;
+static int configure_count, vm_count = 1, record_bytes, first_uid, created_only;
 
 struct vm {
   int index;
@@ -331,6 +331,7 @@ static void destroy(struct vm* vm) {
 
 static const struct phase kBooted[] = {{"create", create}, {"start", start},       {"pause", pause_vm},
                                        {"resume", resume}, {"rename", write_once}, {"destroy", destroy}};
+static const struct phase kCreated[] = {{"create", create}, {"destroy", destroy}};
 static const struct phase kRestored[] = {{"restore", restore}, {"rename", write_once}, {"destroy", destroy}};
 
 static struct vm* vms;
@@ -370,6 +371,8 @@ static void run_phases(pthread_t* threads) {
     printf("%s", phases[i].name);
     for (int j = 0; j < vm_count; ++j) printf(" %lld", (long long)vms[j].took[i]);
     printf("\n");
+    // The reader may act on the end of a phase.
+    fflush(stdout);
   }
   for (int i = 0; i < vm_count; ++i) pthread_join(threads[i], NULL);
 }
@@ -391,7 +394,10 @@ static void read_option(char* option) {
   const struct {
     const char* key;
     int* value;
-  } numbers[] = {{"vms", &vm_count}, {"record-bytes", &record_bytes}, {"first-uid", &first_uid}};
+  } numbers[] = {{"vms", &vm_count},
+                 {"record-bytes", &record_bytes},
+                 {"first-uid", &first_uid},
+                 {"created-only", &created_only}};
   char* value = strchr(option, '=');
   if (value == NULL) die(option);
   *value++ = '\0';
@@ -406,8 +412,13 @@ static void read_option(char* option) {
 
 int main(int count, char** options) {
   for (int i = 1; i < count; ++i) read_option(options[i]);
-  phases = vmstate == NULL ? kBooted : kRestored;
-  phase_count = vmstate == NULL ? sizeof kBooted / sizeof *kBooted : sizeof kRestored / sizeof *kRestored;
+  if (created_only) {
+    phases = kCreated;
+    phase_count = sizeof kCreated / sizeof *kCreated;
+  } else {
+    phases = vmstate == NULL ? kBooted : kRestored;
+    phase_count = vmstate == NULL ? sizeof kBooted / sizeof *kBooted : sizeof kRestored / sizeof *kRestored;
+  }
   vms = calloc(vm_count, sizeof *vms);
   pthread_t* threads = calloc(vm_count, sizeof *threads);
   for (int i = 0; i < vm_count; ++i) {

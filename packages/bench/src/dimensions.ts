@@ -2,6 +2,7 @@ import type { Dimension } from './dimension.js';
 import { boot } from './dimensions/boot.js';
 import { clones } from './dimensions/clones.js';
 import { firecracker } from './dimensions/firecracker.js';
+import { firecrackerFirst } from './dimensions/firecracker-first.js';
 import { lifecycle } from './dimensions/lifecycle.js';
 import { nativeEventLoop } from './dimensions/native-event-loop.js';
 import { nativeNetwork } from './dimensions/native-network.js';
@@ -26,6 +27,7 @@ export const DIMENSIONS: readonly Dimension[] = [
   nativeEventLoop,
   nativeVsock,
   firecracker,
+  firecrackerFirst,
 ];
 
 /** Those of a name, or of a group: `native` is every `native-…`; no name at all is all of them. */

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { VmRuntime } from '@microvm/runtime';
 import { readRecordsByHand } from './by-hand/read-records.js';
 import { collectGarbage } from './collect-garbage.js';
-import { openFirecracker } from './firecracker-bench.js';
+import { openFirecracker } from './firecracker-lives.js';
 import { doubles } from './firecracker-programs.js';
 import { interleave } from './interleave.js';
 import { atOnce } from './lifecycle.js';

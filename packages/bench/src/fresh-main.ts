@@ -1,5 +1,6 @@
 import { DIMENSIONS } from './dimensions.js';
 import { measureFleet } from './firecracker-fleet.js';
+import { firstLife } from './firecracker-lives.js';
 import type { FreshTasks } from './fresh-process.js';
 import { memoryPerVm } from './memory-per-vm.js';
 
@@ -10,6 +11,7 @@ type Handlers = {
 const handlers: Handlers = {
   'memory-per-vm': memoryPerVm,
   'firecracker-fleet': measureFleet,
+  'first-life': firstLife,
   dimension: async ({ name, quick }) => {
     const dimension = DIMENSIONS.find((candidate) => candidate.name === name);
     if (dimension === undefined) throw new Error(`no dimension "${name}"`);

@@ -3,11 +3,13 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Measurement } from './dimension.js';
 import type { Fleet, FleetOptions } from './firecracker-fleet.js';
+import type { FirstLifeOptions } from './firecracker-lives.js';
 
 /** What can run in a process of its own; `fresh-main.ts` has the other end. */
 export interface FreshTasks {
   readonly 'memory-per-vm': { readonly input: { readonly vms: number }; readonly output: number };
   readonly 'firecracker-fleet': { readonly input: FleetOptions; readonly output: Fleet };
+  readonly 'first-life': { readonly input: FirstLifeOptions; readonly output: readonly [string, number][] };
   readonly dimension: {
     readonly input: { readonly name: string; readonly quick: boolean };
     readonly output: readonly Measurement[];

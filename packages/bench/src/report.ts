@@ -36,6 +36,11 @@ function judge(measurement: Measurement): Row {
   return { ...row, met: (aim.kind === 'ratio' ? ratio : summary.median) <= aim.atMost };
 }
 
+/** The rows that were judged and do not meet their aim. */
+export function shortRows(rows: readonly Row[]): readonly Row[] {
+  return rows.filter(({ met }) => met === false);
+}
+
 function significant(value: number): string {
   if (value === 0) return '0';
   const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));

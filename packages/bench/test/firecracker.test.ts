@@ -18,5 +18,9 @@ it.skipIf(!isRoot)(
       expect([...theirs.keys()]).toEqual([...ours.keys()]);
       for (const tookMs of [...ours.values(), ...theirs.values()]) expect(tookMs).toBeGreaterThan(0);
     }
+    const phases: string[] = [];
+    const created = await bench.createByHand(2, () => phases.push('all are created'));
+    expect([...created.keys()]).toEqual(['create', 'destroy']);
+    expect(phases).toEqual(['all are created']);
   },
 );

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Measurement } from '../src/dimension.js';
-import { formatTable, toRow } from '../src/report.js';
+import { formatTable, shortRows, toRow } from '../src/report.js';
 
 const JUDGED = { isJudged: true };
 const twice: Measurement = {
@@ -51,4 +51,10 @@ it('judges nothing of a quick run', () => {
   expect(row.ratio).toBe(2);
   expect(row.met).toBeUndefined();
   expect(formatTable([row], false)).not.toContain('yes');
+});
+
+it('names the rows that are short of their aim, and none that was not judged', () => {
+  const short = { ...twice, name: 'short', aim: { kind: 'ratio', atMost: 1 } } as const;
+  const rows = [toRow(twice, JUDGED), toRow(short, JUDGED), toRow(short, { isJudged: false })];
+  expect(shortRows(rows).map(({ name }) => name)).toEqual(['short']);
 });

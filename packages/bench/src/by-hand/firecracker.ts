@@ -1,6 +1,8 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, copyFile, mkdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { ResolvedVmSpec } from '@microvm/runtime';
@@ -98,6 +100,13 @@ export class FirecrackerFloor {
     return this.#run(vms, this.#boot);
   }
 
+  /** Creates them; says so; then destroys them. */
+  create(vms: number, onCreated: () => void): Promise<PhaseTimes> {
+    return this.#run(vms, [...this.#boot, 'created-only=1'], (phase) => {
+      if (phase === 'create') onCreated();
+    });
+  }
+
   restore(vms: number, { vmstate, memory, disk }: FloorSnapshot): Promise<PhaseTimes> {
     return this.#run(vms, [`vmstate=${vmstate}`, `memory=${memory}`, `disk=${disk}`]);
   }
@@ -107,18 +116,28 @@ export class FirecrackerFloor {
     if (this.#cgroupFolder !== undefined) await rmdir(this.#cgroupFolder);
   }
 
-  async #run(vms: number, options: readonly string[]): Promise<PhaseTimes> {
+  async #run(
+    vms: number,
+    options: readonly string[],
+    onPhase: (name: string) => void = () => undefined,
+  ): Promise<PhaseTimes> {
     const stateDir = this.#stateDir;
     await mkdir(join(stateDir, 'vms'), { recursive: true });
     await mkdir(join(stateDir, 'jail', 'firecracker'), { recursive: true });
+    const times = new Map<string, number>();
     try {
-      const { stdout } = await run(this.#program, [
-        ...this.#options,
-        ...options,
-        `state-dir=${stateDir}`,
-        `vms=${vms}`,
-      ]);
-      return new Map(stdout.trim().split('\n').map(readPhase));
+      const args = [...this.#options, ...options, `state-dir=${stateDir}`, `vms=${vms}`];
+      const child = spawn(this.#program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+      const ended = once(child, 'close');
+      // A phase's line comes when all VMs are through it.
+      for await (const line of createInterface(child.stdout)) {
+        const [phase, tookMs] = readPhase(line);
+        times.set(phase, tookMs);
+        onPhase(phase);
+      }
+      const [code, signal] = (await ended) as [number | null, NodeJS.Signals | null];
+      if (code !== 0) throw new Error(`the floor ended with ${String(code ?? signal)}`);
+      return times;
     } finally {
       await rm(stateDir, { recursive: true, force: true });
     }

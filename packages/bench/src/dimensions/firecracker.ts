@@ -1,11 +1,11 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { PhaseTimes } from '../by-hand/firecracker.js';
+import { Bystander } from '../bystander.js';
 import type { BenchRun, Dimension, Measurement } from '../dimension.js';
 import { FirecrackerBench } from '../firecracker-bench.js';
 import { findFirecracker } from '../firecracker-programs.js';
 import { runFresh } from '../fresh-process.js';
 import { interleave } from '../interleave.js';
+import { LOOP_DELAY_RESOLUTION_MS, LoopDelay } from '../loop-delay.js';
 
 /** Of each phase: what it may take of the floor's time. */
 const AIMS: Readonly<Record<string, number>> = {
@@ -101,33 +101,36 @@ async function verbRows(run: BenchRun, bench: FirecrackerBench): Promise<readonl
   return [...rows, ...added];
 }
 
-/** How late the event loop comes to anything: the 99th percentile, in ms, while the work is done. */
-async function loopDelayMs(work: () => Promise<unknown>): Promise<number> {
-  const histogram = monitorEventLoopDelay({ resolution: 1 });
-  histogram.enable();
-  await work();
-  histogram.disable();
-  return histogram.percentile(99) / 1e6;
-}
-
+/** The delay of our event loop in a burst of ours, and that of a bystander's in the same burst by the floor. */
 async function burstRow({ quick, log }: BenchRun, bench: FirecrackerBench): Promise<Measurement> {
   const creates = quick ? 8 : 100;
-  const samples = { ours: [] as number[], theirs: [] as number[] };
-  while (samples.ours.length < (quick ? 1 : 5)) {
-    log(`firecracker: burst ${String(samples.ours.length + 1)}`);
-    const startedAt = performance.now();
-    samples.ours.push(await loopDelayMs(() => bench.createMany(creates)));
-    const tookMs = performance.now() - startedAt;
+  const ours = async (): Promise<number> => {
+    const delay = new LoopDelay();
+    await bench.createMany(creates);
+    const delayMs = delay.end();
     await bench.eraseMany(creates);
-    samples.theirs.push(await loopDelayMs(() => delay(tookMs)));
-  }
+    return delayMs;
+  };
+  const theirs = async (): Promise<number> => {
+    using bystander = await Bystander.start();
+    let delayMs: Promise<number> | undefined;
+    await bench.createByHand(creates, () => {
+      delayMs = bystander.end();
+    });
+    return (await delayMs) ?? Number.NaN;
+  };
+  const samples = await interleave(ours, theirs, {
+    pairs: quick ? 1 : 5,
+    warmups: quick ? 0 : 1,
+    onPair: (done, total) => log(`firecracker: burst ${String(done)} of ${String(total)}`),
+  });
   return {
     name: `event-loop delay, p99, in a burst of ${String(creates)} creates`,
     unit: 'ms',
-    ours: { label: 'while they are made', samples: samples.ours },
-    theirs: { label: 'idle for as long', samples: samples.theirs },
+    ours: { label: 'our process, which makes them', samples: samples.ours },
+    theirs: { label: 'a bystander, while the C client makes them', samples: samples.theirs },
     aim: { kind: 'report' },
-    parameters: { creates, resolutionMs: 1 },
+    parameters: { creates, resolutionMs: LOOP_DELAY_RESOLUTION_MS },
   };
 }
 

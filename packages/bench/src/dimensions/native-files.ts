@@ -8,7 +8,7 @@ import type { Aim, BenchRun, Dimension, Measurement } from '../dimension.js';
 import { interleave, timeMs, type Sampler } from '../interleave.js';
 import { pairedRatio } from '../statistics.js';
 import { TemporaryFolder } from '../temporary-folder.js';
-import { XfsMount } from '../xfs-mount.js';
+import { LoopMount } from '../loop-mount.js';
 
 const MIB = 2 ** 20;
 const BLOCK = randomBytes(MIB);
@@ -216,7 +216,7 @@ async function filesRows(run: BenchRun): Promise<readonly Measurement[]> {
     run.log('native-files: no rows with reflinks and jails: mounting and giving files away need root');
     return rows;
   }
-  await using xfs = await XfsMount.make(run.quick ? 512 : 8192);
+  await using xfs = await LoopMount.make('xfs', run.quick ? 512 : 8192);
   return [...rows, ...(await rowsWithReflink(xfs.path, run)), ...(await jailRows(xfs.path, run))];
 }
 

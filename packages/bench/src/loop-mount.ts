@@ -6,8 +6,16 @@ import { TemporaryFolder } from './temporary-folder.js';
 
 const run = promisify(execFile);
 
-/** XFS with reflinks in a file, by a loop device: needs root. Goes at the end of an `await using` block. */
-export class XfsMount implements AsyncDisposable {
+/** How each file system is made. XFS has reflinks. */
+const MKFS = {
+  xfs: ['mkfs.xfs', '-q', '-m', 'reflink=1'],
+  ext4: ['mkfs.ext4', '-q', '-F', '-E', 'lazy_itable_init=0,lazy_journal_init=0'],
+} as const;
+
+export type FileSystem = keyof typeof MKFS;
+
+/** A new file system in a file, mounted by a loop device: needs root. It is removed at the end of an `await using` block. */
+export class LoopMount implements AsyncDisposable {
   readonly path: string;
   readonly #folder: TemporaryFolder;
 
@@ -16,16 +24,17 @@ export class XfsMount implements AsyncDisposable {
     this.#folder = folder;
   }
 
-  static async make(sizeMib: number): Promise<XfsMount> {
+  static async make(fileSystem: FileSystem, sizeMib: number): Promise<LoopMount> {
     const folder = await TemporaryFolder.make();
-    const [image, path] = [join(folder.path, 'image'), join(folder.path, 'xfs')];
+    const [image, path] = [join(folder.path, 'image'), join(folder.path, 'mount')];
     try {
       await mkdir(path);
       await using file = await open(image, 'wx');
       await file.truncate(sizeMib * 2 ** 20);
-      await run('mkfs.xfs', ['-q', '-m', 'reflink=1', image]);
+      const [program, ...options] = MKFS[fileSystem];
+      await run(program, [...options, image]);
       await run('mount', ['-o', 'loop', image, path]);
-      return new XfsMount(path, folder);
+      return new LoopMount(path, folder);
     } catch (error) {
       await folder[Symbol.asyncDispose]();
       throw error;
