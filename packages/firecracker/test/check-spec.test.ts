@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseVmSpec, resolveVmSpec, type DriverVm, type VmSpec } from '@microvm/runtime';
 import { beforeAll, afterAll, describe, expect, it } from 'vitest';
-import { VmmVersion } from '../src/api/version.js';
 import type { FirecrackerHost } from '../src/host/firecracker-host.js';
 import { checkSpec } from '../src/vm/check-spec.js';
 import { checkCapture, checkPause } from '../src/vm/pause.js';
+import { host } from './host.js';
 
 let folder: string;
 let elf: string;
@@ -19,20 +19,6 @@ beforeAll(async () => {
   await writeFile(bzImage, 'MZ and so on');
 });
 afterAll(() => rm(folder, { recursive: true }));
-
-function host(version = '1.17.0', extra: Partial<FirecrackerHost> = {}): FirecrackerHost {
-  const found = VmmVersion.find(version);
-  if (found === undefined) throw new Error(version);
-  return {
-    firecrackerPath: '/f',
-    execFile: '/e',
-    jailerPath: '/j',
-    version: found,
-    cpuFingerprint: 'x',
-    cgroupMount: '/c',
-    ...extra,
-  };
-}
 
 const check = (on: FirecrackerHost, spec: VmSpec): Promise<void> =>
   checkSpec(on, resolveVmSpec(parseVmSpec({ kernelPath: elf, ...spec }), {}));
@@ -92,12 +78,29 @@ describe('a spec', () => {
       'Firecracker 1.16.0',
       { serial: { rateLimiter: { bandwidth: { size: 1, refillTimeMs: 1 } } } },
     ],
+    ['1.13.1', 'Firecracker 1.14.0', { balloon: { amountMib: 0, freePageReporting: true } }],
   ])('that %s lacks is refused with the release that has it', async (version, availableIn, spec) => {
     await expect(check(host(version), spec)).rejects.toMatchObject({
       code: 'MICROVM_UNSUPPORTED',
       details: { availableIn: expect.stringContaining(availableIn) as string },
     });
     await check(host('1.17.0'), spec);
+  });
+
+  it('may name a CPU template where Firecracker keeps what the guest needs of it', async () => {
+    const spec: VmSpec = { cpuTemplate: 'T2' };
+    await check(host('1.16.1', { kernelRelease: '6.12.48-cloud-amd64' }), spec);
+    await check(host('1.16.2', { kernelRelease: '6.18.0' }), spec);
+    await check(host('1.16.1', { kernelRelease: '6.18.0' }), { cpuTemplate: 'None' });
+    for (const kernelRelease of ['6.13.0-rc1', '6.18.3', '7.0.0']) {
+      await expect(check(host('1.16.1', { kernelRelease }), spec)).rejects.toMatchObject({
+        code: 'MICROVM_UNSUPPORTED',
+        details: {
+          feature: `spec.cpuTemplate on Linux ${kernelRelease}`,
+          availableIn: expect.stringContaining('Firecracker 1.16.2') as string,
+        },
+      });
+    }
   });
 
   it('may name a compressed kernel where Firecracker takes one', async () => {
@@ -130,12 +133,17 @@ describe('a pause and a capture', () => {
   });
 
   it('are refused where the guest’s vsock would not survive them', () => {
-    const [old, now] = [host('1.16.1').version, host('1.17.0').version];
-    expect(() => checkPause(old, vm({}))).toThrow(/1\.17\.0/);
-    expect(() => checkCapture(old, vm({}), true)).toThrow(/1\.17\.0/);
-    checkPause(old, vm({ agent: 'none' }));
-    checkCapture(old, vm({}), false);
-    checkPause(now, vm({}));
+    for (const broken of ['1.16.0', '1.16.1']) {
+      const { version } = host(broken);
+      expect(() => checkPause(version, vm({}))).toThrow(/Firecracker 1\.16\.2 or one before 1\.16\.0/);
+      expect(() => checkCapture(version, vm({}), true)).toThrow(/1\.16\.2/);
+      checkPause(version, vm({ agent: 'none' }));
+      checkCapture(version, vm({}), false);
+    }
+    for (const sound of ['1.13.0', '1.15.1', '1.16.2', '1.17.0-dev', '1.17.0']) {
+      checkPause(host(sound).version, vm({}));
+      checkCapture(host(sound).version, vm({}), true);
+    }
   });
 
   it('with memory is refused for a VM on huge pages', () => {

@@ -84,6 +84,24 @@ describe('what a VM’s Firecracker is told', () => {
     expect(withInitrd).toMatchObject({ is_root_device: false });
   });
 
+  it('has real flushes for every disk that the guest may write, unless the caller gives them up', () => {
+    const drives: VmmFiles['drives'] = [
+      { driveId: 'root', path: 'disks/root', readOnly: false },
+      { driveId: 'scratch', path: 'disks/scratch', readOnly: false },
+      { driveId: 'data', path: 'disks/data', readOnly: true },
+    ];
+    const spec: VmSpec = {
+      rootDrive: { path: '/r' },
+      drives: [
+        { driveId: 'scratch', path: '/s', cacheType: 'Unsafe' },
+        { driveId: 'data', path: '/d' },
+      ],
+    };
+    expect(bodyOf('/drives/root', spec, { drives })).toMatchObject({ cache_type: 'Writeback' });
+    expect(bodyOf('/drives/scratch', spec, { drives })).toMatchObject({ cache_type: 'Unsafe' });
+    expect(bodyOf('/drives/data', spec, { drives })).not.toHaveProperty('cache_type');
+  });
+
   it('has the interfaces', () => {
     const spec: VmSpec = {
       networkInterfaces: [
@@ -113,6 +131,11 @@ describe('what a VM’s Firecracker is told', () => {
       amount_mib: 10,
       deflate_on_oom: true,
       stats_polling_interval_s: 2,
+    });
+    expect(bodyOf('/balloon', { balloon: { amountMib: 0, freePageReporting: true } })).toEqual({
+      amount_mib: 0,
+      deflate_on_oom: true,
+      free_page_reporting: true,
     });
     expect(bodyOf('/entropy', { entropy: {} })).toEqual({});
     expect(bodyOf('/entropy', { entropy: { rateLimiter: limiter } })).toEqual({ rate_limiter: LIMITER });

@@ -1,17 +1,25 @@
 import { unsupported, type VmRuntimeError } from '@microvm/runtime';
 
-/**
- * What came, or was mended, after 1.13, by the release that has it (Firecracker's release notes and issues). Of vsock: until 1.16.1
- * connections hung after a restore, and until 1.17 they could stall after a pause, which every snapshot with memory begins with.
- */
-const SINCE = {
-  'serial-rate-limiter': '1.16.0',
-  mtu: '1.16.0',
-  'vsock-pause': '1.17.0',
-  'bzimage-kernel': '1.17.0',
-} as const;
+interface Availability {
+  /** The first release that has it, or has it whole. */
+  readonly since: string;
+  /** It was sound before this release too, and broken only from here up to `since`. */
+  readonly brokenFrom?: string;
+}
 
-export type VersionedFeature = keyof typeof SINCE;
+/** What not every release from 1.13 on has, by Firecracker's own changelog. */
+const FEATURES = {
+  'free-page-reporting': { since: '1.14.0' },
+  'serial-rate-limiter': { since: '1.16.0' },
+  mtu: { since: '1.16.0' },
+  // A resume armed a gate before what the guest's vsock receives, which only a guest that was restored ever opened again.
+  'vsock-pause': { brokenFrom: '1.16.0', since: '1.16.2' },
+  // KVM tells some registers only after the guest's CPUID since Linux 6.13; read too early they are zero, eIBRS among them.
+  'cpu-templates-on-linux-6.13': { since: '1.16.2' },
+  'bzimage-kernel': { since: '1.17.0' },
+} as const satisfies Record<string, Availability>;
+
+export type VersionedFeature = keyof typeof FEATURES;
 
 /** The oldest release that the driver speaks to, and the ones that the suite has run on. */
 export const OLDEST_VERSION = '1.13.0';
@@ -45,11 +53,14 @@ export class VmmVersion {
   }
 
   supports(feature: VersionedFeature): boolean {
-    return this.isAtLeast(SINCE[feature]);
+    const { since, brokenFrom }: Availability = FEATURES[feature];
+    return this.isAtLeast(since) || (brokenFrom !== undefined && !this.isAtLeast(brokenFrom));
   }
 
-  /** The error of asking for what this binary lacks: it names the version that has it. */
+  /** The error of asking for what this binary lacks: it names the versions that have it. */
   lacks(feature: VersionedFeature, what: string): VmRuntimeError {
-    return unsupported(what, `Firecracker ${SINCE[feature]}, this is ${this.text}`);
+    const { since, brokenFrom }: Availability = FEATURES[feature];
+    const older = brokenFrom === undefined ? '' : ` or one before ${brokenFrom}`;
+    return unsupported(what, `Firecracker ${since}${older}, this is ${this.text}`);
   }
 }

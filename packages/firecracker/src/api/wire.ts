@@ -57,6 +57,7 @@ export interface Balloon {
   readonly amount_mib: number;
   readonly deflate_on_oom: boolean;
   readonly stats_polling_interval_s?: number;
+  readonly free_page_reporting?: boolean;
 }
 
 export interface MmdsConfig {

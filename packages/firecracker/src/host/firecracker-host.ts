@@ -13,6 +13,10 @@ export interface FirecrackerHost {
   /** Absent where VMs are not jailed. */
   readonly jailerPath: string | undefined;
   readonly version: VmmVersion;
+  /** The format of the snapshots that it writes and reads, such as `11.0.0`; null where it does not tell. */
+  readonly snapshotFormat: string | null;
+  /** Of the host's Linux. */
+  readonly kernelRelease: string;
   /** Names the processor as a guest sees it that runs on it directly. */
   readonly cpuFingerprint: string;
   /** Where the cgroup v2 file system is mounted; absent: VMs get no cgroup. */

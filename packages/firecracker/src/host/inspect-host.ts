@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { release as linuxRelease } from 'node:os';
 import {
   architectureFindings,
   findProgram,
@@ -11,6 +12,7 @@ import { probeKvm } from '@microvm/native';
 import type { HostFinding, HostReport } from '@microvm/runtime';
 import { OLDEST_VERSION, TESTED_RELEASES, VmmVersion } from '../api/version.js';
 import { findCgroupMount } from './cgroups.js';
+import { versionFindings } from './version-findings.js';
 import { execFileIn, type FirecrackerHost } from './firecracker-host.js';
 
 export interface InspectOptions {
@@ -46,6 +48,7 @@ export async function inspectHost(options: InspectOptions): Promise<Inspection> 
   const jailer = await findJailer(options, firecracker, findings);
   if (options.kvm === 'required') findings.push(...kvmFindings(await probeKvm(), 'error'));
   findings.push(...(await stateDirFindings(options.stateDir)));
+  if (firecracker !== undefined) findings.push(...versionFindings(firecracker.version, linuxRelease()));
   const usable = findings.every(({ severity }) => severity !== 'error');
   const report: HostReport = {
     driver: 'firecracker',
@@ -60,10 +63,16 @@ export async function inspectHost(options: InspectOptions): Promise<Inspection> 
     execFile: execFileIn(options.stateDir),
     jailerPath: jailer?.path,
     version: firecracker.version,
+    snapshotFormat: await snapshotFormatOf(firecracker.path),
+    kernelRelease: linuxRelease(),
     cpuFingerprint: await readCpuFingerprint(),
     cgroupMount: isRoot() ? await findCgroupMount() : undefined,
   };
   return { report, host };
+}
+
+async function snapshotFormatOf(path: string): Promise<string | null> {
+  return VmmVersion.find((await outputOfProgram(path, ['--snapshot-version'])) ?? '')?.text ?? null;
 }
 
 async function findVmm(name: string, findings: HostFinding[]): Promise<Program | undefined> {

@@ -2,6 +2,7 @@ import { open, stat } from 'node:fs/promises';
 import { checkSpecFiles } from '@microvm/driver-kit';
 import { invalidArgument, unsupported, type ResolvedVmSpec } from '@microvm/runtime';
 import type { FirecrackerHost } from '../host/firecracker-host.js';
+import { isLinuxAtLeast } from '../host/linux-release.js';
 import { netnsOf } from '../host/vm-plan.js';
 import { ROOT_DRIVE_ID } from './configuration.js';
 
@@ -13,7 +14,7 @@ export async function checkSpec(host: FirecrackerHost, spec: ResolvedVmSpec): Pr
   checkInterfaces(host, spec);
   checkSerial(host, spec);
   checkJail(host, spec);
-  checkMachine(spec);
+  checkMachine(host, spec);
   await checkSpecFiles(spec);
   await checkKernel(host, spec);
 }
@@ -60,7 +61,18 @@ function checkJail(host: FirecrackerHost, { jail, limits }: ResolvedVmSpec): voi
   }
 }
 
-function checkMachine({ hugePages, memSizeMib }: ResolvedVmSpec): void {
+function checkMachine(
+  { version, kernelRelease }: FirecrackerHost,
+  { hugePages, memSizeMib, cpuTemplate, balloon }: ResolvedVmSpec,
+): void {
+  const feature = 'cpu-templates-on-linux-6.13';
+  const hasTemplate = cpuTemplate !== undefined && cpuTemplate !== 'None';
+  if (hasTemplate && isLinuxAtLeast(kernelRelease, 6, 13) && !version.supports(feature)) {
+    throw version.lacks(feature, `spec.cpuTemplate on Linux ${kernelRelease}`);
+  }
+  if (balloon?.freePageReporting === true && !version.supports('free-page-reporting')) {
+    throw version.lacks('free-page-reporting', 'spec.balloon.freePageReporting');
+  }
   if (hugePages === '2M' && memSizeMib % 2 === 1)
     throw invalidArgument('spec.memSizeMib', 'an even number with 2M pages');
 }

@@ -13,6 +13,8 @@ import type { VmPlan } from '../host/vm-plan.js';
 const compatibility = z.strictObject({
   /** What the memory files are: a later form, such as a chain of differences, has another name. */
   memoryForm: z.literal('full'),
+  /** Of the state's file, as the Firecracker that wrote it tells; null in a snapshot that is older than this field. */
+  snapshotFormat: z.string().nullable().default(null),
   cpu: z.string(),
   cpuTemplate: z.string(),
   /** Files that the snapshot does not hold but its guest has read from. */
@@ -27,6 +29,7 @@ export async function describeCompatibility(
 ): Promise<z.infer<typeof compatibility>> {
   return {
     memoryForm: 'full',
+    snapshotFormat: host.snapshotFormat,
     cpu: host.cpuFingerprint,
     cpuTemplate: spec.cpuTemplate ?? 'None',
     sharedDrives: await describeSharedDrives(plan.drives),
@@ -52,18 +55,31 @@ async function reasonAgainst(
   spec: ResolvedVmSpec,
   plan: VmPlan,
 ): Promise<string | undefined> {
-  // Firecracker promises to load the snapshots of its own release only.
-  if (VmmVersion.find(source.vmmVersion)?.release !== host.version.release) {
-    return `taken with Firecracker ${source.vmmVersion}, this is ${host.version.text}`;
-  }
   const taken = readCompatibility(source.compatibility);
   if (taken === undefined) return 'its description is not one of this driver';
+  if (!isReadable(host, source, taken.snapshotFormat)) {
+    const formats = `format ${taken.snapshotFormat ?? 'unknown'}, not ${host.snapshotFormat ?? 'unknown'}`;
+    return `taken with Firecracker ${source.vmmVersion}, this is ${host.version.text}: ${formats}`;
+  }
   try {
     const here = await describeCompatibility(host, spec, plan);
     return differenceIn(['cpu', 'cpuTemplate', 'sharedDrives'], taken, here);
   } catch (error) {
     return `a shared drive: ${(error as Error).message}`;
   }
+}
+
+/**
+ * Firecracker loads its own format: of the same major version, and no newer minor one (src/vmm/src/snapshot/mod.rs); a load of any
+ * other ends the process. Where a format is not known the release has to be the same.
+ */
+function isReadable(host: FirecrackerHost, source: RestoreSource, format: string | null): boolean {
+  if (format === null || host.snapshotFormat === null) {
+    return VmmVersion.find(source.vmmVersion)?.release === host.version.release;
+  }
+  const [major, minor] = format.split('.').map(Number);
+  const [ownMajor, ownMinor] = host.snapshotFormat.split('.').map(Number);
+  return major === ownMajor && (minor ?? 0) <= (ownMinor ?? 0);
 }
 
 function readCompatibility(value: JsonObject): z.infer<typeof compatibility> | undefined {

@@ -130,6 +130,8 @@ export const vmSpecSchema = z.strictObject({
       deflateOnOom: z.boolean().optional(),
       /** Seconds between the guest's reports; 0 for none. */
       statsPollingIntervalS: z.int().nonnegative().max(65535).optional(),
+      /** The guest tells of pages that it has freed, and their memory goes back to the host. Needs PAGE_REPORTING in its kernel. */
+      freePageReporting: z.boolean().optional(),
     })
     .optional(),
   entropy: z.strictObject({ rateLimiter: rateLimiter.optional() }).optional(),
