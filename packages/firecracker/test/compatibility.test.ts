@@ -7,7 +7,7 @@ import { host } from './host.js';
 
 const resolve = (spec: VmSpec) => resolveVmSpec(spec, { kernelPath: '/k' });
 const planOf = (spec: VmSpec) =>
-  makePlan({ instanceId: 'i', spec: resolve(spec), uid: null, cgroupParent: undefined });
+  makePlan({ instanceId: 'i', spec: resolve(spec), uid: null, hasCgroup: false });
 
 async function sourceOf(taker: FirecrackerHost, spec: VmSpec = {}): Promise<RestoreSource> {
   const compatibility = await describeCompatibility(taker, resolve(spec), planOf(spec));
