@@ -21,7 +21,8 @@ export const COMMON_SETTINGS: readonly Setting[] = [
     env: 'MICROVM_STATE_DIR',
     type: 'path',
     default: 'by driver',
-    meaning: 'Folder of all state; absolute. One process owns it at a time.',
+    meaning:
+      "Folder of all state; absolute. It must be this user's, and nobody else may write to it. One process owns it at a time.",
   },
   {
     option: 'defaults',

@@ -4,6 +4,7 @@ import pLimit from 'p-limit';
 import { VmRuntimeError } from '../contract/errors.js';
 import type { DirectoryLock, Host } from '../ports/host.js';
 import { FolderSync } from './folder-sync.js';
+import { makeStateDirectory } from './make-state-directory.js';
 import { manifestProblem, type SnapshotManifest } from './manifest.js';
 import { isFinishedJob, recordProblem, type FinishedJob, type VmRecord } from './record.js';
 import { Reserve } from './reserve.js';
@@ -34,7 +35,7 @@ export class DirectoryStore implements StateStore {
 
   /** Makes the folders where they are missing and takes the lock. Errors: STATE_LOCKED, the system's. */
   static async open(root: string, host: Host): Promise<DirectoryStore> {
-    await mkdir(root, { recursive: true, mode: 0o700 });
+    await makeStateDirectory(root);
     const lock = await host.lockDirectory(root).catch((error: unknown) => {
       throw lockError(root, error);
     });
@@ -203,7 +204,9 @@ async function readJson(path: string): Promise<ReadResult> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return { missing: true };
-    return { missing: false, problem: (error as Error).message };
+    if (code === 'EISDIR' || code === 'ELOOP') return { missing: false, problem: 'not a regular file' };
+    // A fault of the host says nothing about the file.
+    throw error;
   }
   try {
     return { missing: false, value: JSON.parse(text) as unknown };
