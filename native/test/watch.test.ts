@@ -79,7 +79,8 @@ test('a watch of a child of node:child_process leaves the exit code to it', asyn
 });
 
 test('a pending watch does not keep Node alive, a referenced one does', async () => {
-  const { pid } = await stranger('exec sleep 1000');
+  const sleeper = await stranger('exec sleep 1000');
+  const { pid } = sleeper;
   const left = runNode(`native.watchProcess(native.processIdentity(${pid})); console.log('watching')`);
   expect(await left.finished).toEqual({ code: 0, signal: null, output: 'watching\n' });
   const taken = runNode(
@@ -90,7 +91,7 @@ test('a pending watch does not keep Node alive, a referenced one does', async ()
     `native.watchProcess(native.processIdentity(${pid})).ref().exited.then(() => console.log('ended')); console.log('watching')`,
   );
   await held.sees('watching');
-  process.kill(pid, 'SIGKILL');
+  watchProcess(sleeper).kill('SIGKILL');
   expect((await held.finished).output).toBe('watching\nended\n');
 });
 

@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "clock.h"
+#include "process_signal.h"
 
 namespace microvm::agent {
 namespace {
@@ -130,10 +131,10 @@ int Command::Signal(int number) {
   // Reaped, its number can belong to a stranger, but not as long as a member of its group is left: the kernel
   // gives a number out again only when it names neither a process nor a group.
   if (reaped_ && kill(child_.pid, 0) == 0) return ESRCH;
-  if (kill(-child_.pid, number) == 0) return 0;
+  const int error = SignalGroup(child_.pid, number);
   // A child that was only just forked has not made its group yet.
-  if (errno == ESRCH && !reaped_ && kill(child_.pid, number) == 0) return 0;
-  return errno;
+  if (error == ESRCH && !reaped_) return SignalProcess(child_.pid, number);
+  return error;
 }
 
 void Command::Cancel() {

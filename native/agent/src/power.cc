@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "file_systems.h"
 #include "proc_file.h"
+#include "process_signal.h"
 
 namespace microvm::agent {
 namespace {
@@ -48,8 +49,8 @@ void Power::Begin(FarewellReason reason, PowerAction action, uint32_t grace_ms) 
 }
 
 void Power::SignalAll(int number) {
-  if (getpid() == 1) {
-    kill(-1, number);
+  if (OwnsNamespace()) {
+    SignalNamespace(number);
   } else {
     commands_->SignalAll(number);
   }

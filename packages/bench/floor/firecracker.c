@@ -314,9 +314,10 @@ static void destroy(struct vm* vm) {
     must(write(kill_file, "1", 1), "cgroup.kill");
     close(kill_file);
   } else {
-    must(kill(vm->pid, SIGKILL), "kill");
+    must(vm->pid > 0 ? kill(vm->pid, SIGKILL) : -1, "kill");
   }
   must(waitpid(vm->pid, NULL, 0), "waitpid");
+  vm->pid = 0;  // somebody else's from here on
   close(vm->api);
   // A double's guest is in it too, and ends a moment after its VMM.
   while (cgroup_mount != NULL && rmdir(vm->cgroup) != 0) {

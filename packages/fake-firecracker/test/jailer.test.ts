@@ -12,6 +12,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { processIdentity, watchProcess } from '@microvm/native';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { fakeFirecrackerPath, fakeJailerPath } from '../src/index.js';
 import { realFirecracker, realJailer } from './drift/real-binaries.js';
@@ -117,27 +118,20 @@ async function jail({ jailer, firecracker }: Programs, ...options: readonly stri
   ];
   const vmm = new VmmProcess(root, [...command, '--', '--api-sock', 'api.sock'], { SECRET: 'of the caller' });
   onTestFinished(async () => {
-    const pid = Number(await readFile(join(root, 'firecracker.pid'), 'utf8').catch(() => '0'));
-    if (pid > 0) await killed(pid);
+    await killDaemon(join(root, 'firecracker.pid'));
     await vmm.kill();
   });
   return vmm.ready();
 }
 
-async function killed(pid: number): Promise<void> {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    return; // it has ended
-  }
-  for (let alive = true; alive;) {
-    alive = await stat(`/proc/${pid}`).then(
-      () => true,
-      () => false,
-    );
-    const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-    if (/\) Z /.test(text)) return;
-  }
+/** Kills the VMM whose pid file this is, if there is one, and waits for its end. */
+async function killDaemon(pidFile: string): Promise<void> {
+  const pid = Number(await readFile(pidFile, 'utf8').catch(() => '0'));
+  const identity = pid > 0 ? processIdentity(pid) : undefined;
+  if (identity === undefined) return;
+  const daemon = watchProcess(identity).ref();
+  daemon.kill('SIGKILL');
+  await daemon.exited;
 }
 
 const FAKE: Programs = { jailer: '', firecracker: '' };

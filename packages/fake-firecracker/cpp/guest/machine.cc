@@ -21,6 +21,7 @@
 #include "guest/root.h"
 #include "kernel_options.h"
 #include "proc_file.h"
+#include "process_signal.h"
 #include "spawn.h"
 
 namespace microvm::fake {
@@ -33,7 +34,7 @@ agent::Agent* the_agent = nullptr;
 
 // The kernel is gone: nothing runs any more, and only the VMM can end this.
 [[noreturn]] void StandStill() {
-  kill(-1, SIGSTOP);
+  agent::SignalNamespace(SIGSTOP);
   for (;;) {
     Signal signal;
     if (!Receive(control_line, &signal, nullptr, nullptr)) _exit(0);
@@ -49,7 +50,7 @@ agent::Agent* the_agent = nullptr;
 
 // In the handler the agent stands still, and so does everything that it started.
 void Pause() {
-  kill(-1, SIGSTOP);
+  agent::SignalNamespace(SIGSTOP);
   const LifeMessage life{the_agent->epoch(), the_agent->frozen()};
   Send(control_line, Signal::kPaused, BytesOf(life));
   for (;;) {
@@ -58,7 +59,7 @@ void Pause() {
     if (signal == Signal::kResume) break;
     if (signal == Signal::kCtrlAltDel) kill(getpid(), SIGINT);  // taken when the agent goes on
   }
-  if (!the_agent->frozen()) kill(-1, SIGCONT);
+  if (!the_agent->frozen()) agent::SignalNamespace(SIGCONT);
   Send(control_line, Signal::kResumed);
 }
 
