@@ -99,7 +99,7 @@ static void make_file(const char* path, int uid) {
   close(fd);
 }
 
-// By reflink where the file system can, else what is not a hole.
+// By reflink where the file system can, else what is not a hole. The disk's name is durable with the next record.
 static void copy_disk(const char* from, const char* to, int uid) {
   const int source = open(from, O_RDONLY | O_CLOEXEC);
   must(source, from);
@@ -116,6 +116,7 @@ static void copy_disk(const char* from, const char* to, int uid) {
     }
   }
   must(fchown(target, uid, uid), "fchown");
+  must(fsync(target), "fsync of a disk");
   close(source);
   close(target);
 }
