@@ -98,9 +98,20 @@ export function watchProcess(identity) {
   return new WatchedProcess(loadAddon().watchProcess(identity));
 }
 
-export function findProcesses(needle, options = {}) {
+export function searchProcesses(query, options = {}) {
   const { signal } = object(options, 'options');
-  return untilAborted(signal, () => loadAddon().findProcesses(needle));
+  const { root, cwd, ...rest } = object(query, 'query');
+  const request = {
+    ...rest,
+    ...(root === undefined ? {} : { root: absolute(root, 'query.root') }),
+    ...(cwd === undefined ? {} : { cwd: absolute(cwd, 'query.cwd') }),
+  };
+  return untilAborted(signal, () => loadAddon().searchProcesses(request));
+}
+
+export function findProcesses(needle, options = {}) {
+  if (typeof needle !== 'string') throw invalid('needle', 'a string that is not empty');
+  return searchProcesses({ argument: needle }, options).then(({ found }) => found);
 }
 
 export function lockDirectory(path, options = {}) {

@@ -36,6 +36,11 @@ JobQueue& JobQueue::ForShortCalls() {
   return queue;
 }
 
+JobQueue& JobQueue::ForSearches() {
+  static JobQueue& queue = *NewQueue();
+  return queue;
+}
+
 Status JobQueue::Add(Job job) {
   {
     const std::lock_guard lock(mutex_);
