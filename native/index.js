@@ -98,20 +98,9 @@ export function watchProcess(identity) {
   return new WatchedProcess(loadAddon().watchProcess(identity));
 }
 
-export function searchProcesses(query, options = {}) {
-  const { signal } = object(options, 'options');
-  const { root, cwd, ...rest } = object(query, 'query');
-  const request = {
-    ...rest,
-    ...(root === undefined ? {} : { root: absolute(root, 'query.root') }),
-    ...(cwd === undefined ? {} : { cwd: absolute(cwd, 'query.cwd') }),
-  };
-  return untilAborted(signal, () => loadAddon().searchProcesses(request));
-}
-
 export function findProcesses(needle, options = {}) {
-  if (typeof needle !== 'string') throw invalid('needle', 'a string that is not empty');
-  return searchProcesses({ argument: needle }, options).then(({ found }) => found);
+  const { signal } = object(options, 'options');
+  return untilAborted(signal, () => loadAddon().findProcesses(needle));
 }
 
 export function lockDirectory(path, options = {}) {

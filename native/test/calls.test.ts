@@ -38,7 +38,6 @@ const identity = { pid: 1, startTime: '1', bootId: 'b' };
 const RIGHT: Readonly<Record<string, readonly unknown[]>> = {
   spawnProcess: [{ file: 'true' }],
   findProcesses: ['needle'],
-  searchProcesses: [{ argument: 'needle' }],
   lockDirectory: [path],
   writeDurable: [path, 'x'],
   putDurable: [{ copy: path }, path],

@@ -45,7 +45,6 @@ const ANYWHERE = {
     await child.ref().exited;
   },
   findProcesses: (_, name, options) => native.findProcesses(name, options),
-  searchProcesses: (_, name, options) => native.searchProcesses({ argument: name }, options),
   lockDirectory: async ({ folder }, name, options) => {
     const path = join(folder, name);
     mkdirSync(path, { recursive: true });

@@ -27,8 +27,6 @@ export interface RunningNode {
 const addon = JSON.stringify(new URL('../index.js', import.meta.url).href);
 
 export interface NodeUser {
-  /** A program, with arguments, that executes Node. */
-  readonly under?: readonly string[];
   readonly uid?: number;
   readonly gid?: number;
   readonly cwd?: string;
@@ -38,9 +36,10 @@ export interface NodeUser {
 export function runNode(code: string, args: string[] = [], user: NodeUser = {}): RunningNode {
   const script = `import * as native from ${addon};\n${code}`;
   const nodeArgs = ['--expose-gc', '--input-type=module', '-e', script, '--', ...args];
-  const { under = [], ...options } = user;
-  const [file, ...rest] = [...under, process.execPath, ...nodeArgs];
-  const child = spawn(file ?? '', rest, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  const child = spawn(process.execPath, nodeArgs, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...user,
+  });
   onTestFinished(() => void child.kill('SIGKILL'));
   let output = '';
   const listeners = new Set<() => void>();

@@ -123,14 +123,15 @@ test('wrong signals and pids are a TypeError', async () => {
 
 test('finds processes by a part of one argument, not itself', async () => {
   const needle = `needle-${process.pid}-${Date.now()}`;
-  const child = await spawnProcess({ file: 'sh', args: ['-c', 'kill -STOP $$; true', `--name=${needle}x`] });
+  const child = await spawnProcess({ file: 'sh', args: ['-c', 'sleep 1000; true', `--name=${needle}x`] });
   onTestFinished(async () => {
-    child.kill('SIGKILL');
-    await child.exited;
+    const group = await findProcesses('sleep 1000; true');
+    for (const { pid } of group) process.kill(pid, 'SIGKILL');
+    process.kill(-child.identity.pid, 'SIGKILL');
   });
   // The kernel shows the arguments a moment after the exec.
-  const expected = { ...child.identity, args: ['sh', '-c', 'kill -STOP $$; true', `--name=${needle}x`] };
-  await expect.poll(() => findProcesses(needle)).toMatchObject([expected]);
+  const expected = { ...child.identity, args: ['sh', '-c', 'sleep 1000; true', `--name=${needle}x`] };
+  await expect.poll(() => findProcesses(needle)).toEqual([expected]);
   expect(await findProcesses(`${needle}y`)).toEqual([]);
   expect((await findProcesses(process.execPath)).map(({ pid }) => pid)).not.toContain(process.pid);
   expect(() => findProcesses('')).toThrow(TypeError);

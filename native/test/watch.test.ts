@@ -79,8 +79,7 @@ test('a watch of a child of node:child_process leaves the exit code to it', asyn
 });
 
 test('a pending watch does not keep Node alive, a referenced one does', async () => {
-  const sleeper = await stranger('exec sleep 1000');
-  const { pid } = sleeper;
+  const { pid } = await stranger('exec sleep 1000');
   const left = runNode(`native.watchProcess(native.processIdentity(${pid})); console.log('watching')`);
   expect(await left.finished).toEqual({ code: 0, signal: null, output: 'watching\n' });
   const taken = runNode(
@@ -91,7 +90,7 @@ test('a pending watch does not keep Node alive, a referenced one does', async ()
     `native.watchProcess(native.processIdentity(${pid})).ref().exited.then(() => console.log('ended')); console.log('watching')`,
   );
   await held.sees('watching');
-  watchProcess(sleeper).kill('SIGKILL');
+  process.kill(pid, 'SIGKILL');
   expect((await held.finished).output).toBe('watching\nended\n');
 });
 

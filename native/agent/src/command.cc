@@ -11,7 +11,6 @@
 #include <cerrno>
 
 #include "clock.h"
-#include "process_signal.h"
 
 namespace microvm::agent {
 namespace {
@@ -131,10 +130,10 @@ int Command::Signal(int number) {
   // Reaped, its number can belong to a stranger, but not as long as a member of its group is left: the kernel
   // gives a number out again only when it names neither a process nor a group.
   if (reaped_ && kill(child_.pid, 0) == 0) return ESRCH;
-  const int error = SignalGroup(child_.pid, number);
+  if (kill(-child_.pid, number) == 0) return 0;
   // A child that was only just forked has not made its group yet.
-  if (error == ESRCH && !reaped_) return SignalProcess(child_.pid, number);
-  return error;
+  if (errno == ESRCH && !reaped_ && kill(child_.pid, number) == 0) return 0;
+  return errno;
 }
 
 void Command::Cancel() {

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "process_signal.h"
-
 namespace microvm::agent {
 namespace {
 
@@ -29,7 +27,7 @@ int CommandTable::Start(uint32_t stream, const SpawnRequest& request, int cgroup
     if (!poller_->Add(command->fd(pipe), events, Tag{Tag::Kind::kCommand, static_cast<uint8_t>(pipe), id})) {
       // The child is reaped as a stranger; closing its pipes ends it or leaves it without listeners.
       const int error = errno;
-      SignalProcess(pid, SIGKILL);
+      kill(pid, SIGKILL);
       return error;
     }
   }

@@ -16,19 +16,17 @@
 #include <vector>
 
 #include "proc_file.h"
-#include "process_signal.h"
 
 namespace microvm::agent {
 namespace {
 
-// As process 1 the agent signals the whole PID namespace; anywhere else only the groups of its own commands.
+// As process 1 the whole PID namespace is ours; anywhere else only our own commands are.
+bool OwnsNamespace() { return getpid() == 1; }
+
 int SignalWorkload(int number, const std::set<pid_t>& groups) {
-  if (OwnsNamespace()) {
-    const int error = SignalNamespace(number);
-    return error == ESRCH ? 0 : error;
-  }
+  if (OwnsNamespace()) return kill(-1, number) == 0 || errno == ESRCH ? 0 : errno;
   for (const pid_t group : groups) {
-    if (const int error = SignalGroup(group, number); error != 0 && error != ESRCH) return error;
+    if (kill(-group, number) != 0 && errno != ESRCH) return errno;
   }
   return 0;
 }
@@ -108,7 +106,7 @@ int Freezer::Again(const std::set<pid_t>& groups) {
     if (each.state == 'D') waiting.insert(each.pid);
   }
   for (const Process& each : workload) {
-    if (each.state == 'T' && waiting.count(each.parent) != 0) SignalProcess(each.pid, SIGCONT);
+    if (each.state == 'T' && waiting.count(each.parent) != 0) kill(each.pid, SIGCONT);
   }
   if (attempts_ < kLongestMomentMs) ++attempts_;
   usleep(attempts_ * 1000);

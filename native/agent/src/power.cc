@@ -7,7 +7,6 @@
 #include "clock.h"
 #include "file_systems.h"
 #include "proc_file.h"
-#include "process_signal.h"
 
 namespace microvm::agent {
 namespace {
@@ -49,8 +48,8 @@ void Power::Begin(FarewellReason reason, PowerAction action, uint32_t grace_ms) 
 }
 
 void Power::SignalAll(int number) {
-  if (OwnsNamespace()) {
-    SignalNamespace(number);
+  if (getpid() == 1) {
+    kill(-1, number);
   } else {
     commands_->SignalAll(number);
   }

@@ -29,7 +29,6 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(data.release());
   exports.Set("takeTurns", Napi::Function::New(env, TakeTurns, "takeTurns"));
   RegisterProcess(env, exports);
-  RegisterSearch(env, exports);
   RegisterWatch(env, exports);
   RegisterLock(env, exports);
   RegisterDurable(env, exports);

@@ -6,7 +6,6 @@ namespace microvm::binding {
 
 // One for each file of this folder; each adds its functions to the exports.
 void RegisterProcess(Napi::Env env, Napi::Object exports);
-void RegisterSearch(Napi::Env env, Napi::Object exports);
 void RegisterWatch(Napi::Env env, Napi::Object exports);
 void RegisterLock(Napi::Env env, Napi::Object exports);
 void RegisterDurable(Napi::Env env, Napi::Object exports);

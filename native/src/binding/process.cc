@@ -7,6 +7,7 @@
 #include "binding/process_object.h"
 #include "binding/promise.h"
 #include "binding/reader.h"
+#include "core/process_find.h"
 #include "core/process_spawn.h"
 
 namespace microvm::binding {
@@ -107,12 +108,33 @@ Napi::Value BootId(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value FindProcesses(const Napi::CallbackInfo& info) {
+  Reader reader(info);
+  const std::string needle = reader.String(info[0], "needle");
+  if (reader.Failed()) return info.Env().Undefined();
+  using Found = std::vector<core::FoundProcess>;
+  return RunShort<Found>(
+      info.Env(), [needle] { return core::FindProcesses(needle); },
+      [](Napi::Env env, Found& found) -> Napi::Value {
+        Napi::Array list = Napi::Array::New(env, found.size());
+        for (uint32_t i = 0; i < found.size(); ++i) {
+          Napi::Object process = IdentityObject(env, found[i].identity);
+          Napi::Array args = Napi::Array::New(env, found[i].args.size());
+          for (uint32_t k = 0; k < found[i].args.size(); ++k) args.Set(k, found[i].args[k]);
+          process.Set("args", args);
+          list.Set(i, process);
+        }
+        return list;
+      });
+}
+
 }  // namespace
 
 void RegisterProcess(Napi::Env env, Napi::Object exports) {
   exports.Set("spawnProcess", Napi::Function::New(env, SpawnProcess, "spawnProcess"));
   exports.Set("processIdentity", Napi::Function::New(env, ProcessIdentity, "processIdentity"));
   exports.Set("bootId", Napi::Function::New(env, BootId, "bootId"));
+  exports.Set("findProcesses", Napi::Function::New(env, FindProcesses, "findProcesses"));
 }
 
 }  // namespace microvm::binding

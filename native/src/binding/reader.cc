@@ -91,18 +91,6 @@ std::vector<std::string> Reader::Strings(Napi::Value value, const std::string& n
   return strings;
 }
 
-std::vector<int> Reader::Pids(Napi::Value value, const std::string& name) {
-  std::vector<int> pids;
-  if (!failed_ && (value.IsEmpty() || !value.IsArray())) Fail(name, "an array of pids");
-  if (failed_) return pids;
-  const auto array = value.As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length() && !failed_; ++i) {
-    pids.push_back(
-        static_cast<int>(Integer(array.Get(i), name + "[" + std::to_string(i) + "]", 1, INT32_MAX)));
-  }
-  return pids;
-}
-
 std::vector<int> Reader::Descriptors(Napi::Value value, const std::string& name, bool may_be_null) {
   std::vector<int> fds;
   if (!failed_ && (value.IsEmpty() || !value.IsArray())) Fail(name, "an array of descriptors");

@@ -27,7 +27,6 @@ class Reader {
   // Bytes of a Uint8Array, or of a string in UTF-8 where that is allowed; 256 MiB at most.
   std::string Bytes(Napi::Value value, const std::string& name, bool may_be_string);
   std::vector<std::string> Strings(Napi::Value value, const std::string& name);
-  std::vector<int> Pids(Napi::Value value, const std::string& name);
   // Descriptor numbers; null is -1 where that is allowed.
   std::vector<int> Descriptors(Napi::Value value, const std::string& name, bool may_be_null);
 

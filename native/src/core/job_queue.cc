@@ -36,11 +36,6 @@ JobQueue& JobQueue::ForShortCalls() {
   return queue;
 }
 
-JobQueue& JobQueue::ForSearches() {
-  static JobQueue& queue = *NewQueue();
-  return queue;
-}
-
 Status JobQueue::Add(Job job) {
   {
     const std::lock_guard lock(mutex_);

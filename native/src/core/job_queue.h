@@ -33,8 +33,6 @@ class JobQueue {
   static JobQueue& ForCalls();
   // For what takes a few milliseconds, so that it never waits behind either:
   static JobQueue& ForShortCalls();
-  // For searches of processes, which may wait for /proc until their deadline:
-  static JobQueue& ForSearches();
 
   // Fails when no thread can be had at all.
   Status Add(Job job);

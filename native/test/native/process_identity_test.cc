@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "core/process_find.h"
 
 using namespace microvm::core;
 
@@ -38,6 +39,12 @@ TEST(identifies_living_processes_only) {
   CHECK(self.Value()->boot_id.size() == 36);
   auto none = IdentifyProcess(4194304 + 1);
   CHECK(none.Ok() && !none.Value());
+}
+
+TEST(finds_no_process_by_a_needle_only_we_have) {
+  auto found = FindProcesses("process_identity_test");
+  CHECK(found.Ok());
+  for (const FoundProcess& process : found.Value()) CHECK(process.identity.pid != getpid());
 }
 
 RUN_TESTS()

@@ -99,7 +99,7 @@ static void make_file(const char* path, int uid) {
   close(fd);
 }
 
-// By reflink where the file system can, else what is not a hole. The disk's name is durable with the next record.
+// By reflink where the file system can, else what is not a hole.
 static void copy_disk(const char* from, const char* to, int uid) {
   const int source = open(from, O_RDONLY | O_CLOEXEC);
   must(source, from);
@@ -116,7 +116,6 @@ static void copy_disk(const char* from, const char* to, int uid) {
     }
   }
   must(fchown(target, uid, uid), "fchown");
-  must(fsync(target), "fsync of a disk");
   close(source);
   close(target);
 }
@@ -315,10 +314,9 @@ static void destroy(struct vm* vm) {
     must(write(kill_file, "1", 1), "cgroup.kill");
     close(kill_file);
   } else {
-    must(vm->pid > 0 ? kill(vm->pid, SIGKILL) : -1, "kill");
+    must(kill(vm->pid, SIGKILL), "kill");
   }
   must(waitpid(vm->pid, NULL, 0), "waitpid");
-  vm->pid = 0;  // somebody else's from here on
   close(vm->api);
   // A double's guest is in it too, and ends a moment after its VMM.
   while (cgroup_mount != NULL && rmdir(vm->cgroup) != 0) {

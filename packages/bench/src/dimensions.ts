@@ -4,7 +4,6 @@ import { clones } from './dimensions/clones.js';
 import { firecracker } from './dimensions/firecracker.js';
 import { firecrackerFirst } from './dimensions/firecracker-first.js';
 import { lifecycle } from './dimensions/lifecycle.js';
-import { nativeDurable } from './dimensions/native-durable.js';
 import { nativeEventLoop } from './dimensions/native-event-loop.js';
 import { nativeNetwork } from './dimensions/native-network.js';
 import { nativeProcess } from './dimensions/native-process.js';
@@ -23,7 +22,6 @@ export const DIMENSIONS: readonly Dimension[] = [
   scale,
   open,
   nativeFiles,
-  nativeDurable,
   nativeNetwork,
   nativeProcess,
   nativeEventLoop,

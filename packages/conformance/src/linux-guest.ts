@@ -42,8 +42,8 @@ export const GUEST_ENDINGS: Readonly<Record<Exclude<GuestEnding, 'kill-vmm'>, st
 /** A factory's `endGuest`, for VMMs that this process may kill. */
 export async function endGuest(runtime: VmRuntime, vmId: string, how: GuestEnding): Promise<void> {
   if (how === 'kill-vmm') {
-    const pid = (await runtime.getVm(vmId))?.vmm?.pid ?? 0;
-    if (!(pid > 1)) throw new Error(`"${vmId}" has no VMM`);
+    const pid = (await runtime.getVm(vmId))?.vmm?.pid;
+    if (pid === undefined) throw new Error(`"${vmId}" has no VMM`);
     process.kill(pid, 'SIGKILL');
     return;
   }

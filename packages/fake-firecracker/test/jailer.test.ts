@@ -12,7 +12,6 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import { processIdentity, watchProcess } from '@microvm/native';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { fakeFirecrackerPath, fakeJailerPath } from '../src/index.js';
 import { realFirecracker, realJailer } from './drift/real-binaries.js';
@@ -118,20 +117,27 @@ async function jail({ jailer, firecracker }: Programs, ...options: readonly stri
   ];
   const vmm = new VmmProcess(root, [...command, '--', '--api-sock', 'api.sock'], { SECRET: 'of the caller' });
   onTestFinished(async () => {
-    await killDaemon(join(root, 'firecracker.pid'));
+    const pid = Number(await readFile(join(root, 'firecracker.pid'), 'utf8').catch(() => '0'));
+    if (pid > 0) await killed(pid);
     await vmm.kill();
   });
   return vmm.ready();
 }
 
-/** Kills the VMM whose pid file this is, if there is one, and waits for its end. */
-async function killDaemon(pidFile: string): Promise<void> {
-  const pid = Number(await readFile(pidFile, 'utf8').catch(() => '0'));
-  const identity = pid > 0 ? processIdentity(pid) : undefined;
-  if (identity === undefined) return;
-  const daemon = watchProcess(identity).ref();
-  daemon.kill('SIGKILL');
-  await daemon.exited;
+async function killed(pid: number): Promise<void> {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    return; // it has ended
+  }
+  for (let alive = true; alive;) {
+    alive = await stat(`/proc/${pid}`).then(
+      () => true,
+      () => false,
+    );
+    const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+    if (/\) Z /.test(text)) return;
+  }
 }
 
 const FAKE: Programs = { jailer: '', firecracker: '' };

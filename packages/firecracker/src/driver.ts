@@ -1,116 +1,106 @@
 import { mkdir } from 'node:fs/promises';
 import {
-  Consoles,
-  folderOf,
   makeDisks,
   openOwnerId,
-  OwnerDeathWatcher,
-  PAUSE_STEPS,
-  pauseVm,
-  resumeVm,
-  SHUTDOWN_STEPS,
-  VmTable,
+  PROCESS_STEPS,
+  ProcessDriver,
+  type FoundState,
+  type Limits,
+  type ProcessDriverOptions,
 } from '@microvm/driver-kit';
+import type { ProcessIdentity } from '@microvm/native';
 import {
   defineCapabilities,
-  type Adoption,
   type Capabilities,
   type Captured,
   type CaptureTarget,
-  type ConsoleOptions,
   type DriverEvents,
   type DriverMetrics,
   type DriverVm,
-  type Guest,
-  type HostReport,
   type JsonObject,
   type KnownVm,
   type MetricsRequest,
   type ResolvedVmSpec,
   type RestoreSource,
-  type Resumption,
   type Run,
-  type VmDriver,
   type VmEnding,
-  type VmmInfo,
 } from '@microvm/runtime';
 import { Cgroups } from './host/cgroups.js';
 import { installExecFile, type FirecrackerHost } from './host/firecracker-host.js';
+import { chownDisks } from './host/own-disks.js';
 import { SharedFiles } from './host/shared-files.js';
 import { sweepOrphans } from './host/sweep.js';
 import { UidPool } from './host/uid-pool.js';
 import { jailsFolder, makePlan, readPlan } from './host/vm-plan.js';
-import { surveyVmms } from './process/find-vmm.js';
-import { adoptVm } from './vm/adopt.js';
+import { MetricsLedgers } from './metrics/metrics-ledgers.js';
+import { vmMetrics } from './metrics/metrics.js';
+import { surveyVmms, vmmsOf } from './process/find-vmm.js';
+import { lifeOf, stateOf } from './vm/adopt.js';
 import { bootVm } from './vm/boot.js';
 import { captureVm } from './vm/capture.js';
 import { checkSpec } from './vm/check-spec.js';
 import { checkSnapshot } from './vm/compatibility.js';
 import { launchConfigured } from './vm/configure.js';
 import type { FirecrackerContext } from './vm/context.js';
-import { haltVm } from './vm/halt.js';
+import { firecrackerVm, type FirecrackerVm } from './vm/firecracker-vm.js';
+import { clearLife } from './vm/halt.js';
+import { readLife } from './vm/life.js';
 import type { LiveVm } from './vm/live-vm.js';
-import { vmMetrics } from './metrics/metrics.js';
-import { MetricsLedgers } from './metrics/metrics-ledgers.js';
 import { checkCapture, checkPause } from './vm/pause.js';
-import { releaseVm } from './vm/release.js';
-import { giveDisks, restoreVm } from './vm/restore.js';
-import { shutdownVm } from './vm/shutdown.js';
+import { removeVmFiles } from './vm/release.js';
+import { restoreVm } from './vm/restore.js';
+import { finishShutdown } from './vm/shutdown.js';
 
-export interface FirecrackerDriverOptions {
+export interface FirecrackerDriverOptions extends ProcessDriverOptions {
   readonly host: FirecrackerHost;
-  readonly stateDir: string;
   readonly maxMemSizeMib: number;
   /** Where the runtimes of this host say which user ids are theirs. */
   readonly registryDir: string;
-  readonly probe: () => Promise<HostReport>;
 }
 
 const MAX_VCPU_COUNT = 32;
 
 /** VMs on Firecracker, each in the official jail unless its spec says otherwise. */
-export class FirecrackerDriver implements VmDriver {
+export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
   readonly name = 'firecracker';
   readonly capabilities: Capabilities;
   readonly steps = [
     'prepare:disks',
-    ...['prepare', 'boot', 'restore'].flatMap((method) => [`${method}:staged`, `${method}:spawned`]),
-    'prepare:configured',
-    'boot:configured',
+    ...['prepare', 'boot', 'restore'].flatMap((method) => [
+      `${method}:staged`,
+      `${method}:spawned`,
+      `${method}:configured`,
+    ]),
     'boot:started',
     'boot:ready',
-    ...PAUSE_STEPS,
-    ...SHUTDOWN_STEPS,
+    ...PROCESS_STEPS,
     'capture:memory',
     'capture:disks',
     'restore:disks',
     'restore:loaded',
   ];
-  readonly #options: FirecrackerDriverOptions;
+  readonly #registryDir: string;
   readonly #context: FirecrackerContext;
-  readonly #consoles = new Consoles();
   #uids: UidPool | undefined;
-  #events: DriverEvents = { ended: () => undefined };
 
   constructor(options: FirecrackerDriverOptions) {
-    const { host, stateDir } = options;
-    this.#options = options;
+    super(options);
+    const { host, stateDir, registryDir } = options;
     this.capabilities = capabilitiesOf(options);
+    this.#registryDir = registryDir;
     this.#context = {
       host,
       stateDir,
       cgroups: new Cgroups(host.cgroupMount),
-      table: new VmTable<LiveVm>(),
-      ownerDeath: new OwnerDeathWatcher(stateDir),
+      table: this.table,
       sharedFiles: new SharedFiles(stateDir),
       metrics: new MetricsLedgers(),
-      events: { ended: (instanceId: string, ending: VmEnding) => this.#events.ended(instanceId, ending) },
     };
   }
 
-  async open(events: DriverEvents, known: readonly KnownVm[]): Promise<void> {
+  override async open(events: DriverEvents, known: readonly KnownVm[]): Promise<void> {
     const { host, stateDir, cgroups, sharedFiles } = this.#context;
-    this.#events = events;
+    await super.open(events, known);
     const ownerId = await openOwnerId(stateDir);
     cgroups.open(ownerId);
     await sharedFiles.open();
@@ -120,12 +110,8 @@ export class FirecrackerDriver implements VmDriver {
     if (host.jailerPath === undefined) return;
     const used = known.map(({ plan }) => readPlan(plan).uid).filter((uid) => uid !== null);
     const hasCgroup = (otherId: string): Promise<boolean> => cgroups.hasAnyOf(otherId);
-    const { registryDir } = this.#options;
+    const registryDir = this.#registryDir;
     this.#uids = await UidPool.open({ ownerId, stateDir, registryDir, hasCgroup }, [...used, ...left]);
-  }
-
-  probe(): Promise<HostReport> {
-    return this.#options.probe();
   }
 
   checkSpec(spec: ResolvedVmSpec): Promise<void> {
@@ -143,95 +129,99 @@ export class FirecrackerDriver implements VmDriver {
     });
   }
 
-  async prepare(vm: DriverVm, run: Run): Promise<VmmInfo> {
-    const plan = readPlan(vm.plan);
-    await makeDisks(plan.drives, folderOf(vm), run);
-    await giveDisks(plan, folderOf(vm));
-    await run.step('prepare:disks');
-    const live = await launchConfigured(this.#context, vm, 'prepare', run);
-    return { vmm: live.identity };
-  }
-
-  boot(vm: DriverVm, run: Run): Promise<VmmInfo> {
-    return bootVm(this.#context, vm, run);
-  }
-
-  async pause(vm: DriverVm, run: Run): Promise<void> {
-    checkPause(this.#context.host.version, vm);
-    await pauseVm(this.#context.table.liveOf(vm), vm, run);
-  }
-
-  resume(vm: DriverVm, how: Resumption, run: Run): Promise<void> {
-    return resumeVm(this.#context.table.liveOf(vm), vm, how, run);
-  }
-
-  shutdown(vm: DriverVm, run: Run): Promise<VmEnding> {
-    return shutdownVm(this.#context, vm, run);
-  }
-
-  halt(vm: DriverVm): Promise<void> {
-    return haltVm(this.#context, vm);
-  }
-
-  checkCapture(vm: DriverVm, memory: boolean): void {
+  override checkCapture(vm: DriverVm, memory: boolean): void {
     checkCapture(this.#context.host.version, vm, memory);
   }
 
-  capture(vm: DriverVm, target: CaptureTarget, run: Run): Promise<Captured> {
-    return captureVm(this.#context, vm, target, run);
-  }
-
   checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
-    const plan = makePlan({ instanceId: '', spec, uid: null, hasCgroup: false });
-    return checkSnapshot(this.#context.host, source, spec, plan);
+    return checkSnapshot(this.#context.host, source, spec);
   }
 
-  restore(vm: DriverVm, source: RestoreSource, run: Run): Promise<VmmInfo> {
-    return restoreVm(this.#context, vm, source, run);
-  }
-
-  async release(vm: DriverVm): Promise<readonly string[]> {
-    const left = await releaseVm(this.#context, vm);
-    this.#consoles.release(vm.instanceId);
+  override async release(vm: DriverVm): Promise<readonly string[]> {
+    const left = await super.release(vm);
     const { uid } = readPlan(vm.plan);
     if (left.length === 0 && uid !== null) this.#uids?.free(uid);
     return left;
   }
 
   survey(): Promise<ReadonlySet<string>> {
-    return surveyVmms(this.#options.stateDir);
+    return surveyVmms(this.#context.stateDir);
   }
 
-  adopt(vm: DriverVm, run: Run): Promise<Adoption> {
-    return adoptVm(this.#context, vm, run);
-  }
-
-  guest(vm: DriverVm): Promise<Guest> {
-    return this.#context.table.liveOf(vm).agent.connect();
-  }
-
-  console(vm: DriverVm, options: ConsoleOptions): AsyncIterable<Buffer> {
-    return this.#consoles.read(vm, options);
-  }
-
-  metrics(vm: DriverVm, how: MetricsRequest): Promise<DriverMetrics> {
-    return vmMetrics(this.#context, vm, how);
-  }
-
-  async close(): Promise<void> {
-    this.#consoles.close();
-    for (const live of this.#context.table.all()) {
-      live.close();
-      this.#context.table.remove(live);
-    }
-    await this.#context.metrics.close();
-    await this.#context.ownerDeath.close();
+  override async close(): Promise<void> {
+    const { cgroups, metrics } = this.#context;
+    await super.close();
+    await metrics.close();
     await this.#uids?.close();
-    await this.#context.cgroups.removeEmpty();
+    await cgroups.removeEmpty();
   }
 
-  forgetSnapshot(): void {
-    // Snapshots are kept in the state directory only, by the engine.
+  protected vmOf(vm: DriverVm): FirecrackerVm {
+    return firecrackerVm(this.#context, vm);
+  }
+
+  protected async prepareVm(vm: FirecrackerVm, run: Run): Promise<LiveVm> {
+    await makeDisks(vm.plan.drives, vm.directory, run);
+    await chownDisks(vm.plan, vm.directory);
+    await run.step('prepare:disks');
+    return launchConfigured(this.#context, vm, 'prepare', run);
+  }
+
+  protected bootVm(vm: FirecrackerVm, run: Run): Promise<LiveVm> {
+    return bootVm(this.#context, vm, run);
+  }
+
+  protected override checkPause(vm: FirecrackerVm): void {
+    checkPause(this.#context.host.version, vm);
+  }
+
+  protected finishShutdown(
+    vm: FirecrackerVm,
+    live: LiveVm,
+    ending: VmEnding | undefined,
+    signal: AbortSignal,
+  ): Promise<VmEnding> {
+    return finishShutdown(this.#context, { vm, live, ending }, signal);
+  }
+
+  protected clearLife(vm: FirecrackerVm): Promise<void> {
+    return clearLife(this.#context, vm);
+  }
+
+  protected captureVm(vm: FirecrackerVm, target: CaptureTarget, run: Run): Promise<Captured> {
+    return captureVm(this.#context, vm, target, run);
+  }
+
+  protected restoreVm(vm: FirecrackerVm, source: RestoreSource, run: Run): Promise<LiveVm> {
+    return restoreVm(this.#context, vm, source, run);
+  }
+
+  protected removeFiles(vm: FirecrackerVm): Promise<readonly string[]> {
+    return removeVmFiles(this.#context, vm);
+  }
+
+  protected vmmsOf({ instanceId, vmm }: FirecrackerVm): Promise<readonly ProcessIdentity[]> {
+    return vmmsOf(instanceId, vmm);
+  }
+
+  protected lifeOf(vm: FirecrackerVm, identity: ProcessIdentity): Promise<LiveVm> {
+    return lifeOf(this.#context, vm, identity);
+  }
+
+  protected stateOf(live: LiveVm, limits: Limits): Promise<FoundState> {
+    return stateOf(live, limits);
+  }
+
+  protected override async consoleStartOf({ directory }: FirecrackerVm): Promise<number> {
+    return (await readLife(directory)).consoleStartBytes;
+  }
+
+  protected override metricsOf(
+    vm: FirecrackerVm,
+    live: LiveVm | undefined,
+    how: MetricsRequest,
+  ): Promise<DriverMetrics> {
+    return vmMetrics(this.#context, vm, live, how);
   }
 }
 

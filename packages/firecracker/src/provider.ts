@@ -98,8 +98,8 @@ export async function createFirecrackerRuntime(options?: FirecrackerOptions): Pr
   });
   const defaults = await withDefaultImage(common.defaults ?? {}, { cacheDir, onProgress: onImageProgress });
   return openRuntime({
-    abortGraceMs: ABORT_GRACE_MS,
-    ...defined(common),
+    ...common,
+    abortGraceMs: common.abortGraceMs ?? ABORT_GRACE_MS,
     stateDir,
     defaults,
     driver,
@@ -122,8 +122,4 @@ function inspectOptions(options: z.output<typeof optionsSchema>): InspectOptions
     kvm: options.kvm ?? 'required',
     stateDir: options.stateDir ?? defaultStateDir('firecracker', process.env),
   };
-}
-
-function defined<T extends object>(fields: T): T {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
 }

@@ -1,16 +1,14 @@
+import { planDrives } from '@microvm/driver-kit';
 import { resolveVmSpec, type JsonObject, type RestoreSource, type VmSpec } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
 import type { FirecrackerHost } from '../src/host/firecracker-host.js';
-import { makePlan } from '../src/host/vm-plan.js';
 import { checkSnapshot, describeCompatibility } from '../src/vm/compatibility.js';
 import { host } from './host.js';
 
 const resolve = (spec: VmSpec) => resolveVmSpec(spec, { kernelPath: '/k' });
-const planOf = (spec: VmSpec) =>
-  makePlan({ instanceId: 'i', spec: resolve(spec), uid: null, hasCgroup: false });
 
 async function sourceOf(taker: FirecrackerHost, spec: VmSpec = {}): Promise<RestoreSource> {
-  const compatibility = await describeCompatibility(taker, resolve(spec), planOf(spec));
+  const compatibility = await describeCompatibility(taker, resolve(spec), planDrives(resolve(spec)));
   return {
     snapshotUid: '0'.repeat(32),
     directory: '/nowhere',
@@ -24,7 +22,7 @@ async function sourceOf(taker: FirecrackerHost, spec: VmSpec = {}): Promise<Rest
 }
 
 const check = (here: FirecrackerHost, source: RestoreSource, spec: VmSpec = {}): Promise<void> =>
-  checkSnapshot(here, source, resolve(spec), planOf(spec));
+  checkSnapshot(here, source, resolve(spec));
 
 const firecracker = (version: string, snapshotFormat: string | null): FirecrackerHost =>
   host(version, { snapshotFormat });

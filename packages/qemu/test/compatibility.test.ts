@@ -1,3 +1,4 @@
+import { planDrives } from '@microvm/driver-kit';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,9 +12,7 @@ import {
 } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { QemuHost } from '../src/host/qemu-host.js';
-import { makePlan } from '../src/host/vm-plan.js';
-import { describeMachine } from '../src/vm/compatibility.js';
-import { checkSnapshot } from '../src/vm/restore.js';
+import { checkSnapshot, describeMachine } from '../src/vm/compatibility.js';
 
 const host: QemuHost = {
   qemuPath: '/usr/bin/qemu-system-x86_64',
@@ -28,7 +27,7 @@ function resolve(spec: VmSpec): ResolvedVmSpec {
 }
 
 async function sourceOf(spec: ResolvedVmSpec, taker: QemuHost = host): Promise<RestoreSource> {
-  const compatibility = await describeMachine(taker, spec, makePlan(spec), 'apart');
+  const compatibility = await describeMachine(taker, spec, planDrives(spec), 'apart');
   return {
     snapshotUid: '0'.repeat(32),
     directory: '/nowhere',

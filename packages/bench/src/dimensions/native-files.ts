@@ -1,16 +1,26 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, constants, chown, copyFile, link, mkdir, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as native from '@microvm/native';
 import type { Aim, BenchRun, Dimension, Measurement } from '../dimension.js';
 import { interleave, timeMs, type Sampler } from '../interleave.js';
-import { makeFile } from '../make-file.js';
 import { pairedRatio } from '../statistics.js';
 import { TemporaryFolder } from '../temporary-folder.js';
 import { LoopMount } from '../loop-mount.js';
 
 const MIB = 2 ** 20;
+const BLOCK = randomBytes(MIB);
+
+/** A file of so many MiB, of which so many, evenly spread, are data. Its pages are in memory and on disk. */
+async function makeFile(path: string, sizeMib: number, dataMib: number): Promise<void> {
+  await using file = await open(path, 'wx');
+  await file.truncate(sizeMib * MIB);
+  const step = Math.floor(sizeMib / dataMib);
+  for (let index = 0; index < dataMib; index += 1) await file.write(BLOCK, 0, MIB, index * step * MIB);
+  await file.sync();
+}
 
 async function runCp(option: string, from: string, to: string): Promise<void> {
   const [code] = (await once(spawn('cp', [option, from, to], { stdio: 'inherit' }), 'exit')) as [

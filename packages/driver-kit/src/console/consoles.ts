@@ -1,5 +1,5 @@
 import type { ConsoleOptions, DriverVm } from '@microvm/runtime';
-import { folderOf } from '../vm/folder.js';
+import { folderOf } from '../vm/process-vm.js';
 import { readConsole } from './console-reader.js';
 
 /** Who reads the consoles of which VMs: so that followers end with the VM's release, and with the runtime. */

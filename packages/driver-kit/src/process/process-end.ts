@@ -1,10 +1,10 @@
-import type { ProcessExit, ProcessWatch } from '@microvm/native';
+import { watchProcess, type ProcessExit, type ProcessIdentity, type ProcessWatch } from '@microvm/native';
 import { VmRuntimeError } from '@microvm/runtime';
 import { lastLogLines } from '../console/log-tail.js';
 import { within } from './within.js';
 
-// A host that is overloaded, or emulated, takes its time to take a process apart.
-const EXIT_AFTER_KILL_MS = 20_000;
+/** How long the kernel may take to end a process after SIGKILL: an overloaded or emulated host is slow to take it apart. */
+export const EXIT_AFTER_KILL_MS = 20_000;
 
 /** Which VMM it is about. */
 export interface VmmName {
@@ -21,6 +21,18 @@ export async function killVmm(process: ProcessWatch, name: VmmName): Promise<voi
     const { pid } = process.identity;
     throw vmmFailure(name, `process ${pid} did not end ${EXIT_AFTER_KILL_MS} ms after SIGKILL`);
   });
+}
+
+/** Kills VMMs that this process holds no life of, one after the other. Rejects as `killVmm` does. */
+export async function killVmms(identities: readonly ProcessIdentity[], name: VmmName): Promise<void> {
+  for (const identity of identities) {
+    const process = watchProcess(identity);
+    try {
+      await killVmm(process, name);
+    } finally {
+      process.close();
+    }
+  }
 }
 
 /** What the caller gets when the process is gone: `MICROVM_VMM_EXITED` with the last lines of its logs. */

@@ -77,6 +77,12 @@ export async function endingOfGone(directory: string, from = 0): Promise<VmEndin
   }
 }
 
+/** The end of a guest whose VMM is still there, with the last lines of its logs where they can be read. Never rejects. */
+export async function endingWithoutExit(reason: EndingReason, directory: string): Promise<VmEnding> {
+  const lines = await lastLogLines(directory).catch(() => []);
+  return { reason, exitCode: null, signal: null, lastLogLines: lines };
+}
+
 /** What the caller of a boot gets whose guest ended, though its VMM did not, before it was ready. */
 export function endedBeforeReady({ vmId }: DriverVm, { reason, lastLogLines }: VmEnding): VmRuntimeError {
   const message = `boot "${vmId}": the guest ended before it was ready: ${reason}\n${lastLogLines.join('\n')}`;

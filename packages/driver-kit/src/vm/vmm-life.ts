@@ -20,6 +20,8 @@ export interface VmmLifeOptions {
   /** The VM's own folder. */
   readonly directory: string;
   readonly process: ProcessWatch;
+  /** What there is of the VM beside its folder and goes with it when the VM must not outlive its owner: folders, cgroups. */
+  readonly others?: readonly string[];
 }
 
 /** One life of a VM: the process of its VMM, the agent's session, and how it ends. How one speaks to the VMM is the driver's. */
@@ -27,14 +29,17 @@ export abstract class VmmLife {
   readonly instanceId: string;
   readonly directory: string;
   readonly process: ProcessWatch;
+  /** What of the VM goes when it must not outlive its owner, in this order. */
+  readonly remains: readonly string[];
   abstract readonly agent: AgentChannel;
   protected abstract readonly ending: Ending;
   readonly #name: VmmName;
 
-  protected constructor({ vmm, vm, directory, process }: VmmLifeOptions) {
+  protected constructor({ vmm, vm, directory, process, others = [] }: VmmLifeOptions) {
     this.instanceId = vm.instanceId;
     this.directory = directory;
     this.process = process;
+    this.remains = [...others, directory];
     this.#name = { vmm, vmId: vm.vmId, instanceId: vm.instanceId };
   }
 

@@ -21,7 +21,6 @@
 #include "guest/root.h"
 #include "kernel_options.h"
 #include "proc_file.h"
-#include "process_signal.h"
 #include "spawn.h"
 
 namespace microvm::fake {
@@ -34,7 +33,7 @@ agent::Agent* the_agent = nullptr;
 
 // The kernel is gone: nothing runs any more, and only the VMM can end this.
 [[noreturn]] void StandStill() {
-  agent::SignalNamespace(SIGSTOP);
+  kill(-1, SIGSTOP);
   for (;;) {
     Signal signal;
     if (!Receive(control_line, &signal, nullptr, nullptr)) _exit(0);
@@ -50,7 +49,7 @@ agent::Agent* the_agent = nullptr;
 
 // In the handler the agent stands still, and so does everything that it started.
 void Pause() {
-  agent::SignalNamespace(SIGSTOP);
+  kill(-1, SIGSTOP);
   const LifeMessage life{the_agent->epoch(), the_agent->frozen()};
   Send(control_line, Signal::kPaused, BytesOf(life));
   for (;;) {
@@ -59,7 +58,7 @@ void Pause() {
     if (signal == Signal::kResume) break;
     if (signal == Signal::kCtrlAltDel) kill(getpid(), SIGINT);  // taken when the agent goes on
   }
-  if (!the_agent->frozen()) agent::SignalNamespace(SIGCONT);
+  if (!the_agent->frozen()) kill(-1, SIGCONT);
   Send(control_line, Signal::kResumed);
 }
 

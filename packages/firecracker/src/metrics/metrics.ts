@@ -1,27 +1,26 @@
 import { cgroupMetrics, processMetrics } from '@microvm/driver-kit';
-import type { CgroupMetrics, DriverMetrics, DriverVm, MetricsRequest } from '@microvm/runtime';
-import { readPlan } from '../host/vm-plan.js';
+import type { DriverMetrics, MetricsRequest } from '@microvm/runtime';
 import type { FirecrackerContext } from '../vm/context.js';
+import type { FirecrackerVm } from '../vm/firecracker-vm.js';
 import type { LiveVm } from '../vm/live-vm.js';
 
 const FLUSH_TIMEOUT_MS = 2000;
 
 /**
- * A VM in figures. A guest's Firecracker is first asked to write out what it counts; one that does not answer, as in the middle of a dump, is
- * told of by its last line.
+ * A VM's metrics. A guest's Firecracker is first asked to write out what it counts; if it does not answer, as in the middle of a dump,
+ * its last metrics are returned.
  */
 export async function vmMetrics(
-  context: FirecrackerContext,
-  vm: DriverVm,
+  { metrics }: FirecrackerContext,
+  vm: FirecrackerVm,
+  live: LiveVm | undefined,
   { isLive, signal }: MetricsRequest,
 ): Promise<DriverMetrics> {
-  const live = context.table.get(vm.instanceId);
-  const present = live === undefined || live.hasEnded ? undefined : live;
-  if (isLive && present !== undefined) await flush(present, signal);
+  if (isLive && live !== undefined) await flush(live, signal);
   const [vmm, process, cgroup] = await Promise.all([
-    context.metrics.of(vm).read(),
-    present === undefined ? undefined : processMetrics(present.identity),
-    present === undefined ? undefined : cgroupOf(context, vm),
+    metrics.of(vm).read(),
+    live === undefined ? undefined : processMetrics(live.identity),
+    live === undefined || vm.cgroup === undefined ? undefined : cgroupMetrics(vm.cgroup),
   ]);
   return { vmm, ...(cgroup === undefined ? {} : { cgroup }), ...(process === undefined ? {} : { process }) };
 }
@@ -34,9 +33,4 @@ export async function flush(
 ): Promise<void> {
   await live.flushMetrics({ signal, timeoutMs }).catch(() => undefined);
   signal?.throwIfAborted();
-}
-
-async function cgroupOf({ cgroups }: FirecrackerContext, vm: DriverVm): Promise<CgroupMetrics | undefined> {
-  const path = cgroups.pathOf(readPlan(vm.plan));
-  return path === undefined ? undefined : cgroupMetrics(path);
 }

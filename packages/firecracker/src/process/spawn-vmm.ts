@@ -2,7 +2,7 @@ import { closeSync, fchown, open } from 'node:fs';
 import { rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { hasCode, ignoreMissing, together } from '@microvm/driver-kit';
+import { allSettledOrThrow, hasCode, ignoreMissing } from '@microvm/driver-kit';
 import { spawnProcess, type SpawnedProcess } from '@microvm/native';
 import { VmRuntimeError } from '@microvm/runtime';
 import { VM_FILES } from '../host/paths.js';
@@ -35,7 +35,7 @@ export async function spawnVmm(options: SpawnVmmOptions): Promise<SpawnedProcess
   const { instanceId, execFile, directory, jail, cgroup, netnsPath, workingDirectory } = options;
   const logs: number[] = [];
   try {
-    const [console, stderr] = await together([
+    const [console, stderr] = await allSettledOrThrow([
       options.console ? openLog(logs, join(directory, VM_FILES.console)) : Promise.resolve(null),
       openLog(logs, join(directory, VM_FILES.vmmLog)),
     ]);
@@ -76,12 +76,12 @@ export async function makeVmmLogs(directory: string, { uid, isFirst }: VmmLogsOp
   const vmmLog = join(directory, VM_FILES.vmmLog);
   const metrics = join(directory, VM_FILES.metrics);
   if (!isFirst) {
-    await together([
+    await allSettledOrThrow([
       rename(vmmLog, join(directory, VM_FILES.vmmLogOld)).catch(ignoreMissing),
       unlink(metrics).catch(ignoreMissing),
     ]);
   }
-  await together([makeEmpty(vmmLog, uid), makeEmpty(metrics, uid)]);
+  await allSettledOrThrow([makeEmpty(vmmLog, uid), makeEmpty(metrics, uid)]);
 }
 
 async function makeEmpty(path: string, uid: number | null): Promise<void> {

@@ -1,8 +1,9 @@
 import { endedBeforeReady, within } from '@microvm/driver-kit';
-import type { DriverVm, Run, VmEnding, VmmInfo } from '@microvm/runtime';
+import type { Run, VmEnding } from '@microvm/runtime';
 import { clearLife } from './halt.js';
 import { launchConfigured } from './configure.js';
-import { reportEnd, type FirecrackerContext } from './context.js';
+import type { FirecrackerContext } from './context.js';
+import type { FirecrackerVm } from './firecracker-vm.js';
 import type { LiveVm } from './live-vm.js';
 
 // The whole of guest memory is set up, and of huge pages touched.
@@ -12,26 +13,25 @@ const START_TIMEOUT_MS = 60_000;
  * Cold boot: of the Firecracker that `prepare` has configured, or of a new one. Ready is when the agent has dialled the port that was
  * bound for it; a guest without one is ready when its CPUs run.
  */
-export async function bootVm(context: FirecrackerContext, vm: DriverVm, run: Run): Promise<VmmInfo> {
+export async function bootVm(context: FirecrackerContext, vm: FirecrackerVm, run: Run): Promise<LiveVm> {
   const { signal } = run;
   const live = (await preparedVm(context, vm)) ?? (await launchConfigured(context, vm, 'boot', run));
   await live.start({ signal, timeoutMs: START_TIMEOUT_MS });
   await run.step('boot:started');
   await untilReady(live, vm, signal);
   await run.step('boot:ready');
-  reportEnd(context, live);
-  return { vmm: live.identity };
+  return live;
 }
 
 /** The one that this process has prepared, if it still lives. One of an earlier owner, whose agent port is not ours, is cleared. */
-async function preparedVm(context: FirecrackerContext, vm: DriverVm): Promise<LiveVm | undefined> {
+async function preparedVm(context: FirecrackerContext, vm: FirecrackerVm): Promise<LiveVm | undefined> {
   const live = context.table.get(vm.instanceId);
   if (live !== undefined && !live.hasEnded) return live;
   await clearLife(context, vm);
   return undefined;
 }
 
-async function untilReady(live: LiveVm, vm: DriverVm, signal: AbortSignal): Promise<void> {
+async function untilReady(live: LiveVm, vm: FirecrackerVm, signal: AbortSignal): Promise<void> {
   const { listener } = live;
   if (vm.spec.agent === 'none' || listener === undefined) return;
   const over = new AbortController();
@@ -60,7 +60,7 @@ async function untilReady(live: LiveVm, vm: DriverVm, signal: AbortSignal): Prom
   }
 }
 
-async function bootFailure(live: LiveVm, vm: DriverVm, ending: VmEnding): Promise<Error> {
+async function bootFailure(live: LiveVm, vm: FirecrackerVm, ending: VmEnding): Promise<Error> {
   const { reason, exitCode, signal } = ending;
   if (reason === 'vmm-exit') return live.exited({ exitCode, signal: signal as NodeJS.Signals | null });
   return endedBeforeReady(vm, ending);

@@ -8,15 +8,14 @@ import {
   VmRuntimeError,
   type Captured,
   type CaptureTarget,
-  type DriverVm,
   type Run,
   type SnapshotPart,
 } from '@microvm/runtime';
 import type { SnapshotCreate } from '../api/wire.js';
 import { VMM_FILES } from '../host/paths.js';
-import { readPlan } from '../host/vm-plan.js';
 import { describeCompatibility } from './compatibility.js';
 import type { FirecrackerContext } from './context.js';
+import type { FirecrackerVm } from './firecracker-vm.js';
 import type { LiveVm } from './live-vm.js';
 
 /** Names in a snapshot's folder. */
@@ -33,30 +32,30 @@ const STAT_BLOCK_BYTES = 512;
 
 export async function captureVm(
   context: FirecrackerContext,
-  vm: DriverVm,
+  vm: FirecrackerVm,
   target: CaptureTarget,
   run: Run,
 ): Promise<Captured> {
   const directory = folderOf(target);
-  const plan = readPlan(vm.plan);
+  const { drives } = vm.plan;
   const parts: SnapshotPart[] = [];
   if (target.memory) {
     await captureMemory(context.table.liveOf(vm), vm, directory, run);
     parts.push({ name: PARTS.state, role: 'vmstate' }, { name: PARTS.memory, role: 'memory' });
     await run.step('capture:memory');
   }
-  const diskCopy = await captureDisks(plan.drives, folderOf(vm), directory, run);
+  const diskCopy = await captureDisks(drives, vm.directory, directory, run);
   await run.step('capture:disks');
-  parts.push(...privateDrives(plan.drives).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' })));
+  parts.push(...privateDrives(drives).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' })));
   return {
     parts,
     diskCopy,
     vmmVersion: context.host.version.text,
-    compatibility: await describeCompatibility(context.host, vm.spec, plan),
+    compatibility: await describeCompatibility(context.host, vm.spec, drives),
   };
 }
 
-async function captureMemory(live: LiveVm, vm: DriverVm, directory: string, run: Run): Promise<void> {
+async function captureMemory(live: LiveVm, vm: FirecrackerVm, directory: string, run: Run): Promise<void> {
   const body: SnapshotCreate = {
     snapshot_type: 'Full',
     snapshot_path: VMM_FILES.savedState,
@@ -81,7 +80,7 @@ async function captureMemory(live: LiveVm, vm: DriverVm, directory: string, run:
  * Waits for the end of a dump also after an abort, because Firecracker cannot call a dump off and answers nothing until then; but never
  * for ever, because a hostile VMM may not answer at all.
  */
-async function dump(live: LiveVm, { spec }: DriverVm, body: SnapshotCreate): Promise<void> {
+async function dump(live: LiveVm, { spec }: FirecrackerVm, body: SnapshotCreate): Promise<void> {
   const request = { method: 'PUT', path: '/snapshot/create', body } as const;
   await live.request(request, {
     timeoutMs: DUMP_BASE_TIMEOUT_MS + spec.memSizeMib * DUMP_TIMEOUT_MS_PER_MIB,
@@ -89,7 +88,11 @@ async function dump(live: LiveVm, { spec }: DriverVm, body: SnapshotCreate): Pro
 }
 
 /** Firecracker refuses a dump that it had no room for as it refuses all else: the file system is what tells. */
-async function lackOfSpace(live: LiveVm, vm: DriverVm, error: unknown): Promise<VmRuntimeError | undefined> {
+async function lackOfSpace(
+  live: LiveVm,
+  vm: FirecrackerVm,
+  error: unknown,
+): Promise<VmRuntimeError | undefined> {
   if (!isVmRuntimeError(error, 'MICROVM_VMM_REJECTED')) return undefined;
   const path = join(live.vmmFolder, VMM_FILES.savedMemory);
   const { bavail, bsize } = await statfs(live.vmmFolder);

@@ -2,13 +2,14 @@ import {
   describeSharedDrives,
   differenceIn,
   incompatibleSnapshot,
+  planDrives,
   sharedDriveSchema,
+  type PlannedDrive,
 } from '@microvm/driver-kit';
 import type { JsonObject, ResolvedVmSpec, RestoreSource } from '@microvm/runtime';
 import { z } from 'zod';
 import { VmmVersion } from '../api/version.js';
 import type { FirecrackerHost } from '../host/firecracker-host.js';
-import type { VmPlan } from '../host/vm-plan.js';
 
 const compatibility = z.strictObject({
   /** What the memory files are: a later form, such as a chain of differences, has another name. */
@@ -25,14 +26,14 @@ const compatibility = z.strictObject({
 export async function describeCompatibility(
   host: FirecrackerHost,
   spec: ResolvedVmSpec,
-  plan: VmPlan,
+  drives: readonly PlannedDrive[],
 ): Promise<z.infer<typeof compatibility>> {
   return {
     memoryForm: 'full',
     snapshotFormat: host.snapshotFormat,
     cpu: host.cpuFingerprint,
     cpuTemplate: spec.cpuTemplate ?? 'None',
-    sharedDrives: await describeSharedDrives(plan.drives),
+    sharedDrives: await describeSharedDrives(drives),
   };
 }
 
@@ -41,10 +42,9 @@ export async function checkSnapshot(
   host: FirecrackerHost,
   source: RestoreSource,
   spec: ResolvedVmSpec,
-  plan: VmPlan,
 ): Promise<void> {
   if (!source.memory) return;
-  const reason = await reasonAgainst(host, source, spec, plan);
+  const reason = await reasonAgainst(host, source, spec);
   if (reason === undefined) return;
   throw incompatibleSnapshot(source, reason);
 }
@@ -53,7 +53,6 @@ async function reasonAgainst(
   host: FirecrackerHost,
   source: RestoreSource,
   spec: ResolvedVmSpec,
-  plan: VmPlan,
 ): Promise<string | undefined> {
   const taken = readCompatibility(source.compatibility);
   if (taken === undefined) return 'its description is not one of this driver';
@@ -62,7 +61,7 @@ async function reasonAgainst(
     return `taken with Firecracker ${source.vmmVersion}, this is ${host.version.text}: ${formats}`;
   }
   try {
-    const here = await describeCompatibility(host, spec, plan);
+    const here = await describeCompatibility(host, spec, planDrives(spec));
     return differenceIn(['cpu', 'cpuTemplate', 'sharedDrives'], taken, here);
   } catch (error) {
     return `a shared drive: ${(error as Error).message}`;

@@ -1,9 +1,10 @@
-import type { DriverVm, ResolvedVmSpec, Run } from '@microvm/runtime';
+import type { ResolvedVmSpec, Run } from '@microvm/runtime';
 import { diskName, VMM_FILES } from '../host/paths.js';
-import { readPlan, type VmPlan } from '../host/vm-plan.js';
+import type { VmPlan } from '../host/vm-plan.js';
 import { kernelArgs } from '../process/kernel-args.js';
 import { configuration, type VmmFiles } from './configuration.js';
 import type { FirecrackerContext } from './context.js';
+import type { FirecrackerVm } from './firecracker-vm.js';
 import { launch, type LaunchOptions } from './launch.js';
 import type { LiveVm } from './live-vm.js';
 
@@ -12,13 +13,13 @@ const DEFAULT_GUEST_CID = 3;
 /** Starts a Firecracker and tells it what its VM is: all but the start. */
 export async function launchConfigured(
   context: FirecrackerContext,
-  vm: DriverVm,
-  method: Exclude<LaunchOptions['method'], 'restore'>,
+  vm: FirecrackerVm,
+  method: LaunchOptions['method'],
   run: Run,
 ): Promise<LiveVm> {
   const requests = configuration({
     spec: vm.spec,
-    files: vmmFiles(readPlan(vm.plan)),
+    files: vmmFiles(vm.plan),
     bootArgs: kernelArgs(vm.spec),
     guestCid: guestCid(vm.spec),
   });

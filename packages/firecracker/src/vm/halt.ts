@@ -1,55 +1,28 @@
-import { folderOf, killVmm, together } from '@microvm/driver-kit';
-import { killCgroup, watchProcess, type ProcessIdentity } from '@microvm/native';
-import type { DriverVm } from '@microvm/runtime';
+import { allSettledOrThrow, EXIT_AFTER_KILL_MS, killVmms } from '@microvm/driver-kit';
+import { killCgroup } from '@microvm/native';
 import { clearVmmFolder } from '../host/stage.js';
-import { jailFolder, readPlan, vmmFolder } from '../host/vm-plan.js';
+import { jailFolder } from '../host/vm-plan.js';
 import { vmmsOf } from '../process/find-vmm.js';
 import type { FirecrackerContext } from './context.js';
-
-// A host that is overloaded, or emulated, takes its time to take a process apart.
-const EXIT_AFTER_KILL_MS = 20_000;
-
-/** Ends whatever Firecracker a VM has, known to us or not, and removes what that life had; resolves when there is nothing of it. */
-export async function haltVm(context: FirecrackerContext, vm: DriverVm): Promise<void> {
-  await context.table.settled(vm.instanceId);
-  await clearLife(context, vm);
-}
+import type { FirecrackerVm } from './firecracker-vm.js';
 
 /**
  * Removes one life of a VM: its processes, its cgroup, the folder that the VMM worked in. The cgroup kills all that is in it at once; a
- * process outside of it is found by its arguments.
+ * process outside of it is found by its arguments. Resolves when nothing of that life is left.
  */
-export async function clearLife(context: FirecrackerContext, vm: DriverVm): Promise<void> {
-  const { table, cgroups, stateDir, ownerDeath } = context;
-  const plan = readPlan(vm.plan);
-  const live = table.get(vm.instanceId);
-  live?.expectEnd();
+export async function clearLife({ table, stateDir }: FirecrackerContext, vm: FirecrackerVm): Promise<void> {
+  const { instanceId, vmId, cgroup } = vm;
+  const live = table.get(instanceId);
   if (live === undefined) {
-    await killCgroupOf(cgroups.pathOf(plan));
-    for (const identity of await vmmsOf(vm.instanceId, vm.vmm)) await endProcess(identity, vm);
+    await killCgroupOf(cgroup);
+    await killVmms(await vmmsOf(instanceId, vm.vmm), { vmm: 'Firecracker', vmId, instanceId });
   } else {
-    await together([killCgroupOf(cgroups.pathOf(plan)), live.kill()]);
-    await ownerDeath.remove(live.identity);
-    live.close();
-    table.remove(live);
+    await allSettledOrThrow([live.kill(), killCgroupOf(cgroup)]);
+    await table.forget(live);
   }
-  const directory = folderOf(vm);
-  await clearVmmFolder(
-    plan.uid === null
-      ? vmmFolder(stateDir, { instanceId: vm.instanceId, directory }, plan)
-      : jailFolder(stateDir, vm.instanceId),
-  );
+  await clearVmmFolder(vm.plan.uid === null ? vm.vmmFolder : jailFolder(stateDir, instanceId));
 }
 
 async function killCgroupOf(path: string | undefined): Promise<void> {
   if (path !== undefined) await killCgroup(path, { timeoutMs: EXIT_AFTER_KILL_MS });
-}
-
-async function endProcess(identity: ProcessIdentity, { vmId, instanceId }: DriverVm): Promise<void> {
-  const process = watchProcess(identity);
-  try {
-    await killVmm(process, { vmm: 'Firecracker', vmId, instanceId });
-  } finally {
-    process.close();
-  }
 }

@@ -1,13 +1,14 @@
 import { join } from 'node:path';
-import { folderOf, together } from '@microvm/driver-kit';
+import { allSettledOrThrow } from '@microvm/driver-kit';
 import { createCgroup, listenVsock, type VsockListener } from '@microvm/native';
-import { VmRuntimeError, type DriverVm, type Run } from '@microvm/runtime';
+import { VmRuntimeError, type Run } from '@microvm/runtime';
 import { cgroupLimits } from '../host/limits.js';
 import { VMM_FILES } from '../host/paths.js';
 import { stageVmm, type StageOptions } from '../host/stage.js';
-import { jailFolder, jailsFolder, readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js';
+import { jailsFolder } from '../host/vm-plan.js';
 import { makeVmmLogs, spawnVmm } from '../process/spawn-vmm.js';
 import type { FirecrackerContext } from './context.js';
+import type { FirecrackerVm } from './firecracker-vm.js';
 import { beginLife, FIRST_LIFE, type Life } from './life.js';
 import { AGENT_PORT, LiveVm } from './live-vm.js';
 
@@ -23,81 +24,50 @@ export interface LaunchOptions {
  */
 export async function launch(
   context: FirecrackerContext,
-  vm: DriverVm,
+  vm: FirecrackerVm,
   { method, snapshot }: LaunchOptions,
   run: Run,
 ): Promise<LiveVm> {
-  const { stateDir, table, ownerDeath, sharedFiles } = context;
+  const { stateDir, table, sharedFiles } = context;
+  const { plan, directory, vmmFolder } = vm;
   const { signal } = run;
-  const directory = folderOf(vm);
-  const plan = readPlan(vm.plan);
-  const folder = vmmFolder(stateDir, { instanceId: vm.instanceId, directory }, plan);
-  const isOwned = vm.spec.onOwnerDeath === 'destroy';
-  if (isOwned) await ownerDeath.ready();
   signal.throwIfAborted();
   const ledger = context.metrics.of(vm);
   // The file of the life before goes.
   if (method === 'boot') await ledger.settle();
-  const staging = { plan, directory, vmmFolder: folder, snapshot, sharedFiles, signal };
-  const [life] = await together([beginFiles(staging, method !== 'boot'), makeCgroup(context, vm, plan)]);
-  const listener = snapshot === undefined ? await listenForAgent(vm, plan, folder) : undefined;
+  const staging = { plan, directory, vmmFolder, snapshot, sharedFiles, signal };
+  const [life] = await allSettledOrThrow([beginFiles(staging, method !== 'boot'), makeCgroup(stateDir, vm)]);
+  const listener = snapshot === undefined ? await listenForAgent(vm) : undefined;
   await run.step(`${method}:staged`);
-  const live = await table.start(vm.instanceId, async () => {
-    const process = await spawn(context, vm, plan, folder);
-    const cgroup = context.cgroups.pathOf(plan);
-    return new LiveVm({ vm, directory, vmmFolder: folder, process, life, listener, ledger, cgroup });
+  const live = await table.start(vm, async () => {
+    const process = await spawn(context, vm);
+    return new LiveVm({ vm, stateDir, process, life, listener, ledger });
   });
-  if (isOwned) await watchOwner(context, live, vm);
   await run.step(`${method}:spawned`);
   return live;
-}
-
-/** From when it resolves, the VMM ends with this process, and all that its VM has on the host goes. */
-export async function watchOwner(
-  { ownerDeath, stateDir, cgroups }: FirecrackerContext,
-  { identity }: LiveVm,
-  vm: DriverVm,
-): Promise<void> {
-  const plan = readPlan(vm.plan);
-  const cgroup = cgroups.pathOf(plan);
-  await ownerDeath.add(
-    identity,
-    ...(plan.uid === null ? [] : [jailFolder(stateDir, vm.instanceId)]),
-    ...(cgroup === undefined ? [] : [cgroup]),
-    folderOf(vm),
-  );
 }
 
 async function beginFiles(staging: StageOptions, isFirst: boolean): Promise<Life> {
   const { directory, plan } = staging;
   await makeVmmLogs(directory, { uid: plan.uid, isFirst });
-  // Its name comes behind its empty logs: the ledger would take what is in them for its lines.
+  // The empty logs are there before the new life has a name: the ledger would count lines of the life before as the new one's.
   const named = isFirst ? Promise.resolve(FIRST_LIFE) : beginLife(directory);
-  const [life] = await together([named, stageVmm(staging)]);
+  const [life] = await allSettledOrThrow([named, stageVmm(staging)]);
   return life;
 }
 
 /** Bound before boot, so that the guest's agent finds it; a VM without one has no vsock port of ours. */
-async function listenForAgent(
-  vm: DriverVm,
-  { uid }: VmPlan,
-  folder: string,
-): Promise<VsockListener | undefined> {
-  if (vm.spec.agent === 'none') return undefined;
-  const owner = uid === null ? {} : { uid, gid: uid };
-  return listenVsock({ path: join(folder, VMM_FILES.vsock), port: AGENT_PORT, ...owner });
+async function listenForAgent({ spec, plan, vmmFolder }: FirecrackerVm): Promise<VsockListener | undefined> {
+  if (spec.agent === 'none') return undefined;
+  const owner = plan.uid === null ? {} : { uid: plan.uid, gid: plan.uid };
+  return listenVsock({ path: join(vmmFolder, VMM_FILES.vsock), port: AGENT_PORT, ...owner });
 }
 
-async function makeCgroup(
-  { cgroups, stateDir }: FirecrackerContext,
-  vm: DriverVm,
-  plan: VmPlan,
-): Promise<void> {
-  const path = cgroups.pathOf(plan);
-  if (path === undefined) return;
-  const limits = await cgroupLimits(vm.spec, stateDir);
+async function makeCgroup(stateDir: string, { spec, cgroup }: FirecrackerVm): Promise<void> {
+  if (cgroup === undefined) return;
+  const limits = await cgroupLimits(spec, stateDir);
   try {
-    await createCgroup(path, { limits });
+    await createCgroup(cgroup, { limits });
   } catch (error) {
     const { code, object } = error as { readonly code?: string; readonly object?: string };
     if (code !== 'ENOTSUP' && code !== 'EACCES' && code !== 'EBUSY') throw error;
@@ -116,13 +86,11 @@ function limitUnsupported(controller: string, cause: Error): VmRuntimeError {
 
 function spawn(
   { host, stateDir, cgroups }: FirecrackerContext,
-  vm: DriverVm,
-  plan: VmPlan,
-  folder: string,
+  vm: FirecrackerVm,
 ): ReturnType<typeof spawnVmm> {
-  const { uid } = plan;
-  const cgroup = cgroups.nameOf(plan);
-  const netnsPath = plan.netnsPath ?? undefined;
+  const { uid } = vm.plan;
+  const cgroup = cgroups.nameOf(vm.plan);
+  const netnsPath = vm.plan.netnsPath ?? undefined;
   const jail =
     uid === null
       ? undefined
@@ -137,10 +105,10 @@ function spawn(
   return spawnVmm({
     instanceId: vm.instanceId,
     execFile: host.execFile,
-    directory: folderOf(vm),
+    directory: vm.directory,
     jail,
-    workingDirectory: folder,
-    cgroup: cgroups.pathOf(plan),
+    workingDirectory: vm.vmmFolder,
+    cgroup: vm.cgroup,
     netnsPath,
     console: vm.spec.console,
   });

@@ -10,10 +10,12 @@ import {
   type PausableVm,
 } from '@microvm/driver-kit';
 import { waitForSocket, waitForVsock, type ProcessWatch, type VsockListener } from '@microvm/native';
-import type { DriverVm, VmEnding } from '@microvm/runtime';
+import type { VmEnding } from '@microvm/runtime';
 import { ApiClient, type SendOptions } from '../api/client.js';
 import type { ActionType, ApiRequest, InstanceInfo, SnapshotLoad } from '../api/wire.js';
 import { VM_FILES, VMM_FILES } from '../host/paths.js';
+import { jailFolder } from '../host/vm-plan.js';
+import type { FirecrackerVm } from './firecracker-vm.js';
 import type { Life } from './life.js';
 import { noteOomKill } from './oom-kill.js';
 import type { MetricsLedger } from '../metrics/metrics-ledger.js';
@@ -25,17 +27,12 @@ const LOG_LIMIT_BYTES = 256 * 1024;
 const METRICS_LIMIT_BYTES = 1024 * 1024;
 
 export interface LiveVmOptions {
-  readonly vm: DriverVm;
-  /** The VM's own folder. */
-  readonly directory: string;
-  /** Where its VMM works. */
-  readonly vmmFolder: string;
+  readonly vm: FirecrackerVm;
+  readonly stateDir: string;
   readonly process: ProcessWatch;
   readonly life: Life;
   /** Where its metrics are added up. */
   readonly ledger: MetricsLedger;
-  /** Absolute; undefined where it has none. */
-  readonly cgroup: string | undefined;
   /** Where the agent of a guest that boots will report. */
   readonly listener?: VsockListener | undefined;
 }
@@ -54,8 +51,9 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
   #cpus: 'running' | 'held' | undefined;
 
   constructor(options: LiveVmOptions) {
-    const { vm, directory, vmmFolder, process, life, listener, ledger, cgroup } = options;
-    super({ vmm: 'Firecracker', vm, directory, process });
+    const { vm, stateDir, process, life, listener, ledger } = options;
+    const { directory, vmmFolder, cgroup } = vm;
+    super({ vmm: 'Firecracker', vm, directory, process, others: foldersBeside(stateDir, vm) });
     this.vmmFolder = vmmFolder;
     this.listener = listener;
     this.#life = life;
@@ -170,6 +168,14 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
       ...(signal === undefined ? {} : { signal }),
     });
   }
+}
+
+/** What a VM has outside of its own folder. */
+function foldersBeside(stateDir: string, { instanceId, plan, cgroup }: FirecrackerVm): readonly string[] {
+  return [
+    ...(plan.uid === null ? [] : [jailFolder(stateDir, instanceId)]),
+    ...(cgroup === undefined ? [] : [cgroup]),
+  ];
 }
 
 function keepLogs(directory: string, consoleLimitBytes: number, ledger: MetricsLedger): LogKeeper {

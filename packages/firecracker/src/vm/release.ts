@@ -1,23 +1,19 @@
 import { readdir } from 'node:fs/promises';
-import { folderOf, ignoreMissing, removeFiles } from '@microvm/driver-kit';
-import type { DriverVm } from '@microvm/runtime';
+import { ignoreMissing, removeFiles } from '@microvm/driver-kit';
 import type { FirecrackerContext } from './context.js';
-import { haltVm } from './halt.js';
+import type { FirecrackerVm } from './firecracker-vm.js';
 
 const RECORD = 'vm.json';
 
-/** Ends the VM's Firecracker and removes its files; answers what is still there afterwards. */
-export async function releaseVm(context: FirecrackerContext, vm: DriverVm): Promise<readonly string[]> {
-  const left: string[] = [];
-  await haltVm(context, vm).catch((error: unknown) => left.push((error as Error).message));
-  await context.metrics.release(vm.instanceId);
-  const directory = folderOf(vm);
+/** Removes the files of a VM that has no Firecracker; answers what is still there afterwards. */
+export async function removeVmFiles(
+  { metrics }: FirecrackerContext,
+  { instanceId, directory }: FirecrackerVm,
+): Promise<readonly string[]> {
+  await metrics.release(instanceId);
   const names = (await readdir(directory).catch(ignoreMissing)) ?? [];
-  left.push(
-    ...(await removeFiles(
-      directory,
-      names.filter((name) => name !== RECORD),
-    )),
+  return removeFiles(
+    directory,
+    names.filter((name) => name !== RECORD),
   );
-  return left;
 }

@@ -32,6 +32,6 @@ export function readPlan(plan: JsonObject): VmPlan {
   return vmPlan.parse(plan);
 }
 
-export function driveConfigs(plan: VmPlan): DriveConfig[] {
-  return plan.drives.map(({ driveId, file, readOnly }) => ({ driveId, file, readOnly }));
+export function driveConfigs(drives: readonly PlannedDrive[]): DriveConfig[] {
+  return drives.map(({ driveId, file, readOnly }) => ({ driveId, file, readOnly }));
 }

@@ -1,51 +1,27 @@
-import { endingOfGone, ensureThawed, folderOf, lastLogLines, reasonFromConsole } from '@microvm/driver-kit';
-import { watchProcess } from '@microvm/native';
-import type { Adoption, DriverVm, Run, VmEnding } from '@microvm/runtime';
-import { vmmsOf } from '../process/find-vmm.js';
-import { reportEnd, type QemuContext } from './context.js';
+import { reasonFromConsole, type EndingReason, type FoundState, type Limits } from '@microvm/driver-kit';
+import { watchProcess, type ProcessIdentity } from '@microvm/native';
 import { LiveVm } from './live-vm.js';
 import { cancelMigration } from './migration.js';
+import type { QemuVm } from './qemu-vm.js';
 
-const STATUS_TIMEOUT_MS = 2000;
-
-/** Finds out what became of a VM, in this process or an earlier one, and takes it over where it lives. */
-export async function adoptVm(context: QemuContext, vm: DriverVm, run: Run): Promise<Adoption> {
-  const live = context.table.get(vm.instanceId) ?? (await takeOver(context, vm, run));
-  if (live === undefined) return { state: 'ended', ending: await endingOfGone(folderOf(vm)) };
-  if (live.hasEnded) return endedBy(live, await live.ended);
-  const status = await live.status({ signal: run.signal, timeoutMs: STATUS_TIMEOUT_MS });
-  const reason = await endingBehind(status, live.directory);
-  if (reason !== undefined) {
-    const lastLines = await lastLogLines(live.directory);
-    return endedBy(live, { reason, exitCode: null, signal: null, lastLogLines: lastLines });
-  }
-  if (status === 'running') await ensureThawed(live.agent, { vm, signal: run.signal });
-  else await cancelMigration(live);
-  reportEnd(context, live);
-  return { state: status === 'running' ? 'running' : 'paused', vmm: live.identity };
+/** The life of a QEMU that an earlier owner started. */
+export function lifeOf(vm: QemuVm, identity: ProcessIdentity): LiveVm {
+  return new LiveVm(vm, watchProcess(identity));
 }
 
-async function takeOver(context: QemuContext, vm: DriverVm, run: Run): Promise<LiveVm | undefined> {
-  const [identity] = await vmmsOf(vm.instanceId, vm.vmm);
-  if (identity === undefined) return undefined;
-  const directory = folderOf(vm);
-  const live = await context.table.start(vm.instanceId, () =>
-    Promise.resolve(new LiveVm(vm, directory, watchProcess(identity))),
-  );
-  // One whose monitor does not answer is watched all the same.
-  reportEnd(context, live);
-  if (vm.spec.onOwnerDeath === 'destroy') await context.ownerDeath.add(identity, directory);
-  await live.connect(run.signal);
-  return live;
-}
-
-function endedBy(live: LiveVm, ending: VmEnding): Adoption {
-  live.expectEnd();
-  return { state: 'ended', ending };
+/** Asks QEMU for its guest. A migration that a broken-off method has left under way is ended. */
+export async function stateOf(live: LiveVm, limits: Limits): Promise<FoundState> {
+  await live.connect(limits.signal);
+  const status = await live.status(limits);
+  const ended = await endingBehind(status, live.directory);
+  if (ended !== undefined) return { ended };
+  if (status === 'running') return 'running';
+  await cancelMigration(live);
+  return 'paused';
 }
 
 /** How a guest ended whose QEMU is still there; undefined when it did not. */
-async function endingBehind(status: string, directory: string): Promise<VmEnding['reason'] | undefined> {
+async function endingBehind(status: string, directory: string): Promise<EndingReason | undefined> {
   switch (status) {
     case 'guest-panicked':
       return 'panic';

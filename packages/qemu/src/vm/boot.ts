@@ -1,19 +1,12 @@
-import {
-  consoleSize,
-  consoleTail,
-  endedBeforeReady,
-  folderOf,
-  untilConsole,
-  within,
-} from '@microvm/driver-kit';
-import type { DriverVm, Run, VmEnding, VmmInfo, VmRuntimeError } from '@microvm/runtime';
-import { readPlan } from '../host/vm-plan.js';
+import { consoleSize, consoleTail, endedBeforeReady, untilConsole, within } from '@microvm/driver-kit';
+import type { Run, VmEnding, VmRuntimeError } from '@microvm/runtime';
 import type { StartMode } from '../process/command-line.js';
 import { kernelArgs } from '../process/kernel-args.js';
-import { reportEnd, type QemuContext } from './context.js';
-import { endLife } from './halt.js';
+import type { QemuContext } from './context.js';
+import { clearLife } from './halt.js';
 import { launch } from './launch.js';
 import type { LiveVm } from './live-vm.js';
+import type { QemuVm } from './qemu-vm.js';
 
 const MOST_ATTEMPTS = 3;
 // Longer than any operation may take: it is the operation's own deadline that ends the wait.
@@ -27,28 +20,27 @@ const PAST_THE_HANG = 'Mount-cache hash table entries';
  * Cold boot. Under emulation a guest can hang early in its boot on a busy host, though its clock's frequency is given: an
  * attempt that shows no sign of life before that point is killed and made again, twice at most.
  */
-export async function bootVm(context: QemuContext, vm: DriverVm, run: Run): Promise<VmmInfo> {
+export async function bootVm(context: QemuContext, vm: QemuVm, run: Run): Promise<LiveVm> {
   const isEmulated = context.host.accelerator === 'tcg';
   for (let attempt = 1; ; attempt += 1) {
-    const written = await consoleSize(folderOf(vm));
+    const written = await consoleSize(vm.directory);
     const start = startMode(context, vm);
     const live = await launch(context, vm, { memory: { kind: 'memfd' }, start, step: 'boot:started' }, run);
     const silenceMs = isEmulated && attempt < MOST_ATTEMPTS ? context.bootSilenceMs : undefined;
     const outcome = await untilReady(live, vm, { written, silenceMs, signal: run.signal });
     if (outcome === 'hung') {
       run.progress({ step: 'boot again', done: attempt, unit: 'steps' });
-      await endLife(context, live);
+      await clearLife(context, vm);
       continue;
     }
     if (outcome !== 'ready') throw await bootFailure(live, vm, outcome);
     await run.step('boot:ready');
-    reportEnd(context, live);
-    return { vmm: live.identity };
+    return live;
   }
 }
 
-function startMode({ host }: QemuContext, vm: DriverVm): StartMode {
-  const { kernelPath, initrdPath } = readPlan(vm.plan);
+function startMode({ host }: QemuContext, vm: QemuVm): StartMode {
+  const { kernelPath, initrdPath } = vm.plan;
   return {
     kind: 'boot',
     kernelPath,
@@ -66,7 +58,7 @@ interface ReadyOptions {
 
 type Outcome = 'ready' | 'hung' | VmEnding;
 
-async function untilReady(live: LiveVm, vm: DriverVm, options: ReadyOptions): Promise<Outcome> {
+async function untilReady(live: LiveVm, vm: QemuVm, options: ReadyOptions): Promise<Outcome> {
   const { written, silenceMs } = options;
   const over = new AbortController();
   const signal = AbortSignal.any([over.signal, options.signal]);
@@ -106,7 +98,7 @@ async function isPastTheHang(directory: string, from: number): Promise<boolean> 
   return (await consoleTail(directory, BOOT_BYTES, from)).includes(PAST_THE_HANG);
 }
 
-async function bootFailure(live: LiveVm, vm: DriverVm, ending: VmEnding): Promise<VmRuntimeError> {
+async function bootFailure(live: LiveVm, vm: QemuVm, ending: VmEnding): Promise<VmRuntimeError> {
   const { reason, exitCode, signal } = ending;
   if (reason === 'vmm-exit') return live.exited({ exitCode, signal: signal as NodeJS.Signals | null });
   return endedBeforeReady(vm, ending);

@@ -1,13 +1,14 @@
 import { chmod, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { captureDisks, copyPart, folderOf, privateDrives } from '@microvm/driver-kit';
-import type { Captured, CaptureTarget, DriverVm, Run, SnapshotPart } from '@microvm/runtime';
+import type { Captured, CaptureTarget, Run, SnapshotPart } from '@microvm/runtime';
 import { memoryFileOf } from '../host/memory-file.js';
-import { readPlan, type VmPlan } from '../host/vm-plan.js';
+import type { VmPlan } from '../host/vm-plan.js';
 import { describeMachine, type MemoryForm } from './compatibility.js';
 import type { QemuContext } from './context.js';
 import type { LiveVm } from './live-vm.js';
 import { prepareMigration, runMigration } from './migration.js';
+import type { QemuVm } from './qemu-vm.js';
 
 const STATE_PART = 'vmstate';
 const MEMORY_PART = 'memory';
@@ -31,23 +32,24 @@ export function memoryFiles(form: MemoryForm): { readonly state: string; readonl
 /** Writes a snapshot's files; what was written goes again when it fails. */
 export async function captureVm(
   context: QemuContext,
-  vm: DriverVm,
+  vm: QemuVm,
   target: CaptureTarget,
   run: Run,
 ): Promise<Captured> {
   const directory = folderOf(target);
-  const plan = readPlan(vm.plan);
+  const { plan } = vm;
   const disks = privateDrives(plan.drives).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' }));
   try {
     const memory = target.memory ? await captureMemory(context, vm, directory, run) : undefined;
-    const diskCopy = await captureDisks(plan.drives, folderOf(vm), directory, run);
+    const diskCopy = await captureDisks(plan.drives, vm.directory, directory, run);
     await run.step('capture:disks');
     const form = memory?.form;
     return {
       parts: [...(form === undefined ? [] : memoryParts(form)), ...disks],
       diskCopy,
       vmmVersion: memory?.version ?? context.host.qemuVersion,
-      compatibility: form === undefined ? {} : await describeMachine(context.host, vm.spec, plan, form),
+      compatibility:
+        form === undefined ? {} : await describeMachine(context.host, vm.spec, plan.drives, form),
     };
   } catch (error) {
     await removeParts(directory, plan);
@@ -57,7 +59,7 @@ export async function captureVm(
 
 async function captureMemory(
   context: QemuContext,
-  vm: DriverVm,
+  vm: QemuVm,
   directory: string,
   run: Run,
 ): Promise<{ readonly form: MemoryForm; readonly version: string }> {

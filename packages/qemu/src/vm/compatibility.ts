@@ -1,8 +1,15 @@
-import { describeSharedDrives, differenceIn, sharedDriveSchema } from '@microvm/driver-kit';
-import type { JsonObject, ResolvedVmSpec } from '@microvm/runtime';
+import {
+  describeSharedDrives,
+  differenceIn,
+  incompatibleSnapshot,
+  planDrives,
+  sharedDriveSchema,
+  type PlannedDrive,
+} from '@microvm/driver-kit';
+import type { JsonObject, ResolvedVmSpec, RestoreSource } from '@microvm/runtime';
 import { z } from 'zod';
-import type { QemuHost } from '../host/qemu-host.js';
-import { driveConfigs, type VmPlan } from '../host/vm-plan.js';
+import { releaseOf, type QemuHost } from '../host/qemu-host.js';
+import { driveConfigs } from '../host/vm-plan.js';
 import { CPU_MODEL, MACHINE_TYPE, machineConfig, machineDevices } from '../process/machine.js';
 
 /** `apart`: vmstate and a memory file to map. `stream`: one file that QEMU reads memory and all from. */
@@ -25,15 +32,44 @@ type Compatibility = z.infer<typeof compatibility>;
 // A host measures its clock anew at each boot, and not to the last digit.
 const TSC_TOLERANCE = 0.001;
 
+/** Refuses a snapshot whose state would not load here, or would load and hang, before any process starts. */
+export async function checkSnapshot(
+  host: QemuHost,
+  source: RestoreSource,
+  spec: ResolvedVmSpec,
+): Promise<void> {
+  if (!source.memory) return;
+  const reason = await reasonAgainst(host, source, spec);
+  if (reason !== undefined) throw incompatibleSnapshot(source, reason);
+}
+
+async function reasonAgainst(
+  host: QemuHost,
+  source: RestoreSource,
+  spec: ResolvedVmSpec,
+): Promise<string | undefined> {
+  const { vmmVersion } = source;
+  if (releaseOf(vmmVersion) !== releaseOf(host.qemuVersion)) {
+    return `taken with QEMU ${vmmVersion}, this is ${host.qemuVersion}`;
+  }
+  const taken = readCompatibility(source.compatibility);
+  if (taken === undefined) return 'its description is not one of this driver';
+  try {
+    return incompatibility(taken, await describeMachine(host, spec, planDrives(spec), taken.memoryForm));
+  } catch (error) {
+    return `a shared drive: ${(error as Error).message}`;
+  }
+}
+
 /** What a machine has to be like to take over the state of this one. */
 export async function describeMachine(
   host: QemuHost,
   spec: ResolvedVmSpec,
-  plan: VmPlan,
+  drives: readonly PlannedDrive[],
   memoryForm: MemoryForm,
 ): Promise<Compatibility> {
   const { accelerator } = host;
-  const machine = machineConfig(spec, accelerator, driveConfigs(plan));
+  const machine = machineConfig(spec, accelerator, driveConfigs(drives));
   return {
     memoryForm,
     machine: MACHINE_TYPE,
@@ -41,7 +77,7 @@ export async function describeMachine(
     cpu: accelerator === 'kvm' ? `${CPU_MODEL}/${host.cpuFingerprint}` : CPU_MODEL,
     tscKhz: host.tscKhz ?? null,
     devices: [...machineDevices(machine)],
-    sharedDrives: await describeSharedDrives(plan.drives),
+    sharedDrives: await describeSharedDrives(drives),
   };
 }
 

@@ -1,11 +1,11 @@
-import { folderOf } from '@microvm/driver-kit';
-import type { DriverVm, Run } from '@microvm/runtime';
-import { driveConfigs, readPlan } from '../host/vm-plan.js';
+import type { Run } from '@microvm/runtime';
+import { driveConfigs } from '../host/vm-plan.js';
 import type { MemoryBackend, StartMode } from '../process/command-line.js';
 import { machineConfig } from '../process/machine.js';
 import { spawnVmm } from '../process/spawn-vmm.js';
 import type { QemuContext } from './context.js';
 import { LiveVm } from './live-vm.js';
+import type { QemuVm } from './qemu-vm.js';
 
 export interface LaunchOptions {
   readonly memory: MemoryBackend;
@@ -17,28 +17,23 @@ export interface LaunchOptions {
 
 /** Starts a VM's QEMU and connects to its monitor. What fails leaves a process for `halt`. */
 export async function launch(
-  context: QemuContext,
-  vm: DriverVm,
+  { host, table }: QemuContext,
+  vm: QemuVm,
   options: LaunchOptions,
   run: Run,
 ): Promise<LiveVm> {
-  const { host, table, ownerDeath } = context;
   const { step, ...input } = options;
-  const directory = folderOf(vm);
-  const isOwned = vm.spec.onOwnerDeath === 'destroy';
-  if (isOwned) await ownerDeath.ready();
-  run.signal.throwIfAborted();
-  const live = await table.start(vm.instanceId, async () => {
+  const live = await table.start(vm, async () => {
+    run.signal.throwIfAborted();
     const process = await spawnVmm({
       ...input,
       qemuPath: host.qemuPath,
-      directory,
+      directory: vm.directory,
       instanceId: vm.instanceId,
-      machine: machineConfig(vm.spec, host.accelerator, driveConfigs(readPlan(vm.plan))),
+      machine: machineConfig(vm.spec, host.accelerator, driveConfigs(vm.plan.drives)),
     });
-    return new LiveVm(vm, directory, process);
+    return new LiveVm(vm, process);
   });
-  if (isOwned) await ownerDeath.add(live.identity, directory);
   await run.step(step);
   await live.connect(run.signal);
   return live;

@@ -12,11 +12,11 @@ import {
   type PausableVm,
 } from '@microvm/driver-kit';
 import type { ProcessWatch } from '@microvm/native';
-import type { DriverVm } from '@microvm/runtime';
 import { FILES, pathOf } from '../host/paths.js';
 import { QmpClient, type QmpCallOptions } from '../qmp/client.js';
 import type { QmpEvent } from '../qmp/wire.js';
 import { EndingWatch } from './ending-watch.js';
+import type { QemuVm } from './qemu-vm.js';
 
 // Of a socket whose listener ended.
 const HANGUP_CODES = ['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE'];
@@ -35,7 +35,8 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
   #isClosed = false;
   #logs: LogKeeper | undefined;
 
-  constructor(vm: DriverVm, directory: string, process: ProcessWatch) {
+  constructor(vm: QemuVm, process: ProcessWatch) {
+    const { directory } = vm;
     super({ vmm: 'QEMU', vm, directory, process });
     this.#consoleLimitBytes = vm.spec.consoleLimitBytes;
     this.agent = new AgentChannel(() => connectStream(pathOf(directory, 'agentSocket')), vm.vmId);

@@ -2,59 +2,29 @@ import assert from 'node:assert';
 import { constants } from 'node:fs';
 import { access, chmod, open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { folderOf, incompatibleSnapshot, restoreDisks } from '@microvm/driver-kit';
-import type { DriverVm, ResolvedVmSpec, RestoreSource, Run, VmmInfo } from '@microvm/runtime';
-import { releaseOf, type QemuHost } from '../host/qemu-host.js';
-import { makePlan, readPlan } from '../host/vm-plan.js';
+import { folderOf, restoreDisks } from '@microvm/driver-kit';
+import type { RestoreSource, Run } from '@microvm/runtime';
 import type { MemoryBackend } from '../process/command-line.js';
 import { INHERITED_FD } from '../process/spawn-vmm.js';
 import { memoryFiles } from './capture.js';
-import { describeMachine, incompatibility, readCompatibility, type MemoryForm } from './compatibility.js';
-import { reportEnd, type QemuContext } from './context.js';
+import { readCompatibility, type MemoryForm } from './compatibility.js';
+import type { QemuContext } from './context.js';
 import { launch } from './launch.js';
 import type { LiveVm } from './live-vm.js';
 import { prepareMigration, runMigration } from './migration.js';
-
-/** Refuses a snapshot whose state would not load here, or would load and hang. */
-export async function checkSnapshot(
-  host: QemuHost,
-  source: RestoreSource,
-  spec: ResolvedVmSpec,
-): Promise<void> {
-  if (!source.memory) return;
-  const reason = await reasonAgainst(host, source, spec);
-  if (reason !== undefined) throw incompatibleSnapshot(source, reason);
-}
-
-async function reasonAgainst(
-  host: QemuHost,
-  source: RestoreSource,
-  spec: ResolvedVmSpec,
-): Promise<string | undefined> {
-  const { vmmVersion } = source;
-  if (releaseOf(vmmVersion) !== releaseOf(host.qemuVersion)) {
-    return `taken with QEMU ${vmmVersion}, this is ${host.qemuVersion}`;
-  }
-  const taken = readCompatibility(source.compatibility);
-  if (taken === undefined) return 'its description is not one of this driver';
-  try {
-    return incompatibility(taken, await describeMachine(host, spec, makePlan(spec), taken.memoryForm));
-  } catch (error) {
-    return `a shared drive: ${(error as Error).message}`;
-  }
-}
+import type { QemuVm } from './qemu-vm.js';
 
 /** Gives a VM the disks of a snapshot and, with memory, a QEMU that has loaded its state and stands still. */
 export async function restoreVm(
   context: QemuContext,
-  vm: DriverVm,
+  vm: QemuVm,
   source: RestoreSource,
   run: Run,
-): Promise<VmmInfo> {
+): Promise<LiveVm | undefined> {
   const from = folderOf(source);
-  await restoreDisks(readPlan(vm.plan).drives, from, folderOf(vm), run);
+  await restoreDisks(vm.plan.drives, from, vm.directory, run);
   await run.step('restore:disks');
-  if (!source.memory) return {};
+  if (!source.memory) return undefined;
   const form = readCompatibility(source.compatibility)?.memoryForm;
   assert(form !== undefined, 'checkSnapshot has read it');
   const files = memoryFiles(form);
@@ -64,8 +34,7 @@ export async function restoreVm(
     const live = await launchIncoming(context, vm, { memory, state, run });
     await load(live, form, join(from, files.state), run);
     await run.step('restore:loaded');
-    reportEnd(context, live);
-    return { vmm: live.identity };
+    return live;
   } finally {
     await state.close();
   }
@@ -89,11 +58,7 @@ interface Incoming {
   readonly run: Run;
 }
 
-function launchIncoming(
-  context: QemuContext,
-  vm: DriverVm,
-  { memory, state, run }: Incoming,
-): Promise<LiveVm> {
+function launchIncoming(context: QemuContext, vm: QemuVm, { memory, state, run }: Incoming): Promise<LiveVm> {
   const start = { kind: 'incoming' } as const;
   return launch(context, vm, { memory, start, inheritedFd: state.fd, step: 'restore:started' }, run);
 }

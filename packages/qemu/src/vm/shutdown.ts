@@ -1,29 +1,21 @@
-import { askToHalt, reasonFromConsole, within } from '@microvm/driver-kit';
+import { reasonFromConsole, within } from '@microvm/driver-kit';
 import type { ProcessExit } from '@microvm/native';
-import type { DriverVm, Run, VmEnding } from '@microvm/runtime';
-import { reportEnd, type QemuContext } from './context.js';
-import { endLife } from './halt.js';
+import type { VmEnding } from '@microvm/runtime';
+import type { QemuContext } from './context.js';
+import { clearLife } from './halt.js';
 import type { LiveVm } from './live-vm.js';
+import type { QemuVm } from './qemu-vm.js';
 
 const QUIT_TIMEOUT_MS = 2000;
 
-/**
- * Asks the guest to flush and halt; what is not over in `shutdownTimeoutMs` is ended by force. Afterwards QEMU is gone. Rejects only by
- * the signal; then nothing was forced.
- */
-export async function shutdownVm(context: QemuContext, vm: DriverVm, run: Run): Promise<VmEnding> {
-  const live = context.table.liveOf(vm);
-  live.expectEnd();
-  try {
-    return await finish(context, live, await askToHalt(live, vm, run));
-  } catch (error) {
-    reportEnd(context, live);
-    throw error;
-  }
-}
-
-async function finish(context: QemuContext, live: LiveVm, ending: VmEnding | undefined): Promise<VmEnding> {
-  const exit = await quit(context, live);
+/** Ends the QEMU of a guest that was asked to halt, by force where the guest did not halt in time. */
+export async function finishShutdown(
+  context: QemuContext,
+  vm: QemuVm,
+  live: LiveVm,
+  ending: VmEnding | undefined,
+): Promise<VmEnding> {
+  const exit = await quit(context, vm, live);
   const facts = exit === undefined ? {} : { exitCode: exit.exitCode, signal: exit.signal };
   if (ending === undefined) {
     const { lastLogLines } = await live.ended;
@@ -36,10 +28,10 @@ async function finish(context: QemuContext, live: LiveVm, ending: VmEnding | und
 }
 
 /** Lets QEMU write back what it holds of the disks; one that does not answer is killed. */
-async function quit(context: QemuContext, live: LiveVm): Promise<ProcessExit | undefined> {
+async function quit(context: QemuContext, vm: QemuVm, live: LiveVm): Promise<ProcessExit | undefined> {
   const timeoutMs = QUIT_TIMEOUT_MS;
   await live.command('quit', {}, { timeoutMs }).catch(() => undefined); // it may be gone before it answers
   const exit = await within<ProcessExit | undefined>(live.process.exited, { timeoutMs }, () => undefined);
-  await endLife(context, live);
+  await clearLife(context, vm);
   return exit ?? live.process.exited;
 }

@@ -1,0 +1,247 @@
+import type { ProcessIdentity } from '@microvm/native';
+import type {
+  Adoption,
+  Capabilities,
+  Captured,
+  CaptureTarget,
+  ConsoleOptions,
+  DriverEvents,
+  DriverMetrics,
+  DriverVm,
+  Guest,
+  HostReport,
+  JsonObject,
+  KnownVm,
+  MetricsRequest,
+  ResolvedVmSpec,
+  RestoreSource,
+  Resumption,
+  Run,
+  VmDriver,
+  VmEnding,
+  VmmInfo,
+} from '@microvm/runtime';
+import { Consoles } from '../console/consoles.js';
+import { ensureThawed } from '../guest/workload.js';
+import type { Limits } from '../process/within.js';
+import { processMetrics } from '../metrics/process-metrics.js';
+import { askToHalt, SHUTDOWN_STEPS, type HaltableVm } from './ask-to-halt.js';
+import { endingOfGone, endingWithoutExit, type EndingReason } from './ending.js';
+import { PAUSE_STEPS, pauseVm, resumeVm, type PausableVm } from './pause.js';
+import type { ProcessVm } from './process-vm.js';
+import { VmTable } from './vm-table.js';
+import type { VmmLife } from './vmm-life.js';
+
+/** One life of a VM, as far as `ProcessDriver` has to do with it. */
+export type ProcessLife = VmmLife & PausableVm & HaltableVm;
+
+/** What a VMM says of its guest: that it is there, or why it ended although the VMM did not. */
+export type FoundState = 'running' | 'paused' | { readonly ended: EndingReason };
+
+export interface ProcessDriverOptions {
+  readonly stateDir: string;
+  readonly probe: () => Promise<HostReport>;
+}
+
+/** The steps that `ProcessDriver` marks itself, for a driver's list. */
+export const PROCESS_STEPS: readonly string[] = [...PAUSE_STEPS, ...SHUTDOWN_STEPS];
+
+const STATUS_TIMEOUT_MS = 4000;
+
+/**
+ * A driver whose VMMs are processes. This class has what does not depend on the VMM: the lives and their consoles, pause, resume,
+ * shutdown, adoption, the death of the owner. A VMM brings the protected methods, each of which gets the VM with its plan read.
+ */
+export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLife> implements VmDriver {
+  abstract readonly name: string;
+  abstract readonly capabilities: Capabilities;
+  abstract readonly steps: readonly string[];
+  protected readonly table: VmTable<Live>;
+  readonly #probe: () => Promise<HostReport>;
+  readonly #consoles = new Consoles();
+
+  protected constructor({ stateDir, probe }: ProcessDriverOptions) {
+    this.table = new VmTable(stateDir);
+    this.#probe = probe;
+  }
+
+  abstract checkSpec(spec: ResolvedVmSpec): Promise<void>;
+  abstract plan(vm: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject;
+  abstract checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void>;
+  abstract survey(): Promise<ReadonlySet<string>>;
+
+  /** Reads the plan and derives what follows from it: the one place where that is done for a call. */
+  protected abstract vmOf(vm: DriverVm): Vm;
+  /** Makes the VM's resources. Answers the life of a VMM that is started this early. */
+  protected abstract prepareVm(vm: Vm, run: Run): Promise<Live | undefined>;
+  /** Cold boot; resolves when the guest is ready. */
+  protected abstract bootVm(vm: Vm, run: Run): Promise<Live>;
+  /** Ends the VMM of a guest that was asked to halt; `ending` is how the guest ended, undefined when it did not in time. */
+  protected abstract finishShutdown(
+    vm: Vm,
+    live: Live,
+    ending: VmEnding | undefined,
+    signal: AbortSignal,
+  ): Promise<VmEnding>;
+  /** Removes one life of a VM: its VMM, known to this process or not, and what that worked with. Idempotent. */
+  protected abstract clearLife(vm: Vm): Promise<void>;
+  /** Writes a snapshot's files. */
+  protected abstract captureVm(vm: Vm, target: CaptureTarget, run: Run): Promise<Captured>;
+  /** Makes a VM's resources from a snapshot. With memory it answers a life whose guest stands still. */
+  protected abstract restoreVm(vm: Vm, source: RestoreSource, run: Run): Promise<Live | undefined>;
+  /** Removes the files of a VM that has no life; answers what is still there afterwards. */
+  protected abstract removeFiles(vm: Vm): Promise<readonly string[]>;
+  /** Every VMM of a VM that lives on this host, recorded or not. */
+  protected abstract vmmsOf(vm: Vm): Promise<readonly ProcessIdentity[]>;
+  /** The life of a VMM that an earlier owner started. */
+  protected abstract lifeOf(vm: Vm, identity: ProcessIdentity): Promise<Live>;
+  /** Asks the VMM for its guest, and ends what a method that broke off has left under way. */
+  protected abstract stateOf(live: Live, limits: Limits): Promise<FoundState>;
+
+  /** Refuses a pause that this VM does not allow. */
+  protected checkPause(_vm: Vm): void {}
+  /** The byte of the console at which the VM's present life begins. */
+  protected async consoleStartOf(_vm: Vm): Promise<number> {
+    return 0;
+  }
+  /** A VM's metrics; `live` is undefined when there is no VMM that could be asked. */
+  protected async metricsOf(
+    _vm: Vm,
+    live: Live | undefined,
+    { isLive }: MetricsRequest,
+  ): Promise<DriverMetrics> {
+    const process = isLive && live !== undefined ? await processMetrics(live.identity) : undefined;
+    return { vmm: { counters: {}, gauges: {} }, ...(process === undefined ? {} : { process }) };
+  }
+
+  async open(events: DriverEvents, _known: readonly KnownVm[]): Promise<void> {
+    this.table.open(events);
+  }
+
+  probe(): Promise<HostReport> {
+    return this.#probe();
+  }
+
+  async prepare(vm: DriverVm, run: Run): Promise<VmmInfo> {
+    return infoOf(await this.prepareVm(this.vmOf(vm), run));
+  }
+
+  async boot(vm: DriverVm, run: Run): Promise<VmmInfo> {
+    const live = await this.bootVm(this.vmOf(vm), run);
+    this.table.reportEnd(live);
+    return infoOf(live);
+  }
+
+  async pause(vm: DriverVm, run: Run): Promise<void> {
+    const planned = this.vmOf(vm);
+    this.checkPause(planned);
+    await pauseVm(this.table.liveOf(vm), planned, run);
+  }
+
+  async resume(vm: DriverVm, how: Resumption, run: Run): Promise<void> {
+    await resumeVm(this.table.liveOf(vm), this.vmOf(vm), how, run);
+  }
+
+  async shutdown(vm: DriverVm, run: Run): Promise<VmEnding> {
+    const planned = this.vmOf(vm);
+    const live = this.table.liveOf(vm);
+    live.expectEnd();
+    try {
+      const ending = await askToHalt(live, planned, run);
+      return await this.finishShutdown(planned, live, ending, run.signal);
+    } catch (error) {
+      this.table.reportEnd(live);
+      throw error;
+    }
+  }
+
+  async halt(vm: DriverVm): Promise<void> {
+    await this.#halt(this.vmOf(vm));
+  }
+
+  checkCapture(_vm: DriverVm, _memory: boolean): void {}
+
+  async capture(vm: DriverVm, target: CaptureTarget, run: Run): Promise<Captured> {
+    return this.captureVm(this.vmOf(vm), target, run);
+  }
+
+  async restore(vm: DriverVm, source: RestoreSource, run: Run): Promise<VmmInfo> {
+    const live = await this.restoreVm(this.vmOf(vm), source, run);
+    if (source.memory && live !== undefined) this.table.reportEnd(live);
+    return infoOf(live);
+  }
+
+  async release(vm: DriverVm): Promise<readonly string[]> {
+    const planned = this.vmOf(vm);
+    const alive = await this.#halt(planned).then(
+      () => [],
+      (error: unknown) => [(error as Error).message],
+    );
+    const left = [...alive, ...(await this.removeFiles(planned))];
+    this.#consoles.release(vm.instanceId);
+    return left;
+  }
+
+  async adopt(vm: DriverVm, run: Run): Promise<Adoption> {
+    const planned = this.vmOf(vm);
+    const live = this.table.get(vm.instanceId) ?? (await this.#takeOver(planned));
+    if (live === undefined) {
+      const from = await this.consoleStartOf(planned);
+      return { state: 'ended', ending: await endingOfGone(planned.directory, from) };
+    }
+    if (live.hasEnded) return endedBy(live, await live.ended);
+    const { signal } = run;
+    const state = await this.stateOf(live, { signal, timeoutMs: STATUS_TIMEOUT_MS });
+    if (typeof state === 'object') {
+      return endedBy(live, await endingWithoutExit(state.ended, planned.directory));
+    }
+    if (state === 'running') await ensureThawed(live.agent, { vm: planned, signal });
+    this.table.reportEnd(live);
+    return { state, vmm: live.identity };
+  }
+
+  async guest(vm: DriverVm): Promise<Guest> {
+    return this.table.liveOf(vm).agent.connect();
+  }
+
+  console(vm: DriverVm, options: ConsoleOptions): AsyncIterable<Buffer> {
+    return this.#consoles.read(vm, options);
+  }
+
+  async metrics(vm: DriverVm, how: MetricsRequest): Promise<DriverMetrics> {
+    const live = this.table.get(vm.instanceId);
+    return this.metricsOf(this.vmOf(vm), live?.hasEnded === false ? live : undefined, how);
+  }
+
+  async close(): Promise<void> {
+    this.#consoles.close();
+    await this.table.close();
+  }
+
+  forgetSnapshot(): void {
+    // The engine keeps snapshots in the state directory; a driver without one keeps them itself.
+  }
+
+  async #halt(vm: Vm): Promise<void> {
+    await this.table.settled(vm.instanceId);
+    await this.clearLife(vm);
+  }
+
+  /** The VMM that an earlier owner started, reported from here on, even if it does not answer. */
+  async #takeOver(vm: Vm): Promise<Live | undefined> {
+    const [identity] = await this.vmmsOf(vm);
+    if (identity === undefined) return undefined;
+    const live = await this.table.start(vm, () => this.lifeOf(vm, identity));
+    this.table.reportEnd(live);
+    return live;
+  }
+}
+
+function infoOf(live: ProcessLife | undefined): VmmInfo {
+  return live === undefined ? {} : { vmm: live.identity };
+}
+
+function endedBy(live: ProcessLife, ending: VmEnding): Adoption {
+  live.expectEnd();
+  return { state: 'ended', ending };
+}

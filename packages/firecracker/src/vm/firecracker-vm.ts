@@ -1,0 +1,26 @@
+import { folderOf, type ProcessVm } from '@microvm/driver-kit';
+import type { DriverVm } from '@microvm/runtime';
+import { readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js';
+import type { FirecrackerContext } from './context.js';
+
+/** A VM at the driver's door: its plan is read, and what follows from the plan derived, once for a whole call. */
+export interface FirecrackerVm extends ProcessVm {
+  readonly plan: VmPlan;
+  /** Where its VMM works: the root of its jail or, without one, a folder in the VM's own. */
+  readonly vmmFolder: string;
+  /** Absolute; undefined where it has none. */
+  readonly cgroup: string | undefined;
+}
+
+export function firecrackerVm({ cgroups, stateDir }: FirecrackerContext, vm: DriverVm): FirecrackerVm {
+  const { instanceId } = vm;
+  const directory = folderOf(vm);
+  const plan = readPlan(vm.plan);
+  return {
+    ...vm,
+    plan,
+    directory,
+    vmmFolder: vmmFolder(stateDir, { instanceId, directory }, plan),
+    cgroup: cgroups.pathOf(plan),
+  };
+}

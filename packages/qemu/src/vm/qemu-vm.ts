@@ -1,0 +1,12 @@
+import { folderOf, type ProcessVm } from '@microvm/driver-kit';
+import type { DriverVm } from '@microvm/runtime';
+import { readPlan, type VmPlan } from '../host/vm-plan.js';
+
+/** A VM at the driver's door: its plan is read once for a whole call. */
+export interface QemuVm extends ProcessVm {
+  readonly plan: VmPlan;
+}
+
+export function qemuVm(vm: DriverVm): QemuVm {
+  return { ...vm, plan: readPlan(vm.plan), directory: folderOf(vm) };
+}
