@@ -9,7 +9,7 @@ export async function ensureNodeModules() {
   // npm writes this file when it is done, and `npm ci` removes it first: after a kill it is not there.
   const installed = await readJson(join(ROOT, 'node_modules', '.package-lock.json'));
   if (isInstalled(lock, installed)) return 'as the lock file says';
-  await run('npm', ['ci', '--no-audit', '--no-fund']);
+  await run('npm', ['ci', '--no-audit', '--no-fund'], { log: 'npm-ci' });
   return 'installed';
 }
 

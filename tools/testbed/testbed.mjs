@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { ensurePackages } from '../setup/packages.mjs';
+import { program } from '../setup/probes.mjs';
 import { findProgram, ROOT, step, StepFailed } from '../setup/run.mjs';
 import { ensureNodeModulesDisk, makeCheckoutDisk } from './checkout.mjs';
 import { runMachine } from './machine.mjs';
@@ -10,11 +11,11 @@ import { ensureSystem } from './system.mjs';
 import { bundleTests } from './tests.mjs';
 
 const REQUIREMENTS = [
-  { package: 'qemu-system-x86', program: 'qemu-system-x86_64', purpose: 'emulates a host with KVM' },
-  { package: 'e2fsprogs', program: 'mkfs.ext4', purpose: 'makes its disks' },
-  { package: 'cpio', program: 'cpio', purpose: 'makes its initrd' },
-  { package: 'kmod', program: 'depmod', purpose: 'lists its kernel modules' },
-  { package: 'tar', program: 'tar', purpose: 'unpacks what a job hands back' },
+  { package: 'qemu-system-x86', purpose: 'emulates a host with KVM', probe: program('qemu-system-x86_64') },
+  { package: 'e2fsprogs', purpose: 'makes its disks', probe: program('mkfs.ext4') },
+  { package: 'cpio', purpose: 'makes its initrd', probe: program('cpio') },
+  { package: 'kmod', purpose: 'lists its kernel modules', probe: program('depmod') },
+  { package: 'tar', purpose: 'unpacks what a job hands back', probe: program('tar') },
 ];
 const DEFAULT_DEADLINE_MS = 30 * 60_000;
 
@@ -31,7 +32,8 @@ export function findFirecracker(env = process.env) {
  * the exit code.
  *
  * @param {{ files?: readonly string[], testNamePattern?: string, shell?: string, resultsDir?: string, deadlineMs?: number,
- *   refresh?: boolean }} options `files` from the root of the repository or absolute
+ *   refresh?: boolean, onOutput?: (data: Buffer) => void }} options `files` from the root of the repository or absolute; what
+ *   the tests print goes to standard output, or to `onOutput`
  */
 export async function runTestbed(options) {
   const programs = Object.fromEntries(
@@ -92,7 +94,7 @@ async function boot(options) {
     ...{ folder, system, checkout, nodeModules: nodeModules.path, signal },
     deadlineMs: options.deadlineMs ?? DEFAULT_DEADLINE_MS,
     onNote: (text) => console.log(`  ${text}`),
-    onOutput: (data) => process.stdout.write(data),
+    onOutput: options.onOutput ?? ((data) => process.stdout.write(data)),
     onResults: (data) => results?.stdin.write(data),
   });
   results?.stdin.end();

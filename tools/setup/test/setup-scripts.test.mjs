@@ -30,6 +30,28 @@ test('a step that succeeds says what it found and how long it took', () => {
   expect(stdout).toMatch(/^▸ x\n✔ x: all there, \d+\.\d s\n$/);
 });
 
+test('what a quiet program says is shown only when it fails', () => {
+  const quiet = (code) =>
+    node(
+      `await main(() => run('sh', ['-c', 'echo said; echo complained >&2; exit ${code}'], { log: 'test' }));`,
+    );
+  expect(quiet(0)).toMatchObject({ status: 0, stdout: '', stderr: '' });
+  const { status, stdout, stderr } = quiet(3);
+  expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+  expect(stderr.split('\n').sort()).toEqual([
+    '',
+    'complained',
+    'said',
+    expect.stringMatching(/^✖ `sh .*exit code 3$/),
+  ]);
+});
+
+test('of a long log only the end is shown, and where the whole is', () => {
+  const { stderr } = node(`await main(() => run('sh', ['-c', 'seq 500; exit 1'], { log: 'test-long' }));`);
+  expect(stderr).toMatch(/^… \(all of it is in .*test-long\.log\)\n401\n/);
+  expect(stderr).toContain('\n500\n✖');
+});
+
 test('an error in the script itself keeps its stack trace', () => {
   const { status, stderr } = node(`await main(() => { throw new TypeError('bad script'); });`);
   expect(status).toBe(1);

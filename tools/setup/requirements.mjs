@@ -1,0 +1,78 @@
+import { compiles, program } from './probes.mjs';
+
+const STATIC_PROGRAM = `
+#include <linux/vm_sockets.h>
+#include <pthread.h>
+#include <string>
+int main(int argc, char**) { return static_cast<int>(std::string(static_cast<size_t>(argc), 'x').size()) - 1; }
+`;
+const HASHING_PROGRAM = `
+#include <openssl/sha.h>
+int main() { unsigned char digest[SHA256_DIGEST_LENGTH]; SHA256(digest, 1, digest); }
+`;
+const FUZZ_TARGET = `
+#include <cstddef>
+#include <cstdint>
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t*, size_t) { return 0; }
+`;
+
+/** What set-up and quickstart need besides Node: Debian's package, and a probe of what is used of it. */
+export const SETUP_REQUIREMENTS = [
+  {
+    package: 'g++',
+    purpose: 'compiles the addon, and the guest agent as a static program',
+    probe: compiles('g++', ['-static', '-pthread'], STATIC_PROGRAM),
+  },
+  { package: 'cmake', purpose: 'builds them', probe: program('cmake') },
+  { package: 'ninja-build', purpose: 'builds them', probe: program('ninja') },
+  {
+    package: 'libssl-dev',
+    purpose: "OpenSSL's SHA-256 is linked into the addon",
+    probe: compiles('g++', ['-l:libcrypto.a', '-pthread', '-ldl'], HASHING_PROGRAM),
+  },
+  { package: 'qemu-system-x86', purpose: 'runs the VMs', probe: program('qemu-system-x86_64') },
+  { package: 'e2fsprogs', purpose: 'makes the disks of VMs', probe: program('mkfs.ext4') },
+];
+
+/** What only the gate needs. */
+const TEST_REQUIREMENTS = [
+  {
+    package: 'g++',
+    purpose: 'its AddressSanitizer and UBSan run in the C++ tests',
+    probe: compiles('g++', ['-fsanitize=address,undefined']),
+  },
+  {
+    package: 'g++',
+    purpose: 'its ThreadSanitizer runs in the C++ tests',
+    probe: compiles('g++', ['-fsanitize=thread']),
+  },
+  { package: 'clang', purpose: 'compiles the fuzz targets', probe: program('clang++') },
+  {
+    // Only recommended by clang-14, so apt-get leaves it out here.
+    package: 'libclang-rt-14-dev',
+    purpose: 'libFuzzer and the sanitizers of clang run the fuzz targets',
+    probe: compiles('clang++', ['-fsanitize=fuzzer,address,undefined'], FUZZ_TARGET),
+  },
+  {
+    package: 'clang-format-14',
+    purpose: 'checks the format of the C++ sources; another version would format them in another way',
+    probe: program('clang-format-14'),
+  },
+  {
+    package: 'binutils',
+    purpose: 'shows what the built binaries export and need',
+    probe: program('readelf'),
+  },
+  { package: 'cpio', purpose: 'reads back the initrd in the tests', probe: program('cpio') },
+  { package: 'iproute2', purpose: 'shows the network in the tests as others see it', probe: program('ip') },
+  { package: 'mount', purpose: 'mounts file systems of the tests', probe: program('mount') },
+  { package: 'strace', purpose: 'counts system calls in the tests', probe: program('strace') },
+  { package: 'util-linux', purpose: 'gives tests namespaces of their own', probe: program('unshare') },
+  {
+    package: 'xfsprogs',
+    purpose: 'makes a file system with reflinks in the tests',
+    probe: program('mkfs.xfs'),
+  },
+];
+
+export const GATE_REQUIREMENTS = [...SETUP_REQUIREMENTS, ...TEST_REQUIREMENTS];
