@@ -1,8 +1,10 @@
 #pragma once
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -28,6 +30,13 @@ inline std::vector<Test>& Tests() {
 inline int& Failures() {
   static int failures = 0;
   return failures;
+}
+
+// Kills a child of the test and waits for its end. The number of a failed fork, -1, would reach every process.
+inline void EndChild(pid_t child) {
+  if (child <= 0) return;
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
 }
 
 struct Registration {

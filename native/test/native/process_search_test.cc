@@ -39,10 +39,7 @@ class Child {
   }
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
-  ~Child() {
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-  }
+  ~Child() { microvm::test::EndChild(pid_); }
   pid_t Pid() const { return pid_; }
   bool IsReady() const { return is_ready_; }
 

@@ -64,9 +64,8 @@ TEST(spares_what_was_taken_off_and_a_later_process_with_the_pid) {
   CHECK(wards.Size() == 1 && wards.Reclaim());
   CHECK(Exists(folder / "kept") && !Exists(folder / "gone"));
   for (const pid_t pid : {first, second}) {
-    CHECK(pid > 0 && kill(pid, 0) == 0);  // the -1 of a failed fork would reach everybody
-    kill(pid, SIGKILL);
-    waitpid(pid, nullptr, 0);
+    CHECK(kill(pid, 0) == 0);
+    microvm::test::EndChild(pid);
   }
 }
 

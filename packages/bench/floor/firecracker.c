@@ -99,7 +99,8 @@ static void make_file(const char* path, int uid) {
   close(fd);
 }
 
-// By reflink where the file system can, else what is not a hole. The disk's name is durable with the next record.
+// By reflink where the file system can, else what is not a hole. The disk's name is durable with the next
+// record.
 static void copy_disk(const char* from, const char* to, int uid) {
   const int source = open(from, O_RDONLY | O_CLOEXEC);
   must(source, from);
