@@ -32,7 +32,8 @@ inline int& Failures() {
   return failures;
 }
 
-// Kills a child of the test and waits for its end. The number of a failed fork, -1, would reach every process.
+// Kills a child of the test and waits for its end. The number of a failed fork, -1, would reach every
+// process.
 inline void EndChild(pid_t child) {
   if (child <= 0) return;
   kill(child, SIGKILL);
