@@ -52,9 +52,9 @@ export function putDurable(source, target, putOptions = {}) {
 }
 
 export function digestFile(path, options = {}) {
-  const { chunkBytes = 4 << 20, signal } = object(options, 'options');
+  const { signal, ...rest } = object(options, 'options');
   const file = absolute(path, 'path');
-  return abortable(signal, () => loadAddon().digestFile(file, chunkBytes));
+  return abortable(signal, () => loadAddon().digestFile(file, rest));
 }
 
 /** A list of the plan with the path of each file's origin as the kernel will see it. */

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { digestFile } from '../index.js';
-import { openDescriptors, temporaryFolder } from './fixture.js';
+import { copyFile, digestFile } from '../index.js';
+import { openDescriptors, rejection, temporaryFolder } from './fixture.js';
 
 const MIB = 1 << 20;
 
@@ -20,7 +20,6 @@ test('agrees with node:crypto, chunk by chunk', async () => {
     expect(await digestFile(file, { chunkBytes })).toEqual({
       sizeBytes: data.length,
       chunkBytes,
-      chunks: chunks.map((chunk) => chunk.toString('hex')),
       root: sha256(...chunks).toString('hex'),
     });
   }
@@ -33,10 +32,34 @@ test('a file of 64 GiB that is nearly all hole takes no time to read', async () 
   ftruncateSync(fd, 65536 * MIB);
   writeSync(fd, 'x', 40_000 * MIB);
   closeSync(fd);
-  const { chunks } = await digestFile(file);
-  expect(chunks).toHaveLength(16_384);
-  expect(new Set(chunks).size).toBe(2);
-  expect(chunks.indexOf(chunks[10_000] ?? '')).toBe(10_000);
+  const hole = sha256(Buffer.alloc(4 * MIB));
+  const chunks = Array<Buffer>(16_384).fill(hole);
+  const written = Buffer.alloc(4 * MIB);
+  written.write('x');
+  chunks[10_000] = sha256(written);
+  expect((await digestFile(file)).root).toBe(sha256(...chunks).toString('hex'));
+});
+
+test('a file of another size than the caller allows is refused before anything is read', async () => {
+  const file = join(temporaryFolder(), 'f');
+  const fd = openSync(file, 'w');
+  ftruncateSync(fd, 2 ** 40);
+  closeSync(fd);
+  expect(await rejection(digestFile(file, { maxSizeBytes: MIB }))).toMatchObject({
+    code: 'EFBIG',
+    path: file,
+    detail: 'it has 1099511627776 bytes, at most 1048576 are allowed',
+  });
+  for (const [expectedSizeBytes, code] of [
+    [2 ** 40 - 1, 'EFBIG'],
+    [2 ** 40 + 1, 'EIO'],
+  ] as const) {
+    expect(await rejection(digestFile(file, { expectedSizeBytes }))).toMatchObject({ code });
+    const copied = copyFile(file, `${file}-copy`, { expectedSizeBytes });
+    expect(await rejection(copied)).toMatchObject({ code, path: file });
+  }
+  expect(existsSync(`${file}-copy`)).toBe(false);
+  expect(await digestFile(file, { expectedSizeBytes: 2 ** 40 })).toMatchObject({ sizeBytes: 2 ** 40 });
 });
 
 test('an abort rejects with its reason', async () => {

@@ -29,14 +29,14 @@ Napi::Object OutcomeObject(Napi::Env env, const core::CopyOutcome& outcome) {
   return object;
 }
 
-core::SizeBounds ReadSizeBounds(Reader* reader, const Napi::Object& options) {
-  core::SizeBounds bounds;
+core::SizeBounds ReadSizeBounds(Reader* reader, const Napi::Object& options, uint64_t at_most) {
+  core::SizeBounds bounds{0, at_most};
   const auto most = reader->OptionalInteger(options, "maxSizeBytes", 0, kMaxSafeInteger);
   const auto exactly = reader->OptionalInteger(options, "expectedSizeBytes", 0, kMaxSafeInteger);
   if (most) bounds.at_most = static_cast<uint64_t>(*most);
   if (exactly) {
     bounds.at_least = static_cast<uint64_t>(*exactly);
-    bounds.at_most = std::min(bounds.at_most, bounds.at_least);
+    bounds.at_most = most ? std::min(bounds.at_most, bounds.at_least) : bounds.at_least;
   }
   return bounds;
 }

@@ -1,3 +1,4 @@
+#include "binding/copy_fields.h"
 #include "binding/features.h"
 #include "binding/file_job.h"
 #include "binding/reader.h"
@@ -8,6 +9,7 @@ namespace {
 
 constexpr int64_t kMinChunk = 4096;
 constexpr int64_t kMaxChunk = int64_t{1} << 30;
+constexpr int64_t kDefaultChunk = int64_t{4} << 20;
 
 std::string Hex(const core::Sha256& digest) {
   constexpr char kDigits[] = "0123456789abcdef";
@@ -19,20 +21,21 @@ std::string Hex(const core::Sha256& digest) {
   return text;
 }
 
-// digestFile(path, chunkBytes) -> { id, settled }
+// digestFile(path, options) -> { id, settled }
 Napi::Value DigestFile(const Napi::CallbackInfo& info) {
   Reader reader(info);
   core::DigestRequest request;
   request.path = reader.String(info[0], "path");
-  request.chunk_bytes = static_cast<uint64_t>(reader.Integer(info[1], "chunkBytes", kMinChunk, kMaxChunk));
+  const Napi::Object options = reader.Object(info[1], "options");
+  if (reader.Failed()) return info.Env().Undefined();
+  const auto chunk_bytes = reader.OptionalInteger(options, "chunkBytes", kMinChunk, kMaxChunk);
+  request.chunk_bytes = static_cast<uint64_t>(chunk_bytes.value_or(kDefaultChunk));
+  request.size = ReadSizeBounds(&reader, options, core::kMaxDigestedBytes);
   if (reader.Failed()) return info.Env().Undefined();
   const auto to_js = [chunk_bytes = request.chunk_bytes](Napi::Env env, core::FileDigest& digest) {
-    Napi::Array chunks = Napi::Array::New(env, digest.chunks.size());
-    for (uint32_t i = 0; i < digest.chunks.size(); ++i) chunks.Set(i, Hex(digest.chunks[i]));
     Napi::Object object = Napi::Object::New(env);
     object.Set("sizeBytes", Napi::Number::New(env, static_cast<double>(digest.size_bytes)));
     object.Set("chunkBytes", Napi::Number::New(env, static_cast<double>(chunk_bytes)));
-    object.Set("chunks", chunks);
     object.Set("root", Hex(digest.root));
     return Napi::Value(object);
   };

@@ -1,5 +1,7 @@
 #include "core/file_digest.h"
 
+#include <algorithm>
+
 #include "check.h"
 
 using namespace microvm::core;
@@ -18,8 +20,15 @@ std::string Hex(const Sha256& digest) {
   return text;
 }
 
-Result<FileDigest> Digest(const std::string& path, uint64_t chunk_bytes) {
-  return DigestFile({path, chunk_bytes}, Cancellation());
+Result<FileDigest> Digest(const std::string& path, uint64_t chunk_bytes,
+                          SizeBounds size = {0, kMaxDigestedBytes}) {
+  return DigestFile({path, chunk_bytes, size}, Cancellation());
+}
+
+// The memory of this process that is there at the moment, in KiB.
+long ResidentKib() {
+  const std::string status = microvm::test::ReadText("/proc/self/status");
+  return strtol(status.c_str() + status.find("VmRSS:") + 6, nullptr, 10);
 }
 
 }  // namespace
@@ -28,11 +37,12 @@ TEST(known_vectors) {
   const TemporaryFolder folder;
   WriteText(folder / "abc", "abc");
   auto abc = Digest(folder / "abc", 4096);
-  CHECK(abc.Ok() && abc.Value().chunks.size() == 1);
-  CHECK(Hex(abc.Value().chunks[0]) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  // Of "abc" it is ba7816bf…, and this is the digest of that.
+  CHECK(abc.Ok() &&
+        Hex(abc.Value().root) == "4f8b42c22dd3729b519ba6f68d2da7cc5b2d606d05daed5ad5128cc03e6c6358");
   WriteText(folder / "empty", "");
   auto empty = Digest(folder / "empty", 4096);
-  CHECK(empty.Ok() && empty.Value().chunks.empty());
+  CHECK(empty.Ok() && empty.Value().size_bytes == 0);
   CHECK(Hex(empty.Value().root) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
@@ -49,21 +59,47 @@ TEST(a_hole_has_the_digest_of_zeros) {
   for (const uint64_t chunk : {4096ull, 65536ull, 1000000ull, 1ull << 20, 1ull << 30}) {
     auto a = Digest(folder / "dense", chunk);
     auto b = Digest(folder / "sparse", chunk);
-    CHECK(a.Ok() && b.Ok() && a.Value().chunks == b.Value().chunks && a.Value().root == b.Value().root);
-    CHECK(a.Value().chunks.size() == (size + chunk - 1) / chunk);
+    CHECK(a.Ok() && b.Ok() && a.Value().root == b.Value().root && a.Value().size_bytes == size);
   }
 }
 
-TEST(a_changed_byte_changes_its_chunk_alone) {
+TEST(the_order_of_the_chunks_counts_and_each_byte_does) {
   const TemporaryFolder folder;
-  std::string data(1 << 20, 'a');
+  std::string data;
+  for (int i = 0; i < 1000; ++i) data += std::string(4096, static_cast<char>(i));
   WriteText(folder / "f", data);
-  const auto before = Digest(folder / "f", 65536).Value();
-  data[5 * 65536] = 'b';
+  const Sha256 root = Digest(folder / "f", 4096).Value().root;
+  CHECK(Digest(folder / "f", 4096).Value().root == root);
+  std::string swapped = data;
+  std::swap_ranges(swapped.begin(), swapped.begin() + 4096, swapped.begin() + 5 * 4096);
+  WriteText(folder / "f", swapped);
+  CHECK(Digest(folder / "f", 4096).Value().root != root);
+  data[500 * 4096 + 7] ^= 1;
   WriteText(folder / "f", data);
-  const auto after = Digest(folder / "f", 65536).Value();
-  for (size_t i = 0; i < 16; ++i) CHECK((before.chunks[i] == after.chunks[i]) == (i != 5));
-  CHECK(before.root != after.root);
+  CHECK(Digest(folder / "f", 4096).Value().root != root);
+}
+
+TEST(a_file_of_another_size_is_refused_before_it_is_read) {
+  const TemporaryFolder folder;
+  WriteText(folder / "f", "12345");
+  CHECK(Digest(folder / "f", 4096, {5, 5}).Ok());
+  CHECK(Digest(folder / "f", 4096, {0, 4}).Error().number == EFBIG);
+  CHECK(Digest(folder / "f", 4096, {6, 6}).Error().number == EIO);
+}
+
+TEST(a_size_that_a_file_only_claims_takes_no_memory) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "claims";
+  WriteText(path, "");
+  // The largest size that the file system takes; most take one that no table of chunks fits into memory for.
+  off_t size = off_t{1} << 62;
+  while (size > 0 && truncate(path.c_str(), size) != 0) size >>= 1;
+  CHECK(size >= off_t{1} << 40);
+  const long before = ResidentKib();
+  CHECK(size <= static_cast<off_t>(kMaxDigestedBytes) || Digest(path, 4096).Error().number == EFBIG);
+  CHECK(truncate(path.c_str(), off_t{1} << 40) == 0);
+  CHECK(Digest(path, 1 << 20).Ok());
+  CHECK(ResidentKib() - before < 8192);
 }
 
 TEST(errors_and_cancellation) {
@@ -74,7 +110,7 @@ TEST(errors_and_cancellation) {
   WriteText(folder / "f", std::string(1 << 20, 'a'));
   Cancellation cancelled;
   cancelled.Cancel();
-  auto digest = DigestFile({folder / "f", 4096}, cancelled);
+  auto digest = DigestFile({folder / "f", 4096, {}}, cancelled);
   CHECK(!digest.Ok() && digest.Error().number == ECANCELED);
 }
 
