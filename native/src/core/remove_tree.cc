@@ -6,8 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "core/file_io.h"
@@ -16,11 +19,14 @@
 namespace microvm::core {
 namespace {
 
-// Directories open at the same time. What lies deeper is first moved up, so that a hostile depth costs no
-// descriptors.
-constexpr int kMaxDepth = 64;
+// A directory that lies deeper is moved up first, so that a hostile depth costs no memory.
+constexpr size_t kMaxDepth = 1024;
 // A directory into which others keep writing is given up after so many sweeps.
 constexpr int kMaxSweeps = 16;
+// How many directories of one directory are remembered until they are entered.
+constexpr size_t kMaxBatch = 256;
+// How many names of one directory are remembered as told.
+constexpr size_t kMaxLeft = 4096;
 // Of more one learns nothing.
 constexpr size_t kMaxTold = 32;
 
@@ -29,48 +35,120 @@ struct DirectoryCloser {
 };
 using Directory = std::unique_ptr<DIR, DirectoryCloser>;
 
-// One removal; one thread.
+// A directory on the way from the top to where the removal is.
+struct Level {
+  std::string name;
+  // What it was when it was entered: the way back up leads to that one or nowhere.
+  dev_t device = 0;
+  ino_t inode = 0;
+  // Found in it, not empty, and not entered yet.
+  std::vector<std::string> directories;
+  // Told already; it stays.
+  std::set<std::string> left;
+  bool needs_scan = true;
+  // What had changed in the whole removal when it was scanned last.
+  uint64_t progress_at_scan = 0;
+  int refilled = 0;
+  uint64_t left_before = 0;
+};
+
+// One removal; one thread. Open at a time are the directory above the top, the top, the one that is being
+// emptied, and the next one: four, however deep the tree is. The way back leads through `..`, which is
+// believed only when it is the directory that was entered on the way down.
 class Removal {
  public:
   explicit Removal(const Cancellation& cancellation) : cancellation_(cancellation) {}
   RemovedTree Run(const std::string& path);
 
  private:
-  UniqueFd OpenChild(int parent, const char* name);
-  void RemoveChild(int parent, const char* name, const std::string& path, int depth);
-  void Empty(UniqueFd directory, const std::string& path, int depth);
-  void MoveUp(int parent, const char* name, const std::string& path);
-  void Fail(const char* syscall, const std::string& path) { Fail(SysError::Last(syscall, path)); }
-  void Fail(SysError error);
+  void RunFrom(int parent, const std::string& name);
+  void EmptyTop();
+  bool IsAtTop() const { return levels_.size() == 1; }
+  int Here() const { return dirfd(here_.get()); }
+  UniqueFd OpenChild(int parent, const char* name) const;
+  bool Enter(UniqueFd directory, const std::string& name);
+  bool GoTo(UniqueFd directory);
+  void Scan();
+  void RemoveEntry(const char* name);
+  void Descend();
+  void MoveUp(const std::string& name);
+  bool Leave();
+  std::string PathOf(const std::string& name) const;
+  void Fail(const char* syscall, const std::string& name);
+  void Tell(SysError error);
   bool IsCancelled();
+  // Grows with all that a further scan of a directory may depend on. Never 0.
+  uint64_t Progress() const {
+    return 1 + removed_.files + removed_.directories + moved_ + levels_.back().left.size();
+  }
 
   const Cancellation& cancellation_;
   RemovedTree removed_;
-  int top_ = -1;
+  std::string path_;
+  UniqueFd top_;
+  Directory here_;
+  std::vector<Level> levels_;
   uint64_t moved_ = 0;
 };
 
 RemovedTree Removal::Run(const std::string& path) {
+  path_ = path;
   const SplitPath split = Split(path);
   if (split.name.empty() || split.name == "." || split.name == "..") {
-    Fail(SysError{EINVAL, "unlink", path});
+    Tell(SysError{EINVAL, "unlink", path});
     return std::move(removed_);
   }
   auto parent = OpenFile(split.directory, O_PATH | O_DIRECTORY);
   if (parent.Ok()) {
-    RemoveChild(parent.Value().Get(), split.name.c_str(), path, 0);
+    RunFrom(parent.Value().Get(), split.name);
   } else if (parent.Error().number != ENOENT) {
-    Fail(parent.Error());
+    Tell(parent.Error());
   }
   return std::move(removed_);
 }
 
-UniqueFd Removal::OpenChild(int parent, const char* name) {
+void Removal::RunFrom(int parent, const std::string& name) {
+  for (int sweep = 0; sweep < kMaxSweeps; ++sweep) {
+    if (unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0) {
+      ++removed_.directories;
+      return;
+    }
+    if (errno == ENOENT) return;
+    // What cannot be removed will not go by trying again, and was told.
+    if (removed_.left_count > 0 || IsCancelled()) return;
+    top_ = OpenChild(parent, name.c_str());
+    if (!top_ && errno == ENOENT) return;
+    if (!top_) return Tell(SysError::Last("open", path_));
+    EmptyTop();
+  }
+  Tell(SysError{ENOTEMPTY, "rmdir", path_});
+}
+
+void Removal::EmptyTop() {
+  levels_.clear();
+  if (!Enter(UniqueFd(openat(top_.Get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)), path_)) return;
+  while (!IsCancelled()) {
+    Level& level = levels_.back();
+    if (!level.directories.empty()) {
+      Descend();
+    } else if (level.needs_scan && level.progress_at_scan != Progress()) {
+      Scan();
+    } else if (IsAtTop()) {
+      return;
+    } else if (!Leave()) {
+      // Somebody has moved the directory out of the tree: the next sweep reaches from the top what is in the
+      // tree.
+      return;
+    }
+  }
+}
+
+UniqueFd Removal::OpenChild(int parent, const char* name) const {
   constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   constexpr uint64_t kResolve = kResolveNoXdev | kResolveNoMagicLinks | kResolveNoSymlinks | kResolveBeneath;
   UniqueFd fd = OpenAt2(parent, name, kFlags, 0, kResolve);
   if (fd || errno != ENOSYS) return fd;
-  // Before Linux 5.6: a bind mount of the same file system is not seen.
+  // Before Linux 5.6 a bind mount of the same file system is not seen.
   fd.Reset(openat(parent, name, kFlags));
   struct stat above {};
   struct stat here {};
@@ -81,61 +159,123 @@ UniqueFd Removal::OpenChild(int parent, const char* name) {
   return fd;
 }
 
-void Removal::RemoveChild(int parent, const char* name, const std::string& path, int depth) {
-  UniqueFd directory = OpenChild(parent, name);
-  if (!directory && errno == ENOENT) return;
-  // A link or a file; at the very top it is not what we were asked to remove.
-  if (!directory && (errno == ELOOP || errno == ENOTDIR) && depth > 0) {
-    if (unlinkat(parent, name, 0) == 0) {
-      ++removed_.files;
-    } else if (errno != ENOENT) {
-      Fail("unlink", path);
-    }
-    return;
+// False, and told, when it cannot be read.
+bool Removal::Enter(UniqueFd directory, const std::string& name) {
+  struct stat status {};
+  if (!directory || fstat(directory.Get(), &status) != 0 || !GoTo(std::move(directory))) {
+    Fail("open", name);
+    return false;
   }
-  if (!directory) return Fail("open", path);
-  if (depth >= kMaxDepth) return MoveUp(parent, name, path);
-  if (depth == 0) top_ = directory.Get();
-  for (int sweep = 0; sweep < kMaxSweeps; ++sweep) {
-    const uint64_t moved_before = moved_;
-    const uint64_t left_before = removed_.left_count;
-    Empty(UniqueFd(fcntl(directory.Get(), F_DUPFD_CLOEXEC, 0)), path, depth);
-    if (unlinkat(parent, name, AT_REMOVEDIR) == 0) {
-      ++removed_.directories;
-      return;
-    }
-    if (errno == ENOENT) return;
-    if (errno != ENOTEMPTY && errno != EEXIST) return Fail("rmdir", path);
-    // What cannot be removed will not go by trying again, and was told.
-    if (removed_.left_count != left_before || IsCancelled()) return;
-    if (depth == 0 && moved_ != moved_before) sweep = -1;
-  }
-  Fail("rmdir", path);
+  Level level;
+  level.name = name;
+  level.device = status.st_dev;
+  level.inode = status.st_ino;
+  level.left_before = removed_.left_count;
+  levels_.push_back(std::move(level));
+  return true;
 }
 
-void Removal::Empty(UniqueFd directory, const std::string& path, int depth) {
-  if (!directory) return Fail("fcntl", path);
-  const int fd = directory.Get();
-  const Directory entries(fdopendir(fd));
-  if (!entries) return Fail("opendir", path);
+bool Removal::GoTo(UniqueFd directory) {
+  Directory opened(fdopendir(directory.Get()));
+  if (!opened) return false;
   static_cast<void>(directory.Release());
-  rewinddir(entries.get());
-  while (const dirent* entry = readdir(entries.get())) {
+  here_ = std::move(opened);
+  return true;
+}
+
+// Removes what can be removed at once, and notes the directories that have to be emptied first.
+void Removal::Scan() {
+  Level& level = levels_.back();
+  level.needs_scan = false;
+  level.progress_at_scan = Progress();
+  rewinddir(here_.get());
+  while (const dirent* entry = readdir(here_.get())) {
     if (IsCancelled()) return;
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    // The name is copied: the entry is gone with the next read of a nested sweep.
-    const std::string name = entry->d_name;
-    RemoveChild(fd, name.c_str(), path + "/" + name, depth + 1);
+    if (level.left.count(entry->d_name) > 0) continue;
+    if (level.directories.size() == kMaxBatch) {
+      level.needs_scan = true;
+      return;
+    }
+    RemoveEntry(entry->d_name);
   }
 }
 
-void Removal::MoveUp(int parent, const char* name, const std::string& path) {
+void Removal::RemoveEntry(const char* name) {
+  if (unlinkat(Here(), name, 0) == 0) {
+    ++removed_.files;
+    return;
+  }
+  if (errno == ENOENT) return;
+  if (errno != EISDIR) return Fail("unlink", name);
+  if (unlinkat(Here(), name, AT_REMOVEDIR) == 0) {
+    ++removed_.directories;
+    return;
+  }
+  // Also what is busy, such as a mount: the open tells what it is.
+  if (errno != ENOENT) levels_.back().directories.push_back(name);
+}
+
+void Removal::Descend() {
+  Level& level = levels_.back();
+  const std::string name = std::move(level.directories.back());
+  level.directories.pop_back();
+  UniqueFd child = OpenChild(Here(), name.c_str());
+  if (!child && errno == ENOENT) return;
+  // Something else has the name by now.
+  if (!child && (errno == ELOOP || errno == ENOTDIR)) return RemoveEntry(name.c_str());
+  if (child && levels_.size() == kMaxDepth) return MoveUp(name);
+  Enter(std::move(child), name);
+}
+
+void Removal::MoveUp(const std::string& name) {
   const std::string moved = ".tmp-" + RandomHex16();
-  if (renameat(parent, name, top_, moved.c_str()) != 0) return Fail("rename", path);
+  if (renameat(Here(), name.c_str(), top_.Get(), moved.c_str()) != 0) return Fail("rename", name);
+  levels_.front().needs_scan = true;
   ++moved_;
 }
 
-void Removal::Fail(SysError error) {
+// Up to the directory above, and the empty one is removed. False when the way back does not lead there.
+bool Removal::Leave() {
+  const Level left = std::move(levels_.back());
+  levels_.pop_back();
+  Level& level = levels_.back();
+  UniqueFd above(openat(Here(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  struct stat status {};
+  if (!above || fstat(above.Get(), &status) != 0 || status.st_dev != level.device ||
+      status.st_ino != level.inode || !GoTo(std::move(above))) {
+    return false;
+  }
+  if (unlinkat(Here(), left.name.c_str(), AT_REMOVEDIR) == 0) {
+    ++removed_.directories;
+  } else if (errno == ENOENT) {
+    return true;
+  } else if (removed_.left_count != left.left_before) {
+    // Told: it holds what could not be removed.
+    level.left.insert(left.name);
+  } else if ((errno == ENOTEMPTY || errno == EEXIST) && ++level.refilled < kMaxSweeps) {
+    level.directories.push_back(left.name);
+  } else {
+    Fail("rmdir", left.name);
+  }
+  return true;
+}
+
+std::string Removal::PathOf(const std::string& name) const {
+  if (levels_.empty()) return path_;
+  std::string path = path_;
+  for (size_t i = 1; i < levels_.size(); ++i) path += "/" + levels_[i].name;
+  return path + "/" + name;
+}
+
+// Tells of something in the directory that is being emptied, or of the top.
+void Removal::Fail(const char* syscall, const std::string& name) {
+  const int number = errno;
+  if (!levels_.empty() && levels_.back().left.size() < kMaxLeft) levels_.back().left.insert(name);
+  Tell(SysError{number, syscall, PathOf(name)});
+}
+
+void Removal::Tell(SysError error) {
   ++removed_.left_count;
   if (removed_.left.size() < kMaxTold) removed_.left.push_back(std::move(error));
 }
