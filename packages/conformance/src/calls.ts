@@ -1,4 +1,4 @@
-import type { OperationOptions, SnapshotRef, VmRuntime, VmVerb } from '@microvm/runtime';
+import type { OperationOptions, SnapshotRef, VerbName, VmRuntime, VmVerb } from '@microvm/runtime';
 
 /** One method of the contract, called on a VM. */
 export type Call = (runtime: VmRuntime, vmId: string, options?: OperationOptions) => Promise<unknown>;
@@ -29,7 +29,7 @@ export const VERB_CALLS: Readonly<Record<VmVerb, Call>> = {
 type CreateMethod = 'createVm' | 'createVmWithSpec';
 type SnapshotMethod = 'deleteSnapshot' | 'verifySnapshot';
 /** The methods that are lifecycle jobs. */
-export type JobMethod = CreateMethod | VmVerb | SnapshotMethod;
+export type JobMethod = VerbName | 'createVmWithSpec';
 
 export const CREATE_CALLS: Readonly<Record<CreateMethod, Call>> = {
   createVm: (runtime, vmId, options) => runtime.createVm(vmId, options),

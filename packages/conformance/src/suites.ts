@@ -6,6 +6,7 @@ import { registerClosing } from './suites/closing.js';
 import { registerConcurrency } from './suites/concurrency.js';
 import { registerCorruption } from './suites/corruption.js';
 import { registerDeadlines } from './suites/deadlines.js';
+import { registerDispatch } from './suites/dispatch.js';
 import { registerDurability } from './suites/durability.js';
 import { registerEndings } from './suites/endings.js';
 import { registerEvents } from './suites/events.js';
@@ -29,6 +30,7 @@ export const SUITES: readonly ((fixture: ProviderFixture) => void)[] = [
   registerIds,
   registerSpecs,
   registerOptions,
+  registerDispatch,
   registerCheckOrder,
   registerConcurrency,
   registerIdempotency,

@@ -6,22 +6,19 @@ export function canSnapshot(capabilities: Capabilities, state: VmState): boolean
   return isLive(state) ? capabilities.memorySnapshot : capabilities.diskSnapshot;
 }
 
+type IsSupported = (capabilities: Capabilities, state: VmState) => boolean;
+
+/** The verbs that need a capability; the others every provider has. */
+const NEEDS: Partial<Readonly<Record<VmVerb, IsSupported>>> = {
+  pauseVm: ({ pause }) => pause,
+  resumeVm: ({ pause }) => pause,
+  renameVm: ({ rename }) => rename,
+  snapshotVm: canSnapshot,
+};
+
 /** Whether the provider claims to have the verb; the refusals of what it lacks are tests of their own. */
 export function isVerbSupported(capabilities: Capabilities, verb: VmVerb, state: VmState): boolean {
-  switch (verb) {
-    case 'pauseVm':
-    case 'resumeVm':
-      return capabilities.pause;
-    case 'renameVm':
-      return capabilities.rename;
-    case 'snapshotVm':
-      return canSnapshot(capabilities, state);
-    case 'startVm':
-    case 'stopVm':
-    case 'destroyVm':
-    case 'forgetVm':
-      return true;
-  }
+  return NEEDS[verb]?.(capabilities, state) ?? true;
 }
 
 /** The same for every method that is a job. */

@@ -16,32 +16,65 @@ export interface Trait {
 
 const CREATE = { from: undefined, again: 'MICROVM_VM_ALREADY_EXISTS', aborted: ['unknown'] } as const;
 
-const TRAITS: readonly Trait[] = [
-  { method: 'createVm', ...CREATE },
-  { method: 'createVmWithSpec', ...CREATE },
-  { method: 'startVm', from: 'created', again: 'MICROVM_INVALID_TRANSITION', aborted: ['created'] },
-  { method: 'stopVm', from: 'running', again: 'MICROVM_INVALID_TRANSITION', aborted: ['running', 'stopped'] },
-  { method: 'pauseVm', from: 'running', again: 'MICROVM_INVALID_TRANSITION', aborted: ['running', 'paused'] },
-  { method: 'resumeVm', from: 'paused', again: 'MICROVM_INVALID_TRANSITION', aborted: ['paused'] },
-  { method: 'snapshotVm', from: 'running', again: 'MICROVM_SNAPSHOT_ALREADY_EXISTS', aborted: ['running'] },
-  { method: 'renameVm', from: 'running', again: 'MICROVM_VM_NOT_FOUND', aborted: ['running'] },
-  { method: 'destroyVm', from: 'running', again: 'MICROVM_INVALID_TRANSITION', aborted: ['crashed'] },
-  { method: 'forgetVm', from: 'destroyed', again: 'MICROVM_VM_NOT_FOUND', aborted: ['destroyed'] },
-  { method: 'deleteSnapshot', from: 'created', again: 'MICROVM_SNAPSHOT_NOT_FOUND', aborted: ['created'] },
-  { method: 'verifySnapshot', from: 'created', again: undefined, aborted: ['created'] },
-];
+/** By kind of job; nobody calls the runtime's own. */
+export const TRAITS: Readonly<Record<JobKind, readonly Trait[]>> = {
+  createVm: [
+    { method: 'createVm', ...CREATE },
+    { method: 'createVmWithSpec', ...CREATE },
+  ],
+  startVm: [
+    { method: 'startVm', from: 'created', again: 'MICROVM_INVALID_TRANSITION', aborted: ['created'] },
+  ],
+  stopVm: [
+    {
+      method: 'stopVm',
+      from: 'running',
+      again: 'MICROVM_INVALID_TRANSITION',
+      aborted: ['running', 'stopped'],
+    },
+  ],
+  pauseVm: [
+    {
+      method: 'pauseVm',
+      from: 'running',
+      again: 'MICROVM_INVALID_TRANSITION',
+      aborted: ['running', 'paused'],
+    },
+  ],
+  resumeVm: [
+    { method: 'resumeVm', from: 'paused', again: 'MICROVM_INVALID_TRANSITION', aborted: ['paused'] },
+  ],
+  snapshotVm: [
+    { method: 'snapshotVm', from: 'running', again: 'MICROVM_SNAPSHOT_ALREADY_EXISTS', aborted: ['running'] },
+  ],
+  renameVm: [{ method: 'renameVm', from: 'running', again: 'MICROVM_VM_NOT_FOUND', aborted: ['running'] }],
+  destroyVm: [
+    { method: 'destroyVm', from: 'running', again: 'MICROVM_INVALID_TRANSITION', aborted: ['crashed'] },
+  ],
+  forgetVm: [
+    { method: 'forgetVm', from: 'destroyed', again: 'MICROVM_VM_NOT_FOUND', aborted: ['destroyed'] },
+  ],
+  deleteSnapshot: [
+    { method: 'deleteSnapshot', from: 'created', again: 'MICROVM_SNAPSHOT_NOT_FOUND', aborted: ['created'] },
+  ],
+  verifySnapshot: [{ method: 'verifySnapshot', from: 'created', again: undefined, aborted: ['created'] }],
+  observeVm: [],
+  rebootVm: [],
+};
 
 /** The traits of what the provider can do. */
 export function traitsOf({ capabilities }: ProviderFixture): readonly Trait[] {
   const { diskSnapshot, memorySnapshot } = capabilities;
-  return TRAITS.flatMap((trait) => {
-    if (!isMethodSupported(capabilities, trait.method, trait.from ?? 'created')) return [];
-    const needsSnapshot = trait.method === 'deleteSnapshot' || trait.method === 'verifySnapshot';
-    // The VM of these two is there to have a snapshot: in whichever state the provider can take one.
-    if (needsSnapshot && !diskSnapshot && memorySnapshot)
-      return [{ ...trait, from: 'running', aborted: ['running'] }];
-    return [trait];
-  });
+  return Object.values(TRAITS)
+    .flat()
+    .flatMap((trait) => {
+      if (!isMethodSupported(capabilities, trait.method, trait.from ?? 'created')) return [];
+      const needsSnapshot = trait.method === 'deleteSnapshot' || trait.method === 'verifySnapshot';
+      // The VM of these two is there to have a snapshot: in whichever state the provider can take one.
+      if (needsSnapshot && !diskSnapshot && memorySnapshot)
+        return [{ ...trait, from: 'running', aborted: ['running'] }];
+      return [trait];
+    });
 }
 
 export function kindOf(method: JobMethod): JobKind {

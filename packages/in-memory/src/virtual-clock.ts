@@ -11,6 +11,8 @@ export interface VirtualClock extends Clock {
    * What waits for real input or output (a file) is not waited for.
    */
   advance(ms: number): Promise<void>;
+  /** Sets the date, as an administrator does: `monotonic()` and the timers do not see it. */
+  setNow(nowMs: number): void;
 }
 
 interface Timer {
@@ -26,7 +28,8 @@ async function settle(): Promise<void> {
 
 /** Makes a clock that starts at `nowMs` (milliseconds since 1970), by default at the first moment of 2026. */
 export function createVirtualClock(options: { readonly nowMs?: number } = {}): VirtualClock {
-  let nowMs = options.nowMs ?? Date.UTC(2026, 0, 1);
+  let elapsedMs = 0;
+  let startMs = options.nowMs ?? Date.UTC(2026, 0, 1);
   let advancing = Promise.resolve();
   // Sorted by due time; timers of the same time in the order in which they were set.
   const timers: Timer[] = [];
@@ -41,17 +44,21 @@ export function createVirtualClock(options: { readonly nowMs?: number } = {}): V
     await settle();
     for (let next = timers[0]; next !== undefined && next.dueAt <= untilMs; next = timers[0]) {
       timers.shift();
-      nowMs = next.dueAt;
+      elapsedMs = next.dueAt;
       next.callback();
       await settle();
     }
-    nowMs = untilMs;
+    elapsedMs = untilMs;
   }
 
   return {
-    now: () => nowMs,
+    now: () => startMs + elapsedMs,
+    monotonic: () => elapsedMs,
+    setNow(nowMs) {
+      startMs = nowMs - elapsedMs;
+    },
     schedule(delayMs, callback) {
-      const timer = { dueAt: nowMs + Math.max(0, delayMs), callback };
+      const timer = { dueAt: elapsedMs + Math.max(0, delayMs), callback };
       insert(timer);
       return () => {
         const index = timers.indexOf(timer);
@@ -64,7 +71,7 @@ export function createVirtualClock(options: { readonly nowMs?: number } = {}): V
     advance(ms) {
       if (!(ms >= 0)) throw new RangeError(`advance by ${ms} ms: time does not run backwards`);
       // One after the other: two that ran at once would see each other's time.
-      advancing = advancing.then(() => advanceTo(nowMs + ms));
+      advancing = advancing.then(() => advanceTo(elapsedMs + ms));
       return advancing;
     },
   };

@@ -31,17 +31,26 @@ export type {
 } from './contract/options.js';
 export { cutText, printable, PRINTABLE_LENGTH } from './contract/printable.js';
 export { VmProvider } from './contract/provider.js';
-export type { SnapshotRef } from './contract/provider.js';
-export type { VmQuery } from './contract/query.js';
 export { VmRuntime } from './contract/runtime.js';
-export type { RecoveryReport } from './contract/runtime.js';
+export type { RecoveryReport, VmQuery } from './contract/runtime.js';
 export { parseVmSpec, resolveVmSpec } from './contract/spec.js';
 export type { ResolvedVmSpec, VmSpec } from './contract/spec.js';
 export { isLive, LIVE_STATES, TRANSITIONS, VM_STATES, VM_VERBS } from './contract/states.js';
-export type { VmState, VmVerb } from './contract/states.js';
+export type { VmState } from './contract/states.js';
+export { OWN_JOB_KINDS } from './contract/verbs.js';
+export type {
+  JobKind,
+  OwnJobKind,
+  SnapshotRef,
+  VerbAnswer,
+  VerbArgs,
+  VerbCall,
+  VerbName,
+  VerbTypes,
+  VmVerb,
+} from './contract/verbs.js';
 export type {
   InterruptedOutcome,
-  JobKind,
   JobProgress,
   JobStatus,
   JobView,
@@ -73,4 +82,8 @@ export type { DirectoryLock, Host } from './ports/host.js';
 export { KeepAlive } from './engine/keep-alive.js';
 export { openRuntime } from './engine/open-runtime.js';
 export type { EngineOptions } from './engine/open-runtime.js';
-export { LIFECYCLE_STEPS } from './engine/steps.js';
+export { LIFECYCLE_STEPS } from './engine/lifecycle-steps.js';
+export { onAbort } from './waiting/on-abort.js';
+export { delay, untilAborted, within } from './waiting/within.js';
+export type { Limits } from './waiting/within.js';
+export { withoutUndefined } from './contract/without-undefined.js';

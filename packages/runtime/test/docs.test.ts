@@ -1,6 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { COMMON_SETTINGS, ERROR_CODES, ERROR_TRAITS, TRANSITIONS, VM_VERBS } from '../src/index.js';
+import {
+  COMMON_SETTINGS,
+  ERROR_CODES,
+  ERROR_TRAITS,
+  LIFECYCLE_STEPS,
+  TRANSITIONS,
+  VM_VERBS,
+  type JobKind,
+} from '../src/index.js';
 
 function read(name: string): string {
   return readFileSync(new URL(`../../../docs/${name}`, import.meta.url), 'utf8');
@@ -35,14 +43,37 @@ describe('docs/errors.md', () => {
   });
 });
 
+/** The part of a document under one heading. */
+function section(text: string, heading: string): string {
+  const [, found = ''] = text.split(`\n## ${heading}\n`);
+  return found.split('\n## ')[0] ?? '';
+}
+
+function byName(text: string): Map<string, string[]> {
+  return new Map(rows(text).map(([name = '', ...rest]) => [name.replaceAll('`', ''), rest]));
+}
+
 describe('docs/contract.md', () => {
   const text = read('contract.md');
-  const documented = new Map(rows(text).map(([verb = '', ...rest]) => [verb.replaceAll('`', ''), rest]));
+  const transitions = byName(section(text, 'States'));
+  const outcomes = byName(section(text, 'Jobs'));
+  const kinds = Object.keys(LIFECYCLE_STEPS) as JobKind[];
 
   it.each(VM_VERBS)('has the transition of %s as the table of the code has it', (verb) => {
-    const [from, to] = documented.get(verb) ?? [];
+    const [from, to] = transitions.get(verb) ?? [];
     expect(from?.split(', ').sort()).toEqual([...TRANSITIONS[verb].from].sort());
     expect(to).toBe(TRANSITIONS[verb].to);
+  });
+
+  it('says of every kind of job, and of no other, what becomes of it when it breaks off', () => {
+    expect([...outcomes.keys()].sort()).toEqual([...kinds].sort());
+  });
+
+  it.each(kinds)('names an outcome of %s exactly when it has an intent', (kind) => {
+    const [meaning, outcome] = outcomes.get(kind) ?? [];
+    expect(meaning).not.toBe('');
+    const hasIntent = LIFECYCLE_STEPS[kind].includes(`${kind}:intent`);
+    expect(outcome).toMatch(hasIntent ? /^(undone|carried-through|as-found)$/ : /^$/);
   });
 });
 

@@ -25,7 +25,7 @@ export interface Stage {
 
 type State = VmState | 'unknown';
 
-/** An operation in which the process is killed, and what the next process must find: the table of outcomes of ARCHITECTURE.md. */
+/** An operation in which the process is killed, and what the next process must find: the table of outcomes in docs/contract.md. */
 export interface CrashScenario {
   readonly title: string;
   readonly kind: JobKind;
@@ -69,152 +69,195 @@ const endsByItself =
     }
   };
 
-export const CRASH_SCENARIOS: readonly CrashScenario[] = [
-  {
-    title: 'createVm',
-    kind: 'createVm',
-    from: undefined,
-    during: { outcome: 'undone', states: ['unknown'] },
-    after: 'created',
-    needs: always,
-    act: create,
-  },
-  {
-    title: "createVm on a destroyed VM's id",
-    kind: 'createVm',
-    from: 'destroyed',
-    during: { outcome: 'undone', states: ['destroyed'] },
-    after: 'created',
-    needs: always,
-    act: create,
-  },
-  {
-    title: 'restore',
-    kind: 'createVm',
-    from: undefined,
-    during: { outcome: 'undone', states: ['unknown'] },
-    after: 'running',
-    needs: ({ memorySnapshot }) => memorySnapshot,
-    act: restore,
-  },
-  {
-    title: 'startVm',
-    kind: 'startVm',
-    from: 'created',
-    during: { outcome: 'undone', states: ['created'] },
-    after: 'running',
-    needs: always,
-    act: verb('startVm'),
-  },
-  {
-    title: 'stopVm',
-    kind: 'stopVm',
-    from: 'running',
-    during: { outcome: 'carried-through', states: ['stopped'] },
-    after: 'stopped',
-    needs: always,
-    act: verb('stopVm'),
-  },
-  {
-    title: 'pauseVm',
-    kind: 'pauseVm',
-    from: 'running',
-    during: { outcome: 'as-found', states: ['running', 'paused'] },
-    after: 'paused',
-    needs: ({ pause }) => pause,
-    act: verb('pauseVm'),
-  },
-  {
-    title: 'resumeVm',
-    kind: 'resumeVm',
-    from: 'paused',
-    during: { outcome: 'undone', states: ['paused'] },
-    after: 'running',
-    needs: ({ pause }) => pause,
-    act: verb('resumeVm'),
-  },
-  {
-    title: 'snapshotVm of a running VM',
-    kind: 'snapshotVm',
-    from: 'running',
-    during: { outcome: 'undone', states: ['running'] },
-    after: 'running',
-    needs: ({ memorySnapshot }) => memorySnapshot,
-    act: verb('snapshotVm'),
-  },
-  {
-    title: 'snapshotVm of a created VM',
-    kind: 'snapshotVm',
-    from: 'created',
-    during: { outcome: 'undone', states: ['created'] },
-    after: 'created',
-    needs: ({ diskSnapshot }) => diskSnapshot,
-    act: verb('snapshotVm'),
-  },
-  {
-    title: 'destroyVm',
-    kind: 'destroyVm',
-    from: 'running',
-    during: { outcome: 'carried-through', states: ['destroyed'] },
-    after: 'destroyed',
-    needs: always,
-    act: verb('destroyVm'),
-  },
-  {
-    title: 'renameVm',
-    kind: 'renameVm',
-    from: 'running',
-    during: { outcome: 'undone', states: ['running'] },
-    after: 'running',
-    needs: ({ rename }) => rename,
-    act: verb('renameVm'),
-  },
-  {
-    title: 'forgetVm',
-    kind: 'forgetVm',
-    from: 'destroyed',
-    during: { outcome: 'undone', states: ['destroyed'] },
-    after: 'unknown',
-    needs: always,
-    act: verb('forgetVm'),
-  },
-  {
-    title: 'deleteSnapshot',
-    kind: 'deleteSnapshot',
-    from: 'created',
-    hasSnapshot: true,
-    during: { outcome: 'undone', states: ['created'] },
-    after: 'created',
-    needs: ({ diskSnapshot }) => diskSnapshot,
-    act: ({ runtime, vmId, idempotencyKey }) => runtime.deleteSnapshot(refTo(vmId), { idempotencyKey }),
-  },
-  {
-    title: 'the guest reboots',
-    kind: 'observeVm',
-    from: 'running',
-    // Its VMM has ended, or stands still: nobody was there to note why.
-    before: ['stopped', 'crashed'],
-    during: { outcome: 'as-found', states: ['stopped'] },
-    after: 'running',
-    needs: always,
-    needsLiveGuest: true,
-    act: endsByItself('reboot'),
-  },
-  {
-    title: 'the guest powers off',
-    kind: 'observeVm',
-    from: 'running',
-    before: ['stopped', 'crashed'],
-    during: { outcome: 'as-found', states: ['stopped'] },
-    after: 'stopped',
-    needs: always,
-    needsLiveGuest: true,
-    act: endsByItself('power-off'),
-  },
-];
+type NonEmpty<T> = readonly [T, ...T[]];
+
+/** Every kind of job has a scenario, or has no step to be killed in. */
+type CrashScenarios = {
+  readonly [K in Exclude<JobKind, 'verifySnapshot'>]: NonEmpty<CrashScenario & { readonly kind: K }>;
+} & {
+  readonly verifySnapshot: readonly [];
+};
+
+export const CRASH_SCENARIOS: CrashScenarios = {
+  createVm: [
+    {
+      title: 'createVm',
+      kind: 'createVm',
+      from: undefined,
+      during: { outcome: 'undone', states: ['unknown'] },
+      after: 'created',
+      needs: always,
+      act: create,
+    },
+    {
+      title: "createVm on a destroyed VM's id",
+      kind: 'createVm',
+      from: 'destroyed',
+      during: { outcome: 'undone', states: ['destroyed'] },
+      after: 'created',
+      needs: always,
+      act: create,
+    },
+    {
+      title: 'restore',
+      kind: 'createVm',
+      from: undefined,
+      during: { outcome: 'undone', states: ['unknown'] },
+      after: 'running',
+      needs: ({ memorySnapshot }) => memorySnapshot,
+      act: restore,
+    },
+  ],
+  startVm: [
+    {
+      title: 'startVm',
+      kind: 'startVm',
+      from: 'created',
+      during: { outcome: 'undone', states: ['created'] },
+      after: 'running',
+      needs: always,
+      act: verb('startVm'),
+    },
+  ],
+  stopVm: [
+    {
+      title: 'stopVm',
+      kind: 'stopVm',
+      from: 'running',
+      during: { outcome: 'carried-through', states: ['stopped'] },
+      after: 'stopped',
+      needs: always,
+      act: verb('stopVm'),
+    },
+  ],
+  pauseVm: [
+    {
+      title: 'pauseVm',
+      kind: 'pauseVm',
+      from: 'running',
+      during: { outcome: 'as-found', states: ['running', 'paused'] },
+      after: 'paused',
+      needs: ({ pause }) => pause,
+      act: verb('pauseVm'),
+    },
+  ],
+  resumeVm: [
+    {
+      title: 'resumeVm',
+      kind: 'resumeVm',
+      from: 'paused',
+      during: { outcome: 'undone', states: ['paused'] },
+      after: 'running',
+      needs: ({ pause }) => pause,
+      act: verb('resumeVm'),
+    },
+  ],
+  snapshotVm: [
+    {
+      title: 'snapshotVm of a running VM',
+      kind: 'snapshotVm',
+      from: 'running',
+      during: { outcome: 'undone', states: ['running'] },
+      after: 'running',
+      needs: ({ memorySnapshot }) => memorySnapshot,
+      act: verb('snapshotVm'),
+    },
+    {
+      title: 'snapshotVm of a created VM',
+      kind: 'snapshotVm',
+      from: 'created',
+      during: { outcome: 'undone', states: ['created'] },
+      after: 'created',
+      needs: ({ diskSnapshot }) => diskSnapshot,
+      act: verb('snapshotVm'),
+    },
+  ],
+  renameVm: [
+    {
+      title: 'renameVm',
+      kind: 'renameVm',
+      from: 'running',
+      during: { outcome: 'undone', states: ['running'] },
+      after: 'running',
+      needs: ({ rename }) => rename,
+      act: verb('renameVm'),
+    },
+  ],
+  destroyVm: [
+    {
+      title: 'destroyVm',
+      kind: 'destroyVm',
+      from: 'running',
+      during: { outcome: 'carried-through', states: ['destroyed'] },
+      after: 'destroyed',
+      needs: always,
+      act: verb('destroyVm'),
+    },
+  ],
+  forgetVm: [
+    {
+      title: 'forgetVm',
+      kind: 'forgetVm',
+      from: 'destroyed',
+      during: { outcome: 'undone', states: ['destroyed'] },
+      after: 'unknown',
+      needs: always,
+      act: verb('forgetVm'),
+    },
+  ],
+  deleteSnapshot: [
+    {
+      title: 'deleteSnapshot',
+      kind: 'deleteSnapshot',
+      from: 'created',
+      hasSnapshot: true,
+      during: { outcome: 'undone', states: ['created'] },
+      after: 'created',
+      needs: ({ diskSnapshot }) => diskSnapshot,
+      act: ({ runtime, vmId, idempotencyKey }) => runtime.deleteSnapshot(refTo(vmId), { idempotencyKey }),
+    },
+  ],
+  verifySnapshot: [],
+  observeVm: [
+    {
+      title: 'the guest powers off',
+      kind: 'observeVm',
+      from: 'running',
+      before: ['stopped', 'crashed'],
+      during: { outcome: 'as-found', states: ['stopped'] },
+      after: 'stopped',
+      needs: always,
+      needsLiveGuest: true,
+      act: endsByItself('power-off'),
+    },
+  ],
+  rebootVm: [
+    {
+      title: 'the guest reboots',
+      kind: 'rebootVm',
+      from: 'running',
+      // Its VMM has ended, or stands still: nobody was there to note why.
+      before: ['stopped', 'crashed'],
+      during: { outcome: 'as-found', states: ['stopped'] },
+      after: 'running',
+      needs: always,
+      needsLiveGuest: true,
+      act: endsByItself('reboot'),
+    },
+  ],
+};
+
+const ALL: readonly CrashScenario[] = Object.values(CRASH_SCENARIOS).flat();
+
+/** The scenarios of what a provider can do. */
+export function scenariosFor(capabilities: Capabilities, hasLiveGuests: boolean): readonly CrashScenario[] {
+  return ALL.filter(
+    (scenario) => scenario.needs(capabilities) && (hasLiveGuests || scenario.needsLiveGuest !== true),
+  );
+}
 
 export function scenarioOf(title: string): CrashScenario {
-  const scenario = CRASH_SCENARIOS.find((one) => one.title === title);
+  const scenario = ALL.find((one) => one.title === title);
   if (scenario === undefined) throw new Error(`no crash scenario "${title}"`);
   return scenario;
 }

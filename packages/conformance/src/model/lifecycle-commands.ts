@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { VmRuntime } from '@microvm/runtime';
+import { OWN_JOB_KINDS, type VmRuntime } from '@microvm/runtime';
 import fc from 'fast-check';
 import { compare, realViews, type LifecycleReal } from './compare-with-model.js';
 import type { GuestEnding } from '../factory.js';
@@ -141,7 +141,12 @@ class EndGuestCommand implements Command {
 /** Resolves when the runtime has dealt with the end of a guest. */
 async function untilObserved(runtime: VmRuntime, signal: AbortSignal): Promise<void> {
   for await (const event of runtime.events({ signal })) {
-    if (event.type === 'job' && event.job.kind === 'observeVm' && event.job.endedAt !== undefined) return;
+    if (
+      event.type === 'job' &&
+      OWN_JOB_KINDS.some((kind) => kind === event.job.kind) &&
+      event.job.endedAt !== undefined
+    )
+      return;
   }
 }
 

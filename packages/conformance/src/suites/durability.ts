@@ -24,7 +24,14 @@ export function registerDurability(fixture: ProviderFixture): void {
     }
     test('a new directory has nothing to recover', async () => {
       const { recovery } = await fixture.fresh();
-      expect(recovery).toEqual({ adopted: [], ended: [], interrupted: [], swept: [], corruptSnapshots: [] });
+      expect(recovery).toEqual({
+        adopted: [],
+        ended: [],
+        interrupted: [],
+        swept: [],
+        notSwept: [],
+        corruptSnapshots: [],
+      });
     });
     test('snapshots are the same after a restart, and can be restored', () => keepsSnapshots(fixture));
     test('the history of jobs survives a restart', () => keepsJobs(fixture));

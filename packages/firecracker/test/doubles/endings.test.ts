@@ -1,5 +1,5 @@
 import type { GuestEnding } from '@microvm/conformance';
-import type { VmRuntime } from '@microvm/runtime';
+import { OWN_JOB_KINDS, type VmRuntime } from '@microvm/runtime';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,8 @@ const SLOW = 60_000;
 /** Resolves when the runtime has dealt with an end that it saw; events are heard from the call on. */
 async function observed(runtime: VmRuntime): Promise<void> {
   for await (const event of runtime.events()) {
-    if (event.type === 'job' && event.job.kind === 'observeVm' && event.job.status === 'succeeded') return;
+    if (event.type !== 'job' || event.job.status !== 'succeeded') continue;
+    if (OWN_JOB_KINDS.some((kind) => kind === event.job.kind)) return;
   }
   throw new Error('the runtime was closed');
 }

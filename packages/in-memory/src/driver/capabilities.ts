@@ -1,4 +1,4 @@
-import { defineCapabilities, type Capabilities, type SpecFeatures } from '@microvm/runtime';
+import { withoutUndefined, defineCapabilities, type Capabilities, type SpecFeatures } from '@microvm/runtime';
 import { z } from 'zod';
 
 const EVERY_FEATURE: SpecFeatures = {
@@ -64,11 +64,6 @@ export interface Surroundings {
   readonly isShared: boolean;
 }
 
-function defined<T extends object>(values: T | undefined): { [K in keyof T]: Exclude<T[K], undefined> } {
-  const entries = Object.entries(values ?? {}).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
-}
-
 /** All that a VM in memory can do, but for what is switched off. */
 export function capabilitiesOf(switches: CapabilitySwitches | undefined, around: Surroundings): Capabilities {
   const { spec, limits, ...rest } = switches ?? {};
@@ -82,10 +77,10 @@ export function capabilitiesOf(switches: CapabilitySwitches | undefined, around:
     guestAgent: true,
     console: true,
     metrics: true,
-    ...defined(rest),
+    ...withoutUndefined(rest),
     durable: around.isDurable,
     adoption: around.isShared,
-    spec: { ...EVERY_FEATURE, ...defined(spec) },
-    limits: { maxVcpuCount: 32, maxMemSizeMib: MAX_MEM_SIZE_MIB, ...defined(limits) },
+    spec: { ...EVERY_FEATURE, ...withoutUndefined(spec ?? {}) },
+    limits: { maxVcpuCount: 32, maxMemSizeMib: MAX_MEM_SIZE_MIB, ...withoutUndefined(limits ?? {}) },
   });
 }

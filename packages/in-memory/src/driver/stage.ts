@@ -1,4 +1,4 @@
-import type { Clock, DriverVm, Run, VmEnding } from '@microvm/runtime';
+import { delay, type Clock, type DriverVm, type Run, type VmEnding } from '@microvm/runtime';
 import { Action } from './action.js';
 import { Disks, initialDisks, type Images } from './disks.js';
 import type { DriverMethod } from './driver-points.js';
@@ -8,7 +8,6 @@ import type { GuestSurroundings } from '../guest/guest-handle.js';
 import { LOG_LINES, MemoryVm } from './memory-vm.js';
 import { Rules, type OnBreach, type VmMethod } from '../rules.js';
 import type { VmFiles } from './vm-files.js';
-import { delay } from '../waiting.js';
 import type { World } from '../world.js';
 
 export type Latencies = Partial<Readonly<Record<DriverMethod, number>>>;

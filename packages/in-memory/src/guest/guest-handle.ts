@@ -1,9 +1,8 @@
-import type { Clock } from '@microvm/runtime';
+import { delay, type Clock } from '@microvm/runtime';
 import { ROOT_DRIVE, type GuestDisk } from '../driver/disks.js';
 import type { GuestEnd } from './guest-end.js';
 import type { GuestMemory, ScriptedGuest } from './guest-script.js';
 import type { MemoryVm } from '../driver/memory-vm.js';
-import { delay } from '../waiting.js';
 
 export const KERNEL_RELEASE = '6.1.0-in-memory';
 

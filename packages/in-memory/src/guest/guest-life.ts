@@ -1,8 +1,7 @@
-import { VmRuntimeError, type ResolvedVmSpec, type VmEnding } from '@microvm/runtime';
+import { untilAborted, VmRuntimeError, type ResolvedVmSpec, type VmEnding } from '@microvm/runtime';
 import { KERNEL_RELEASE, GuestHandle, type GuestSurroundings } from './guest-handle.js';
 import type { GuestScript } from './guest-script.js';
 import { LOG_LINES, type MemoryVm } from '../driver/memory-vm.js';
-import { untilAborted } from '../waiting.js';
 
 const DEFAULT_BOOT_ARGS = 'console=ttyS0';
 

@@ -1,12 +1,11 @@
 import { AgentClient, ScriptedAgent, ScriptedErrno, type ScriptedCommand } from '@microvm/guest';
-import { VmRuntimeError, type DriverVm, type Guest } from '@microvm/runtime';
+import { untilAborted, VmRuntimeError, type DriverVm, type Guest } from '@microvm/runtime';
 import { runDefaultCommand } from './default-commands.js';
 import { GuestHandle, KERNEL_RELEASE, type GuestSurroundings } from './guest-handle.js';
 import type { CommandEnd, GuestScript, ScriptedGuest } from './guest-script.js';
 import type { MemoryVm } from '../driver/memory-vm.js';
 import { createPausablePair } from './pausable-pair.js';
 import type { VmFiles } from '../driver/vm-files.js';
-import { untilAborted } from '../waiting.js';
 
 export interface GuestSessionsParts {
   readonly guest: GuestScript;

@@ -7,6 +7,40 @@ async function stateOf(good: VmRuntime, vmId: string): Promise<string | undefine
   return (await good.getVm(vmId))?.state;
 }
 
+const DATA = 'calls as data';
+
+const DATA_FAULTS: readonly PlantedFault[] = [
+  inRuntime(
+    'a call as data is done by a verb beside the one it names',
+    [DATA, 'a VM lives by calls that were JSON, and their answers are JSON'],
+    (good) => ({
+      async dispatch(call) {
+        const answer = await good.dispatch(call);
+        if (call.verb === 'startVm') await good.stopVm((call.args as { vmId: string }).vmId);
+        return answer;
+      },
+    }),
+  ),
+  inRuntime(
+    "the runtime's own jobs can be called",
+    [DATA, '"rebootVm" is no verb that can be called'],
+    (good) => ({
+      dispatch: (call) =>
+        (call.verb as string) === 'rebootVm' ? Promise.resolve(undefined as never) : good.dispatch(call),
+    }),
+  ),
+  inRuntime(
+    'an argument that nobody knows is dropped',
+    [DATA, 'an argument that the verb does not take is refused by its name'],
+    (good) => ({
+      dispatch(call) {
+        const { vmID: _dropped, ...args } = call.args as Record<string, unknown>;
+        return good.dispatch({ ...call, args: args as typeof call.args });
+      },
+    }),
+  ),
+];
+
 const STATE_FAULTS: readonly PlantedFault[] = [
   inRuntime(
     'stopVm is accepted in every state',
@@ -242,4 +276,4 @@ const SNAPSHOT_FAULTS: readonly PlantedFault[] = [
   ),
 ];
 
-export const FAULTS_OF_VERBS = [...STATE_FAULTS, ...ARGUMENT_FAULTS, ...SNAPSHOT_FAULTS];
+export const FAULTS_OF_VERBS = [...DATA_FAULTS, ...STATE_FAULTS, ...ARGUMENT_FAULTS, ...SNAPSHOT_FAULTS];

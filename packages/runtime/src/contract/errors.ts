@@ -1,3 +1,5 @@
+import { causeFromJson, causeToJson, type ErrorCodec } from './error-json.js';
+
 /** What each code carries in `details`. This table is the only list of codes; docs/errors.md is checked against it. */
 export interface ErrorDetails {
   /** `path` names the argument or spec field, `expected` what would have been right. */
@@ -140,6 +142,8 @@ const BRAND = Symbol.for('microvm.VmRuntimeError');
 interface ErrorInit<C extends ErrorCode> {
   readonly details: ErrorDetails[C];
   readonly cause?: unknown;
+  /** Default: that of the code, as `remedy`. */
+  readonly retryable?: boolean;
   readonly remedy?: string;
 }
 
@@ -158,15 +162,55 @@ export class VmRuntimeError<C extends ErrorCode = ErrorCode> extends Error {
     super(message, init.cause === undefined ? undefined : { cause: init.cause });
     this.code = code;
     this.details = init.details;
-    this.retryable = ERROR_TRAITS[code].retryable;
+    this.retryable = init.retryable ?? ERROR_TRAITS[code].retryable;
     this.remedy = init.remedy ?? ERROR_TRAITS[code].remedy;
     Object.defineProperty(this, BRAND, { value: true });
   }
 
+  /** Everything but the stack, causes included. */
   toJSON(): Record<string, unknown> {
-    const { code, message, details, retryable, remedy } = this;
-    return { code, message, details, retryable, remedy };
+    return toJson(this, 0);
   }
+
+  /**
+   * The error that `toJSON` described, in another process or at another time. A code that this version does not know, as a newer one
+   * may have sent, becomes HOST_FAILURE with that code in its message.
+   */
+  static fromJSON(json: unknown): VmRuntimeError {
+    const known = isObject(json) ? fromJson(json, 0) : undefined;
+    if (known !== undefined) return known;
+    const { code, message } = isObject(json) ? json : {};
+    const text = `${typeof code === 'string' ? code : 'unknown error'}: ${typeof message === 'string' ? message : 'no message'}`;
+    return new VmRuntimeError('MICROVM_HOST_FAILURE', text, { details: { operation: 'read an error' } });
+  }
+}
+
+const CODEC: ErrorCodec = {
+  encode: (error, depth) => (isVmRuntimeError(error) ? toJson(error, depth) : undefined),
+  decode: fromJson,
+};
+
+function toJson(error: VmRuntimeError, depth: number): Record<string, unknown> {
+  const { code, message, details, retryable, remedy } = error;
+  const cause = causeToJson(error.cause, CODEC, depth + 1);
+  return { code, message, details, retryable, remedy, ...(cause === undefined ? {} : { cause }) };
+}
+
+function fromJson(json: Readonly<Record<string, unknown>>, depth: number): VmRuntimeError | undefined {
+  const { message, details, retryable, remedy } = json;
+  const code = ERROR_CODES.find((known) => known === json['code']);
+  if (code === undefined) return undefined;
+  const cause = causeFromJson(json['cause'], CODEC, depth + 1);
+  return new VmRuntimeError(code, typeof message === 'string' ? message : code, {
+    details: (isObject(details) ? details : {}) as unknown as ErrorDetails[typeof code],
+    ...(cause === undefined ? {} : { cause }),
+    ...(typeof retryable === 'boolean' ? { retryable } : {}),
+    ...(typeof remedy === 'string' ? { remedy } : {}),
+  });
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** True for an error of this package, also of another copy of it; with a code, only for that code. */

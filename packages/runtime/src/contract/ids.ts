@@ -20,8 +20,17 @@ export function parseSnapshotId(value: unknown, path = 'snapshotId'): string {
 
 const UID = /^[0-9a-f]{32}$/;
 
+/** Checks a VM's immutable id, 32 lower-case hex digits. Throws `MICROVM_INVALID_ARGUMENT`. */
+export function parseInstanceId(value: unknown, path = 'instanceId'): string {
+  return parseUid(value, path);
+}
+
 /** Checks a snapshot's own immutable id, 32 lower-case hex digits. Throws `MICROVM_INVALID_ARGUMENT`. */
 export function parseSnapshotUid(value: unknown, path = 'snapshotUid'): string {
+  return parseUid(value, path);
+}
+
+function parseUid(value: unknown, path: string): string {
   if (typeof value !== 'string' || !UID.test(value)) throw invalidArgument(path, '32 lower-case hex digits');
   return value;
 }

@@ -1,11 +1,7 @@
-import { unsupported } from './errors.js';
 import type { OperationOptions } from './options.js';
 import type { VmSpec } from './spec.js';
+import type { SnapshotRef } from './verbs.js';
 import type { SnapshotView, VmView } from './views.js';
-
-/** Names a snapshot: through the VM it was taken of (a destroyed one too), or by its own uid. */
-export type SnapshotRef =
-  { readonly vmId: string; readonly snapshotId: string } | { readonly snapshotUid: string };
 
 /**
  * Changes the state of VMs. Each change is a lifecycle job: one at a time per VM, in the order of the calls.
@@ -49,42 +45,27 @@ export abstract class VmProvider {
    * Makes a VM that differs from the defaults, or restores one: `restoreFrom` a memory snapshot gives a `running` VM (`paused`
    * with `resumeImmediately: false`), from a disk snapshot a `created` one. Fields that contradict the snapshot are refused.
    * Errors: those of createVm, SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_INCOMPATIBLE, UNSUPPORTED. Aborted: as createVm.
-   * This default knows no overrides: it hands over to `createVm`.
    */
-  createVmWithSpec(vmId: string, _spec: VmSpec, options?: OperationOptions): Promise<VmView> {
-    return this.createVm(vmId, options);
-  }
+  abstract createVmWithSpec(vmId: string, spec: VmSpec, options?: OperationOptions): Promise<VmView>;
 
   /**
    * Gives a VM another id, whatever runs on in it; nothing of the host moves. Onto itself: no effect.
    * Errors: VM_ALREADY_EXISTS, INVALID_TRANSITION. Atomic: an abort comes before or after it.
    */
-  renameVm(_oldVmId: string, _newVmId: string, _options?: OperationOptions): Promise<VmView> {
-    return Promise.reject(unsupported('renameVm'));
-  }
+  abstract renameVm(oldVmId: string, newVmId: string, options?: OperationOptions): Promise<VmView>;
 
   /** Holds a running guest still: `paused`. Errors: INVALID_TRANSITION. Aborted: what the VMM says. */
-  pauseVm(_vmId: string, _options?: OperationOptions): Promise<VmView> {
-    return Promise.reject(unsupported('pauseVm'));
-  }
+  abstract pauseVm(vmId: string, options?: OperationOptions): Promise<VmView>;
 
   /** Lets a paused guest go on, its clock corrected: `running`. Errors: INVALID_TRANSITION. Aborted: paused. */
-  resumeVm(_vmId: string, _options?: OperationOptions): Promise<VmView> {
-    return Promise.reject(unsupported('resumeVm'));
-  }
+  abstract resumeVm(vmId: string, options?: OperationOptions): Promise<VmView>;
 
   /** Removes a snapshot. Errors: SNAPSHOT_NOT_FOUND, SNAPSHOT_IN_USE while a live VM maps its memory. */
-  deleteSnapshot(_snapshot: SnapshotRef, _options?: OperationOptions): Promise<void> {
-    return Promise.reject(unsupported('deleteSnapshot'));
-  }
+  abstract deleteSnapshot(snapshot: SnapshotRef, options?: OperationOptions): Promise<void>;
 
   /** Reads every file of a snapshot against its digests. Errors: SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT. */
-  verifySnapshot(_snapshot: SnapshotRef, _options?: OperationOptions): Promise<SnapshotView> {
-    return Promise.reject(unsupported('verifySnapshot'));
-  }
+  abstract verifySnapshot(snapshot: SnapshotRef, options?: OperationOptions): Promise<SnapshotView>;
 
   /** Removes a destroyed VM's tombstone; its snapshots stay, by uid. Errors: INVALID_TRANSITION. */
-  forgetVm(_vmId: string, _options?: OperationOptions): Promise<void> {
-    return Promise.reject(unsupported('forgetVm'));
-  }
+  abstract forgetVm(vmId: string, options?: OperationOptions): Promise<void>;
 }

@@ -4,10 +4,10 @@ import type { Guest } from './guest.js';
 import type { HostReport } from './host-report.js';
 import type { VmMetrics } from './metrics.js';
 import type { ConsoleOptions, EventsOptions, JobFilter, MetricsOptions } from './options.js';
-import { VmProvider, type SnapshotRef } from './provider.js';
-import type { VmQuery } from './query.js';
-import type { InterruptedOutcome, JobKind, JobView, SnapshotView, VmView } from './views.js';
+import { VmProvider } from './provider.js';
 import type { VmState } from './states.js';
+import type { JobKind, SnapshotRef, VerbAnswer, VerbCall, VerbName } from './verbs.js';
+import type { InterruptedOutcome, JobView, SnapshotView, VmView } from './views.js';
 
 /** What opening a state directory found and did. */
 export interface RecoveryReport {
@@ -30,22 +30,45 @@ export interface RecoveryReport {
   }[];
   /** Left-overs that nothing owned: removed. */
   readonly swept: readonly string[];
+  /** Left-overs that nothing owned and that could not be removed, with what was in the way. */
+  readonly notSwept: readonly { readonly what: string; readonly problem: string }[];
   /** Snapshots whose manifest cannot be read; they stay for `deleteSnapshot` by uid. */
   readonly corruptSnapshots: readonly { readonly snapshotUid: string; readonly problem: string }[];
 }
 
 /** Everything one host's VMs can do: the object that runners and query services share. */
-export abstract class VmRuntime extends VmProvider implements VmQuery {
+export abstract class VmRuntime extends VmProvider {
   abstract readonly capabilities: Capabilities;
   /** What opening found; empty for a new or volatile state. */
   abstract readonly recovery: RecoveryReport;
 
+  /**
+   * Does what the method of the verb's name does, for a call that came as data: from another process, or out of a queue.
+   * Errors: those of the method; INVALID_ARGUMENT for a verb that does not exist and for arguments that it does not take.
+   */
+  abstract dispatch<V extends VerbName>(call: VerbCall<V>): Promise<VerbAnswer<V>>;
+
+  /** Every VM, tombstones too, sorted by id (by UTF-16 code units). */
   abstract listVms(): Promise<readonly VmView[]>;
+
+  /** A VM; undefined for an unknown id, as in all queries. Errors: INVALID_ARGUMENT for an id that no VM can have, as in all queries. */
   abstract getVm(vmId: string): Promise<VmView | undefined>;
+
+  /** A VM's snapshots in creation order; undefined for an unknown VM. */
   abstract listSnapshots(vmId: string): Promise<readonly SnapshotView[] | undefined>;
+
+  /** A snapshot, also one whose VM is gone. */
   abstract describeSnapshot(snapshot: SnapshotRef): Promise<SnapshotView | undefined>;
+
+  /**
+   * A VM's metrics: its VMM's totals, its cgroup, its process. Asks a living VMM for its latest, in bounded time; if the VMM does not
+   * answer, its last metrics are returned. Undefined for an unknown VM, bare for a destroyed one. Errors: UNSUPPORTED.
+   */
   abstract metricsVm(vmId: string, options?: MetricsOptions): Promise<VmMetrics | undefined>;
+
+  /** Jobs that are queued, running, or still in the bounded history, in the order they were asked for. */
   abstract listJobs(filter?: JobFilter): Promise<readonly JobView[]>;
+
   abstract getJob(jobId: string): Promise<JobView | undefined>;
 
   /**
@@ -79,3 +102,9 @@ export abstract class VmRuntime extends VmProvider implements VmQuery {
     return this.close();
   }
 }
+
+/** The part of a runtime that only reads what is true now, for code that must not change anything. */
+export type VmQuery = Pick<
+  VmRuntime,
+  'listVms' | 'getVm' | 'listSnapshots' | 'describeSnapshot' | 'metricsVm' | 'listJobs' | 'getJob'
+>;

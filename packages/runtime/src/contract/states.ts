@@ -1,3 +1,5 @@
+import type { VmVerb } from './verbs.js';
+
 /**
  * - `created`: resources are there, the guest has not run.
  * - `running`: the guest runs. `paused`: its CPUs stand still, its memory is kept.
@@ -8,20 +10,6 @@
 export const VM_STATES = ['created', 'running', 'paused', 'stopped', 'crashed', 'destroyed'] as const;
 
 export type VmState = (typeof VM_STATES)[number];
-
-/** The verbs that need a VM in one of some states. */
-export const VM_VERBS = [
-  'startVm',
-  'stopVm',
-  'pauseVm',
-  'resumeVm',
-  'snapshotVm',
-  'renameVm',
-  'destroyVm',
-  'forgetVm',
-] as const;
-
-export type VmVerb = (typeof VM_VERBS)[number];
 
 interface Transition {
   readonly from: readonly VmState[];
@@ -40,6 +28,9 @@ export const TRANSITIONS: Readonly<Record<VmVerb, Transition>> = {
   destroyVm: { from: ['created', 'running', 'paused', 'stopped', 'crashed'], to: 'destroyed' },
   forgetVm: { from: ['destroyed'], to: 'forgotten' },
 };
+
+/** The verbs of that table. */
+export const VM_VERBS = Object.keys(TRANSITIONS) as readonly VmVerb[];
 
 /** States whose VMM holds a guest: a snapshot of one has memory, and the files it maps are in use. */
 export const LIVE_STATES: readonly VmState[] = ['running', 'paused'];

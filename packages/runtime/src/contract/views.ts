@@ -1,5 +1,6 @@
 import type { ResolvedVmSpec } from './spec.js';
 import type { VmState } from './states.js';
+import type { JobKind } from './verbs.js';
 
 /** Why a guest or its VMM ended. `exitCode` is null after a signal, `unknown` for a process that was adopted. */
 export interface VmEnding {
@@ -24,21 +25,6 @@ export interface ProcessIdentity {
   /** /proc/sys/kernel/random/boot_id. */
   readonly bootId: string;
 }
-
-export type JobKind =
-  | 'createVm'
-  | 'startVm'
-  | 'stopVm'
-  | 'pauseVm'
-  | 'resumeVm'
-  | 'snapshotVm'
-  | 'renameVm'
-  | 'destroyVm'
-  | 'forgetVm'
-  | 'deleteSnapshot'
-  | 'verifySnapshot'
-  /** The runtime's own: a guest ended, or rebooted. */
-  | 'observeVm';
 
 export type JobStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled' | 'interrupted';
 

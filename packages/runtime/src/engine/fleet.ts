@@ -1,6 +1,7 @@
 import { deepFreeze } from '../contract/deep-freeze.js';
 import { invalidArgument, VmRuntimeError } from '../contract/errors.js';
-import { TRANSITIONS, type VmVerb } from '../contract/states.js';
+import { TRANSITIONS } from '../contract/states.js';
+import type { VmVerb } from '../contract/verbs.js';
 import type { VmEnding, VmView } from '../contract/views.js';
 import type { DriverVm } from '../ports/driver.js';
 import { canonicalJson } from './canonical-json.js';
@@ -32,9 +33,14 @@ export class Fleet {
   /** Errors: VM_NOT_FOUND. */
   require(vmId: string): Vm {
     const vm = this.#byId.get(vmId);
-    if (vm === undefined) {
-      throw new VmRuntimeError('MICROVM_VM_NOT_FOUND', `no VM "${vmId}"`, { details: { vmId } });
-    }
+    if (vm === undefined) throw vmNotFound(vmId);
+    return vm;
+  }
+
+  /** Errors: VM_NOT_FOUND, which has nothing but the instance's id to name it by. */
+  requireInstance(instanceId: string): Vm {
+    const vm = this.#byInstance.get(instanceId);
+    if (vm === undefined) throw vmNotFound(instanceId);
     return vm;
   }
 
@@ -61,11 +67,15 @@ export class Fleet {
     this.#byInstance.delete(instanceId);
   }
 
-  rename(vm: Vm, record: VmRecord): void {
-    if (this.#byId.get(vm.record.vmId) === vm) this.#byId.delete(vm.record.vmId);
-    vm.record = record;
-    this.#byId.set(record.vmId, vm);
+  /** Files a VM, whose record has its new id, under that. */
+  rename(vm: Vm, oldVmId: string): void {
+    if (this.#byId.get(oldVmId) === vm) this.#byId.delete(oldVmId);
+    this.#byId.set(vm.record.vmId, vm);
   }
+}
+
+function vmNotFound(vmId: string): VmRuntimeError {
+  return new VmRuntimeError('MICROVM_VM_NOT_FOUND', `no VM "${vmId}"`, { details: { vmId } });
 }
 
 /** Refuses a verb that the table does not allow in the VM's state. */
@@ -93,9 +103,20 @@ export function guardFree(fleet: Fleet, vmId: string): void {
   );
 }
 
-export function driverVm(record: VmRecord, store: StateStore): DriverVm {
-  const { instanceId, vmId, spec, plan, vmm } = record;
-  return { instanceId, vmId, spec, plan, vmm, directory: store.vmDirectory(instanceId) };
+/** The VM as its driver sees it. Its id is the one that the VM has when it is read: a driver keeps this for messages, and VMs are renamed. */
+export function driverVm(vm: Vm, store: StateStore): DriverVm {
+  const { instanceId, spec, plan, vmm } = vm.record;
+  const directory = store.vmDirectory(instanceId);
+  return {
+    instanceId,
+    get vmId() {
+      return vm.record.vmId;
+    },
+    spec,
+    plan,
+    vmm,
+    directory,
+  };
 }
 
 export function vmView(record: VmRecord, catalogue: SnapshotCatalogue): VmView {

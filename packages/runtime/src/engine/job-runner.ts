@@ -1,23 +1,27 @@
 import pLimit, { type LimitFunction } from 'p-limit';
-import { ERROR_CODES, VmRuntimeError, type ErrorDetails } from '../contract/errors.js';
+import { VmRuntimeError } from '../contract/errors.js';
 import type { OperationOptions } from '../contract/options.js';
 import type { JobView } from '../contract/views.js';
 import type { Clock } from '../ports/clock.js';
+import { onAbort } from '../waiting/on-abort.js';
+import { untilAborted, within } from '../waiting/within.js';
 import type { EventHub } from './event-hub.js';
 import { Job, shielded, type JobInit } from './job.js';
 import type { JobBook } from './job-book.js';
-import { Lanes, untilAborted } from './lanes.js';
-import type { FinishedJob } from './record.js';
+import { Lanes } from './lanes.js';
+import type { FinishedJob, JobResult } from './record.js';
 import type { StateStore } from './state-store.js';
-import { isNoSpace, translateError } from './translate-error.js';
+import { warnOf } from './warn-of.js';
 
 /** What a verb asks the runner to do. */
 export interface JobRequest<T> extends Omit<JobInit, 'options'> {
-  /** Jobs that share a lane run one after the other. */
-  readonly lanes: readonly string[];
-  execute(job: Job): Promise<T>;
-  /** Answers for a job under the same idempotency key that succeeded before. */
-  replay(finished: FinishedJob): Promise<T>;
+  /** Calls that share one of these run one after the other, in the order in which they came. */
+  readonly names: readonly string[];
+  /** What the job works on, once it is its turn by name; jobs on the same run one after the other, whatever they were asked for by. */
+  subject(): string | undefined;
+  execute(job: Job): Promise<JobResult>;
+  /** Made of what the job came to; made anew for a call under the same idempotency key. */
+  answer(result: JobResult): T;
 }
 
 export interface JobRunnerOptions {
@@ -47,7 +51,7 @@ export class JobRunner {
     const { book, clock } = this.#options;
     const key = options.idempotencyKey;
     const earlier = key === undefined ? undefined : book.findByKey(key, request.kind, request.request);
-    if (earlier instanceof Job) return this.#join<T>(earlier, request, options.signal);
+    if (earlier instanceof Job) return this.#join<T>(earlier, request, options);
     if (earlier !== undefined) return replay(earlier, request);
 
     const job = new Job({ ...request, options }, () => clock.now());
@@ -80,17 +84,22 @@ export class JobRunner {
     while (this.#flights.size > 0) await Promise.allSettled(this.#flights.values());
   }
 
-  async #join<T>(job: Job, request: JobRequest<T>, signal: AbortSignal | undefined): Promise<T> {
+  /** Waits for another call's job, as long as this call may. */
+  async #join<T>(job: Job, request: JobRequest<T>, options: OperationOptions): Promise<T> {
     const flight = this.#flights.get(job);
     if (flight === undefined) return this.#replayEnded(job, request);
     const outcome = flight.then(
       () => this.#replayEnded(job, request),
       () => this.#replayEnded(job, request),
     );
-    return signal === undefined ? outcome : untilAborted(outcome, signal);
+    const { clock } = this.#options;
+    const timeoutMs = this.#timeoutOf(options);
+    return within(outcome, { signal: options.signal, timeoutMs, clock }, () => {
+      throw timedOut(job, timeoutMs);
+    });
   }
 
-  #replayEnded<T>(job: Job, request: JobRequest<T>): Promise<T> {
+  #replayEnded<T>(job: Job, request: JobRequest<T>): T {
     if (job.finished === undefined) throw new Error(`job ${job.jobId} has no end`);
     return replay(job.finished, request);
   }
@@ -98,11 +107,16 @@ export class JobRunner {
   async #fly<T>(request: JobRequest<T>, job: Job, options: OperationOptions): Promise<T> {
     const disarm = this.#arm(job, options);
     try {
-      const value = await this.#lanes.run(request.lanes, job.signal, () => this.#limited(request, job));
-      if (job.finished === undefined) job.end(job.success({}));
-      return value;
+      const { signal } = job;
+      const result = await this.#lanes.run(request.names, signal, () => {
+        const subject = request.subject();
+        const lanes = subject === undefined ? [] : [subject];
+        return this.#lanes.run(lanes, signal, () => this.#limited(request, job));
+      });
+      if (job.finished === undefined) job.end(job.success(result));
+      return request.answer(result);
     } catch (error) {
-      const translated = translateError(error, `${job.kind} "${job.vmId ?? ''}"`, job.signal.reason);
+      const translated = job.translated(error);
       if (job.finished === undefined) job.end(job.failure(translated));
       throw translated;
     } finally {
@@ -112,7 +126,7 @@ export class JobRunner {
   }
 
   // An abort while the job waits for its share of the limit ends it at once; afterwards the job itself decides when it lets go.
-  #limited<T>(request: JobRequest<T>, job: Job): Promise<T> {
+  #limited<T>(request: JobRequest<T>, job: Job): Promise<JobResult> {
     let hasStarted = false;
     const run = this.#limit(async () => {
       job.signal.throwIfAborted();
@@ -129,23 +143,20 @@ export class JobRunner {
   }
 
   #arm(job: Job, options: OperationOptions): () => void {
-    const timeoutMs = options.timeoutMs ?? this.#options.operationTimeoutMs;
-    const operation = `${job.kind}${job.vmId === undefined ? '' : ` "${job.vmId}"`}`;
-    const cancelTimer = this.#options.clock.schedule(timeoutMs, () => {
-      job.abort(
-        new VmRuntimeError('MICROVM_TIMEOUT', `${operation}: not done after ${timeoutMs} ms`, {
-          details: { operation, timeoutMs },
-        }),
-      );
-    });
-    const onAbort = (): void => job.abort(options.signal?.reason);
-    options.signal?.addEventListener('abort', onAbort, { once: true });
+    const timeoutMs = this.#timeoutOf(options);
+    const cancelTimer = this.#options.clock.schedule(timeoutMs, () => job.abort(timedOut(job, timeoutMs)));
+    const stopWatching = onAbort(options.signal, () => job.abort(options.signal?.reason));
     return () => {
       cancelTimer();
-      options.signal?.removeEventListener('abort', onAbort);
+      stopWatching();
     };
   }
 
+  #timeoutOf({ timeoutMs }: OperationOptions): number {
+    return timeoutMs ?? this.#options.operationTimeoutMs;
+  }
+
+  /** Never rejects: what the verb came to stands, also where it cannot be noted. */
   async #end(job: Job): Promise<void> {
     const { finished } = job;
     if (finished === undefined) return;
@@ -153,9 +164,8 @@ export class JobRunner {
     this.#emit(job);
     const matters = job.hadEffects || (job.idempotencyKey !== undefined && finished.status === 'succeeded');
     if (job.isInRecord || !matters) return;
-    // History: what the verb came to stands, also where there is no room to note it.
     await this.#options.store.saveJob(finished).catch((error: unknown) => {
-      if (!isNoSpace(error)) throw error;
+      warnOf(`note the end of job ${job.jobId}`, error);
     });
   }
 
@@ -166,10 +176,17 @@ export class JobRunner {
   }
 }
 
-function replay<T>(finished: FinishedJob, request: JobRequest<T>): Promise<T> {
-  if (finished.status === 'succeeded' || finished.outcome === 'carried-through')
-    return request.replay(finished);
-  return Promise.reject(errorOf(finished));
+function timedOut(job: Job, timeoutMs: number): VmRuntimeError {
+  const operation = `${job.kind}${job.vmId === undefined ? '' : ` "${job.vmId}"`}`;
+  return new VmRuntimeError('MICROVM_TIMEOUT', `${operation}: not done after ${timeoutMs} ms`, {
+    details: { operation, timeoutMs },
+  });
+}
+
+function replay<T>(finished: FinishedJob, request: JobRequest<T>): T {
+  const { status, outcome, result = {} } = finished;
+  if (status === 'succeeded' || outcome === 'carried-through') return request.answer(result);
+  throw errorOf(finished);
 }
 
 /** The error that a job ended by, made anew from what was kept of it. */
@@ -181,12 +198,5 @@ function errorOf({ jobId, status, outcome, error }: FinishedJob): VmRuntimeError
     const details = { jobId, outcome: outcome ?? 'undone' };
     return new VmRuntimeError('MICROVM_INTERRUPTED', `job ${jobId} was interrupted`, { details });
   }
-  const known = ERROR_CODES.find((code) => code === error?.code);
-  const message = error?.message ?? `job ${jobId} failed`;
-  if (known === undefined) {
-    return new VmRuntimeError('MICROVM_HOST_FAILURE', message, { details: { operation: jobId } });
-  }
-  return new VmRuntimeError(known, message, {
-    details: error?.details as unknown as ErrorDetails[typeof known],
-  });
+  return VmRuntimeError.fromJSON(error);
 }

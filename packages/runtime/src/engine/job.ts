@@ -2,9 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { isVmRuntimeError } from '../contract/errors.js';
 import type { OperationOptions } from '../contract/options.js';
 import { cutText } from '../contract/printable.js';
-import type { JobKind, JobProgress, JobStatus, JobView } from '../contract/views.js';
+import type { JobKind } from '../contract/verbs.js';
+import type { JobProgress, JobStatus, JobView } from '../contract/views.js';
 import type { JsonObject } from '../ports/driver.js';
-import type { FinishedJob, OperationRecord } from './record.js';
+import type { FinishedJob, JobResult, OperationRecord } from './record.js';
+import { translateError } from './translate-error.js';
 
 const MAX_RECORDED_LENGTH = 16 * 1024;
 
@@ -96,8 +98,13 @@ export class Job {
   }
 
   /** How the job looks once it succeeded; it ends only by `end`. */
-  success(result: NonNullable<FinishedJob['result']>): FinishedJob {
+  success(result: JobResult): FinishedJob {
     return { ...this.#base('succeeded'), result };
+  }
+
+  /** How the job looks if the process dies now, before its one effect. */
+  interrupted(result: JobResult): FinishedJob {
+    return { ...this.#base('interrupted'), outcome: 'undone', result };
   }
 
   /** How the job looks once it failed: `cancelled` for an abort by the caller or by `cancelJob`, else `failed`. */
@@ -106,8 +113,13 @@ export class Job {
     const isCancelled = isAbort || isVmRuntimeError(error, 'MICROVM_CANCELLED');
     return {
       ...this.#base(isCancelled ? 'cancelled' : 'failed'),
-      error: describeError(error, isCancelled),
+      error: describeError(this.translated(error), isCancelled),
     };
+  }
+
+  /** What the job's caller gets for an error of the driver or the host. */
+  translated(error: unknown): unknown {
+    return translateError(error, `${this.kind} "${this.vmId ?? ''}"`, this.signal.reason);
   }
 
   /** Ends the job; with `isInRecord` the VM's record has it already. */
@@ -163,7 +175,7 @@ function describeError(error: unknown, isCancelled: boolean): NonNullable<Finish
 }
 
 export function finishedJobView(job: FinishedJob): JobView {
-  const { request: _request, result: _result, error, ...view } = job;
+  const { request: _request, result: _result, instanceId: _instanceId, error, ...view } = job;
   return error === undefined ? view : { ...view, error: { code: error.code, message: error.message } };
 }
 

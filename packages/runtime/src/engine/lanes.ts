@@ -1,3 +1,5 @@
+import { untilAborted } from '../waiting/within.js';
+
 /**
  * Runs tasks that share a key one after the other, in the order of their calls; tasks without a common key at once. A task
  * of several keys takes its place in all of its lanes in the same turn, so lanes cannot deadlock.
@@ -21,20 +23,5 @@ export class Lanes {
     } finally {
       leave();
     }
-  }
-}
-
-/** Waits for the promise or for the abort, whichever is first; an abort rejects with the signal's reason. */
-export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  let onAbort!: () => void;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }

@@ -5,17 +5,22 @@ import type { VmRuntime } from '../contract/runtime.js';
 import { systemClock, type Clock } from '../ports/clock.js';
 import type { VmDriver } from '../ports/driver.js';
 import type { Host } from '../ports/host.js';
-import { Core } from './core.js';
+import { Announcer } from './announcer.js';
+import { Background } from './background.js';
 import { DirectoryStore } from './directory-store.js';
+import { DriverCalls } from './driver-calls.js';
+import type { EngineContext } from './engine-context.js';
 import { EventHub } from './event-hub.js';
 import { Fleet } from './fleet.js';
 import { JobBook } from './job-book.js';
 import { JobRunner } from './job-runner.js';
+import { Journal } from './journal.js';
 import { LifecycleEngine } from './lifecycle-engine.js';
 import { recover } from './recovery.js';
 import { SnapshotCatalogue } from './snapshot-catalogue.js';
 import type { StateStore } from './state-store.js';
 import { translateError } from './translate-error.js';
+import { VerbRunner } from './verb-runner.js';
 import { VolatileStore } from './volatile-store.js';
 
 /** What a driver's factory hands to the engine. */
@@ -55,49 +60,57 @@ async function openStore({ stateDir, host }: EngineOptions): Promise<StateStore>
 }
 
 async function openOn(store: StateStore, options: EngineOptions): Promise<VmRuntime> {
-  const { driver, host, clock = systemClock } = options;
+  const { driver } = options;
   const loaded = await store.load();
   const hub = new EventHub();
-  const book = new JobBook({
-    historyLimit: options.jobHistoryLimit ?? 8,
-    retentionMs: options.idempotencyRetentionMs ?? 86_400_000,
-    now: () => clock.now(),
-    onDropped: (jobId) => void store.removeJob(jobId).catch(() => undefined), // swept at a later open
-  });
-  const core = new Core({
-    driver,
-    store,
-    catalogue: new SnapshotCatalogue(store, host),
-    fleet: new Fleet(),
-    book,
-    hub,
-    clock,
-    abortGraceMs: options.abortGraceMs ?? 5_000,
-    onStep: options.onStep,
-  });
+  const background = new Background();
+  const context = contextOf(store, options, { hub, background });
   const runner = new JobRunner({
-    book,
+    book: context.book,
     store,
     hub,
-    clock,
+    clock: context.clock,
     concurrency: options.concurrency ?? 64,
     operationTimeoutMs: options.operationTimeoutMs ?? 120_000,
   });
-  // Ends that are seen while recovery is at work wait for the engine.
+  const verbs = new VerbRunner(context, runner);
+  // Ends that are seen while recovery is at work wait for it.
   const early: [instanceId: string, ending: VmEnding][] = [];
   let onEnded = (instanceId: string, ending: VmEnding): void => void early.push([instanceId, ending]);
   const known = loaded.records.filter(({ state }) => state !== 'destroyed');
   await driver.open({ ended: (instanceId, ending) => onEnded(instanceId, ending) }, known);
-  const recovery = await recover(core, loaded);
-  const engine = new LifecycleEngine({
-    core,
-    runner,
-    hub,
-    defaults: options.defaults ?? {},
-    recovery,
-    onClose: options.onClose,
-  });
-  onEnded = (instanceId, ending) => engine.onEnded(instanceId, ending);
+  const recovery = await recover(context, loaded);
+  const { onClose } = options;
+  const engine = new LifecycleEngine({ context, runner, verbs, hub, background, recovery, onClose });
+  onEnded = (instanceId, ending) => verbs.observer.ended(instanceId, ending);
   for (const [instanceId, ending] of early) onEnded(instanceId, ending);
   return engine;
+}
+
+function contextOf(
+  store: StateStore,
+  options: EngineOptions,
+  { hub, background }: { readonly hub: EventHub; readonly background: Background },
+): EngineContext {
+  const { driver, host, onStep, clock = systemClock } = options;
+  const announcer = new Announcer(hub, clock);
+  const book = new JobBook({
+    historyLimit: options.jobHistoryLimit ?? 8,
+    retentionMs: options.idempotencyRetentionMs ?? 86_400_000,
+    clock,
+    onDropped: (jobId) => background.add(`remove job ${jobId}`, store.removeJob(jobId)),
+  });
+  const abortGraceMs = options.abortGraceMs ?? 5_000;
+  return {
+    driver,
+    calls: new DriverCalls({ driver, store, clock, abortGraceMs, onStep }),
+    journal: new Journal({ store, book, announcer, clock, onStep }),
+    announcer,
+    fleet: new Fleet(),
+    catalogue: new SnapshotCatalogue(store, host),
+    store,
+    book,
+    clock,
+    defaults: options.defaults ?? {},
+  };
 }

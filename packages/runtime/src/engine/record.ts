@@ -1,6 +1,7 @@
 import type { ResolvedVmSpec } from '../contract/spec.js';
 import { VM_STATES, type VmState } from '../contract/states.js';
-import type { InterruptedOutcome, JobKind, ProcessIdentity, VmEnding, VmView } from '../contract/views.js';
+import type { JobKind } from '../contract/verbs.js';
+import type { InterruptedOutcome, ProcessIdentity, VmEnding, VmView } from '../contract/views.js';
 import type { JsonObject } from '../ports/driver.js';
 
 export const RECORD_FORMAT = 1;
@@ -19,8 +20,15 @@ export interface FinishedJob {
   readonly endedAt: string;
   readonly error?: { readonly code: string; readonly message: string; readonly details?: JsonObject };
   readonly outcome?: InterruptedOutcome;
-  /** What the call answered with, by name; the view is made anew. */
-  readonly result?: { readonly instanceId?: string; readonly snapshotUid?: string };
+  readonly result?: JobResult;
+  /** The VM whose record had no room for it any more: its keys go when that VM is forgotten. */
+  readonly instanceId?: string;
+}
+
+/** What a call answers with, by name: the view is made anew. */
+export interface JobResult {
+  readonly instanceId?: string;
+  readonly snapshotUid?: string;
 }
 
 /** The intent: written before the first effect of a job, gone with the write that commits it. */

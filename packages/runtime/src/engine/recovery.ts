@@ -2,96 +2,133 @@ import pLimit from 'p-limit';
 import type { RecoveryReport } from '../contract/runtime.js';
 import { isLive } from '../contract/states.js';
 import type { InterruptedOutcome } from '../contract/views.js';
-import type { Core } from './core.js';
+import type { EngineContext } from './engine-context.js';
 import type { Vm } from './fleet.js';
 import type { FinishedJob, OperationRecord } from './record.js';
-import { askVmm, settle } from './settle.js';
+import { asFound, askVmm, type Settlement } from './settlement.js';
 import type { LoadedState } from './state-store.js';
+import { VERBS } from './verbs.js';
+import { replaceTombstone } from './verbs/tombstone.js';
+import { warnOf } from './warn-of.js';
 
 const VMS_AT_ONCE = 16;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer U)[] ? U[] : T[K] };
 
 /** Makes the world and the records agree after whatever ended the last owner; says what it found and did. */
-export async function recover(core: Core, loaded: LoadedState): Promise<RecoveryReport> {
+export async function recover(context: EngineContext, loaded: LoadedState): Promise<RecoveryReport> {
   const report: Mutable<RecoveryReport> = {
     adopted: [],
     ended: [],
     interrupted: [],
-    swept: [...loaded.leftovers],
+    swept: [],
+    notSwept: [],
     corruptSnapshots: [...loaded.corruptSnapshots],
   };
-  await core.store.removeLeftovers(loaded.leftovers);
-  takeIn(core, loaded);
-  const alive = await core.driver.survey();
+  for (const path of loaded.leftovers) await sweep(context, path, report);
+  loadRecords(context, loaded);
+  await settleRemovals(context, loaded);
+  const alive = await context.driver.survey();
   const limit = pLimit(VMS_AT_ONCE);
-  await limit.map([...core.fleet.all()], (vm) => recoverVm(core, vm, alive, report));
-  await buryReplaced(core, loaded);
+  await limit.map([...context.fleet.all()], (vm) => recoverVm(context, vm, alive, report));
+  await replaceTombstones(context, loaded);
   return report;
 }
 
-function takeIn(core: Core, loaded: LoadedState): void {
-  core.catalogue.load(loaded.manifests, loaded.corruptSnapshots);
-  for (const job of loaded.jobs) core.book.end(job, false);
+/** What cannot be removed is told, and must not keep all other VMs from being opened. */
+async function sweep({ store }: EngineContext, path: string, report: Mutable<RecoveryReport>): Promise<void> {
+  try {
+    await store.removeLeftovers([path]);
+    report.swept.push(path);
+  } catch (error) {
+    report.notSwept.push({ what: path, problem: (error as Error).message });
+  }
+}
+
+function loadRecords({ catalogue, book, fleet }: EngineContext, loaded: LoadedState): void {
+  catalogue.load(loaded.manifests, loaded.corruptSnapshots);
+  for (const job of loaded.jobs) book.load(job, false);
   // Tombstones first: where an id has been taken again, it belongs to the VM that lives.
   const isTombstone = (state: string): number => (state === 'destroyed' ? 0 : 1);
   for (const record of [...loaded.records].sort((a, b) => isTombstone(a.state) - isTombstone(b.state))) {
-    core.fleet.add(record);
-    for (const job of record.jobs) core.book.end(job, true);
+    fleet.add(record);
+    for (const job of record.jobs) book.load(job, true);
+  }
+}
+
+/** Jobs that noted themselves before they removed something: whether it is still there says what they came to. */
+async function settleRemovals(context: EngineContext, { jobs }: LoadedState): Promise<void> {
+  const { book, store } = context;
+  for (const job of jobs) {
+    if (job.status !== 'interrupted' || job.outcome !== 'undone' || job.result === undefined) continue;
+    if (VERBS[job.kind]?.isStillThere?.(context, job.result) !== false) continue;
+    const settled = { ...job, outcome: 'carried-through' } as const;
+    await store.saveJob(settled);
+    book.load(settled, false);
   }
 }
 
 async function recoverVm(
-  core: Core,
+  context: EngineContext,
   vm: Vm,
   alive: ReadonlySet<string>,
   report: Mutable<RecoveryReport>,
 ): Promise<void> {
+  const { calls, journal } = context;
   const { state, operation, instanceId, vmId } = vm.record;
-  if (operation !== undefined) return endInterrupted(core, vm, operation, report);
+  if (operation !== undefined) return endInterrupted(context, vm, operation, report);
   if (isLive(state)) {
-    await core.write(vm, await askVmm(core, vm));
+    await journal.write(vm, await askVmm(context, vm));
     const now = vm.record.state;
     (isLive(now) ? report.adopted : report.ended).push({ vmId, instanceId, state: now });
     return;
   }
   const mayHaveVmm = state === 'created';
   if (!mayHaveVmm && alive.has(instanceId)) {
-    await core.write(vm, { cleanup: await core.halt(vm), vmm: undefined });
-    report.swept.push(`VMM of ${instanceId}`);
+    const cleanup = await calls.halt(vm);
+    await journal.write(vm, { cleanup, vmm: undefined });
+    if (cleanup === undefined) report.swept.push(`VMM of ${instanceId}`);
+    else report.notSwept.push({ what: `VMM of ${instanceId}`, problem: cleanup.left.join(', ') });
   }
 }
 
 async function endInterrupted(
-  core: Core,
+  context: EngineContext,
   vm: Vm,
   operation: OperationRecord,
   report: Mutable<RecoveryReport>,
 ): Promise<void> {
+  const { fleet, book, store, journal } = context;
   const { vmId } = vm.record;
   const { jobId, kind } = operation;
-  const { gone, patch, outcome } = await settle(core, vm, operation, 'crash');
-  const finished = interruptedJob(core, operation, vmId, outcome);
-  if (gone) {
-    core.fleet.remove(vm);
-    core.book.end(finished, false);
-    await core.store.saveJob(finished);
+  const settlement = await settle(context, vm, operation);
+  const { outcome } = settlement;
+  const finished = interruptedJob(vm, operation, outcome, journal.stamp());
+  if (settlement.gone) {
+    fleet.remove(vm);
+    book.end(finished, false);
+    await store.saveJob(finished).catch((error: unknown) => warnOf(`note the end of job ${jobId}`, error));
     report.interrupted.push({ jobId, kind, vmId, outcome });
     return;
   }
-  core.book.end(finished, true);
-  const jobs = core.book.appendTo(vm.record.jobs, finished);
-  await core.write(vm, { ...patch, operation: undefined, jobs });
+  await journal.endInterrupted(vm, finished, settlement.patch);
   report.interrupted.push({ jobId, kind, vmId, outcome, state: vm.record.state });
 }
 
+/** A kind that has no settlement, as another version may have written, leaves what the VMM says. */
+async function settle(context: EngineContext, vm: Vm, operation: OperationRecord): Promise<Settlement> {
+  const verb = VERBS[operation.kind] as (typeof VERBS)[OperationRecord['kind']] | undefined;
+  if (verb?.settle === undefined) return asFound(await askVmm(context, vm));
+  return verb.settle(context, vm, operation, 'crash');
+}
+
 function interruptedJob(
-  core: Core,
-  operation: OperationRecord,
-  vmId: string,
+  { record }: Vm,
+  { jobId, kind, idempotencyKey, request, queuedAt, startedAt, snapshotUid }: OperationRecord,
   outcome: InterruptedOutcome,
+  endedAt: string,
 ): FinishedJob {
-  const { jobId, kind, idempotencyKey, request, queuedAt, startedAt } = operation;
+  const { vmId, instanceId } = record;
   return {
     jobId,
     kind,
@@ -101,20 +138,21 @@ function interruptedJob(
     ...(request === undefined ? {} : { request }),
     queuedAt,
     startedAt,
-    endedAt: core.stamp(),
+    endedAt,
     outcome,
+    result: { instanceId, ...(snapshotUid === undefined ? {} : { snapshotUid }) },
   };
 }
 
 /** A crash between the commit of a new VM and the removal of the tombstone it replaces leaves both. */
-async function buryReplaced(core: Core, loaded: LoadedState): Promise<void> {
-  for (const record of loaded.records.filter(({ state }) => state === 'destroyed')) {
-    const owner = core.fleet.get(record.vmId);
-    if (owner === undefined) core.fleet.add(record);
+async function replaceTombstones(context: EngineContext, { records }: LoadedState): Promise<void> {
+  const { fleet } = context;
+  for (const record of records.filter(({ state }) => state === 'destroyed')) {
+    const owner = fleet.get(record.vmId);
+    if (owner === undefined) fleet.add(record);
     else if (owner.record.instanceId !== record.instanceId) {
-      const tombstone = core.fleet.byInstance(record.instanceId);
-      if (tombstone !== undefined) core.fleet.remove(tombstone);
-      await core.store.removeVm(record.instanceId);
+      const tombstone = fleet.byInstance(record.instanceId);
+      if (tombstone !== undefined) await replaceTombstone(context, tombstone);
     }
   }
 }

@@ -1,32 +1,32 @@
-import type { VmMetrics } from '../contract/metrics.js';
+import type { DriverMetrics, VmMetrics } from '../contract/metrics.js';
 import { isLive } from '../contract/states.js';
-import type { Core } from './core.js';
+import type { EngineContext } from './engine-context.js';
 import type { Vm } from './fleet.js';
 import { translateError } from './translate-error.js';
 
 const NOTHING = { vmm: { counters: {}, gauges: {} } };
 
-/** A VM in figures. Takes no turn on the VM: its job may be at work, and the VM gone or renamed when the driver answers. */
+/** A VM's metrics. Takes no turn on the VM: its job may be at work, and the VM gone or renamed when the driver answers. */
 export async function metricsOf(
-  core: Core,
+  context: EngineContext,
   vm: Vm,
   signal: AbortSignal | undefined,
 ): Promise<VmMetrics | undefined> {
   signal?.throwIfAborted();
   const { state } = vm.record;
-  const figures = state === 'destroyed' ? NOTHING : await ask(core, vm, signal);
+  const metrics = state === 'destroyed' ? NOTHING : await ask(context, vm, signal);
   const { vmId, instanceId, state: now } = vm.record;
-  return { vmId, instanceId, state: now, ...figures };
+  return { vmId, instanceId, state: now, ...metrics };
 }
 
 async function ask(
-  core: Core,
+  { driver, calls }: EngineContext,
   vm: Vm,
   signal: AbortSignal | undefined,
-): ReturnType<Core['driver']['metrics']> {
+): Promise<DriverMetrics> {
   const { vmId, state } = vm.record;
   try {
-    return await core.driver.metrics(core.driverVm(vm), { isLive: isLive(state), signal });
+    return await driver.metrics(calls.driverVm(vm), { isLive: isLive(state), signal });
   } catch (error) {
     signal?.throwIfAborted();
     throw translateError(error, `metricsVm "${vmId}"`);

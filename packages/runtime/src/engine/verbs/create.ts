@@ -1,115 +1,154 @@
 import { randomBytes } from 'node:crypto';
 import { deepFreeze } from '../../contract/deep-freeze.js';
 import { invalidArgument, unsupported, VmRuntimeError } from '../../contract/errors.js';
+import { parseVmId } from '../../contract/ids.js';
 import {
   FREE_ON_RESTORE,
+  parseVmSpec,
   RESTORE_FIELDS,
   resolveVmSpec,
   type ResolvedVmSpec,
   type VmSpec,
 } from '../../contract/spec.js';
-import type { VmView } from '../../contract/views.js';
+import type { VerbArgs } from '../../contract/verbs.js';
 import type { RestoreSource } from '../../ports/driver.js';
-import type { Core, RecordPatch } from '../core.js';
+import { endingOf } from '../ending.js';
+import type { EngineContext } from '../engine-context.js';
 import { guardFree, refuseContradiction, type Vm } from '../fleet.js';
 import type { Job } from '../job.js';
+import { vmAnswer } from '../journalled.js';
 import type { SnapshotManifest } from '../manifest.js';
-import { RECORD_FORMAT, type VmRecord } from '../record.js';
-import { failJob } from '../settle.js';
+import { endedPatch, type RecordPatch } from '../record-patch.js';
+import { RECORD_FORMAT, type JobResult, type VmRecord } from '../record.js';
+import { failJob, undone, type Settlement } from '../settlement.js';
 import { hasAny, refuseUnsupported } from '../spec-features.js';
-import { requireSnapshot } from './snapshot-ref.js';
+import type { Verb } from '../verb.js';
+import { warnOf } from '../warn-of.js';
+import { parseSnapshotRef, requireSnapshot } from './snapshot-ref.js';
+import { replaceTombstone } from './tombstone.js';
 
-export interface CreateRequest {
-  readonly vmId: string;
-  readonly spec: VmSpec;
-  readonly defaults: VmSpec;
+type CreateArgs = VerbArgs<'createVm'>;
+
+/** A cold VM, or one from a snapshot. */
+export const createVm: Verb<'createVm'> = {
+  kind: 'createVm',
+  parse: { vmId: parseVmId, spec: parseSpec },
+  needs: [],
+  journal: 'effects',
+  names: ({ vmId }) => [vmId],
+  subject: () => undefined,
+  execute,
+  settle: undoCreate,
+  answer: vmAnswer,
+};
+
+function parseSpec(value: unknown, path: string): VmSpec {
+  const spec = parseVmSpec(value, path);
+  if (spec.restoreFrom !== undefined) parseSnapshotRef(spec.restoreFrom, `${path}.restoreFrom`);
+  return spec;
 }
 
-/** createVm and createVmWithSpec: a cold VM, or one from a snapshot. */
-export async function createVm(core: Core, request: CreateRequest, job: Job): Promise<VmView> {
-  guardFree(core.fleet, request.vmId);
-  const { restoreFrom } = request.spec;
+async function execute(context: EngineContext, args: CreateArgs, job: Job): Promise<JobResult> {
+  const { catalogue, driver, defaults } = context;
+  guardFree(context.fleet, args.vmId);
+  const { restoreFrom, networkOverrides } = args.spec;
   if (restoreFrom === undefined) {
-    const spec = resolveVmSpec(request.spec, request.defaults);
-    await checkSpec(core, spec, request.spec);
-    return make(core, job, { request, spec, source: undefined });
+    const spec = resolveVmSpec(args.spec, defaults);
+    await checkSpec(context, spec, args.spec);
+    return make(context, job, { args, spec, source: undefined });
   }
-  const manifest = requireSnapshot(core, restoreFrom);
-  const release = core.catalogue.hold(manifest.snapshotUid);
+  const manifest = requireSnapshot(context, restoreFrom);
+  const release = catalogue.hold(manifest.snapshotUid);
   try {
-    if (hasAny(request.spec.networkOverrides) && !core.driver.capabilities.networkOverrides)
+    if (hasAny(networkOverrides) && !driver.capabilities.networkOverrides)
       throw unsupported('spec.networkOverrides');
-    const spec = restoredSpec(request.spec, manifest);
-    await checkSpec(core, spec, request.spec);
-    const source = await checkSource(core, { given: request.spec, manifest, spec }, job.signal);
-    return await make(core, job, { request, spec, source });
+    const spec = restoredSpec(args.spec, manifest);
+    await checkSpec(context, spec, args.spec);
+    const source = await checkSource(context, { given: args.spec, manifest, spec }, job.signal);
+    return await make(context, job, { args, spec, source });
   } finally {
     release();
   }
 }
 
 /** Refuses what the driver or this host cannot do, before any effect. */
-async function checkSpec(core: Core, spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
-  const { capabilities } = core.driver;
+async function checkSpec({ driver }: EngineContext, spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
+  const { capabilities } = driver;
   // Nothing could ever let such a VM go on.
   if (given.resumeImmediately === false && !capabilities.pause) throw unsupported('spec.resumeImmediately');
   refuseUnsupported(spec, capabilities);
-  await core.driver.checkSpec(spec, given);
+  await driver.checkSpec(spec, given);
 }
 
 interface Plan {
-  readonly request: CreateRequest;
+  readonly args: CreateArgs;
   readonly spec: ResolvedVmSpec;
   readonly source: RestoreSource | undefined;
 }
 
-async function make(core: Core, job: Job, plan: Plan): Promise<VmView> {
-  const tombstone = core.fleet.get(plan.request.vmId);
-  await core.step(`${job.kind}:accepted`);
+async function make(context: EngineContext, job: Job, plan: Plan): Promise<JobResult> {
+  const { fleet, store, journal } = context;
+  const tombstone = fleet.get(plan.args.vmId);
+  await journal.step(`${job.kind}:accepted`);
   job.signal.throwIfAborted();
-  const record = newRecord(core, job, plan);
-  const vm = core.fleet.add(record);
+  const record = newRecord(context, job, plan);
+  const vm = fleet.add(record);
   try {
-    await core.store.createVm(record);
-    await core.step(`${job.kind}:intent`);
-    const patch = await makeEffects(core, vm, job, plan);
-    await core.commit(vm, job, patch);
+    await store.createVm(record);
+    await journal.step(`${job.kind}:intent`);
+    await journal.commit(vm, job, await makeEffects(context, vm, job, plan));
   } catch (error) {
-    const reason: unknown = await failJob(core, vm, job, error).catch((thrown: unknown) => thrown);
-    if (tombstone !== undefined && core.fleet.get(plan.request.vmId) === undefined)
-      core.fleet.add(tombstone.record);
+    const failing = { error, settle: undoCreate, asksNothing: true };
+    const reason: unknown = await failJob(context, vm, job, failing).catch((thrown: unknown) => thrown);
+    if (tombstone !== undefined && fleet.get(plan.args.vmId) === undefined) fleet.add(tombstone.record);
     throw reason;
   }
-  if (tombstone !== undefined) await bury(core, tombstone);
-  return core.view(vm);
+  if (tombstone !== undefined) await replaceTombstone(context, tombstone);
+  return { instanceId: record.instanceId };
 }
 
-async function makeEffects(core: Core, vm: Vm, job: Job, { request, source }: Plan): Promise<RecordPatch> {
-  const { driver } = core;
+async function makeEffects(
+  { calls, driver, journal }: EngineContext,
+  vm: Vm,
+  job: Job,
+  { args, source }: Plan,
+): Promise<RecordPatch> {
   if (source === undefined) {
-    const { vmm } = await core.perform(job, (run) => driver.prepare(core.driverVm(vm), run));
+    const { vmm } = await calls.perform(job, (run) => driver.prepare(calls.driverVm(vm), run));
     return { state: 'created', vmm };
   }
-  const { vmm } = await core.perform(job, (run) => driver.restore(core.driverVm(vm), source, run));
+  const { vmm } = await calls.perform(job, (run) => driver.restore(calls.driverVm(vm), source, run));
   if (!source.memory) return { state: 'created', vmm };
-  vm.record = core.patched(vm.record, { vmm });
-  if (request.spec.resumeImmediately === false) return { state: 'paused', vmm, unrepaired: true };
-  await core.perform(job, (run) => driver.resume(core.driverVm(vm), 'restore', run));
+  journal.changeInMemory(vm, { vmm });
+  if (args.spec.resumeImmediately === false) return { state: 'paused', vmm, unrepaired: true };
+  await calls.perform(job, (run) => driver.resume(calls.driverVm(vm), 'restore', run));
   return { state: 'running', vmm };
 }
 
-function newRecord(core: Core, job: Job, { request, spec, source }: Plan): VmRecord {
+/** Removes all that was made. A VM of which nothing lives is gone, even if its folder cannot be removed: that is swept at the next open. */
+async function undoCreate({ calls, store }: EngineContext, vm: Vm): Promise<Settlement> {
+  const left = await calls.release(vm);
+  if (left.length > 0) return undone({ ...endedPatch(endingOf('lost')), cleanup: { left } });
+  const { vmId, instanceId } = vm.record;
+  await store
+    .removeVm(instanceId)
+    .catch((error: unknown) => warnOf(`remove the folder of "${vmId}", which was not made`, error));
+  return { gone: true, outcome: 'undone' };
+}
+
+function newRecord(context: EngineContext, job: Job, { args, spec, source }: Plan): VmRecord {
+  const { driver, store, journal } = context;
   const instanceId = randomBytes(16).toString('hex');
-  const now = core.stamp();
-  const { vmId } = request;
-  const directory = core.store.vmDirectory(instanceId);
+  const now = journal.stamp();
+  const { vmId } = args;
+  const directory = store.vmDirectory(instanceId);
   return {
     format: RECORD_FORMAT,
     instanceId,
     vmId,
     state: 'created',
     spec,
-    plan: core.driver.plan({ instanceId, vmId, spec, directory }),
+    plan: driver.plan({ instanceId, vmId, spec, directory }),
     createdAt: now,
     changedAt: now,
     ...(source === undefined ? {} : { restoredFrom: source.snapshotUid }),
@@ -117,13 +156,6 @@ function newRecord(core: Core, job: Job, { request, spec, source }: Plan): VmRec
     operation: job.operation({ from: 'created' }),
     jobs: [],
   };
-}
-
-/** A tombstone gives way once the id has a new VM: not before, as a failed create changes nothing. */
-async function bury(core: Core, tombstone: Vm): Promise<void> {
-  core.book.drop(tombstone.record.jobs);
-  core.fleet.remove(tombstone);
-  await core.store.removeVm(tombstone.record.instanceId);
 }
 
 /** The snapshot's spec with the fields that a restore may choose anew. Fields that contradict it are refused. */
@@ -166,35 +198,35 @@ interface Restoration {
 }
 
 async function checkSource(
-  core: Core,
+  context: EngineContext,
   { given, manifest, spec }: Restoration,
   signal: AbortSignal,
 ): Promise<RestoreSource> {
   const { snapshotUid, parts, vmmVersion, compatibility } = manifest;
-  if (manifest.driver !== core.driver.name) {
+  if (manifest.driver !== context.driver.name) {
     throw incompatible(
       snapshotUid,
-      `it was taken by driver "${manifest.driver}", this is "${core.driver.name}"`,
+      `it was taken by driver "${manifest.driver}", this is "${context.driver.name}"`,
     );
   }
   const source: RestoreSource = {
     snapshotUid,
-    directory: core.store.snapshotDirectory(snapshotUid),
+    directory: context.store.snapshotDirectory(snapshotUid),
     memory: manifest.kind === 'memory',
     parts,
     vmmVersion,
     compatibility,
     networkOverrides: given.networkOverrides ?? [],
   };
-  await core.driver.checkSnapshot(source, spec);
-  await core.catalogue.verify(manifest, { full: false, signal });
-  if (!source.memory) await checkPins(core, manifest, signal);
+  await context.driver.checkSnapshot(source, spec);
+  await context.catalogue.verify(manifest, { full: false, signal });
+  if (!source.memory) await checkPins(context, manifest, signal);
   return source;
 }
 
 // A cold boot from a disk snapshot uses kernel and initrd by their paths: they must be the ones it was taken with.
 async function checkPins(
-  core: Core,
+  context: EngineContext,
   { snapshotUid, spec, pinned }: SnapshotManifest,
   signal: AbortSignal,
 ): Promise<void> {
@@ -202,7 +234,7 @@ async function checkPins(
   for (const name of ['kernel', 'initrd'] as const) {
     const expected = pinned[name];
     if (expected === undefined) continue;
-    const actual = await core.catalogue.pin(paths[name], signal).catch(() => undefined);
+    const actual = await context.catalogue.pin(paths[name], signal).catch(() => undefined);
     if (actual?.digest !== expected.digest) {
       throw incompatible(snapshotUid, `the ${name} at "${paths[name]}" is not the one it was taken with`);
     }

@@ -1,0 +1,31 @@
+import type { VmSpec } from '../contract/spec.js';
+import type { VmView } from '../contract/views.js';
+import type { Clock } from '../ports/clock.js';
+import type { VmDriver } from '../ports/driver.js';
+import type { Announcer } from './announcer.js';
+import type { DriverCalls } from './driver-calls.js';
+import { vmView, type Fleet, type Vm } from './fleet.js';
+import type { JobBook } from './job-book.js';
+import type { Journal } from './journal.js';
+import type { SnapshotCatalogue } from './snapshot-catalogue.js';
+import type { StateStore } from './state-store.js';
+
+/** What verbs work with. */
+export interface EngineContext {
+  readonly driver: VmDriver;
+  readonly calls: DriverCalls;
+  readonly journal: Journal;
+  readonly announcer: Announcer;
+  readonly fleet: Fleet;
+  readonly catalogue: SnapshotCatalogue;
+  readonly store: StateStore;
+  readonly book: JobBook;
+  readonly clock: Clock;
+  /** Spec fields that every VM gets unless its own spec says otherwise. */
+  readonly defaults: VmSpec;
+}
+
+/** A VM as callers see it. */
+export function viewOf({ catalogue }: EngineContext, vm: Vm): VmView {
+  return vmView(vm.record, catalogue);
+}
