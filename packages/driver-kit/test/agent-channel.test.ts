@@ -1,6 +1,6 @@
 import { duplexPair, type Duplex } from 'node:stream';
 import { ScriptedAgent } from '@microvm/guest';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { AgentChannel, type OpenStream } from '../src/guest/agent-channel.js';
 
 const unreachable = expect.objectContaining({ code: 'MICROVM_GUEST_UNREACHABLE' }) as unknown;
@@ -135,5 +135,72 @@ describe('AgentChannel', () => {
     await expect(channel.adopt(late)).rejects.toEqual(unreachable);
     expect(late.destroyed).toBe(true);
     expect(guest.opened).toBe(1);
+  });
+
+  it('waits by the monotonic clock: a host whose wall clock jumps hangs nobody and fails nobody', async () => {
+    const channel = makeChannel(() => never);
+    const first = channel.connect({ timeoutMs: 60_000 });
+    first.catch(() => undefined);
+    const jump = vi.spyOn(Date, 'now');
+    onTestFinished(() => jump.mockRestore());
+    jump.mockReturnValueOnce(2_000_000_000_000).mockReturnValue(2_000_000_000_000 - 3_600_000);
+    await expect(channel.connect({ timeoutMs: 30 })).rejects.toEqual(unreachable);
+    jump.mockReset().mockReturnValueOnce(1_000).mockReturnValue(2_000_000_000_000);
+    const guest = new Guest();
+    const opening = makeChannel(async () => {
+      await new Promise(setImmediate);
+      return guest.dial();
+    });
+    expect((await Promise.all([opening.connect(), opening.connect()]))[1].epoch).toBe(1);
+  });
+
+  it('gives a guest that outlives its sessions', async () => {
+    const guest = new Guest();
+    const channel = makeChannel(guest.dial);
+    const handle = await channel.guest();
+    channel.drop();
+    expect((await handle.exec({ argv: ['x'] }).result).exitCode).toBe(0);
+    channel.drop();
+    expect((await handle.ping()).epoch).toBe(1);
+    expect(guest.opened).toBe(3);
+  });
+
+  it('rejects a command when no session can be had for it', async () => {
+    const guest = new Guest();
+    let isThere = true;
+    const channel = makeChannel(() => (isThere ? guest.dial() : Promise.reject(new Error('nobody listens'))));
+    const handle = await channel.guest();
+    isThere = false;
+    channel.drop();
+    const error: unknown = await handle.exec({ argv: ['x'] }).result.catch((reason: unknown) => reason);
+    expect(error).toEqual(unreachable);
+    expect((error as Error).message).toMatch(/nobody listens/);
+  });
+
+  it('keeps commands for the session after a hold, although the one before was dropped', async () => {
+    const guest = new Guest();
+    const channel = makeChannel(guest.dial);
+    await channel.connect();
+    channel.hold();
+    const early = (await channel.guest()).exec({ argv: ['x'] });
+    channel.drop();
+    const late = (await channel.guest()).exec({ argv: ['x'] });
+    const given = (await channel.guest()).exec({ argv: ['x'], timeoutMs: 10 });
+    await expect(given.result).rejects.toMatchObject({ code: 'MICROVM_GUEST_BUSY', retryable: true });
+    expect(guest.opened).toBe(1);
+    channel.release();
+    expect((await early.result).exitCode).toBe(0);
+    expect((await late.result).exitCode).toBe(0);
+    expect(guest.opened).toBe(2);
+  });
+
+  it('fails what is held when it is closed', async () => {
+    const channel = makeChannel(new Guest().dial);
+    const handle = await channel.guest();
+    channel.hold();
+    const held = handle.exec({ argv: ['x'] });
+    channel.close();
+    await expect(held.result).rejects.toEqual(unreachable);
+    await expect(handle.exec({ argv: ['x'] }).result).rejects.toEqual(unreachable);
   });
 });

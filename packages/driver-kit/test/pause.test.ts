@@ -91,6 +91,35 @@ describe('pauseVm', () => {
   });
 });
 
+describe('a command that is asked for while its VM stands still', () => {
+  const exec = (log: string[]): Partial<ScriptedHandlers> => ({ exec: () => (log.push('exec'), 0) });
+
+  it('is started after the thaw, although the VMM has cut the session by then', async () => {
+    const heard: string[] = [];
+    const { live, log } = makeScene({ handlers: exec(heard) });
+    const guest = await live.agent.guest();
+    await pauseVm(live, makeVm(), makeRun());
+    const early = guest.exec({ argv: ['x'] });
+    live.agent.drop();
+    const late = (await live.agent.guest()).exec({ argv: ['x'] });
+    expect(heard).toEqual([]);
+    await resumeVm(live, makeVm(), 'pause', makeRun());
+    expect((await early.result).exitCode).toBe(0);
+    expect((await late.result).exitCode).toBe(0);
+    expect(log).toEqual(['freeze', 'hold', 'release', 'thaw']);
+    expect(heard).toEqual(['exec', 'exec']);
+  });
+
+  it('is started when the pause fails', async () => {
+    const { live } = makeScene({ hold: () => Promise.reject(new Error('the VMM hangs')) });
+    const guest = await live.agent.guest();
+    const pausing = pauseVm(live, makeVm(), makeRun());
+    const asked = guest.exec({ argv: ['x'] });
+    await expect(pausing).rejects.toThrow('the VMM hangs');
+    expect((await asked.result).exitCode).toBe(0);
+  });
+});
+
 describe('resumeVm', () => {
   it('lets the CPUs go on, then the workload, with nothing but the time after a pause', async () => {
     const { live, log, thaws } = makeScene({ isRunning: false, isFrozen: true });

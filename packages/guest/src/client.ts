@@ -1,16 +1,18 @@
 import type { Duplex } from 'node:stream';
 import { invalidArgument } from '@microvm/runtime';
 import type { ExecProcess, ExecRequest, Guest } from '@microvm/runtime';
-import { AgentConnection, CONFIRMED } from './connection.js';
+import { CommandQueue } from './command-queue.js';
+import { AgentConnection } from './connection.js';
 import type { CallOptions } from './deadline.js';
 import { AgentExecProcess } from './exec-process.js';
-import { encodeExecRequest } from './exec-request.js';
 import { shakeHands } from './handshake.js';
+import type { Greeting } from './handshake.js';
 import { decodeInfo, encodeShutdown, encodeThaw } from './messages.js';
 import type { AgentInfo, Farewell, ThawMessage } from './messages.js';
 import { PayloadWriter } from './payload.js';
 import { FrameType, MAX_WAIT_MS, PREAMBLE } from './protocol.js';
 import type { PowerAction } from './protocol.js';
+import { CONFIRMED } from './request.js';
 
 const CONNECT_TIMEOUT_MS = 30_000;
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -24,6 +26,8 @@ export interface ConnectOptions {
   readonly timeoutMs?: number;
   /** Whose guest it is, for errors. */
   readonly vmId: string;
+  /** Whose commands this session starts. Without one the session has a queue of its own, which ends with it. */
+  readonly commands?: CommandQueue;
 }
 
 /** What a restored guest is told before its workload goes on. What is absent is left alone. */
@@ -58,16 +62,27 @@ export class AgentClient implements Guest {
   /** Resolves when the channel ended, for whatever reason. */
   readonly closed: Promise<void>;
   readonly #connection: AgentConnection;
+  readonly #commands: CommandQueue;
 
-  private constructor(
-    connection: AgentConnection,
-    farewell: Promise<Farewell | undefined>,
-    closed: Promise<void>,
-  ) {
-    this.#connection = connection;
-    this.info = connection.ack.info;
-    this.farewell = farewell;
-    this.closed = closed;
+  private constructor(stream: Duplex, greeting: Greeting, { vmId, commands }: ConnectOptions) {
+    let onFarewell: (farewell: Farewell | undefined) => void = () => undefined;
+    let onClosed: () => void = () => undefined;
+    this.farewell = new Promise((resolve) => (onFarewell = resolve));
+    this.closed = new Promise((resolve) => (onClosed = resolve));
+    this.info = greeting.ack.info;
+    this.#commands = commands ?? new CommandQueue(vmId);
+    this.#connection = new AgentConnection(stream, greeting, vmId, {
+      onFarewell,
+      onReady: () => this.#commands.pump(),
+      onLost: (error) => {
+        if (commands === undefined) this.#commands.close(error);
+        else commands.detach(this.#connection, error);
+        onFarewell(undefined);
+        onClosed();
+      },
+    });
+    this.#commands.attach(this.#connection);
+    this.#connection.start();
   }
 
   /**
@@ -76,20 +91,9 @@ export class AgentClient implements Guest {
    */
   static async connect(stream: Duplex, options: ConnectOptions): Promise<AgentClient> {
     const { signal, timeoutMs = CONNECT_TIMEOUT_MS, vmId } = options;
-    let onFarewell: (farewell: Farewell | undefined) => void = () => undefined;
-    let onClosed: () => void = () => undefined;
-    const farewell = new Promise<Farewell | undefined>((resolve) => (onFarewell = resolve));
-    const closed = new Promise<void>((resolve) => (onClosed = resolve));
-    const hooks = {
-      onFarewell,
-      onClosed: () => {
-        onFarewell(undefined);
-        onClosed();
-      },
-    };
     const limits = signal === undefined ? { timeoutMs } : { timeoutMs, signal };
     const greeting = await shakeHands(stream, { vmId, ...limits });
-    return new AgentClient(new AgentConnection(stream, greeting, vmId, hooks), farewell, closed);
+    return new AgentClient(stream, greeting, options);
   }
 
   /** The number of the guest's present life. */
@@ -107,23 +111,39 @@ export class AgentClient implements Guest {
     });
   }
 
-  /** See `Guest`. A wrong request throws `MICROVM_INVALID_ARGUMENT` at once. */
-  exec(request: ExecRequest): ExecProcess {
-    return new AgentExecProcess(this.#connection, request, encodeExecRequest(request));
+  /** Frames and bytes that the agent sent in this session so far. */
+  get received(): { readonly frames: number; readonly bytes: number } {
+    return this.#connection.received;
   }
 
-  /** Stops the workload and writes file systems back; both are done when it resolves. Given up, it is undone in the guest. */
+  /** Bytes that wait for the agent to read them. */
+  get queuedBytes(): number {
+    return this.#connection.queuedBytes;
+  }
+
+  /** See `Guest`. A wrong request throws `MICROVM_INVALID_ARGUMENT` at once. */
+  exec(request: ExecRequest): ExecProcess {
+    return new AgentExecProcess(this.#commands, request);
+  }
+
+  /**
+   * Stops the workload and writes file systems back; both are done when it resolves. Given up, it is undone in the guest. From the call
+   * until the thaw commands wait to be started.
+   */
   async freeze(options: CallOptions = {}): Promise<void> {
     const timeoutMs = checkMs('timeoutMs', options.timeoutMs ?? FREEZE_TIMEOUT_MS, 1);
+    options.signal?.throwIfAborted();
     const body = new PayloadWriter().u32(timeoutMs).done();
+    this.#connection.setFrozen(true);
     await this.#connection.request(FrameType.freeze, body, {
       operation: 'freeze',
       ...CONFIRMED,
       ...options,
       timeoutMs,
-      // Frozen after all, but nobody waits for it any more.
-      onLate: () => {
-        this.thaw().catch(() => undefined);
+      onAnswer: ({ isOk, isLate }) => {
+        if (!isOk) this.#connection.setFrozen(false);
+        // Frozen after all, but nobody waits for it any more.
+        else if (isLate) this.thaw().catch(() => undefined);
       },
     });
   }
@@ -140,6 +160,9 @@ export class AgentClient implements Guest {
       timeoutMs,
       ...(signal === undefined ? {} : { signal }),
       ...(message.epoch === 0 ? {} : { nextEpoch: message.epoch }),
+      onAnswer: ({ isOk }) => {
+        if (isOk) this.#connection.setFrozen(false);
+      },
     });
   }
 

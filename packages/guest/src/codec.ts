@@ -10,7 +10,7 @@ import {
   ProtocolError,
 } from './protocol.js';
 
-/** One frame; its payload may share memory with the chunk that it came in. */
+/** One frame. A received payload may share memory with the chunk that it came in: whoever keeps it copies it. */
 export interface Frame {
   readonly type: FrameType;
   readonly flags: number;
@@ -86,47 +86,68 @@ function parseHeader(header: Buffer): { readonly type: FrameType; readonly lengt
   return { type: type as FrameType, length };
 }
 
-/** Turns a byte stream into frames. Holds at most one unfinished frame. */
-export class FrameDecoder {
-  #parts: Buffer[] = [];
-  #size = 0;
+function checkFrame(bytes: Buffer): Frame {
+  const payload = bytes.subarray(HEADER_SIZE);
+  if (crc32(payload, crc32(bytes.subarray(0, 20))) !== bytes.readUInt32LE(20)) {
+    throw new ProtocolError('bad checksum');
+  }
+  return {
+    type: parseHeader(bytes).type,
+    flags: bytes.readUInt8(5),
+    epoch: bytes.readUInt32LE(8),
+    stream: bytes.readUInt32LE(12),
+    payload,
+  };
+}
 
-  /** Throws a `ProtocolError` at the first frame that breaks a rule; frames before it were yielded. */
-  *push(chunk: Buffer): Generator<Frame> {
-    this.#parts.push(chunk);
-    this.#size += chunk.length;
-    for (;;) {
-      if (this.#size < HEADER_SIZE) return;
-      const header = this.#peek(HEADER_SIZE);
-      const { type, length } = parseHeader(header);
-      if (this.#size < HEADER_SIZE + length) return;
-      const bytes = this.#take(HEADER_SIZE + length);
-      const payload = bytes.subarray(HEADER_SIZE);
-      if (crc32(payload, crc32(bytes.subarray(0, 20))) !== bytes.readUInt32LE(20)) {
-        throw new ProtocolError('bad checksum');
-      }
-      yield {
-        type,
-        flags: bytes.readUInt8(5),
-        epoch: bytes.readUInt32LE(8),
-        stream: bytes.readUInt32LE(12),
-        payload,
-      };
-    }
+/**
+ * Turns a byte stream into frames. A frame that lies whole in one chunk is a view of that chunk. An unfinished frame is copied, so
+ * that the decoder keeps at most one frame and no chunk alive while it waits for more.
+ */
+export class FrameDecoder {
+  #chunk: Buffer = EMPTY;
+  /** The unfinished frame, in a buffer as long as is known so far that the frame is. */
+  #unfinished: Buffer | undefined;
+  #filled = 0;
+
+  /** Adds received bytes. Call `next` until it answers undefined before adding more. */
+  push(chunk: Buffer): void {
+    this.#chunk = this.#chunk.length === 0 ? chunk : Buffer.concat([this.#chunk, chunk]);
   }
 
-  #peek(size: number): Buffer {
-    const first = this.#parts[0] ?? EMPTY;
-    if (first.length >= size) return first;
-    this.#parts = [Buffer.concat(this.#parts)];
-    return this.#parts[0] ?? EMPTY;
+  /**
+   * The next whole frame; undefined until more bytes are added. The payload may change with the next call of any method: whoever
+   * keeps it copies it. Throws a `ProtocolError` at a frame that breaks a rule; the decoder is of no use then.
+   */
+  next(): Frame | undefined {
+    if (this.#unfinished === undefined && this.#chunk.length >= HEADER_SIZE) {
+      const size = HEADER_SIZE + parseHeader(this.#chunk).length;
+      if (this.#chunk.length >= size) return checkFrame(this.#take(size));
+    }
+    if (this.#chunk.length === 0 || !this.#fill(HEADER_SIZE)) return undefined;
+    const whole = this.#fill(HEADER_SIZE + parseHeader(this.#unfinished ?? EMPTY).length);
+    if (!whole || this.#unfinished === undefined) return undefined;
+    const bytes = this.#unfinished;
+    this.#unfinished = undefined;
+    this.#filled = 0;
+    return checkFrame(bytes);
+  }
+
+  /** Moves bytes into the unfinished frame until it has `size` of them; false when there are not enough yet. */
+  #fill(size: number): boolean {
+    if (this.#unfinished === undefined || this.#unfinished.length < size) {
+      const longer = Buffer.allocUnsafeSlow(size);
+      this.#unfinished?.copy(longer);
+      this.#unfinished = longer;
+    }
+    const added = Math.min(size - this.#filled, this.#chunk.length);
+    if (added > 0) this.#filled += this.#take(added).copy(this.#unfinished, this.#filled);
+    return this.#filled >= size;
   }
 
   #take(size: number): Buffer {
-    const first = this.#peek(size);
-    this.#size -= size;
-    if (first.length === size) this.#parts.shift();
-    else this.#parts[0] = first.subarray(size);
-    return first.subarray(0, size);
+    const taken = this.#chunk.subarray(0, size);
+    this.#chunk = this.#chunk.length === size ? EMPTY : this.#chunk.subarray(size);
+    return taken;
   }
 }

@@ -1,15 +1,18 @@
 import type { Duplex } from 'node:stream';
 import type { VmRuntimeError } from '@microvm/runtime';
-import { AgentFailure } from './agent-failure.js';
-import { cutPayload, encodeHeader, makeFrame, seamHoldsPreamble } from './codec.js';
-import type { Frame, FrameDecoder } from './codec.js';
+import { cutPayload, makeFrame } from './codec.js';
+import type { Frame } from './codec.js';
 import { watchDeadline } from './deadline.js';
-import type { CallOptions } from './deadline.js';
+import { GrowthBudget } from './flow-control.js';
+import { FrameReader } from './frame-reader.js';
+import { FrameWriter } from './frame-writer.js';
 import type { Greeting } from './handshake.js';
-import { decodeFailed, decodeFarewell } from './messages.js';
+import { decodeFarewell } from './messages.js';
 import type { Farewell, HelloAck } from './messages.js';
 import { PayloadReader } from './payload.js';
-import { FLAG_MORE, FrameType, HEADER_SIZE, ProtocolError } from './protocol.js';
+import { FLAG_MORE, FrameType, MAX_OPEN_STREAMS, MAX_STREAMS, ProtocolError } from './protocol.js';
+import { settleRequest } from './request.js';
+import type { RequestOptions } from './request.js';
 import { unreachable } from './unreachable.js';
 
 /** Who gets the frames of one stream. */
@@ -17,56 +20,68 @@ export interface StreamHandler {
   /** False: the stream goes on. A `ProtocolError` thrown here ends the connection. */
   onFrame(frame: Frame): boolean;
   /** The connection ended before the stream did. */
-  onLost(error: VmRuntimeError): void;
+  onLost(error: unknown): void;
+  /** The agent has read what waited: input that was held back can go on. */
+  onRoom?(): void;
 }
 
 export interface ConnectionHooks {
   onFarewell(farewell: Farewell): void;
-  onClosed(): void;
+  /** A command may be started that could not be before. */
+  onReady(): void;
+  onLost(error: VmRuntimeError): void;
 }
 
-export interface RequestOptions<T> extends CallOptions {
-  readonly operation: string;
-  /** The frame type that is an answer, besides FAILED. */
-  readonly answer: FrameType;
-  decode(payload: Buffer): T;
-  /** With an OK that answers a THAW, the epoch that it begins. */
-  readonly nextEpoch?: number;
-  /** The answer came after the caller had given up. */
-  readonly onLate?: () => void;
-}
-
-/** For requests that are only confirmed. */
-export const CONFIRMED = {
-  answer: FrameType.ok,
-  decode(payload: Buffer): void {
-    new PayloadReader(payload).end();
-  },
-} as const;
-
-/** One session with an agent over one byte stream: frames out, frames to their streams. */
+/**
+ * One session with an agent over one byte stream: frames out, frames to their streams. Every frame of the agent is paid for by something
+ * that the host sent (docs/guest-protocol.md, "What a frame costs"); a frame that is not ends the session. So do more bytes than
+ * `MAX_QUEUED_BYTES` that the agent does not read.
+ */
 export class AgentConnection {
   readonly ack: HelloAck;
   readonly vmId: string;
+  /** What the windows of this session's outputs may grow by. */
+  readonly growth = new GrowthBudget();
   readonly #stream: Duplex;
-  readonly #decoder: FrameDecoder;
+  readonly #reader: FrameReader;
+  readonly #writer: FrameWriter;
   readonly #hooks: ConnectionHooks;
   readonly #handlers = new Map<number, StreamHandler>();
+  readonly #commands = new Set<number>();
   #epoch: number;
   #nextEpoch: number | undefined;
+  #isFrozen: boolean;
+  #farewell: Farewell | undefined;
   #lastStream = 0;
   #lost: VmRuntimeError | undefined;
 
   constructor(stream: Duplex, greeting: Greeting, vmId: string, hooks: ConnectionHooks) {
     this.#stream = stream;
     this.ack = greeting.ack;
-    this.#decoder = greeting.decoder;
     this.#epoch = greeting.ack.info.epoch;
+    this.#isFrozen = greeting.ack.info.isFrozen;
     this.vmId = vmId;
     this.#hooks = hooks;
-    this.#listen();
-    this.#receive(greeting.frames);
-    stream.resume();
+    this.#writer = new FrameWriter(stream, {
+      onRoom: () => this.#onRoom(),
+      onOverflow: (bytes) =>
+        this.#lose(this.#unreachable(`the agent does not read: ${bytes} bytes wait for it`)),
+    });
+    this.#reader = new FrameReader(stream, greeting.decoder, {
+      onFrame: (frame) => this.#onFrame(frame),
+      onViolation: (cause) => {
+        this.#lose(unreachable(vmId, `the agent broke the protocol: ${cause.message}`, { cause }));
+      },
+      onEnd: (error) => {
+        const reason = error === undefined ? 'the channel ended' : `the channel failed: ${error.message}`;
+        this.#lose(this.#unreachable(reason, error));
+      },
+    });
+  }
+
+  /** Begins to receive, with what came behind the greeting. */
+  start(): void {
+    this.#reader.start();
   }
 
   get epoch(): number {
@@ -78,11 +93,44 @@ export class AgentConnection {
     return this.#lost;
   }
 
+  /** Frames and bytes that the agent sent in this session so far. */
+  get received(): { readonly frames: number; readonly bytes: number } {
+    return this.#reader.received;
+  }
+
+  /** Bytes that wait for the agent to read them. */
+  get queuedBytes(): number {
+    return this.#writer.queuedBytes;
+  }
+
+  /** False: input of commands waits for its handler's `onRoom`. */
+  get hasRoom(): boolean {
+    return this.#writer.hasRoom;
+  }
+
+  /** Why no command can be started now; undefined when one can. */
+  get busy(): string | undefined {
+    if (this.#isFrozen) return 'its workload is frozen';
+    const most = Math.min(this.ack.maxStreams, MAX_STREAMS);
+    if (this.#commands.size >= most) return `it runs ${most} commands, as many as it can at once`;
+    return this.#writer.hasRoom ? undefined : 'its agent does not read what was sent to it';
+  }
+
+  /** The workload was stopped, or goes on: while it is stopped no command is started. */
+  setFrozen(isFrozen: boolean): void {
+    this.#isFrozen = isFrozen;
+    if (!isFrozen) this.#hooks.onReady();
+  }
+
   /** Opens a stream with its first message and answers its number; undefined when the connection is lost. */
   openStream(type: FrameType, body: Buffer, handler: StreamHandler): number | undefined {
+    if (this.#handlers.size >= MAX_OPEN_STREAMS) {
+      this.#lose(this.#unreachable(`the agent leaves ${MAX_OPEN_STREAMS} requests unanswered`));
+    }
     if (this.#lost !== undefined) return undefined;
     const stream = ++this.#lastStream;
     this.#handlers.set(stream, handler);
+    if (type === FrameType.exec) this.#commands.add(stream);
     this.#sendMessage(type, stream, body);
     return stream;
   }
@@ -93,7 +141,7 @@ export class AgentConnection {
    */
   send(type: FrameType, stream: number, payload?: Buffer, onWritten?: () => void): void {
     if (this.#lost !== undefined) return;
-    this.#write(makeFrame(type, stream, this.#epoch, payload), onWritten);
+    this.#writer.write(makeFrame(type, stream, this.#epoch, payload), onWritten);
   }
 
   /** One request, one answer. FAILED rejects with `AgentFailure`. */
@@ -103,24 +151,17 @@ export class AgentConnection {
         reject(options.signal.reason);
         return;
       }
-      let isGivenUp = false;
+      let isLate = false;
       const stopWatching = watchDeadline(options.operation, options, (reason) => {
-        isGivenUp = true;
+        isLate = true;
         reject(reason);
       });
       if (options.nextEpoch !== undefined) this.#nextEpoch = options.nextEpoch;
       const opened = this.openStream(type, body, {
         onFrame: (frame) => {
           stopWatching();
-          if (frame.type === FrameType.failed) {
-            const { errno, step } = decodeFailed(frame.payload);
-            reject(new AgentFailure(options.operation, step, errno));
-            return true;
-          }
-          if (frame.type !== options.answer)
-            throw new ProtocolError(`frame type ${frame.type} for an answer`);
-          resolve(options.decode(frame.payload));
-          if (isGivenUp) options.onLate?.();
+          settleRequest(frame, options, { resolve, reject });
+          options.onAnswer?.({ isOk: frame.type !== FrameType.failed, isLate });
           return true;
         },
         onLost: (error) => {
@@ -140,58 +181,24 @@ export class AgentConnection {
     this.#lose(unreachable(this.vmId, reason));
   }
 
-  #listen(): void {
-    this.#stream.on('data', (chunk: Buffer) => {
-      try {
-        this.#receive(this.#decoder.push(chunk));
-      } catch (error) {
-        this.#violation(error);
-      }
-    });
-    this.#stream.on('error', (error: Error) => {
-      this.#lose(unreachable(this.vmId, `the channel failed: ${error.message}`, error));
-    });
-    const onEnd = (): void => {
-      this.#lose(unreachable(this.vmId, 'the channel ended'));
-    };
-    this.#stream.on('end', onEnd).on('close', onEnd);
-  }
-
-  #receive(frames: Iterable<Frame>): void {
-    try {
-      for (const frame of frames) {
-        if (this.#lost !== undefined) return;
-        this.#onFrame(frame);
-      }
-    } catch (error) {
-      this.#violation(error);
-    }
-  }
-
-  #violation(error: unknown): void {
-    if (!(error instanceof ProtocolError)) throw error;
-    this.#lose(unreachable(this.vmId, `the agent broke the protocol: ${error.message}`, error));
-  }
-
   #onFrame(frame: Frame): void {
-    if (frame.epoch < this.#epoch) return;
+    // The agent's frames come in their order, so none of an earlier life can follow the OK that began this one.
+    if (frame.epoch < this.#epoch) throw new ProtocolError('frame of an epoch that is over');
     if (frame.epoch > this.#epoch) this.#beginEpoch(frame);
     if (frame.stream === 0) {
       this.#onSessionFrame(frame);
       return;
     }
     const handler = this.#handlers.get(frame.stream);
-    if (handler === undefined) {
-      // A command that was given up here can still have frames under way.
-      if (frame.stream > this.#lastStream) throw new ProtocolError('frame of a stream that was never opened');
-      return;
-    }
-    if (handler.onFrame(frame)) this.#handlers.delete(frame.stream);
+    if (handler === undefined) throw new ProtocolError('frame of a stream that is over or was never opened');
+    if (!handler.onFrame(frame)) return;
+    this.#handlers.delete(frame.stream);
+    if (this.#commands.delete(frame.stream)) this.#hooks.onReady();
   }
 
   #beginEpoch(frame: Frame): void {
     if (frame.epoch !== this.#nextEpoch || frame.type !== FrameType.ok) {
-      throw new ProtocolError(`epoch ${frame.epoch} was not begun`);
+      throw new ProtocolError(`epoch ${frame.epoch} was not begun by a thaw`);
     }
     this.#epoch = frame.epoch;
     const error = unreachable(
@@ -201,13 +208,16 @@ export class AgentConnection {
     for (const [stream, handler] of [...this.#handlers]) {
       if (stream === frame.stream) continue;
       this.#handlers.delete(stream);
+      this.#commands.delete(stream);
       handler.onLost(error);
     }
   }
 
   #onSessionFrame(frame: Frame): void {
     if (frame.type === FrameType.farewell) {
-      this.#hooks.onFarewell(decodeFarewell(frame.payload));
+      if (this.#farewell !== undefined) throw new ProtocolError('a second farewell');
+      this.#farewell = decodeFarewell(frame.payload);
+      this.#hooks.onFarewell(this.#farewell);
     } else if (frame.type === FrameType.reset) {
       const text = new PayloadReader(frame.payload).words(256);
       throw new ProtocolError(`it reset the session: ${text}`);
@@ -220,42 +230,37 @@ export class AgentConnection {
     const pieces = body.length === 0 ? [body] : [...cutPayload(body)];
     pieces.forEach((piece, index) => {
       const flags = index < pieces.length - 1 ? FLAG_MORE : 0;
-      this.#write({ ...makeFrame(type, stream, this.#epoch, piece), flags });
+      this.#writer.write({ ...makeFrame(type, stream, this.#epoch, piece), flags });
     });
   }
 
-  #write(frame: Frame, onWritten?: () => void): void {
-    const header = encodeHeader(frame);
-    const { payload } = frame;
-    if (seamHoldsPreamble(header, payload)) {
-      // Two shorter frames have other checksums. Only data and EXEC have payloads that long, and both may be cut.
-      const flags = frame.type === FrameType.exec ? FLAG_MORE : 0;
-      this.#write({ ...frame, payload: payload.subarray(0, HEADER_SIZE), flags });
-      this.#write({ ...frame, payload: payload.subarray(HEADER_SIZE) }, onWritten);
-      return;
-    }
-    const onEnd = (error?: Error | null): void => {
-      if (error === undefined || error === null) onWritten?.();
-    };
-    if (payload.length === 0) {
-      this.#stream.write(header, onEnd);
-      return;
-    }
-    this.#stream.cork();
-    this.#stream.write(header);
-    this.#stream.write(payload, onEnd);
-    this.#stream.uncork();
+  #onRoom(): void {
+    if (this.#lost !== undefined) return;
+    for (const handler of [...this.#handlers.values()]) handler.onRoom?.();
+    this.#hooks.onReady();
+  }
+
+  /** A guest that said how it ends is not out of reach by a fault. */
+  #unreachable(reason: string, cause?: unknown): VmRuntimeError {
+    if (this.#farewell === undefined) return unreachable(this.vmId, reason, { cause });
+    const { reason: why } = this.#farewell;
+    return unreachable(this.vmId, `the guest has ended: ${why}`, {
+      cause,
+      remedy: 'start the VM again, or look at its view for how it ended',
+    });
   }
 
   #lose(error: VmRuntimeError): void {
     if (this.#lost !== undefined) return;
     this.#lost = error;
+    this.#reader.stop();
     const handlers = [...this.#handlers.values()];
     this.#handlers.clear();
+    this.#commands.clear();
     for (const handler of handlers) handler.onLost(error);
     // Ended first: the other end of a pair in this process would not learn of it otherwise.
     this.#stream.end();
     setImmediate(() => this.#stream.destroy());
-    this.#hooks.onClosed();
+    this.#hooks.onLost(error);
   }
 }

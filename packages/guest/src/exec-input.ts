@@ -1,25 +1,30 @@
 import { Writable } from 'node:stream';
 import { cutPayload } from './codec.js';
 import { SendWindow } from './flow-control.js';
-import { MAX_PAYLOAD } from './protocol.js';
+import { MAX_PAYLOAD, ProtocolError } from './protocol.js';
 
-interface InputSink {
+/** The stream that the input goes to, once its command was started. */
+export interface InputSink {
+  /** What may be sent before the guest gives credit. */
+  readonly window: number;
+  /** False: the agent does not read what was sent. `resume` of the input is called when it does. */
+  hasRoom(): boolean;
   send(data: Buffer, onWritten?: () => void): void;
   close(): void;
 }
 
-/** The standard input of a command: sends as the guest gives credit. */
+/** The standard input of a command: waits for the command's start, then sends as the guest gives credit. */
 export class ExecInput extends Writable {
-  readonly #sink: InputSink;
-  readonly #window: SendWindow;
+  #sink: InputSink | undefined;
+  #window = new SendWindow(0);
+  #unansweredFrames = 0;
   #rest: Buffer | undefined;
   #onRest: ((error?: Error) => void) | undefined;
+  #onClosed: (() => void) | undefined;
   #isGone = false;
 
-  constructor(window: number, sink: InputSink) {
+  constructor() {
     super({ highWaterMark: MAX_PAYLOAD });
-    this.#window = new SendWindow(window);
-    this.#sink = sink;
     // A command may leave its input unread and end: that is no error for a caller who does not look.
     this.on('error', () => undefined);
   }
@@ -31,17 +36,36 @@ export class ExecInput extends Writable {
     }
     this.#rest = chunk;
     this.#onRest = onWritten;
-    this.#pump();
+    this.resume();
   }
 
-  override _final(onClosed: (error?: Error) => void): void {
-    if (!this.#isGone) this.#sink.close();
+  override _final(onClosed: () => void): void {
+    if (this.#sink === undefined && !this.#isGone) {
+      this.#onClosed = onClosed;
+      return;
+    }
+    if (!this.#isGone) this.#sink?.close();
     onClosed();
   }
 
+  /** The command was started. */
+  open(sink: InputSink): void {
+    if (this.#isGone) return;
+    this.#sink = sink;
+    this.#window = new SendWindow(sink.window);
+    this.resume();
+    const onClosed = this.#onClosed;
+    this.#onClosed = undefined;
+    if (onClosed === undefined) return;
+    sink.close();
+    onClosed();
+  }
+
+  /** Throws a `ProtocolError` at more credits than frames: a flood of credits must have been paid for by what was sent. */
   grant(credit: number): void {
+    if (--this.#unansweredFrames < 0) throw new ProtocolError('credit for nothing');
     this.#window.grant(credit);
-    this.#pump();
+    this.resume();
   }
 
   /** The command reads no more. */
@@ -49,14 +73,18 @@ export class ExecInput extends Writable {
     if (this.#isGone) return;
     this.#isGone = true;
     const onRest = this.#onRest;
+    const onClosed = this.#onClosed;
     this.#rest = undefined;
     this.#onRest = undefined;
+    this.#onClosed = undefined;
+    onClosed?.();
     if (onRest === undefined) this.destroy();
     else onRest(brokenPipe());
   }
 
-  #pump(): void {
-    while (this.#rest !== undefined && this.#window.room > 0) {
+  /** Sends what can be sent now. */
+  resume(): void {
+    while (this.#rest !== undefined && this.#window.room > 0 && this.#sink?.hasRoom() === true) {
       const [piece] = cutPayload(this.#rest, Math.min(MAX_PAYLOAD, this.#window.room));
       const sent = piece?.length ?? 0;
       const rest = this.#rest.subarray(sent);
@@ -68,6 +96,7 @@ export class ExecInput extends Writable {
         return;
       }
       this.#window.spend(sent);
+      this.#unansweredFrames += 1;
       this.#sink.send(piece, onRest);
     }
   }

@@ -1,28 +1,93 @@
 import type { ExecChunk } from '@microvm/runtime';
+import { frameCost } from './flow-control.js';
+import { HEADER_SIZE, MAX_PAYLOAD } from './protocol.js';
 
+type OutputStream = ExecChunk['stream'];
 type Waiter = {
   readonly resolve: (result: IteratorResult<ExecChunk>) => void;
   readonly reject: (error: unknown) => void;
 };
 
+/** A kept payload's stream and length; less than the header that it came with has cost. */
+const RECORD_HEADER = 5;
+const EMPTY = Buffer.alloc(0);
+
+/** Payloads one behind the other in one buffer: what waits takes no more memory than its frames have cost, however small they are. */
+class PayloadStore {
+  #bytes = EMPTY;
+  #from = 0;
+  #to = 0;
+
+  push(stream: OutputStream, data: Buffer): void {
+    this.#makeRoom(RECORD_HEADER + data.length);
+    this.#bytes.writeUInt8(stream === 'stdout' ? 0 : 1, this.#to);
+    this.#bytes.writeUInt32LE(data.length, this.#to + 1);
+    data.copy(this.#bytes, this.#to + RECORD_HEADER);
+    this.#to += RECORD_HEADER + data.length;
+  }
+
+  /** What came first, with all of the same stream that came right behind it and fits one payload; and what its frames have cost. */
+  shift(): { readonly chunk: ExecChunk; readonly cost: number } | undefined {
+    if (this.#from === this.#to) return undefined;
+    const kind = this.#bytes.readUInt8(this.#from);
+    const pieces: Buffer[] = [];
+    let size = 0;
+    while (this.#from < this.#to && this.#bytes.readUInt8(this.#from) === kind) {
+      const length = this.#bytes.readUInt32LE(this.#from + 1);
+      if (size > 0 && size + length > MAX_PAYLOAD) break;
+      const start = this.#from + RECORD_HEADER;
+      pieces.push(this.#bytes.subarray(start, start + length));
+      size += length;
+      this.#from = start + length;
+    }
+    // Memory of its own, and not of Node's pool: a reader that keeps a few bytes must not keep others' alive.
+    const data = Buffer.allocUnsafeSlow(size);
+    let at = 0;
+    for (const piece of pieces) at += piece.copy(data, at);
+    if (this.#from === this.#to) this.clear();
+    return {
+      chunk: { stream: kind === 0 ? 'stdout' : 'stderr', data },
+      cost: size + pieces.length * HEADER_SIZE,
+    };
+  }
+
+  clear(): void {
+    this.#bytes = EMPTY;
+    this.#from = this.#to = 0;
+  }
+
+  #makeRoom(size: number): void {
+    if (this.#bytes.length - this.#to >= size) return;
+    const used = this.#to - this.#from;
+    const target =
+      this.#bytes.length >= 2 * (used + size) ? this.#bytes : Buffer.allocUnsafeSlow(2 * (used + size));
+    this.#bytes.copy(target, 0, this.#from, this.#to);
+    this.#bytes = target;
+    this.#from = 0;
+    this.#to = used;
+  }
+}
+
 /** Output that waits for its reader, in the order in which it came. The windows of the protocol bound it. */
 export class OutputQueue implements AsyncIterator<ExecChunk> {
-  readonly #onTaken: (chunk: ExecChunk) => void;
-  #chunks: ExecChunk[] = [];
+  readonly #onTaken: (stream: OutputStream, cost: number) => void;
+  readonly #store = new PayloadStore();
   #waiters: Waiter[] = [];
   #end: { readonly error?: unknown } | undefined;
   #isDiscarding = false;
 
-  constructor(onTaken: (chunk: ExecChunk) => void) {
+  /** `onTaken` learns what frames had cost that a reader has taken. */
+  constructor(onTaken: (stream: OutputStream, cost: number) => void) {
     this.#onTaken = onTaken;
   }
 
-  push(chunk: ExecChunk): void {
+  /** Copies the data. */
+  push(stream: OutputStream, data: Buffer): void {
     if (this.#isDiscarding) {
-      this.#onTaken(chunk);
+      this.#onTaken(stream, frameCost(data.length));
       return;
     }
-    this.#chunks.push(chunk);
+    this.#store.push(stream, data);
     this.#serve();
   }
 
@@ -30,8 +95,15 @@ export class OutputQueue implements AsyncIterator<ExecChunk> {
   end(error?: unknown, isUrgent = false): void {
     if (this.#end !== undefined) return;
     this.#end = error === undefined ? {} : { error };
-    if (isUrgent) this.#chunks = [];
+    if (isUrgent) this.#store.clear();
     this.#serve();
+  }
+
+  /** The next chunk that waits, for a reader that does not wait itself. */
+  take(): ExecChunk | undefined {
+    const first = this.#store.shift();
+    if (first !== undefined) this.#onTaken(first.chunk.stream, first.cost);
+    return first?.chunk;
   }
 
   next(): Promise<IteratorResult<ExecChunk>> {
@@ -43,22 +115,17 @@ export class OutputQueue implements AsyncIterator<ExecChunk> {
 
   /** The reader left its loop: the command goes on, and the rest of its output is thrown away. */
   return(): Promise<IteratorResult<ExecChunk>> {
-    this.discard();
-    return Promise.resolve({ done: true, value: undefined });
-  }
-
-  discard(): void {
     this.#isDiscarding = true;
-    for (const chunk of this.#chunks.splice(0)) this.#onTaken(chunk);
+    while (this.take() !== undefined);
     this.end();
+    return Promise.resolve({ done: true, value: undefined });
   }
 
   #serve(): void {
     while (this.#waiters.length > 0) {
-      const chunk = this.#chunks.shift();
+      const chunk = this.take();
       if (chunk !== undefined) {
         this.#waiters.shift()?.resolve({ done: false, value: chunk });
-        this.#onTaken(chunk);
         continue;
       }
       if (this.#end === undefined) return;
@@ -75,17 +142,17 @@ export class OutputQueue implements AsyncIterator<ExecChunk> {
   }
 }
 
-/** The whole of one output, copied: a flood of tiny chunks must not cost more than its bytes. */
+/** The whole of one output. */
 export class OutputCollector {
   readonly #limit: number;
-  #bytes = Buffer.alloc(0);
+  #bytes = EMPTY;
   #size = 0;
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  /** False: it does not fit below the limit. */
+  /** Copies the data; false: it does not fit below the limit. */
   add(data: Buffer): boolean {
     const size = this.#size + data.length;
     if (size > this.#limit) return false;

@@ -1,17 +1,42 @@
 import { HEADER_SIZE, MAX_WINDOW, ProtocolError } from './protocol.js';
 
-/** What a data frame takes from its channel's window: its header counts, so a flood of tiny frames is bounded too. */
+/** A window grows up to this. */
+const LARGEST_GROWN_WINDOW = 256 * 1024;
+/** The outputs of one session may grow by this together. */
+const SESSION_GROWTH = 4 << 20;
+
+/** What a data frame takes from its channel's window. The header counts, which bounds a flood of tiny frames too. */
 export function frameCost(payloadBytes: number): number {
   return HEADER_SIZE + payloadBytes;
 }
 
-/** The receiver's side of a channel. */
+/** What the output windows of one session may grow by together, so that a guest with many commands cannot fill the host. */
+export class GrowthBudget {
+  #left = SESSION_GROWTH;
+
+  /** Answers how much of `wanted` may be had: all of it or nothing. */
+  take(wanted: number): number {
+    if (wanted > this.#left) return 0;
+    this.#left -= wanted;
+    return wanted;
+  }
+
+  giveBack(bytes: number): void {
+    this.#left += bytes;
+  }
+}
+
+/** The receiver's side of a channel. With a budget the window doubles, out of the budget, while its reader keeps up. */
 export class ReceiveWindow {
-  readonly #size: number;
+  readonly #firstSize: number;
+  readonly #growth: GrowthBudget | undefined;
+  #size: number;
   #left: number;
   #consumed = 0;
 
-  constructor(size: number) {
+  constructor(size: number, growth?: GrowthBudget) {
+    this.#firstSize = size;
+    this.#growth = growth;
     this.#size = size;
     this.#left = size;
   }
@@ -22,14 +47,22 @@ export class ReceiveWindow {
     if (payloadBytes === 0 || this.#left < 0) throw new ProtocolError('data without credit');
   }
 
-  /** Its reader took a frame's payload. Answers the credit to send now; 0: it is not yet worth a frame. */
-  consume(payloadBytes: number): number {
-    this.#consumed += frameCost(payloadBytes);
+  /** The reader took what had this cost. Answers the credit to send now; 0 while it is not yet worth a frame. */
+  consume(cost: number): number {
+    this.#consumed += cost;
     if (this.#consumed < this.#size / 4) return 0;
-    const credit = this.#consumed;
+    const grown = this.#size < LARGEST_GROWN_WINDOW ? (this.#growth?.take(this.#size) ?? 0) : 0;
+    const credit = this.#consumed + grown;
+    this.#size += grown;
     this.#consumed = 0;
     this.#left += credit;
     return credit;
+  }
+
+  /** Gives back what the window has grown by. The channel is over: the window is not used any more. */
+  close(): void {
+    this.#growth?.giveBack(this.#size - this.#firstSize);
+    this.#size = this.#firstSize;
   }
 }
 

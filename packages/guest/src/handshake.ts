@@ -2,21 +2,26 @@ import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { VmRuntimeError } from '@microvm/runtime';
 import { encodeFrame, FrameDecoder, makeFrame } from './codec.js';
-import type { Frame } from './codec.js';
 import { watchDeadline } from './deadline.js';
 import { decodeHelloAck, encodeHello } from './messages.js';
 import type { HelloAck } from './messages.js';
-import { FrameType, OUTPUT_WINDOW, PROTOCOL_VERSION, ProtocolError, SESSION_ID_SIZE } from './protocol.js';
+import {
+  FrameType,
+  MAX_SKIPPED_BYTES,
+  OUTPUT_WINDOW,
+  PROTOCOL_VERSION,
+  ProtocolError,
+  SESSION_ID_SIZE,
+} from './protocol.js';
 import { encodeMark, Scanner } from './sync.js';
 import { unreachable } from './unreachable.js';
 
 const FIRST_RETRY_MS = 1_000;
 
-/** The agent's answer and the decoder that goes on behind it, with the frames that came in the same chunk. */
+/** The agent's answer and the decoder that goes on behind it, which may hold more frames already. */
 export interface Greeting {
   readonly ack: HelloAck;
   readonly decoder: FrameDecoder;
-  readonly frames: readonly Frame[];
 }
 
 export interface HandshakeOptions {
@@ -54,18 +59,18 @@ export function shakeHands(stream: Duplex, options: HandshakeOptions): Promise<G
         resolve(greeting);
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
-        fail(unreachable(vmId, error.message, error));
+        fail(unreachable(vmId, error.message, { cause: error }));
       }
     };
     const onError = (error: Error): void => {
-      fail(unreachable(vmId, `the channel failed: ${error.message}`, error));
+      fail(unreachable(vmId, `the channel failed: ${error.message}`, { cause: error }));
     };
     const onEnd = (): void => {
       fail(unreachable(vmId, 'the channel ended before the agent answered'));
     };
     const stopWatching = watchDeadline('connect to the agent', options, (reason) => {
       const isTimeout = reason instanceof VmRuntimeError && signal?.aborted !== true;
-      fail(isTimeout ? unreachable(vmId, `no answer in ${timeoutMs} ms`, reason) : reason);
+      fail(isTimeout ? unreachable(vmId, `no answer in ${timeoutMs} ms`, { cause: reason }) : reason);
     });
     stream.on('data', onData).on('error', onError).on('end', onEnd).on('close', onEnd);
     if (signal?.aborted === true) fail(signal.reason);
@@ -81,6 +86,7 @@ class HelloSayer {
   #scanner: Scanner | undefined;
   #decoder: FrameDecoder | undefined;
   #retry: NodeJS.Timeout | undefined;
+  #skippedBytes = 0;
 
   constructor(stream: Duplex) {
     this.#stream = stream;
@@ -111,12 +117,15 @@ class HelloSayer {
     let bytes: Buffer | undefined = chunk;
     if (this.#decoder === undefined) {
       bytes = this.#scanner?.push(chunk);
+      this.#skippedBytes += chunk.length;
+      if (this.#skippedBytes > MAX_SKIPPED_BYTES) throw new ProtocolError('no mark in what it sends');
       if (bytes === undefined) return undefined;
       // The agent was reached: a newer id would only throw its answer away.
       this.stop();
       this.#decoder = new FrameDecoder();
     }
-    const [first, ...frames] = this.#decoder.push(bytes);
+    this.#decoder.push(bytes);
+    const first = this.#decoder.next();
     if (first === undefined) return undefined;
     if (first.type !== FrameType.helloAck) throw new ProtocolError('no HELLO_ACK after the mark');
     const ack = decodeHelloAck(first.payload);
@@ -125,6 +134,6 @@ class HelloSayer {
       const spoken = `${ack.lowestVersion} to ${ack.highestVersion}`;
       throw new ProtocolError(`the agent speaks protocol ${spoken}, this client ${PROTOCOL_VERSION}`);
     }
-    return { ack, decoder: this.#decoder, frames };
+    return { ack, decoder: this.#decoder };
   }
 }

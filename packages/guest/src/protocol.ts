@@ -6,11 +6,16 @@ export const MAX_PAYLOAD = 65_536;
 export const SESSION_ID_SIZE = 16;
 export const MAX_EXEC_BODY = 1 << 20;
 export const MAX_EXEC_STRINGS = 8_192;
+/** Commands that run at once in one session. */
 export const MAX_STREAMS = 256;
+/** Commands and requests of one session that the agent may leave without an answer. */
+export const MAX_OPEN_STREAMS = 4_096;
+/** Bytes of an older session that a client skips to find the mark of its own. */
+export const MAX_SKIPPED_BYTES = 64 << 20;
 export const MIN_WINDOW = 4_096;
 export const MAX_WINDOW = 0x7fff_ffff;
-/** What the client lets each output of a command hold. */
-export const OUTPUT_WINDOW = 256 * 1024;
+/** What the client lets each output of a command hold at first. */
+export const OUTPUT_WINDOW = 32 * 1024;
 /** What the agent lets the standard input of a command hold. */
 export const STDIN_WINDOW = 64 * 1024;
 export const MAX_WAIT_MS = 600_000;

@@ -186,13 +186,16 @@ export class ScriptedAgent {
   /** Does what was asked for and answers, unless the host has begun another session meanwhile. */
   async #perform(stream: number, step: string, action: () => Awaitable): Promise<void> {
     const id = this.#session?.id;
+    const epoch = this.#epoch;
     let errno: string | undefined;
     try {
       await action();
     } catch (error) {
       errno = error instanceof ScriptedErrno ? error.errno : 'EIO';
     }
-    if (id !== undefined && this.#session?.id === id) this.#answer(stream, step, errno);
+    if (id === undefined || this.#session?.id !== id) return;
+    // A new epoch has ended the streams of all requests but the one that began it.
+    if (this.#epoch === epoch || step === 'thaw') this.#answer(stream, step, errno);
   }
 
   #untilThawed(): Promise<void> {

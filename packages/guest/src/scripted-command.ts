@@ -1,9 +1,9 @@
 import type { Frame } from './codec.js';
-import { ReceiveWindow, SendWindow } from './flow-control.js';
+import { frameCost, ReceiveWindow, SendWindow } from './flow-control.js';
 import { decodeCredit, encodeCredit, encodeExit, encodeFailed } from './messages.js';
 import type { ExecMessage } from './messages.js';
 import { Channel, FrameType, MAX_PAYLOAD, ProtocolError, STDIN_WINDOW } from './protocol.js';
-import { signalName, signalNumber } from './signals.js';
+import { endsByDefault, signalName, signalNumber } from './signals.js';
 
 /** A command as the script of a guest sees it. */
 export interface ScriptedCommand extends ExecMessage {
@@ -31,18 +31,6 @@ export class ScriptedErrno extends Error {
 }
 
 export type SendFrame = (type: FrameType, stream: number, payload?: Buffer) => void;
-
-/** Signals that end no process by default. */
-const HARMLESS: ReadonlySet<string> = new Set([
-  'SIGCHLD',
-  'SIGCONT',
-  'SIGSTOP',
-  'SIGTSTP',
-  'SIGTTIN',
-  'SIGTTOU',
-  'SIGURG',
-  'SIGWINCH',
-]);
 
 /** The guest's end of one command's stream. Detached, it runs on and its output goes nowhere. */
 export class CommandStream {
@@ -102,7 +90,7 @@ export class CommandStream {
     if (frame.type === FrameType.stdin) {
       this.#stdinWindow.receive(frame.payload.length);
       if (this.#isInputClosed) throw new ProtocolError('STDIN after its end');
-      this.#input.push(frame.payload);
+      this.#input.push(Buffer.from(frame.payload));
     } else if (frame.type === FrameType.stdinClose) {
       this.#isInputClosed = true;
     } else if (frame.type === FrameType.cancel) {
@@ -117,7 +105,7 @@ export class CommandStream {
 
   kill(number: number): void {
     const name = signalName(number);
-    if (HARMLESS.has(name)) return;
+    if (!endsByDefault(name)) return;
     this.#abort.abort(name);
     this.#end({ signal: name as NodeJS.Signals });
   }
@@ -151,7 +139,7 @@ export class CommandStream {
     while (!this.#hasEnded) {
       const chunk = this.#input.shift();
       if (chunk !== undefined) {
-        const credit = this.#stdinWindow.consume(chunk.length);
+        const credit = this.#stdinWindow.consume(frameCost(chunk.length));
         if (credit > 0) this.#say(FrameType.creditToHost, encodeCredit(Channel.stdin, credit));
         yield chunk;
       } else if (this.#isInputClosed) {

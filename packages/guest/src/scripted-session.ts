@@ -80,7 +80,10 @@ export class ScriptedSession {
         this.#decoder = new FrameDecoder();
         bytes = mark.rest;
       }
-      for (const frame of this.#decoder.push(bytes)) this.#onFrame(frame);
+      this.#decoder.push(bytes);
+      // A frame may end the session, and the decoder with it.
+      for (let frame = this.#decoder.next(); frame !== undefined; frame = this.#decoder?.next())
+        this.#onFrame(frame);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.send(FrameType.reset, 0, new PayloadWriter().text(error.message.slice(0, 200)).done());
@@ -116,7 +119,7 @@ export class ScriptedSession {
 
   #onExec(frame: Frame): void {
     this.#exec ??= { stream: frame.stream, parts: [] };
-    this.#exec.parts.push(frame.payload);
+    this.#exec.parts.push(Buffer.from(frame.payload));
     const payload = Buffer.concat(this.#exec.parts);
     if (payload.length > MAX_EXEC_BODY) throw new ProtocolError('EXEC too long');
     if ((frame.flags & FLAG_MORE) !== 0) return;

@@ -43,3 +43,20 @@ export function signalNumber(name: string): number | undefined {
 export function signalName(number: number): string {
   return NAMES.get(number) ?? `SIGRT${number}`;
 }
+
+/** Signals that end no process by default. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  'SIGCHLD',
+  'SIGCONT',
+  'SIGSTOP',
+  'SIGTSTP',
+  'SIGTTIN',
+  'SIGTTOU',
+  'SIGURG',
+  'SIGWINCH',
+]);
+
+/** Whether a signal ends a process that does not handle it. */
+export function endsByDefault(name: string): boolean {
+  return !HARMLESS.has(name);
+}

@@ -11,6 +11,7 @@ import {
 import type { Frame } from '../src/codec.js';
 import { decodeExec, decodeFarewell, decodeHelloAck, decodeThaw, encodeExec } from '../src/messages.js';
 import { FrameType, HEADER_SIZE, MAX_PAYLOAD, PREAMBLE, ProtocolError } from '../src/protocol.js';
+import { decodeFrames } from './decode-frames.js';
 
 const u32 = fc.nat(0xffff_ffff);
 const bytes = (maxLength: number): fc.Arbitrary<Buffer> =>
@@ -36,7 +37,7 @@ function split(whole: Buffer, cuts: readonly number[]): Buffer[] {
 
 function decodeAll(chunks: readonly Buffer[]): Frame[] {
   const decoder = new FrameDecoder();
-  return chunks.flatMap((chunk) => [...decoder.push(chunk)]);
+  return chunks.flatMap((chunk) => decodeFrames(decoder, chunk));
 }
 
 /** Runs it; a violation is fine, any other error is not. */

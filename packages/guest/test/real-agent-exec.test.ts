@@ -69,13 +69,21 @@ describe.skipIf(problem !== undefined)('the real agent runs a command', () => {
     expect(await shell('kill -SEGV $$').result).toMatchObject({ exitCode: null, signal: 'SIGSEGV' });
   });
 
-  it('that cannot be started: EXEC_FAILED with the guest’s errno', async () => {
-    const failed = (argv: [string], cwd = '/'): Promise<unknown> =>
+  it('that cannot be started: EXEC_FAILED with the step that failed and the guest’s errno', async () => {
+    const failed = (argv: [string, ...string[]], cwd = '/'): Promise<unknown> =>
       client.exec({ argv, cwd }).result.catch((error: unknown) => error);
     const code = 'MICROVM_EXEC_FAILED';
-    expect(await failed(['no-such-program'])).toMatchObject({ code, details: { errno: 'ENOENT' } });
-    expect(await failed(['/etc/passwd'])).toMatchObject({ code, details: { errno: 'EACCES' } });
-    expect(await failed(['true'], '/no/such/place')).toMatchObject({ code, details: { errno: 'ENOENT' } });
+    const at = (step: string, errno: string) => ({ code, details: { step, errno } });
+    expect(await failed(['no-such-program'])).toMatchObject(at('exec', 'ENOENT'));
+    expect(await failed(['/etc/passwd'])).toMatchObject(at('exec', 'EACCES'));
+    expect(await failed(['true', 'x'.repeat(200_000)])).toMatchObject(at('exec', 'E2BIG'));
+    expect(await failed(['true'], '/no/such/place')).toMatchObject(at('cwd', 'ENOENT'));
+    expect(await failed(['true'], '/etc/passwd')).toMatchObject(at('cwd', 'ENOTDIR'));
+  });
+
+  it('more often at once than the agent takes: all of them run', async () => {
+    const results = Array.from({ length: 300 }, () => client.exec({ argv: ['cat'], input: 'x' }).result);
+    for (const { stdout } of await Promise.all(results)) expect(stdout.toString()).toBe('x');
   });
 
   it('fifty times at once, each with its own input and output', async () => {

@@ -75,15 +75,17 @@ describe.skipIf(problem !== undefined)('the real agent, frozen', () => {
     for (const starter of starters) expect(await starter.result).toMatchObject({ signal: 'SIGKILL' });
   });
 
-  it('starts nothing, but a command can be killed', async () => {
+  it('starts nothing before the thaw, but a command can be killed', async () => {
     const process = shell('sleep 1000');
     await client.freeze();
-    await expect(shell('true').result).rejects.toMatchObject({
-      code: 'MICROVM_EXEC_FAILED',
-      details: { errno: 'EBUSY' },
+    const late = shell('echo late').result;
+    await expect(client.exec({ argv: ['true'], timeoutMs: 20 }).result).rejects.toMatchObject({
+      code: 'MICROVM_GUEST_BUSY',
     });
     await process.kill('SIGKILL');
     expect(await process.result).toMatchObject({ signal: 'SIGKILL' });
+    await client.thaw();
+    expect((await late).stdout.toString()).toBe('late\n');
   });
 
   it('stays so when a step of the thaw fails, and says which', async () => {

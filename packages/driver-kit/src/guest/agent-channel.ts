@@ -1,12 +1,24 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AgentClient } from '@microvm/guest';
-import { VmRuntimeError, type VmEnding } from '@microvm/runtime';
+import { AgentClient, AgentExecProcess, CommandQueue } from '@microvm/guest';
+import {
+  isVmRuntimeError,
+  VmRuntimeError,
+  type ExecProcess,
+  type ExecRequest,
+  type Guest,
+  type VmEnding,
+} from '@microvm/runtime';
 import { within, type Limits } from '../process/within.js';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const CUT_PAUSE_MS = 10;
 const FAREWELL_TIMEOUT_MS = 500;
+
+/** Whole milliseconds until a deadline of the monotonic clock; at least 1, as 0 is no limit. */
+function remainingMs(deadline: number): number {
+  return Math.max(1, Math.ceil(deadline - performance.now()));
+}
 
 /** How long the opening of a stream may take. */
 export interface OpenLimits extends Limits {
@@ -20,6 +32,7 @@ export type OpenStream = (limits: OpenLimits) => Promise<Duplex>;
 export class AgentChannel {
   readonly #openStream: OpenStream;
   readonly #vmId: string;
+  readonly #commands: CommandQueue;
   #client: AgentClient | undefined;
   #last: AgentClient | undefined;
   #attempt: Promise<AgentClient> | undefined;
@@ -28,14 +41,15 @@ export class AgentChannel {
   constructor(openStream: OpenStream, vmId: string) {
     this.#openStream = openStream;
     this.#vmId = vmId;
+    this.#commands = new CommandQueue(vmId);
   }
 
   /** Waits for an agent that is not there yet, as in a boot. Rejects with `MICROVM_GUEST_UNREACHABLE` or the signal's reason. */
   async connect({ signal, timeoutMs = DEFAULT_TIMEOUT_MS }: Limits = {}): Promise<AgentClient> {
-    const deadline = Date.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs;
     for (;;) {
       signal?.throwIfAborted();
-      const leftMs = Math.max(1, deadline - Date.now());
+      const leftMs = remainingMs(deadline);
       if (this.#client !== undefined) return this.#client;
       if (this.#attempt === undefined) return this.#begin(this.#openStream, { signal, timeoutMs: leftMs });
       // Another's attempt ends by that one's limits; ours are tried when it fails.
@@ -65,6 +79,29 @@ export class AgentChannel {
   }
 
   /**
+   * The guest as callers see it, whichever session it is reached by. Rejects as `connect` does, but while the workload is held it waits
+   * for no session: commands that are asked for then wait for the thaw, as long as their own deadlines allow.
+   */
+  async guest(): Promise<Guest> {
+    if (!this.#commands.isHeld) await this.connect();
+    return {
+      ping: async (options = {}) => (await this.connect(options)).ping(options),
+      exec: (request) => this.#exec(request),
+    };
+  }
+
+  /** The workload stands still from now on, or soon: commands wait until `release`, also when the session ends meanwhile. */
+  hold(): void {
+    this.#commands.hold();
+  }
+
+  /** The workload runs, or is gone: what waited is started, or fails. */
+  release(): void {
+    this.#commands.release();
+    this.#serveCommands();
+  }
+
+  /**
    * Why the guest ends, when its agent has said farewell in the present session or the last one. Waits for the session's end, as the word
    * may be on its way still, but not long.
    */
@@ -83,6 +120,25 @@ export class AgentChannel {
   close(): void {
     this.#isClosed = true;
     this.#client?.close();
+    this.#commands.close(this.#unreachable('the channel is closed'));
+  }
+
+  #exec(request: ExecRequest): ExecProcess {
+    const process = new AgentExecProcess(this.#commands, request);
+    this.#serveCommands();
+    return process;
+  }
+
+  /** Opens the session that commands wait for. Held, they wait for the one by which the workload is thawed. */
+  #serveCommands(): void {
+    const isServed = (): boolean =>
+      this.#client !== undefined || this.#commands.isHeld || this.#commands.isEmpty;
+    if (isServed()) return;
+    this.connect().catch((error: unknown) => {
+      if (isServed()) return;
+      const isTyped = isVmRuntimeError(error);
+      this.#commands.fail(isTyped ? error : this.#unreachable((error as Error).message, error));
+    });
   }
 
   async #begin(open: OpenStream, limits: OpenLimits): Promise<AgentClient> {
@@ -96,19 +152,18 @@ export class AgentChannel {
   }
 
   async #open(open: OpenStream, { signal, timeoutMs }: OpenLimits): Promise<AgentClient> {
-    const deadline = Date.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs;
     for (;;) {
       if (this.#isClosed) throw this.#unreachable('the channel is closed');
       signal?.throwIfAborted();
-      const leftMs = Math.max(1, deadline - Date.now());
-      const stream = await open({ signal, timeoutMs: leftMs });
+      const stream = await open({ signal, timeoutMs: remainingMs(deadline) });
       try {
         return this.#take(await this.#greet(stream, { signal, deadline }));
       } catch (error) {
         // The agent serves the newest of several connections and cuts the others: where a dial was made again for want of an
         // answer, ours may be one of those.
         const wasCut = stream.readableEnded || stream.errored !== null;
-        if (!wasCut || signal?.aborted === true || Date.now() >= deadline) throw error;
+        if (!wasCut || signal?.aborted === true || performance.now() >= deadline) throw error;
         await delay(CUT_PAUSE_MS);
       }
     }
@@ -120,7 +175,8 @@ export class AgentChannel {
   ): Promise<AgentClient> {
     return AgentClient.connect(stream, {
       vmId: this.#vmId,
-      timeoutMs: Math.max(1, deadline - Date.now()),
+      commands: this.#commands,
+      timeoutMs: remainingMs(deadline),
       ...(signal === undefined ? {} : { signal }),
     });
   }
@@ -136,10 +192,11 @@ export class AgentChannel {
     return client;
   }
 
-  #unreachable(reason: string): VmRuntimeError {
+  #unreachable(reason: string, cause?: unknown): VmRuntimeError {
     const vmId = this.#vmId;
     return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', `guest of "${vmId}": ${reason}`, {
       details: { vmId, reason },
+      cause,
     });
   }
 }

@@ -25,19 +25,22 @@ export async function freezeWorkload(
   channel: AgentChannel,
   signal: AbortSignal,
 ): Promise<AgentClient | undefined> {
+  channel.hold();
   try {
     const agent = await channel.connect({ signal, timeoutMs: CONNECT_TIMEOUT_MS });
     await agent.freeze({ signal, timeoutMs: FREEZE_TIMEOUT_MS });
     return agent;
   } catch (error) {
-    if (signal.aborted) throw error;
-    return undefined;
+    if (!signal.aborted) return undefined;
+    channel.release();
+    throw error;
   }
 }
 
-/** Lets a frozen workload go on that should be running, without waiting and whatever becomes of it. */
-export function unfreezeWorkload(agent: AgentClient): void {
-  agent.thaw({ timeoutMs: FREEZE_TIMEOUT_MS }).catch(() => undefined);
+/** Lets a workload go on that should be running, without waiting and whatever becomes of it. `agent` is the one that froze it, if any. */
+export function unfreezeWorkload(channel: AgentChannel, agent: AgentClient | undefined): void {
+  agent?.thaw({ timeoutMs: FREEZE_TIMEOUT_MS }).catch(() => undefined);
+  channel.release();
 }
 
 /**
@@ -49,17 +52,19 @@ export async function thawWorkload(
   how: Resumption,
   { vm, signal }: WorkloadOptions,
 ): Promise<void> {
-  const deadline = Date.now() + REPAIR_TIMEOUT_MS;
+  const deadline = performance.now() + REPAIR_TIMEOUT_MS;
   for (;;) {
-    const limits = { signal, timeoutMs: Math.max(1, deadline - Date.now()) };
+    const limits = { signal, timeoutMs: Math.max(1, Math.ceil(deadline - performance.now())) };
     const agent = await channel.connect(limits);
     try {
-      return await agent.thaw({ ...identityAfter(how, vm, agent), wallClockMs: Date.now(), ...limits });
+      await agent.thaw({ ...identityAfter(how, vm, agent), wallClockMs: Date.now(), ...limits });
+      channel.release();
+      return;
     } catch (error) {
       // A guest that was loaded resets its vsock as soon as it sees that, and cuts what was connected by then; to be told twice does
       // it no harm.
       const wasCut = isVmRuntimeError(error, 'MICROVM_GUEST_UNREACHABLE');
-      if (!wasCut || signal.aborted || Date.now() >= deadline) throw error;
+      if (!wasCut || signal.aborted || performance.now() >= deadline) throw error;
       await agent.closed;
     }
   }

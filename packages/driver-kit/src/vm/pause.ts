@@ -32,7 +32,7 @@ export async function pauseVm(live: PausableVm, vm: DriverVm, run: Run): Promise
     await live.holdCpus({ signal, timeoutMs: HOLD_TIMEOUT_MS });
   } catch (error) {
     // Running and frozen is no state that the contract has.
-    if (agent !== undefined) unfreezeWorkload(agent);
+    unfreezeWorkload(live.agent, agent);
     throw error;
   }
   await run.step('pause:held');

@@ -201,7 +201,7 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
   }
 
   async guest(vm: DriverVm): Promise<Guest> {
-    return this.table.liveOf(vm).agent.connect();
+    return this.table.liveOf(vm).agent.guest();
   }
 
   console(vm: DriverVm, options: ConsoleOptions): AsyncIterable<Buffer> {

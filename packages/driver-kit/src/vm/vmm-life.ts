@@ -41,6 +41,8 @@ export abstract class VmmLife {
     this.process = process;
     this.remains = [...others, directory];
     this.#name = { vmm, vmId: vm.vmId, instanceId: vm.instanceId };
+    // Commands that waited for the end of a pause learn that it will not come.
+    void process.exited.then(() => this.agent.release());
   }
 
   get identity(): ProcessIdentity {

@@ -35,8 +35,10 @@ export interface ErrorDetails {
     readonly lastLogLines: readonly string[];
   };
   MICROVM_GUEST_UNREACHABLE: { readonly vmId: string; readonly reason: string };
-  /** The command never started in the guest; `errno` is the guest's. */
-  MICROVM_EXEC_FAILED: { readonly program: string; readonly errno: string };
+  /** The guest cannot start a command now, as during a pause. The command was not started: nothing of it has happened. */
+  MICROVM_GUEST_BUSY: { readonly vmId: string; readonly reason: string };
+  /** The command never started in the guest. `step` is what failed (`exec`, `cwd` …), `errno` the guest's error. */
+  MICROVM_EXEC_FAILED: { readonly program: string; readonly errno: string; readonly step: string };
   MICROVM_OUTPUT_LIMIT: { readonly stream: 'stdout' | 'stderr'; readonly limitBytes: number };
   MICROVM_TIMEOUT: { readonly operation: string; readonly timeoutMs: number };
   MICROVM_NO_SPACE: {
@@ -104,6 +106,10 @@ export const ERROR_TRAITS: Readonly<Record<ErrorCode, ErrorTraits>> = {
   MICROVM_GUEST_UNREACHABLE: {
     retryable: true,
     remedy: 'read the VM’s console; check that the image runs the agent',
+  },
+  MICROVM_GUEST_BUSY: {
+    retryable: true,
+    remedy: 'call again, or give the command a longer timeoutMs: it waits until the guest can start it',
   },
   MICROVM_EXEC_FAILED: {
     retryable: false,
@@ -234,5 +240,13 @@ export function unsupported(feature: string, availableIn?: string): VmRuntimeErr
   const where = availableIn === undefined ? '' : `; ${availableIn} has it`;
   return new VmRuntimeError('MICROVM_UNSUPPORTED', `${feature} is not supported${where}`, {
     details: availableIn === undefined ? { feature } : { feature, availableIn },
+  });
+}
+
+/** The driver could reach a guest; this VM says that there is nobody to be reached. */
+export function withoutAgent(vmId: string): VmRuntimeError {
+  return new VmRuntimeError('MICROVM_UNSUPPORTED', `guest "${vmId}": the VM was created with agent: 'none'`, {
+    details: { feature: 'guest', availableIn: "a VM that was created with agent: 'required'" },
+    remedy: "create the VM with agent: 'required', from an image that runs the agent",
   });
 }

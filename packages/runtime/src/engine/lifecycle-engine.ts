@@ -1,5 +1,5 @@
 import type { Capabilities } from '../contract/capabilities.js';
-import { invalidArgument, unsupported, VmRuntimeError } from '../contract/errors.js';
+import { invalidArgument, unsupported, VmRuntimeError, withoutAgent } from '../contract/errors.js';
 import type { VmEvent } from '../contract/events.js';
 import type { Guest } from '../contract/guest.js';
 import type { HostReport } from '../contract/host-report.js';
@@ -186,8 +186,9 @@ export class LifecycleEngine extends VmRuntime {
   override async guest(vmId: string): Promise<Guest> {
     this.#assertOpen();
     const vm = this.#context.fleet.require(parseVmId(vmId));
-    this.#require(this.capabilities.guestAgent && vm.record.spec.agent === 'required', 'guest');
-    const { state } = vm.record;
+    this.#require(this.capabilities.guestAgent, 'guest');
+    const { state, spec } = vm.record;
+    if (spec.agent === 'none') throw withoutAgent(vmId);
     if (state !== 'running') {
       throw new VmRuntimeError(
         'MICROVM_INVALID_TRANSITION',

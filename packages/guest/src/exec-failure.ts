@@ -1,0 +1,81 @@
+import { VmRuntimeError } from '@microvm/runtime';
+import { unreachable } from './unreachable.js';
+
+/** A command that did not start, as the guest told of it. */
+export interface StartFailure {
+  readonly vmId: string;
+  readonly program: string;
+  readonly cwd: string;
+  readonly errno: string;
+  /** What the agent was doing: `exec`, `cwd`, `start` … */
+  readonly step: string;
+}
+
+/** Too many of something, at this moment: the same command may start later. */
+const PASSING: ReadonlySet<string> = new Set(['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE', 'EBUSY']);
+
+const EXEC_PROBLEMS: Readonly<Record<string, readonly [what: string, remedy: string]>> = {
+  ENOENT: [
+    'the guest has no such program, or not the interpreter that the program names',
+    'check that the program exists in the guest and lies in its PATH',
+  ],
+  EACCES: [
+    'the guest may not execute it',
+    'check that the program is a file with the mode bit x, on a file system that is not mounted noexec',
+  ],
+  ENOEXEC: [
+    'the guest’s kernel does not know the format of the file',
+    'check the program’s architecture, or the first line of a script',
+  ],
+  E2BIG: [
+    'its arguments and environment are longer than the guest’s kernel takes',
+    'pass less: one argument is at most 128 KiB long; send more by the standard input or a file',
+  ],
+  ENOTDIR: ['a part of its path is no folder', 'correct the program’s path'],
+  EISDIR: ['it is a folder', 'correct the program’s path'],
+  ELOOP: ['its path has too many symbolic links', 'correct the program’s path'],
+  ENAMETOOLONG: ['its path is too long', 'correct the program’s path'],
+  ETXTBSY: ['the file is being written', 'close the file in the guest before it is run'],
+  EIO: ['the guest cannot read the file', 'read the VM’s console'],
+};
+
+const CWD_PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist',
+  ENOTDIR: 'is no folder',
+  EACCES: 'may not be entered',
+  ELOOP: 'has too many symbolic links',
+  ENAMETOOLONG: 'is too long a path',
+};
+
+/** The error of the contract: EXEC_FAILED says what is wrong with the request, GUEST_BUSY that the guest cannot now. */
+export function startError(failure: StartFailure): VmRuntimeError {
+  const { vmId, program, cwd, errno, step } = failure;
+  if (step === 'shutdown') {
+    return unreachable(vmId, 'the guest is shutting down', { remedy: 'start the VM again' });
+  }
+  if (step !== 'exec' && step !== 'cwd' && PASSING.has(errno)) {
+    return guestBusy(vmId, program, `${step} failed with ${errno}`);
+  }
+  const { what, remedy } = describe(failure);
+  const message = `exec "${program}" in the guest: ${what} (${step}: ${errno})`;
+  return new VmRuntimeError('MICROVM_EXEC_FAILED', message, {
+    details: { program, errno, step },
+    ...(remedy === undefined ? {} : { remedy }),
+  });
+
+  function describe({ step: at }: StartFailure): { readonly what: string; readonly remedy?: string } {
+    if (at === 'cwd') {
+      const problem = CWD_PROBLEMS[errno] ?? 'cannot be entered';
+      return { what: `the working directory "${cwd}" ${problem}`, remedy: 'correct `cwd`' };
+    }
+    const known = at === 'exec' ? EXEC_PROBLEMS[errno] : undefined;
+    if (known !== undefined) return { what: known[0], remedy: known[1] };
+    return { what: `${at} failed`, remedy: 'read `details`: `step` failed with `errno` in the guest' };
+  }
+}
+
+/** The command was not started: it may be asked for again, and cannot have done anything yet. */
+export function guestBusy(vmId: string, program: string, reason: string): VmRuntimeError {
+  const message = `exec "${program}" in the guest of "${vmId}": not started: ${reason}`;
+  return new VmRuntimeError('MICROVM_GUEST_BUSY', message, { details: { vmId, reason } });
+}

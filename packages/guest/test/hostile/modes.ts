@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto';
+import { encodeCredit, encodeExit, encodeFailed, encodeFarewell, encodeInfo } from '../../src/messages.js';
+import { PayloadWriter } from '../../src/payload.js';
+import { Channel, FrameType, HEADER_SIZE, MAX_WINDOW } from '../../src/protocol.js';
+import { frame, many, type Peer } from './peer.js';
+
+const X = Buffer.from('x');
+const started = (stream: number): Buffer => frame(FrameType.started, stream, Buffer.from([1, 0, 0, 0]));
+const exit = (stream: number): Buffer =>
+  frame(FrameType.exit, stream, encodeExit({ exitCode: 0, signal: null }));
+const ESCAPES = 'looks fine\u001b[2J\r\n\u202e';
+
+/** Greets, waits for a command and then floods with these frames of it, whatever the host says. */
+function floodAfterExec(...frames: readonly Buffer[]): (peer: Peer) => Promise<void> {
+  return async (peer) => {
+    await peer.greet();
+    await peer.hear(FrameType.exec);
+    await peer.flood(many(...frames));
+  };
+}
+
+/** What a hostile agent does with a connection. Each mode goes on until the host cuts it off. */
+export const MODES = {
+  /** Each read of the host has one byte for a command that nobody reads, and is full of data for one that is read. */
+  async 'tiny-data-in-big-reads'(peer) {
+    await peer.greet();
+    await peer.hear(FrameType.exec);
+    await peer.hear(FrameType.exec);
+    const filler = frame(FrameType.stdout, 2, Buffer.alloc(16 * 1024 - HEADER_SIZE));
+    // As many as the first window of the unread command takes.
+    for (let tiny = 0; tiny < 1300; tiny++) {
+      const stream = tiny % 2 === 0 ? FrameType.stdout : FrameType.stderr;
+      await peer.say(frame(stream, 1, X), filler, filler, filler, filler);
+      await peer.hear(FrameType.credit);
+    }
+    await peer.say(exit(2));
+    await peer.hear(FrameType.signal);
+  },
+  /** As much output as the host takes, as fast as it takes it. */
+  async 'endless-output'(peer) {
+    await peer.greet();
+    await peer.hear(FrameType.exec);
+    await peer.flood(frame(FrameType.stdout, 1, Buffer.alloc(16 * 1024 - HEADER_SIZE)));
+  },
+  /** The same in frames of one byte. */
+  'endless-tiny-output': floodAfterExec(frame(FrameType.stdout, 1, X), frame(FrameType.stderr, 1, X)),
+  'farewell-flood': floodAfterExec(
+    frame(FrameType.farewell, 0, encodeFarewell({ reason: 'panic', action: 'reboot' })),
+  ),
+  'old-epoch-flood': floodAfterExec(frame(FrameType.stdout, 1, X, 0)),
+  'ended-stream-flood': floodAfterExec(exit(1), frame(FrameType.creditToHost, 1, encodeCredit(0, 1))),
+  'started-flood': floodAfterExec(started(1)),
+  'stdin-gone-flood': floodAfterExec(frame(FrameType.stdinGone, 1)),
+  'credit-flood': floodAfterExec(frame(FrameType.creditToHost, 1, encodeCredit(Channel.stdin, 1))),
+  'answers-to-nobody': floodAfterExec(frame(FrameType.pong, 9, encodeInfo(INFO()))),
+  'future-epoch': floodAfterExec(frame(FrameType.stdout, 1, X, 2)),
+  'data-without-credit': floodAfterExec(frame(FrameType.stdout, 1, Buffer.alloc(65_536))),
+  'empty-data': floodAfterExec(frame(FrameType.stdout, 1)),
+  'noise-after-hello': floodAfterExec(randomBytes(64)),
+  /** A header that promises 4 GiB. */
+  async 'endless-frame'(peer) {
+    await peer.greet();
+    await peer.hear(FrameType.exec);
+    const header = frame(FrameType.stdout, 1, X).subarray(0, HEADER_SIZE);
+    header.writeUInt32LE(0xffff_ffff, 16);
+    await peer.say(header);
+    await peer.flood(Buffer.alloc(65_536));
+  },
+  /** Half a frame, and then nothing. */
+  async 'half-a-frame'(peer) {
+    await peer.greet();
+    await peer.hear(FrameType.exec);
+    await peer.say(frame(FrameType.stdout, 1, Buffer.alloc(1000)).subarray(0, 500));
+    while ((await peer.hear()) !== undefined);
+  },
+  /** Reads everything and answers nothing. */
+  async silent(peer) {
+    await peer.greet();
+    while ((await peer.hear()) !== undefined);
+  },
+  /** Reads nothing any more, and claims that it has room for everything. */
+  async deaf(peer) {
+    await peer.greet({ maxStreams: 65_535, stdinWindow: MAX_WINDOW });
+    peer.turnDeaf();
+  },
+  /** Never confirms that a command is dead. */
+  async 'undead-commands'(peer) {
+    await peer.greet();
+    for (let heard = await peer.hear(); heard !== undefined; heard = await peer.hear()) {
+      if (heard.type === FrameType.exec) await peer.say(started(heard.stream));
+    }
+  },
+  /** Text that a terminal would obey, wherever text goes. */
+  async 'control-text-in-hello'(peer) {
+    await peer.greet({ info: { ...INFO(), kernelRelease: ESCAPES } });
+  },
+  'control-text-in-reset': floodAfterExec(
+    frame(FrameType.reset, 0, new PayloadWriter().text(ESCAPES).done()),
+  ),
+  'control-text-in-failure': floodAfterExec(frame(FrameType.failed, 1, encodeFailed('EIO', ESCAPES))),
+  /** Bytes without end before any mark. */
+  async 'no-mark'(peer) {
+    await peer.flood(randomBytes(65_536));
+  },
+  /** Its mark, and half an answer. */
+  async 'half-a-hello'(peer) {
+    await peer.say(await peer.mark(), frame(FrameType.helloAck, 0, Buffer.alloc(40)).subarray(0, 30));
+    while ((await peer.hear()) !== undefined);
+  },
+  /** Cuts the connection when it was greeted. */
+  async 'hangs-up-after-hello'(peer) {
+    await peer.greet();
+    peer.hangUp();
+  },
+  /** Cuts the connection instead of an answer. */
+  async 'hangs-up'(peer) {
+    await peer.mark();
+    peer.hangUp();
+  },
+} as const satisfies Record<string, (peer: Peer) => Promise<void>>;
+
+export type Mode = keyof typeof MODES;
+
+function INFO() {
+  return { agentVersion: 'hostile', epoch: 1, kernelRelease: 'k', isFrozen: false, isInit: true } as const;
+}
