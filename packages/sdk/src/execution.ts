@@ -1,4 +1,11 @@
-import type { ExecChunk, ExecProcess, Guest, KeepAlive } from '@microvm/runtime';
+import {
+  isVmRuntimeError,
+  VmRuntimeError,
+  type ExecChunk,
+  type ExecProcess,
+  type Guest,
+  type KeepAlive,
+} from '@microvm/runtime';
 import type { Command } from './command.js';
 import { CommandError, CommandResult } from './command-result.js';
 import { remainingMs, untilAborted } from './deadline.js';
@@ -6,7 +13,10 @@ import { feedInput } from './feed-input.js';
 
 /** A piece of output as it arrived. */
 export interface CommandChunk extends ExecChunk {
-  /** The same as text; a character that is cut by the end of a piece comes whole with the next one. */
+  /**
+   * The same as text; a character that is cut by the end of a piece comes whole with the next one, and one that the command itself cut
+   * as U+FFFD behind the last piece.
+   */
   readonly text: string;
 }
 
@@ -66,7 +76,9 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
 
   async *[Symbol.asyncIterator](): AsyncGenerator<CommandChunk, void, undefined> {
     const { alive } = this.#init;
-    const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
+    // Bytes that begin with a byte order mark keep it as text, as they do in a result.
+    const decoder = () => new TextDecoder('utf-8', { ignoreBOM: true });
+    const decoders = { stdout: decoder(), stderr: decoder() };
     let atEnd = false;
     alive.hold();
     try {
@@ -74,8 +86,15 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
       for await (const chunk of process) {
         yield { ...chunk, text: decoders[chunk.stream].decode(chunk.data, { stream: true }) };
       }
+      for (const stream of ['stdout', 'stderr'] as const) {
+        // What is left of a last character that was cut.
+        const text = decoders[stream].decode();
+        if (text !== '') yield { stream, data: Buffer.alloc(0), text };
+      }
       atEnd = true;
       await this.#finish();
+    } catch (error) {
+      throw await this.#asAsked(error);
     } finally {
       alive.release();
       if (!atEnd) await this.#abandon();
@@ -115,10 +134,26 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
 
   async #collect(): Promise<CommandResult> {
     const { command, process } = await this.#started;
-    const ended = new CommandResult(await process.result);
+    const ended = await process.result.then(
+      (result) => new CommandResult(result),
+      async (error: unknown) => {
+        throw await this.#asAsked(error);
+      },
+    );
     if (this.#inputFailure !== undefined) throw this.#inputFailure.reason;
     if (command.options.throwOnError === true && !ended.ok) throw new CommandError(command.text, ended);
     return ended;
+  }
+
+  /** A time limit is told as it was asked for, not as what was left of it when the command could be started. */
+  async #asAsked(error: unknown): Promise<unknown> {
+    if (!isVmRuntimeError(error, 'MICROVM_TIMEOUT') || error.details.operation !== 'exec') return error;
+    const { timeoutMs } = (await this.#started).command.options;
+    if (timeoutMs === undefined || timeoutMs === error.details.timeoutMs) return error;
+    return new VmRuntimeError('MICROVM_TIMEOUT', `exec: no end after ${timeoutMs} ms`, {
+      details: { operation: 'exec', timeoutMs },
+      cause: error,
+    });
   }
 
   async #abandon(): Promise<void> {

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { GuestScript } from '@microvm/in-memory';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { CommandError, type Vm } from '../src/index.js';
 import { memoryMicrovm } from './in-memory.js';
 
@@ -26,6 +26,16 @@ const script: GuestScript = {
         await command.stdout(Uint8Array.of(0xe2, 0x82));
         await command.stdout(Uint8Array.of(0xac, 0x0a));
         return 0;
+      case 'cut':
+        await command.stdout(Buffer.from('\ufeffbegin'));
+        await command.stdout(Uint8Array.of(0xe2, 0x82));
+        return 0;
+      case 'head':
+        for await (const bytes of command.stdin) {
+          await command.stdout(bytes.subarray(0, 5));
+          break;
+        }
+        return 3;
       case 'forever':
         await command.stdout('begun\n');
         await guest.sleep(2 ** 30, command.signal);
@@ -86,6 +96,14 @@ it('iterates the output as it comes, with characters whole', async () => {
   expect((await run).exitCode).toBe(0);
 });
 
+it('iterates all that a result would have as text: also a byte order mark, and a last character that is cut', async () => {
+  const vm = await scriptedVm();
+  let text = '';
+  for await (const piece of vm.exec(['cut'])) text += piece.text;
+  expect(text).toBe('\ufeffbegin\ufffd');
+  expect((await vm.exec(['cut'])).stdout).toBe(text);
+});
+
 it('throws behind the last piece of output when a command fails that must not', async () => {
   const vm = await scriptedVm();
   const texts: string[] = [];
@@ -127,6 +145,64 @@ it('kills the command and rejects with the input’s own error when the input fa
   await expect(vm.exec(['cat'], { input: broken() })).rejects.toBe(failure);
 });
 
+const endless = {
+  'an endless stream': () => new Readable({ read() {}, highWaterMark: 1 }),
+  'a stream that is full': () => Readable.from(pieces(1_000)),
+  'a generator': () => pieces(1_000),
+  'a generator that waits for ever': () => pieces(1, never),
+};
+const never = new Promise<void>(() => {});
+
+async function* pieces(count: number, then?: Promise<void>): AsyncGenerator<Buffer> {
+  for (let piece = 0; piece < count; piece++) yield Buffer.alloc(100_000, 'x');
+  await then;
+}
+
+it.each(Object.keys(endless) as (keyof typeof endless)[])(
+  'tells how a command ended that read a little of %s, and lets the rest go',
+  async (name) => {
+    const vm = await scriptedVm();
+    const input = endless[name]();
+    if (input instanceof Readable) input.push('xxxxxxxx');
+    const result = await vm.exec(['head'], { input });
+    expect(result).toMatchObject({ exitCode: 3, stdout: 'xxxxx' });
+    if (input instanceof Readable) await vi.waitFor(() => expect(input.destroyed).toBe(true));
+  },
+);
+
+it('ends a generator whose command reads no more', async () => {
+  const vm = await scriptedVm();
+  let end: () => void = () => {};
+  const ended = new Promise<void>((resolve) => (end = resolve));
+  async function* source(): AsyncGenerator<Buffer> {
+    try {
+      yield* pieces(1_000);
+    } finally {
+      end();
+    }
+  }
+  expect((await vm.exec(['head'], { input: source() })).exitCode).toBe(3);
+  await ended;
+});
+
+it('rejects for input that is neither text nor bytes', async () => {
+  const vm = await scriptedVm();
+  const input = Readable.from([5]) as AsyncIterable<string>;
+  await expect(vm.exec(['cat'], { input })).rejects.toBeInstanceOf(TypeError);
+});
+
+it('tells a time limit as it was asked for, whatever of it was left for the command', async () => {
+  const vm = await scriptedVm();
+  const clock = vi.spyOn(performance, 'now');
+  onTestFinished(() => clock.mockRestore());
+  // Half a second goes by between the call and the start.
+  clock.mockReturnValueOnce(0).mockReturnValueOnce(500);
+  await expect(vm.exec(['forever'], { timeoutMs: 530 })).rejects.toMatchObject({
+    message: 'exec: no end after 530 ms',
+    details: { timeoutMs: 530 },
+  });
+});
+
 it('ends by signal, by time limit, and by kill', async () => {
   const vm = await scriptedVm();
   const reason = new Error('enough');
@@ -146,6 +222,16 @@ it('rejects with what the runtime says: no such program, not running, too much o
   await expect(vm.exec('x', { maxOutputBytes: 4 })).rejects.toMatchObject({ code: 'MICROVM_OUTPUT_LIMIT' });
   await vm.stop();
   await expect(vm.exec('true')).rejects.toMatchObject({ code: 'MICROVM_INVALID_TRANSITION' });
+});
+
+it('blames the spec, and not the driver, for a guest without an agent', async () => {
+  const { microvm } = await memoryMicrovm({ guest: script });
+  const vm = await microvm.create({ agent: 'none' });
+  await expect(vm.exec('true')).rejects.toMatchObject({
+    code: 'MICROVM_UNSUPPORTED',
+    message: expect.stringContaining("created with agent: 'none'") as unknown,
+    remedy: expect.stringContaining("agent: 'required'") as unknown,
+  });
 });
 
 it('refuses what is no command, and options that do not exist, by rejecting', async () => {
