@@ -1,4 +1,3 @@
-import { open } from 'node:fs/promises';
 import { release as linuxRelease } from 'node:os';
 import {
   architectureFindings,
@@ -14,6 +13,7 @@ import { OLDEST_VERSION, TESTED_RELEASES, VmmVersion } from '../api/version.js';
 import { findCgroupMount } from './cgroups.js';
 import { versionFindings } from './version-findings.js';
 import { execFileIn, type FirecrackerHost } from './firecracker-host.js';
+import { linkageOf } from './linkage.js';
 
 export interface InspectOptions {
   /** Paths, or names to look up in PATH. */
@@ -38,8 +38,6 @@ interface Program {
 
 const INSTALL =
   'install a release of Firecracker with its jailer, or name the paths in `firecrackerPath`, `jailerPath`';
-// elf(5): a program header of this type names the dynamic linker.
-const PT_INTERP = 3;
 
 /** Finds out what Firecracker, jailer and KVM VMs get on this host, and what is in the way. */
 export async function inspectHost(options: InspectOptions): Promise<Inspection> {
@@ -105,7 +103,7 @@ async function findJailer(
   const own: HostFinding[] = [];
   const jailer = isRoot() ? await findVersioned(jailerPath, 'jailer', own) : undefined;
   if (!isRoot()) own.push(needsRoot());
-  if (firecracker !== undefined && !(await isStatic(firecracker.path))) own.push(notStatic(firecracker.path));
+  if (firecracker !== undefined) own.push(...(await linkageFindings(firecracker.path)));
   if (jailer !== undefined && jailer.version.text !== firecracker?.version.text) {
     findings.push({
       code: 'jailer-version-differs',
@@ -145,33 +143,14 @@ function needsRoot(): HostFinding {
   };
 }
 
-function notStatic(path: string): HostFinding {
-  return {
-    code: 'firecracker-not-static',
-    severity: 'error',
-    message: `"${path}" is linked dynamically: in a jail its libraries are not there`,
-    remedy: INSTALL,
-  };
-}
-
-/** Whether an ELF program needs no dynamic linker. */
-async function isStatic(path: string): Promise<boolean> {
-  const file = await open(path, 'r');
-  try {
-    const header = Buffer.alloc(64);
-    await file.read(header, 0, header.length, 0);
-    // Elf64_Ehdr: e_phoff, e_phentsize, e_phnum.
-    const [offset, size, count] = [
-      Number(header.readBigUInt64LE(32)),
-      header.readUInt16LE(54),
-      header.readUInt16LE(56),
-    ];
-    const headers = Buffer.alloc(size * count);
-    await file.read(headers, 0, headers.length, offset);
-    return Array.from({ length: count }, (_, index) => headers.readUInt32LE(index * size)).every(
-      (type) => type !== PT_INTERP,
-    );
-  } finally {
-    await file.close();
-  }
+async function linkageFindings(path: string): Promise<HostFinding[]> {
+  const linkage = await linkageOf(path);
+  if (linkage === 'static') return [];
+  const problem =
+    linkage === 'dynamic'
+      ? 'is linked dynamically: in a jail its libraries are not there'
+      : 'is no ELF program: in a jail there is no interpreter for it';
+  return [
+    { code: 'firecracker-not-static', severity: 'error', message: `"${path}" ${problem}`, remedy: INSTALL },
+  ];
 }
