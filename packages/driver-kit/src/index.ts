@@ -35,8 +35,8 @@ export { defaultImageSpec, imageOptionsShape, withDefaultImage } from './image/d
 export { cgroupMetrics } from './metrics/cgroup-metrics.js';
 export { processMetrics } from './metrics/process-metrics.js';
 export { allSettledOrThrow } from './process/all-settled-or-throw.js';
-export { surveyVmms, vmmsOf } from './process/find-vmms.js';
-export type { VmmCommandLines } from './process/find-vmms.js';
+export { ownUser, surveyVmms, vmmsOf } from './process/find-vmms.js';
+export type { VmmPlace, WantedVmm } from './process/find-vmms.js';
 export { EXIT_AFTER_KILL_MS, killVmms } from './process/process-end.js';
 export type { VmmName } from './process/process-end.js';
 export { ConnectionClosedError, RequestRefusedError, RequestTimeoutError } from './process/request-errors.js';

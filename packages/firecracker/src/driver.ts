@@ -82,6 +82,8 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
   readonly #registryDir: string;
   readonly #context: FirecrackerContext;
   #uids: UidPool | undefined;
+  /** The users of jailed VMs that were made by earlier owners, by instance. */
+  #users: ReadonlyMap<string, number> = new Map();
 
   constructor(options: FirecrackerDriverOptions) {
     super(options);
@@ -107,11 +109,14 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
     await installExecFile(host);
     await mkdir(jailsFolder(stateDir), { recursive: true, mode: 0o700 });
     const left = await sweepOrphans({ stateDir, cgroups, known });
+    this.#users = usersOf(known);
     if (host.jailerPath === undefined) return;
-    const used = known.map(({ plan }) => readPlan(plan).uid).filter((uid) => uid !== null);
     const hasCgroup = (otherId: string): Promise<boolean> => cgroups.hasAnyOf(otherId);
     const registryDir = this.#registryDir;
-    this.#uids = await UidPool.open({ ownerId, stateDir, registryDir, hasCgroup }, [...used, ...left]);
+    this.#uids = await UidPool.open({ ownerId, stateDir, registryDir, hasCgroup }, [
+      ...this.#users.values(),
+      ...left,
+    ]);
   }
 
   checkSpec(spec: ResolvedVmSpec): Promise<void> {
@@ -145,7 +150,7 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
   }
 
   survey(): Promise<ReadonlySet<string>> {
-    return surveyVmms(this.#context.stateDir);
+    return surveyVmms(this.#context.stateDir, this.#users);
   }
 
   override async close(): Promise<void> {
@@ -200,8 +205,8 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
     return removeVmFiles(this.#context, vm);
   }
 
-  protected vmmsOf({ instanceId, vmm }: FirecrackerVm): Promise<readonly ProcessIdentity[]> {
-    return vmmsOf(instanceId, vmm);
+  protected vmmsOf(vm: FirecrackerVm): Promise<readonly ProcessIdentity[]> {
+    return vmmsOf(vm);
   }
 
   protected lifeOf(vm: FirecrackerVm, identity: ProcessIdentity): Promise<LiveVm> {
@@ -223,6 +228,11 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
   ): Promise<DriverMetrics> {
     return vmMetrics(this.#context, vm, live, how);
   }
+}
+
+function usersOf(known: readonly KnownVm[]): ReadonlyMap<string, number> {
+  const users = known.map(({ instanceId, plan }) => [instanceId, readPlan(plan).uid] as const);
+  return new Map(users.filter((user): user is [string, number] => user[1] !== null));
 }
 
 function capabilitiesOf({ host, maxMemSizeMib }: FirecrackerDriverOptions): Capabilities {

@@ -121,8 +121,8 @@ export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
     return removeVmFiles(vm);
   }
 
-  protected vmmsOf({ instanceId, vmm }: QemuVm): Promise<readonly ProcessIdentity[]> {
-    return vmmsOf(instanceId, vmm);
+  protected vmmsOf(vm: QemuVm): Promise<readonly ProcessIdentity[]> {
+    return vmmsOf(vm);
   }
 
   protected async lifeOf(vm: QemuVm, identity: ProcessIdentity): Promise<LiveVm> {

@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { access, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,9 @@ import { endGuest, outputOf, readCounter } from '@microvm/conformance/linux-gues
 import type { VmRuntime } from '@microvm/runtime';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openIn, SLOW } from './scene.js';
+
+const NOBODY = 65_534;
+const isRoot = process.geteuid?.() === 0;
 
 type Owned = Record<string, { readonly instanceId: string; readonly pid: number }>;
 
@@ -28,10 +31,22 @@ async function ownAndDie(stateDir: string): Promise<Owned> {
   }
 }
 
+/** A stranger's process that is there before any VM. Told an instance, it becomes a program with the arguments of that VM's QEMU. */
+function startDecoy(): ChildProcess {
+  const script = 'read id && exec sh -c "read rest" qemu -name "microvm-$id"';
+  return spawn('sh', ['-c', script], {
+    uid: NOBODY,
+    gid: NOBODY,
+    stdio: ['pipe', 'ignore', 'ignore'],
+    cwd: '/',
+  });
+}
+
 describe('after the death of its owner', { timeout: SLOW }, () => {
   let stateDir: string;
   let owned: Owned;
   let runtime: VmRuntime | undefined;
+  let decoy: ChildProcess | undefined;
 
   const opened = (): VmRuntime => {
     if (runtime === undefined) throw new Error('no runtime was opened');
@@ -52,7 +67,9 @@ describe('after the death of its owner', { timeout: SLOW }, () => {
 
   beforeAll(async () => {
     stateDir = await mkdtemp(join(tmpdir(), 'qemu-adopt-'));
+    if (isRoot) decoy = startDecoy();
     owned = await ownAndDie(stateDir);
+    decoy?.stdin?.write(`${owned['running']?.instanceId}\n`);
     await untilSaid('power-off', 'reboot: Power down');
     await untilSaid('reboot', 'farewell reboot');
     await untilSaid('panic', 'Kernel panic');
@@ -64,6 +81,7 @@ describe('after the death of its owner', { timeout: SLOW }, () => {
     await destroyAll(runtime);
     await runtime.close();
     await rm(stateDir, { recursive: true, force: true });
+    decoy?.kill('SIGKILL');
   }, SLOW);
 
   it('a VM that must not outlive its owner is gone', async () => {
@@ -74,6 +92,14 @@ describe('after the death of its owner', { timeout: SLOW }, () => {
       );
     await expect.poll(isThere, { timeout: 20_000 }).toBe(false);
     await untilGone('owned');
+  });
+
+  it.runIf(isRoot)('a stranger’s process with the arguments of a QEMU is not taken for it', async () => {
+    const { instanceId, pid } = owned['running'] ?? {};
+    expect(decoy?.pid).toBeLessThan(pid ?? 0);
+    expect(await readFile(`/proc/${decoy?.pid ?? 0}/cmdline`, 'utf8')).toContain(instanceId);
+    expect((await opened().getVm('running'))?.vmm?.pid).toBe(pid);
+    expect(decoy?.exitCode ?? decoy?.signalCode).toBeNull();
   });
 
   it('a running VM has run on, is taken over, and can do all that it could', async () => {

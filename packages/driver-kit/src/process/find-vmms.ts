@@ -1,37 +1,88 @@
-import { findProcesses, processIdentity, type FoundProcess, type ProcessIdentity } from '@microvm/native';
+import {
+  processIdentity,
+  searchProcesses,
+  type FoundProcess,
+  type ProcessIdentity,
+  type ProcessQuery,
+  type ProcessSearchResult,
+} from '@microvm/native';
+import { hasCode } from '../host/system-error.js';
 
-/** How a driver's VMMs are told from other processes by their command lines. */
-export interface VmmCommandLines {
-  /** Part of an argument of every one of them. */
-  readonly mark: string;
-  /** The instance that a command line belongs to, when it is one of the driver's. */
-  readonly instanceIdOf: (args: readonly string[]) => string | undefined;
+// A busy host takes its time to tell of all its processes; a process that does not answer at all costs a search this long.
+const DEADLINE_MS = 5000;
+
+/** What the kernel says of a VM's VMM. No process but root's and that user's own can look the same. */
+export interface VmmPlace {
+  readonly uid: number;
+  /** The folder that is its root. */
+  readonly root?: string;
+  /** The folder that it works in. */
+  readonly cwd?: string;
 }
 
-/** The instances of all VMMs of a driver that live on this host and that `isOurs` says yes to: those of one state directory. */
+/** How the VMM of one VM is told from all other processes. */
+export interface WantedVmm {
+  readonly recorded: ProcessIdentity | undefined;
+  readonly place: VmmPlace;
+  /** What is true of the process before it has got to its place. */
+  readonly beginning?: ProcessQuery;
+  /** Whether a command line is that of the VM's VMM. Anybody can write one, so it only narrows what the kernel says. */
+  readonly isVmm: (args: readonly string[]) => boolean;
+}
+
+/**
+ * Every VMM of a VM. The recorded process comes first while it lives and is in the VM's place; what only has the place and the command
+ * line comes after it, for a process that was started but never recorded. Rejects with the system's error.
+ */
+export async function vmmsOf(wanted: WantedVmm): Promise<readonly ProcessIdentity[]> {
+  const { recorded, place, beginning, isVmm } = wanted;
+  const queries = beginning === undefined ? [place] : [place, beginning];
+  const [isRecorded, ...searches] = await Promise.all([
+    recorded !== undefined && isAlive(recorded) && isAt(place, recorded.pid),
+    ...queries.map(searchWhereIs),
+  ]);
+  const named = searches.flatMap(({ found }) => found).filter(({ args }) => isVmm(args));
+  const first = isRecorded && recorded !== undefined ? [recorded] : [];
+  const byPid = new Map([...first, ...named].map((process) => [process.pid, process]));
+  return [...byPid.values()].map(({ pid, startTime, bootId }) => ({ pid, startTime, bootId }));
+}
+
+/** The instances that command lines of a user's processes name, as far as `isOurs` says yes to a process. */
 export async function surveyVmms(
-  { mark, instanceIdOf }: VmmCommandLines,
-  isOurs: (process: FoundProcess) => Promise<boolean>,
+  query: ProcessQuery & { readonly uid: number; readonly argument: string },
+  instanceIdOf: (args: readonly string[]) => string | undefined,
+  isOurs: (process: FoundProcess) => boolean,
 ): Promise<ReadonlySet<string>> {
-  const found = await findProcesses(mark);
-  const owned = await Promise.all(
-    found.map(async (process) => ((await isOurs(process)) ? instanceIdOf(process.args) : undefined)),
-  );
-  return new Set(owned.filter((instanceId) => instanceId !== undefined));
+  const { found } = await search(query);
+  const instances = found.filter(isOurs).map(({ args }) => instanceIdOf(args));
+  return new Set(instances.filter((instanceId) => instanceId !== undefined));
 }
 
-/** Every VMM of a VM: as recorded, where that one still lives, and by its command line, where no pid was ever recorded. */
-export async function vmmsOf(
-  { instanceIdOf }: VmmCommandLines,
-  instanceId: string,
-  recorded: ProcessIdentity | undefined,
-): Promise<readonly ProcessIdentity[]> {
-  const named = await findProcesses(instanceId);
-  const found: ProcessIdentity[] = named.filter(({ args }) => instanceIdOf(args) === instanceId);
-  if (recorded !== undefined && isAlive(recorded) && found.every(({ pid }) => pid !== recorded.pid)) {
-    found.unshift(recorded);
-  }
-  return found.map(({ pid, startTime, bootId }) => ({ pid, startTime, bootId }));
+/** The user that this process makes VMMs as, unless they get one of their own. */
+export function ownUser(): number {
+  return process.geteuid?.() ?? 0;
+}
+
+/** Nobody is in a folder that is not there. */
+function searchWhereIs(query: ProcessQuery): Promise<ProcessSearchResult> {
+  return search(query).catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return { found: [], unanswered: [] };
+    throw error;
+  });
+}
+
+/** Whether a process is in a place. One that does not answer was known to be the VM's before, and still is. */
+async function isAt(place: VmmPlace, pid: number): Promise<boolean> {
+  const { found, unanswered } = await search({ ...place, pids: [pid] }).catch((error: unknown) => {
+    // Without its folder only its user tells.
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return searchProcesses({ uid: place.uid, pids: [pid] });
+    throw error;
+  });
+  return found.length + unanswered.length > 0;
+}
+
+function search(query: ProcessQuery): Promise<ProcessSearchResult> {
+  return searchProcesses({ deadlineMs: DEADLINE_MS, ...query });
 }
 
 function isAlive({ pid, startTime, bootId }: ProcessIdentity): boolean {

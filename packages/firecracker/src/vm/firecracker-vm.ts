@@ -10,6 +10,8 @@ export interface FirecrackerVm extends ProcessVm {
   readonly vmmFolder: string;
   /** Absolute; undefined where it has none. */
   readonly cgroup: string | undefined;
+  /** The same, below the mount. */
+  readonly cgroupName: string | undefined;
 }
 
 export function firecrackerVm({ cgroups, stateDir }: FirecrackerContext, vm: DriverVm): FirecrackerVm {
@@ -22,5 +24,6 @@ export function firecrackerVm({ cgroups, stateDir }: FirecrackerContext, vm: Dri
     directory,
     vmmFolder: vmmFolder(stateDir, { instanceId, directory }, plan),
     cgroup: cgroups.pathOf(plan),
+    cgroupName: cgroups.nameOf(plan),
   };
 }

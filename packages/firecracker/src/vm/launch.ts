@@ -84,12 +84,9 @@ function limitUnsupported(controller: string, cause: Error): VmRuntimeError {
   });
 }
 
-function spawn(
-  { host, stateDir, cgroups }: FirecrackerContext,
-  vm: FirecrackerVm,
-): ReturnType<typeof spawnVmm> {
+function spawn({ host, stateDir }: FirecrackerContext, vm: FirecrackerVm): ReturnType<typeof spawnVmm> {
   const { uid } = vm.plan;
-  const cgroup = cgroups.nameOf(vm.plan);
+  const cgroup = vm.cgroupName;
   const netnsPath = vm.plan.netnsPath ?? undefined;
   const jail =
     uid === null

@@ -8,7 +8,7 @@ export async function clearLife({ table }: QemuContext, vm: QemuVm): Promise<voi
   const { instanceId, vmId } = vm;
   const live = table.get(instanceId);
   if (live === undefined) {
-    await killVmms(await vmmsOf(instanceId, vm.vmm), { vmm: 'QEMU', vmId, instanceId });
+    await killVmms(await vmmsOf(vm), { vmm: 'QEMU', vmId, instanceId });
     return;
   }
   await live.kill();
