@@ -5,7 +5,8 @@
 
 /**
  * Control files and what is written to them, in this order: `{ 'memory.max': 134217728, 'cpu.max': '50000 100000' }`. Of an
- * array each element is a write of its own, as `io.max` wants one for each device.
+ * array each element is a write of its own, as `io.max` wants one for each device. `memory.swap.*` is left out on a kernel that does not
+ * account for swap, which has no such files.
  */
 export type CgroupLimits = Readonly<
   Record<string, number | string | readonly (number | string)[] | undefined>

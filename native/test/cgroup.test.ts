@@ -137,6 +137,17 @@ describe.skipIf(skip !== undefined)('killCgroup', () => {
 });
 
 describe.skipIf(skip !== undefined)('createCgroup', () => {
+  test.skipIf(skip !== undefined || controllers().present !== 'memory')(
+    'leaves out a swap limit that the kernel has no file for',
+    async () => {
+      const path = cgroupPath();
+      await createCgroup(path, { limits: { 'memory.swap.unaccounted': 0, 'memory.max': 67_108_864 } });
+      expect(readFileSync(join(path, 'memory.max'), 'utf8').trim()).toBe('67108864');
+      const other = createCgroup(cgroupPath(), { limits: { 'memory.unaccounted': 0 } });
+      expect(await rejection(other)).toMatchObject({ code: 'ENOENT' });
+    },
+  );
+
   test('is where a child is born, with what is above it', async () => {
     const path = cgroupPath();
     await createCgroup(join(path, 'x', 'y'));

@@ -30,6 +30,12 @@ Names ControllersOf(const std::vector<CgroupSetting>& settings) {
   return controllers;
 }
 
+// A kernel without swap, or told at its boot not to account for it, has a memory controller without these
+// files.
+bool IsSwapUnaccounted(const CgroupSetting& setting, const SysError& error) {
+  return error.number == ENOENT && setting.file.rfind("memory.swap.", 0) == 0;
+}
+
 // Without links, as far as the path exists: so that the folder above a name is the cgroup above it.
 Result<std::string> Resolve(const std::string& path) {
   char resolved[PATH_MAX];
@@ -96,7 +102,7 @@ Status CreateCgroup(const std::string& path, const std::vector<CgroupSetting>& s
   if (!cgroup.Ok()) return cgroup.Error();
   for (const CgroupSetting& setting : settings) {
     auto written = cgroup.Value().Write(setting.file, setting.value);
-    if (!written.Ok()) return written;
+    if (!written.Ok() && !IsSwapUnaccounted(setting, written.Error())) return written;
   }
   undo.Dismiss();
   return {};
