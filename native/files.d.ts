@@ -61,26 +61,6 @@ export interface CopyResult {
  */
 export function copyFile(from: string, to: string, options?: CopyOptions): Promise<CopyResult>;
 
-export interface ClonedFile extends CopyResult {
-  /** Relative to the folder. */
-  readonly name: string;
-}
-
-export interface ClonedTree {
-  readonly files: readonly ClonedFile[];
-  /** How many folders, the whole one among them. */
-  readonly folders: number;
-}
-
-/**
- * Copies a folder of regular files and folders, each file as {@link copyFile} does. The target appears whole or not at all (it is
- * `.tmp-…` beside it until then); nothing may be there before. All of it is ours and has the permission bits of the source.
- *
- * @throws SystemError (as rejection), and nothing is left then: `EEXIST`; `ELOOP` for a link in the folder, `EINVAL` for a socket, a FIFO
- * or a device; and those of {@link copyFile}.
- */
-export function cloneTree(from: string, to: string, options?: CopyOptions): Promise<ClonedTree>;
-
 /** Where the content of a durable file comes from: exactly one of the three. */
 export type DurableSource =
   /** The bytes, or a text in UTF-8; at most 256 MiB. */

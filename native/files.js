@@ -24,19 +24,10 @@ function openFlags(flags) {
   throw invalid('flags', `one of ${Object.keys(OPEN_FLAGS).join(', ')}, or a number`);
 }
 
-/** Runs one of the copies of the addon. */
-function copy(name, from, to, copyOptions = {}) {
+export function copyFile(from, to, copyOptions = {}) {
   const { signal, ...options } = object(copyOptions, 'options');
   const paths = [absolute(from, 'from'), absolute(to, 'to')];
-  return abortable(signal, () => loadAddon()[name](...paths, options));
-}
-
-export function copyFile(from, to, options) {
-  return copy('copyFile', from, to, options);
-}
-
-export function cloneTree(from, to, options) {
-  return copy('cloneTree', from, to, options);
+  return abortable(signal, () => loadAddon().copyFile(...paths, options));
 }
 
 export function putDurable(source, target, putOptions = {}) {

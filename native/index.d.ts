@@ -8,7 +8,6 @@
 
 export * from './cgroup.js';
 export * from './files.js';
-export * from './host.js';
 export * from './network.js';
 export * from './waits.js';
 
@@ -305,7 +304,7 @@ export function listenUnix(path: string, options?: ListenOptions): Promise<numbe
  */
 export function sendDescriptors(socketFd: number, data: Uint8Array, fds: readonly number[]): void;
 
-/** One thing that the probe found. */
+/** One thing that the probe found: a finding of a driver's report but for how bad it is, which the driver knows. */
 export interface KvmFinding {
   readonly code: KvmFindingCode;
   readonly message: string;
@@ -313,18 +312,18 @@ export interface KvmFinding {
 }
 
 export type KvmFindingCode =
-  | 'KVM_DEVICE_MISSING'
-  | 'KVM_PERMISSION_DENIED'
-  | 'KVM_DEVICE_BUSY'
-  | 'KVM_DEVICE_ERROR'
-  | 'KVM_API_VERSION'
-  | 'KVM_EXTENSION_MISSING'
-  | 'KVM_CANNOT_CREATE_VM'
-  | 'KVM_CANNOT_RUN_CODE'
-  | 'KVM_CANNOT_HANDLE_EXCEPTIONS'
-  | 'KVM_NO_TIMER_INTERRUPT'
-  | 'KVM_TOO_SLOW'
-  | 'KVM_ARCH_UNSUPPORTED';
+  | 'kvm-device-missing'
+  | 'kvm-permission-denied'
+  | 'kvm-device-busy'
+  | 'kvm-device-error'
+  | 'kvm-api-version'
+  | 'kvm-extension-missing'
+  | 'kvm-cannot-create-vm'
+  | 'kvm-cannot-run-code'
+  | 'kvm-cannot-handle-exceptions'
+  | 'kvm-no-timer-interrupt'
+  | 'kvm-too-slow'
+  | 'kvm-arch-unsupported';
 
 /** One step of the tiny guest. */
 export interface KvmStage {

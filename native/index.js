@@ -5,7 +5,6 @@ import { binaryPath, loadAddon } from './load.js';
 
 export * from './cgroup.js';
 export * from './files.js';
-export * from './host.js';
 export * from './network.js';
 export * from './waits.js';
 

@@ -78,16 +78,8 @@ const ANYWHERE = {
     await native.removeDurable(join(folder, name));
   },
   probeKvm: (_, __, options) => native.probeKvm(options),
-  probeHost: ({ folder }, _, options) => native.probeHost({ paths: [folder], ...options }),
   copyFile: ({ folder }, name, options) =>
     native.copyFile(join(folder, 'source'), join(folder, name), { onProgress: () => {}, ...options }),
-  cloneTree: async ({ folder }, name, options) => {
-    try {
-      await native.cloneTree(join(folder, 'beneath'), join(folder, `${name}-tree`), options);
-    } finally {
-      await native.removeTree(join(folder, `${name}-tree`));
-    }
-  },
   digestFile: ({ folder }, _, options) => native.digestFile(join(folder, 'source'), options),
   discardFront: ({ folder }, name, options) => {
     writeFileSync(join(folder, name), 'x'.repeat(10_000));

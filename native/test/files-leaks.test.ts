@@ -16,8 +16,6 @@ const CALLS = `
   const calls = {
     copyFile: (options, path = scrap()) =>
       native.copyFile(folder + '/data', path, { sparse: true, onProgress: () => {}, ...options }).finally(() => remove(path)),
-    cloneTree: (options, path = scrap()) =>
-      native.cloneTree(folder + '/tree', path, { onProgress: () => {}, ...options }).finally(() => remove(path)),
     digestFile: (options) => native.digestFile(folder + '/data', options),
     stageJail: (options, path = scrap()) =>
       native.stageJail({
@@ -34,7 +32,6 @@ const CALLS = `
   };
   const failing = {
     copyFile: () => native.copyFile(folder + '/none', folder + '/to'),
-    cloneTree: () => native.cloneTree(folder + '/tree', folder + '/data'),
     digestFile: () => native.digestFile(folder),
     stageJail: () => native.stageJail({ root: folder + '/j/root', uid, gid, private: [{ name: 'a' }, { name: 'b/c' }] }),
     openBeneath: () => native.openBeneath(folder, 'tree'),
@@ -50,7 +47,7 @@ function sourceFolder(): string {
   return folder;
 }
 
-test.each(['copyFile', 'cloneTree', 'digestFile', 'stageJail', 'openBeneath', 'removeTree'])(
+test.each(['copyFile', 'digestFile', 'stageJail', 'openBeneath', 'removeTree'])(
   `%s leaves no descriptor, thread or memory, aborted or not`,
   async (name) => {
     const folder = sourceFolder();

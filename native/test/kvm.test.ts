@@ -6,7 +6,7 @@ test('gives a verdict with reasons and remedies', async () => {
   const report = await probeKvm();
   expect(report.usable).toBe(report.findings.length === 0);
   for (const { code, message, remedy } of report.findings) {
-    expect(code).toMatch(/^KVM_/);
+    expect(code).toMatch(/^kvm-/);
     expect(message).not.toBe('');
     expect(remedy).not.toBe('');
   }

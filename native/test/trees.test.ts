@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { cloneTree, connectUnix, copyFile, listenUnix, openBeneath, removeTree } from '../index.js';
+import { connectUnix, copyFile, listenUnix, openBeneath, removeTree } from '../index.js';
 import { openDescriptors, rejection, temporaryFolder } from './fixture.js';
 
 /** A folder as a hostile process may leave it, and a secret beside it. */
@@ -154,26 +154,4 @@ test('an aborted removal rejects with the reason and may be done again', async (
   await expect(removeTree(tree, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   expect((await removeTree(tree)).leftCount).toBe(0);
   expect(readdirSync(folder)).toEqual([]);
-});
-
-test('clones a folder, whole or not at all', async () => {
-  const { root } = hostileFolder();
-  const to = join(root, '../clone');
-  expect(await rejection(cloneTree(root, to))).toMatchObject({
-    code: expect.stringMatching(/ELOOP|EINVAL/) as string,
-  });
-  expect(readdirSync(join(root, '..')).sort()).toEqual(['root', 'secret']);
-  const progress: number[] = [];
-  const cloned = await cloneTree(join(root, 'd'), to, {
-    durable: true,
-    onProgress: ({ copiedBytes, totalBytes }) => progress.push(copiedBytes, totalBytes),
-  });
-  expect(cloned).toMatchObject({ folders: 1, files: [{ name: 'f', sizeBytes: 6 }] });
-  expect(progress.slice(-2)).toEqual([6, 6]);
-  expect(readFileSync(join(to, 'f'), 'utf8')).toBe('inside');
-  expect(await rejection(cloneTree(join(root, 'd'), to))).toMatchObject({ code: 'EEXIST', path: to });
-  const reason = new Error('enough');
-  const aborted = cloneTree(join(root, 'd'), `${to}2`, { signal: AbortSignal.abort(reason) });
-  await expect(aborted).rejects.toBe(reason);
-  expect(readdirSync(join(root, '..')).sort()).toEqual(['clone', 'root', 'secret']);
 });

@@ -45,7 +45,6 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterDeliveries(env, exports);
   RegisterJob(env, exports);
   RegisterCgroup(env, exports);
-  RegisterHost(env, exports);
   RegisterKvm(env, exports);
   RegisterNetwork(env, exports);
   RegisterNetworkLinks(env, exports);

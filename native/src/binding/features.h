@@ -22,7 +22,6 @@ void RegisterDiscard(Napi::Env env, Napi::Object exports);
 void RegisterDeliveries(Napi::Env env, Napi::Object exports);
 void RegisterJob(Napi::Env env, Napi::Object exports);
 void RegisterCgroup(Napi::Env env, Napi::Object exports);
-void RegisterHost(Napi::Env env, Napi::Object exports);
 void RegisterKvm(Napi::Env env, Napi::Object exports);
 void RegisterNetwork(Napi::Env env, Napi::Object exports);
 void RegisterNetworkLinks(Napi::Env env, Napi::Object exports);

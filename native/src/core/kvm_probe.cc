@@ -44,20 +44,20 @@ void AddOpenFinding(const SysError& error, const std::string& device, KvmReport*
     case ENOENT:
     case ENXIO:
     case ENODEV:
-      report->findings.push_back({"KVM_DEVICE_MISSING", what, kNoVirtualisation});
+      report->findings.push_back({"kvm-device-missing", what, kNoVirtualisation});
       break;
     case EACCES:
     case EPERM:
       report->findings.push_back(
-          {"KVM_PERMISSION_DENIED", what,
+          {"kvm-permission-denied", what,
            "add the user to the group of the device: sudo usermod -aG kvm \"$USER\", then log in again"});
       break;
     case EBUSY:
       report->findings.push_back(
-          {"KVM_DEVICE_BUSY", what, "stop the other hypervisor that uses this processor"});
+          {"kvm-device-busy", what, "stop the other hypervisor that uses this processor"});
       break;
     default:
-      report->findings.push_back({"KVM_DEVICE_ERROR", what, "see the kernel log: dmesg | grep -i kvm"});
+      report->findings.push_back({"kvm-device-error", what, "see the kernel log: dmesg | grep -i kvm"});
   }
 }
 
@@ -94,7 +94,7 @@ void CheckExtensions(int kvm, KvmReport* report) {
   }
   if (missing.empty()) return;
   report->findings.push_back(
-      {"KVM_EXTENSION_MISSING", "KVM lacks " + missing, "use Linux 5.10 or newer with its own KVM modules"});
+      {"kvm-extension-missing", "KVM lacks " + missing, "use Linux 5.10 or newer with its own KVM modules"});
 }
 
 struct StagePlan {
@@ -107,17 +107,17 @@ struct StagePlan {
 };
 
 constexpr StagePlan kStages[] = {
-    {"real-mode", KvmGuest::Mode::kReal, false, 'R', "KVM_CANNOT_RUN_CODE", "a guest cannot run 16-bit code"},
-    {"long-mode", KvmGuest::Mode::kLong, false, 'L', "KVM_CANNOT_RUN_CODE",
+    {"real-mode", KvmGuest::Mode::kReal, false, 'R', "kvm-cannot-run-code", "a guest cannot run 16-bit code"},
+    {"long-mode", KvmGuest::Mode::kLong, false, 'L', "kvm-cannot-run-code",
      "a guest cannot run 64-bit code with paging"},
-    {"exception", KvmGuest::Mode::kLong, false, 'X', "KVM_CANNOT_HANDLE_EXCEPTIONS",
+    {"exception", KvmGuest::Mode::kLong, false, 'X', "kvm-cannot-handle-exceptions",
      "a guest cannot take an exception in 64-bit mode and return from it, as Linux does when it boots"},
-    {"timer-interrupt", KvmGuest::Mode::kLong, true, 'T', "KVM_NO_TIMER_INTERRUPT",
+    {"timer-interrupt", KvmGuest::Mode::kLong, true, 'T', "kvm-no-timer-interrupt",
      "a guest gets no timer interrupt"},
-    {"kernel-code", KvmGuest::Mode::kLong, false, 'K', "KVM_CANNOT_RUN_CODE",
+    {"kernel-code", KvmGuest::Mode::kLong, false, 'K', "kvm-cannot-run-code",
      "a guest cannot run instructions that the Linux kernel is built of"},
     // A processor does this in a millisecond, an emulated one (QEMU's) in some ten.
-    {"speed", KvmGuest::Mode::kLong, false, 'S', "KVM_TOO_SLOW",
+    {"speed", KvmGuest::Mode::kLong, false, 'S', "kvm-too-slow",
      "this KVM interprets the kernel code of guests, at less than ten million instructions per second; Linux "
      "would "
      "take minutes to boot"},
@@ -149,7 +149,7 @@ bool RunStage(int kvm, const StagePlan& plan, double deadline_ms, KvmReport* rep
   if (!guest.Ok()) {
     const SysError& error = guest.Error();
     report->findings.push_back(
-        {"KVM_CANNOT_CREATE_VM",
+        {"kvm-cannot-create-vm",
          std::string("a virtual machine cannot be made: ") + error.syscall + ": " + ErrnoName(error.number),
          error.number == EBUSY ? "stop the other hypervisor that uses this processor" : kOtherHost});
     return false;
@@ -182,7 +182,7 @@ void CheckGuests(int kvm, KvmReport* report) {
 
 void CheckGuests(int, KvmReport* report) {
   report->findings.push_back(
-      {"KVM_ARCH_UNSUPPORTED", "the probe's guest exists for x86-64 only", "use an x86-64 host"});
+      {"kvm-arch-unsupported", "the probe's guest exists for x86-64 only", "use an x86-64 host"});
 }
 
 #endif
@@ -194,7 +194,7 @@ void Probe(const std::string& device, KvmReport* report) {
   if (version < 0) return AddOpenFinding(SysError::Last("KVM_GET_API_VERSION"), device, report);
   report->api_version = version;
   if (version != KVM_API_VERSION) {
-    report->findings.push_back({"KVM_API_VERSION",
+    report->findings.push_back({"kvm-api-version",
                                 "KVM has API version " + std::to_string(version) + ", not 12",
                                 "use Linux 5.10 or newer with its own KVM modules"});
     return;

@@ -15,9 +15,9 @@ bool HasOnly(const KvmReport& report, const std::string& code) {
 
 TEST(says_what_is_wrong_with_the_device) {
   const microvm::test::TemporaryFolder folder;
-  CHECK(HasOnly(ProbeKvm(folder / "none"), "KVM_DEVICE_MISSING"));
-  CHECK(HasOnly(ProbeKvm("/dev/null"), "KVM_DEVICE_ERROR"));
-  CHECK(HasOnly(ProbeKvm(folder.Path()), "KVM_DEVICE_ERROR"));
+  CHECK(HasOnly(ProbeKvm(folder / "none"), "kvm-device-missing"));
+  CHECK(HasOnly(ProbeKvm("/dev/null"), "kvm-device-error"));
+  CHECK(HasOnly(ProbeKvm(folder.Path()), "kvm-device-error"));
 }
 
 TEST(a_device_without_permission_is_named_as_such) {
@@ -25,7 +25,7 @@ TEST(a_device_without_permission_is_named_as_such) {
   microvm::test::WriteText(folder / "kvm", "");
   CHECK(chmod((folder / "kvm").c_str(), 0) == 0);
   if (access((folder / "kvm").c_str(), R_OK) == 0) return;
-  CHECK(HasOnly(ProbeKvm(folder / "kvm"), "KVM_PERMISSION_DENIED"));
+  CHECK(HasOnly(ProbeKvm(folder / "kvm"), "kvm-permission-denied"));
 }
 
 TEST(the_real_device_gets_a_verdict_that_agrees_with_its_stages) {

@@ -46,7 +46,6 @@ const KINDS: Readonly<Record<string, Call>> = {
   waitForSocket: async (folder) => {
     (await native.waitForSocket({ path: join(folder, 'server') })).destroy();
   },
-  probeHost: (folder) => native.probeHost({ paths: [folder] }),
   listLinks: () => native.listLinks(),
   createNetns: async (folder, index) => {
     const path = join(folder, `netns-${String(index)}`);

@@ -15,12 +15,7 @@ export function architectureFindings(): HostFinding[] {
 
 /** What the probe found about KVM, as findings of a driver: how bad that is depends on whether it can do without. */
 export function kvmFindings(kvm: KvmReport, severity: HostFinding['severity']): HostFinding[] {
-  return kvm.findings.map(({ code, message, remedy }) => ({
-    code: code.toLowerCase().replaceAll('_', '-'),
-    severity,
-    message,
-    remedy,
-  }));
+  return kvm.findings.map((finding) => ({ ...finding, severity }));
 }
 
 /** What the caller gets whose host cannot run VMs: `MICROVM_HOST_UNSUPPORTED` with all that is in the way. */
