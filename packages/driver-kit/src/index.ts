@@ -31,6 +31,8 @@ export { checkSpecFiles } from './host/spec-files.js';
 export { defaultStateDir, stateDirFindings } from './host/state-dir.js';
 export { hasCode, ignoreMissing } from './host/system-error.js';
 export { connectStream } from './host/unix-stream.js';
+export { HttpClient, MAX_ANSWER_BYTES } from './http/http-client.js';
+export type { HttpClientOptions, HttpRequest, SendOptions } from './http/http-client.js';
 export { defaultImageSpec, imageOptionsShape, withDefaultImage } from './image/default-spec.js';
 export { cgroupMetrics } from './metrics/cgroup-metrics.js';
 export { processMetrics } from './metrics/process-metrics.js';

@@ -1,6 +1,6 @@
-import { ConnectionClosedError, RequestRefusedError } from '@microvm/driver-kit';
+import { ConnectionClosedError, MAX_ANSWER_BYTES, RequestRefusedError } from '@microvm/driver-kit';
 import { describe, expect, it, vi } from 'vitest';
-import { MAX_ANSWER_BYTES, type ApiClient } from '../src/api/client.js';
+import type { ApiClient } from '../src/api/client.js';
 import { connectApi } from './api-server.js';
 
 const json = (status: number, body: string, length = Buffer.byteLength(body)): string =>
