@@ -1,0 +1,131 @@
+import {
+  folderOf,
+  makeDisks,
+  PROCESS_STEPS,
+  ProcessDriver,
+  removeFiles,
+  type FoundState,
+  type Limits,
+  type ProcessDriverOptions,
+} from '@microvm/driver-kit';
+import { watchProcess, type ProcessIdentity } from '@microvm/native';
+import {
+  defineCapabilities,
+  type Captured,
+  type CaptureTarget,
+  type DriverVm,
+  type JsonObject,
+  type RestoreSource,
+  type Run,
+  type VmEnding,
+} from '@microvm/runtime';
+import { FILES, makePlan, readPlan, type MinimalVm } from './host/vm-plan.js';
+import { surveyVmms, vmmsOf } from './process/find-vmm.js';
+import { bootVm } from './vm/boot.js';
+import { captureVm } from './vm/capture.js';
+import { clearLife, finishShutdown } from './vm/halt.js';
+import { LiveVm } from './vm/live-vm.js';
+import { checkSnapshot, restoreVm } from './vm/restore.js';
+
+/** What the driver is asked for, method by method, in the order in which a VM meets them. */
+export class MinimalDriver extends ProcessDriver<MinimalVm, LiveVm> {
+  readonly name = 'minimal';
+  readonly capabilities = defineCapabilities({
+    pause: true,
+    memorySnapshot: true,
+    diskSnapshot: true,
+    rename: true,
+    concurrentRestores: true,
+    console: true,
+    metrics: true,
+    durable: true,
+    adoption: true,
+    ownerDeathWatcher: true,
+    spec: { rootDrive: true, extraDrives: true },
+    limits: { maxVcpuCount: 1, maxMemSizeMib: 1024 },
+  });
+  readonly steps = [
+    'prepare:disks',
+    'boot:spawned',
+    'boot:ready',
+    ...PROCESS_STEPS,
+    'capture:memory',
+    'capture:disks',
+    'restore:disks',
+    'restore:spawned',
+    'restore:loaded',
+  ];
+  readonly #stateDir: string;
+
+  constructor(options: ProcessDriverOptions) {
+    super(options);
+    this.#stateDir = options.stateDir;
+  }
+
+  async checkSpec(): Promise<void> {
+    // This VMM takes all that `capabilities` lets through.
+  }
+
+  plan({ spec }: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject {
+    return makePlan(spec);
+  }
+
+  checkSnapshot(source: RestoreSource): Promise<void> {
+    return checkSnapshot(source);
+  }
+
+  survey(): Promise<ReadonlySet<string>> {
+    return surveyVmms(this.#stateDir);
+  }
+
+  // There is no agent in the guest, whatever the spec says.
+  protected vmOf(vm: DriverVm): MinimalVm {
+    return {
+      ...vm,
+      spec: { ...vm.spec, agent: 'none' },
+      plan: readPlan(vm.plan),
+      directory: folderOf(vm),
+    };
+  }
+
+  protected async prepareVm(vm: MinimalVm, run: Run): Promise<undefined> {
+    await makeDisks(vm.plan.drives, vm.directory, run);
+    await run.step('prepare:disks');
+  }
+
+  protected bootVm(vm: MinimalVm, run: Run): Promise<LiveVm> {
+    return bootVm(this.table, vm, run);
+  }
+
+  protected finishShutdown(vm: MinimalVm, _live: LiveVm, ending: VmEnding | undefined): Promise<VmEnding> {
+    return finishShutdown(this.table, vm, ending);
+  }
+
+  protected clearLife(vm: MinimalVm): Promise<void> {
+    return clearLife(this.table, vm);
+  }
+
+  protected captureVm(vm: MinimalVm, target: CaptureTarget, run: Run): Promise<Captured> {
+    return captureVm(this.table, vm, target, run);
+  }
+
+  protected restoreVm(vm: MinimalVm, source: RestoreSource, run: Run): Promise<LiveVm | undefined> {
+    return restoreVm(this.table, vm, source, run);
+  }
+
+  protected removeFiles({ directory }: MinimalVm): Promise<readonly string[]> {
+    return removeFiles(directory, FILES);
+  }
+
+  protected vmmsOf(vm: MinimalVm): Promise<readonly ProcessIdentity[]> {
+    return vmmsOf(vm);
+  }
+
+  protected async lifeOf(vm: MinimalVm, identity: ProcessIdentity): Promise<LiveVm> {
+    return new LiveVm(vm, watchProcess(identity));
+  }
+
+  protected stateOf(live: LiveVm, limits: Limits): Promise<FoundState> {
+    return live.state(limits);
+  }
+}

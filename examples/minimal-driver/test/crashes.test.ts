@@ -1,0 +1,4 @@
+import { describeCrashes } from '@microvm/conformance';
+import { minimalFactory } from './factory.js';
+
+describeCrashes('minimal driver', minimalFactory);
