@@ -25,11 +25,13 @@ export interface SpawnVmmOptions {
   readonly netnsPath: string | undefined;
   /** False: what the guest writes to its console is thrown away. */
   readonly console: boolean;
+  /** How long a file may get that it writes. */
+  readonly fileSizeBytes: number;
 }
 
 /**
- * Starts Firecracker, through its jailer or bare. Its standard output is the guest's console: a file that we have opened to append to, so
- * that no VMM can reach or cut it.
+ * Starts Firecracker, through its jailer or bare. Its standard output is the guest's console: a file outside of its jail that we have opened
+ * to append to. A VMM that was taken over can still do with that descriptor what its owner can: write at other places, or cut the file.
  */
 export async function spawnVmm(options: SpawnVmmOptions): Promise<SpawnedProcess> {
   const { instanceId, execFile, directory, jail, cgroup, netnsPath, workingDirectory } = options;
@@ -46,13 +48,13 @@ export async function spawnVmm(options: SpawnVmmOptions): Promise<SpawnedProcess
       env: {},
       fds: [null, console, stderr],
       // A core would hold the guest's memory.
-      limits: { coreSizeBytes: 0 },
+      limits: { coreSizeBytes: 0, fileSizeBytes: options.fileSizeBytes },
       ...(cgroup === undefined ? {} : { cgroup }),
       // The jailer enters it itself.
       ...(netnsPath === undefined || jail !== undefined ? {} : { netns: netnsPath }),
     });
   } catch (error) {
-    throw hasCode(error, 'ENOENT', 'EACCES') ? cannotRun(jail?.jailerPath ?? execFile, error) : error;
+    throw isOfProgram(error) ? cannotRun(jail?.jailerPath ?? execFile, error) : error;
   } finally {
     for (const log of logs) closeSync(log);
   }
@@ -91,6 +93,11 @@ async function makeEmpty(path: string, uid: number | null): Promise<void> {
   } finally {
     closeSync(file);
   }
+}
+
+/** Whether a start failed for the program, and not for the namespace, the cgroup or the folder that it was to run in. */
+function isOfProgram(error: unknown): boolean {
+  return hasCode(error, 'ENOENT', 'EACCES') && (error as NodeJS.ErrnoException).syscall === 'execve';
 }
 
 function cannotRun(program: string, cause: unknown): VmRuntimeError {

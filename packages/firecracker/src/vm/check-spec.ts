@@ -1,5 +1,6 @@
 import { open, stat } from 'node:fs/promises';
 import { checkSpecFiles } from '@microvm/driver-kit';
+import { netnsExists } from '@microvm/native';
 import { invalidArgument, unsupported, type ResolvedVmSpec } from '@microvm/runtime';
 import type { FirecrackerHost } from '../host/firecracker-host.js';
 import { isLinuxAtLeast } from '../host/linux-release.js';
@@ -16,6 +17,7 @@ export async function checkSpec(host: FirecrackerHost, spec: ResolvedVmSpec): Pr
   checkJail(host, spec);
   checkMachine(host, spec);
   await checkSpecFiles(spec);
+  await checkNamespace(spec);
   await checkKernel(host, spec);
 }
 
@@ -42,6 +44,18 @@ function checkInterfaces({ version }: FirecrackerHost, spec: ResolvedVmSpec): vo
   const unknown = (spec.mmds?.networkInterfaces ?? []).findIndex((ifaceId) => !known.has(ifaceId));
   if (unknown >= 0)
     throw invalidArgument(`spec.mmds.networkInterfaces[${unknown}]`, 'an interface of the VM');
+}
+
+async function checkNamespace({ networkInterfaces = [] }: ResolvedVmSpec): Promise<void> {
+  const index = networkInterfaces.findIndex(({ netnsPath }) => netnsPath !== undefined);
+  const path = networkInterfaces[index]?.netnsPath;
+  if (path === undefined || (await netnsExists(path))) return;
+  const argument = `spec.networkInterfaces[${index}].netnsPath`;
+  throw invalidArgument(
+    argument,
+    'the path of a network namespace',
+    `${argument}: there is no network namespace at "${path}"`,
+  );
 }
 
 function checkSerial({ version }: FirecrackerHost, { serial }: ResolvedVmSpec): void {

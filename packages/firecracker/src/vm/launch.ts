@@ -3,6 +3,8 @@ import { allSettledOrThrow } from '@microvm/driver-kit';
 import { createCgroup, listenVsock, type VsockListener } from '@microvm/native';
 import { VmRuntimeError, type Run } from '@microvm/runtime';
 import { cgroupLimits } from '../host/limits.js';
+import { fileSizeLimit } from '../host/file-size-limit.js';
+import { requireNetns } from '../host/netns.js';
 import { VMM_FILES } from '../host/paths.js';
 import { stageVmm, type StageOptions } from '../host/stage.js';
 import { jailsFolder } from '../host/vm-plan.js';
@@ -32,19 +34,26 @@ export async function launch(
   const { plan, directory, vmmFolder } = vm;
   const { signal } = run;
   signal.throwIfAborted();
+  await requireNetns(plan.netnsPath, vm.vmId);
   const ledger = context.metrics.of(vm);
   // The file of the life before goes.
   if (method === 'boot') await ledger.settle();
   const staging = { plan, directory, vmmFolder, snapshot, sharedFiles, signal };
   const [life] = await allSettledOrThrow([beginFiles(staging, method !== 'boot'), makeCgroup(stateDir, vm)]);
   const listener = snapshot === undefined ? await listenForAgent(vm) : undefined;
-  await run.step(`${method}:staged`);
-  const live = await table.start(vm, async () => {
-    const process = await spawn(context, vm);
-    return new LiveVm({ vm, stateDir, process, life, listener, ledger });
-  });
-  await run.step(`${method}:spawned`);
-  return live;
+  try {
+    await run.step(`${method}:staged`);
+    const live = await table.start(vm, async () => {
+      const process = await spawn(context, vm);
+      return new LiveVm({ vm, stateDir, process, life, listener, ledger });
+    });
+    await run.step(`${method}:spawned`);
+    return live;
+  } catch (error) {
+    // A life that has begun closes it too.
+    await listener?.close();
+    throw error;
+  }
 }
 
 async function beginFiles(staging: StageOptions, isFirst: boolean): Promise<Life> {
@@ -108,5 +117,6 @@ function spawn({ host, stateDir }: FirecrackerContext, vm: FirecrackerVm): Retur
     cgroup: vm.cgroup,
     netnsPath,
     console: vm.spec.console,
+    fileSizeBytes: fileSizeLimit({ ...vm, memSizeMib: vm.spec.memSizeMib }),
   });
 }

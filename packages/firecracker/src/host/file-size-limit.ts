@@ -1,0 +1,28 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { privateDrives } from '@microvm/driver-kit';
+import { VM_FILES } from './paths.js';
+import type { VmPlan } from './vm-plan.js';
+
+const MIB = 1024 ** 2;
+const GIB = 1024 ** 3;
+// Logs only grow: what is given back to the file system at their front stays part of their size.
+const LOG_GROWTH_BYTES = 64 * GIB;
+
+export interface FileSizeInput {
+  readonly plan: Pick<VmPlan, 'drives'>;
+  /** The VM's own folder. */
+  readonly directory: string;
+  readonly memSizeMib: number;
+}
+
+/**
+ * How long a file may get that a VMM writes in one life, in bytes: a dump of its memory and its disks fit, and its logs may grow by 64 GiB.
+ * It keeps a VMM from files of absurd sizes; it does not bound the number of files.
+ */
+export function fileSizeLimit({ plan, directory, memSizeMib }: FileSizeInput): number {
+  const logs = [VM_FILES.console, VM_FILES.vmmLog, VM_FILES.metrics];
+  const files = [...privateDrives(plan.drives).map(({ file }) => file), ...logs];
+  const sizes = files.map((file) => statSync(join(directory, file), { throwIfNoEntry: false })?.size ?? 0);
+  return Math.max(memSizeMib * MIB, ...sizes) + LOG_GROWTH_BYTES;
+}
