@@ -8,6 +8,12 @@ import { fakeFirecrackerPath } from './programs.js';
  * with `code` before anything is done, `exit-after` when it was done and not yet answered; `signal` ends by `signal`, as a crash
  * does; `disk-full` is what a dump meets; `console-flood` writes `bytes` to the console; `panic` is the guest's, with `message`;
  * `silent-agent`: nobody listens in the guest.
+ *
+ * A VMM that somebody has taken over answers as no Firecracker does: `endless` has a body without end, `rant` refuses with `message`
+ * and `bytes` more, `drip` sends a header a byte each `ms`, `too-long` and `too-short` lie about the length of `message`, `say` answers
+ * `status` with the body `message`, `cut` ends with `code` in the middle of an answer. Or it does as asked and, before it answers, as it
+ * likes with the file `path`: `grow` makes it `bytes` long, `fill` adds `bytes`, `link` (to `message`), `fifo`, `socket` and `folder` put
+ * something else in its place.
  */
 export type FaultAct =
   | 'answer'
@@ -19,13 +25,27 @@ export type FaultAct =
   | 'disk-full'
   | 'console-flood'
   | 'panic'
-  | 'silent-agent';
+  | 'silent-agent'
+  | 'endless'
+  | 'rant'
+  | 'drip'
+  | 'too-long'
+  | 'too-short'
+  | 'say'
+  | 'cut'
+  | 'grow'
+  | 'fill'
+  | 'link'
+  | 'fifo'
+  | 'socket'
+  | 'folder';
 
 export interface FaultRule {
   /**
    * When: `start` (of the process: `exit`, `signal`, `delay`, `hang`), `guest-up` (`exit`, `signal`, `panic`, `silent-agent`,
    * `console-flood`), `dump` (of memory: `disk-full`, `delay`, `exit`, `signal`), `request` (any of them), or one by method and
-   * path, such as `PUT /snapshot/create` (`answer`, `hang`, `delay`, `exit`, `exit-after`, `signal`).
+   * path, such as `PUT /snapshot/create` (`answer`, `hang`, `delay`, `exit`, `exit-after`, `signal`, and all that a
+   * VMM does that somebody has taken over).
    */
   readonly on: string;
   readonly do: FaultAct;
@@ -42,6 +62,8 @@ export interface FaultRule {
   readonly status?: number;
   /** Default 1 MiB. */
   readonly bytes?: number;
+  /** As the VMM sees it. */
+  readonly path?: string;
   readonly message?: string;
 }
 

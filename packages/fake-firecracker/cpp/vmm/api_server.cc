@@ -8,6 +8,8 @@
 
 #include <cstring>
 
+#include "vmm/hostile.h"
+
 namespace microvm::fake {
 namespace {
 
@@ -88,6 +90,7 @@ void ApiServer::Answer(Connection* connection, const Request& request) {
   const std::optional<FaultRule> rule = faults_->Next(Occurrence(request));
   if (rule && Disturb(connection, *rule)) return;
   const Response response = vmm_->Handle(request);
+  if (rule) TamperWithFile(*rule);
   if (rule && rule->act == "exit-after") _exit(static_cast<int>(rule->code));
   connection->waiting += ResponseBytes(response.status, response.body);
   if (!response.exit_code) return;
@@ -104,6 +107,7 @@ bool ApiServer::Disturb(Connection* connection, const FaultRule& rule) {
   if (rule.act == "hang") {
     for (;;) pause();
   }
+  if (SpeakHostile(connection->fd.get(), rule)) return true;
   if (rule.act == "delay") SleepMs(rule.ms);
   if (rule.act == "exit") _exit(static_cast<int>(rule.code));
   if (rule.act == "signal") raise(static_cast<int>(rule.signal));

@@ -14,6 +14,21 @@ const std::vector<const char*> kActs = {
     "console-flood",  // write bytes to the console
     "panic",          // the guest panics with message
     "silent-agent",   // of guest-up: nobody listens in the guest
+    // hostile.cc: answers
+    "endless",    // a body without end
+    "rant",       // a refusal of message and so many bytes more
+    "drip",       // a header without end, a byte each ms
+    "too-long",   // announces 100 bytes more than message has
+    "too-short",  // announces one byte, says message
+    "say",        // status and message as the body
+    "cut",        // half an answer, then the end with code
+    // hostile.cc: path, after the request was done and before its answer
+    "grow",    // has so many bytes, none of them written
+    "fill",    // gets so many bytes more
+    "link",    // is a symbolic link to message
+    "fifo",    // is a pipe that nobody serves
+    "socket",  // is a socket that nobody serves
+    "folder",  // is a folder
 };
 
 bool ReadRule(Reader* in, FaultRule* rule) {
@@ -37,6 +52,7 @@ bool ReadRule(Reader* in, FaultRule* rule) {
                       {"signal", false, number(&rule->signal)},
                       {"status", false, number(&rule->status)},
                       {"bytes", false, number(&rule->bytes)},
+                      {"path", false, text(&rule->path)},
                       {"message", false, text(&rule->message)}}});
 }
 

@@ -20,6 +20,7 @@ struct FaultRule {
   uint64_t signal = 11;
   uint64_t status = 400;
   uint64_t bytes = 1 << 20;
+  std::string path;  // of a file, as the VMM sees it
   std::string message;
   uint64_t seen = 0;
 };
