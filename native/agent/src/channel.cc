@@ -179,11 +179,16 @@ void Channel::Tick(uint64_t now) {
 bool Channel::OnListenerEvent() {
   bool replaced = false;
   for (;;) {
-    const int fd = accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) return replaced;
+    sockaddr_storage peer{};
+    socklen_t size = sizeof(peer);
+    // SAFETY: the socket calls' own idea of a base type.
+    UniqueFd fd(
+        accept4(listener_.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd.valid()) return replaced;
+    if (!is_trusted_(peer)) continue;
     // A host that dials does not wait for us.
     dialling_.Reset();
-    replaced = Adopt(UniqueFd(fd)) || replaced;
+    replaced = Adopt(std::move(fd)) || replaced;
   }
 }
 

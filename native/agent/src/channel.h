@@ -8,6 +8,7 @@
 #include "byte_queue.h"
 #include "frame.h"
 #include "kernel_options.h"
+#include "peer.h"
 #include "poller.h"
 #include "unique_fd.h"
 
@@ -16,7 +17,9 @@ namespace microvm::agent {
 // The byte stream to the host, whichever kind it is, and whether there is anybody at the other end.
 class Channel {
  public:
-  explicit Channel(Poller* poller) : poller_(poller) {}
+  // `is_trusted` says which connections are taken, by the address of their other end.
+  explicit Channel(Poller* poller, bool (*is_trusted)(const sockaddr_storage&) = IsFromHost)
+      : poller_(poller), is_trusted_(is_trusted) {}
 
   // An open descriptor; the channel ends for good with it.
   bool UseDescriptor(int fd);
@@ -65,6 +68,7 @@ class Channel {
   void HostAway();
 
   Poller* poller_;
+  bool (*is_trusted_)(const sockaddr_storage&);
   Kind kind_ = Kind::kNone;
   KernelOptions::Transport transport_ = KernelOptions::Transport::kAuto;
   UniqueFd listener_;

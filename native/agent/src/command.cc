@@ -128,6 +128,14 @@ bool Command::OnCredit(uint8_t channel, uint32_t bytes) {
 }
 
 int Command::Signal(int number) {
+  // The cgroup has also what left the process group. The group is told as well: a child that was only just
+  // forked has not joined the cgroup yet.
+  const bool all_killed = number == SIGKILL && cgroup_.Kill();
+  const int error = SignalProcesses(number);
+  return all_killed ? 0 : error;
+}
+
+int Command::SignalProcesses(int number) const {
   // Reaped, its number can belong to a stranger, but not as long as a member of its group is left: the kernel
   // gives a number out again only when it names neither a process nor a group.
   if (reaped_ && kill(child_.pid, 0) == 0) return ESRCH;

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "byte_queue.h"
+#include "command_cgroup.h"
 #include "outbox.h"
 #include "spawn.h"
 
@@ -18,6 +20,10 @@ class Command {
 
   Command(uint32_t stream, Child child, uint32_t output_window, Outbox* outbox);
 
+  // Its cgroup from now on, if it has one.
+  void Own(CommandCgroup cgroup) { cgroup_ = std::move(cgroup); }
+  CommandCgroup TakeCgroup() { return std::move(cgroup_); }
+
   uint32_t stream() const { return stream_; }
   pid_t pid() const { return child_.pid; }
   bool attached() const { return attached_; }
@@ -30,7 +36,7 @@ class Command {
   [[nodiscard]] bool OnStdin(const uint8_t* data, size_t size);
   void OnStdinClose();
   [[nodiscard]] bool OnCredit(uint8_t channel, uint32_t bytes);
-  // 0 or an errno.
+  // To its process group; SIGKILL to all of its cgroup, where it has one. 0 or an errno.
   int Signal(int number);
   void Cancel();
   void Detach();
@@ -55,6 +61,7 @@ class Command {
     void OnReady(uint32_t events);
   };
 
+  int SignalProcesses(int number) const;
   void ReadStatus();
   bool PumpOutput(Output* output);
   bool Discard(Output* output);
@@ -67,6 +74,7 @@ class Command {
   uint32_t stream_;
   Child child_;
   Outbox* outbox_;
+  CommandCgroup cgroup_;
   Output outputs_[2];
   ByteQueue input_;
   uint32_t input_credit_;        // what the host may still send

@@ -1,9 +1,12 @@
 #include "command_table.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <string>
+#include <utility>
 
 #include "process_signal.h"
 
@@ -15,14 +18,21 @@ constexpr size_t kMaxCommands = 1024;
 
 }  // namespace
 
-int CommandTable::Start(uint32_t stream, const SpawnRequest& request, int cgroup_procs_fd,
+int CommandTable::Start(uint32_t stream, const SpawnRequest& request, const WorkloadCgroup& workload,
                         uint32_t output_window) {
   if (by_stream_.size() >= kMaxStreams || commands_.size() >= kMaxCommands) return EAGAIN;
-  Child child;
-  if (const int error = Spawn(request, cgroup_procs_fd, &child); error != 0) return error;
   const uint32_t id = next_id_++;
+  CommandCgroup cgroup(workload.folder_fd, std::to_string(getpid()) + "-" + std::to_string(id));
+  // Where it cannot be had, the command runs in the workload's and is killed by its process group.
+  const UniqueFd procs = cgroup.OpenProcs();
+  Child child;
+  if (const int error = Spawn(request, procs.valid() ? procs.get() : workload.procs_fd, &child); error != 0) {
+    cgroup.Remove();
+    return error;
+  }
   const pid_t pid = child.pid;
   auto command = std::make_unique<Command>(stream, std::move(child), output_window, outbox_);
+  command->Own(std::move(cgroup));
   for (const Command::Pipe pipe :
        {Command::Pipe::kStdin, Command::Pipe::kStdout, Command::Pipe::kStderr, Command::Pipe::kStatus}) {
     const uint32_t events = pipe == Command::Pipe::kStdin ? EPOLLOUT : EPOLLIN;
@@ -51,7 +61,10 @@ void CommandTable::OnEvent(const Tag& tag, uint32_t events) {
 
 void CommandTable::OnReaped(pid_t pid, int wait_status) {
   const auto found = by_pid_.find(pid);
-  if (found == by_pid_.end()) return;
+  if (found == by_pid_.end()) {
+    RemoveLeftCgroups();
+    return;
+  }
   commands_.at(found->second)->OnReaped(wait_status);
   by_pid_.erase(found);
 }
@@ -70,9 +83,22 @@ bool CommandTable::Pump() {
       const auto stream = by_stream_.find(command.stream());
       if (stream != by_stream_.end() && stream->second == it->first) by_stream_.erase(stream);
     }
-    it = command.Gone() ? commands_.erase(it) : std::next(it);
+    if (!command.Gone()) {
+      ++it;
+      continue;
+    }
+    CommandCgroup cgroup = command.TakeCgroup();
+    if (!cgroup.Remove()) left_cgroups_.push_back(std::move(cgroup));
+    it = commands_.erase(it);
   }
   return more;
+}
+
+// An orphan of a command is our child: its end is the moment at which its cgroup may have become empty.
+void CommandTable::RemoveLeftCgroups() {
+  const auto removed = [](CommandCgroup& cgroup) { return cgroup.Remove(); };
+  left_cgroups_.erase(std::remove_if(left_cgroups_.begin(), left_cgroups_.end(), removed),
+                      left_cgroups_.end());
 }
 
 uint64_t CommandTable::deadline() const {

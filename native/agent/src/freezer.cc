@@ -84,10 +84,12 @@ bool AllStopped(const std::set<pid_t>& groups) {
 void Freezer::UseCgroup(const char* cgroup_root) {
   const std::string path = std::string(cgroup_root) + "/workload";
   if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return;
+  UniqueFd folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   UniqueFd procs(open((path + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
   UniqueFd freeze(open((path + "/cgroup.freeze").c_str(), O_WRONLY | O_CLOEXEC));
   UniqueFd events(open((path + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC));
-  if (!procs.valid() || !freeze.valid() || !events.valid()) return;
+  if (!folder.valid() || !procs.valid() || !freeze.valid() || !events.valid()) return;
+  folder_ = std::move(folder);
   procs_ = std::move(procs);
   freeze_ = std::move(freeze);
   events_ = std::move(events);

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "command_cgroup.h"
 #include "unique_fd.h"
 
 namespace microvm::agent {
@@ -14,8 +15,7 @@ class Freezer {
  public:
   // Makes the workload's cgroup below `cgroup_root`, a mounted cgroup v2; without it signals are used.
   void UseCgroup(const char* cgroup_root);
-  // The cgroup.procs that commands join, or -1.
-  int procs_fd() const { return procs_.get(); }
+  WorkloadCgroup cgroup() const { return {folder_.get(), procs_.get()}; }
 
   // Both answer 0 or an errno. `groups` are the process groups of the commands.
   int Begin(const std::set<pid_t>& groups);
@@ -32,6 +32,7 @@ class Freezer {
   void Continue(bool frozen) { frozen_ = frozen; }
 
  private:
+  UniqueFd folder_;
   UniqueFd procs_;
   UniqueFd freeze_;
   UniqueFd events_;

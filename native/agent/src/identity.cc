@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/random.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,14 @@
 #endif
 
 namespace microvm::agent {
+namespace {
+
+int NoPlace() {
+  Log("microvm-agent: this guest has no place for a machine id");
+  return 0;
+}
+
+}  // namespace
 
 int SetWallClock(uint64_t microseconds) {
   timespec time{};
@@ -46,11 +55,27 @@ int AddEntropy(std::string_view entropy) {
 
 int SetHostName(std::string_view name) { return sethostname(name.data(), name.size()) == 0 ? 0 : errno; }
 
-int SetMachineId(std::string_view id) {
-  constexpr const char* kStaged = "/etc/.machine-id.new";
-  mkdir("/etc", 0755);
-  if (const int error = WriteSmallFile(kStaged, std::string(id) + "\n"); error != 0) return error;
-  return rename(kStaged, "/etc/machine-id") == 0 ? 0 : errno;
+int SetMachineId(std::string_view id) { return SetMachineIdBelow("", id); }
+
+int SetMachineIdBelow(const std::string& root, std::string_view id) {
+  const std::string target = root + "/etc/machine-id";
+  const std::string staged = root + "/etc/.machine-id.new";
+  const std::string line = std::string(id) + "\n";
+  if (mkdir((root + "/etc").c_str(), 0755) != 0 && errno == EROFS) return NoPlace();
+  int error = WriteSmallFile(staged.c_str(), line);
+  if (error == 0 && rename(staged.c_str(), target.c_str()) != 0) {
+    error = errno;
+    unlink(staged.c_str());
+  }
+  // EBUSY: a file of another file system lies bound over it, ours of an earlier restore or the init's.
+  if (error != EROFS && error != EBUSY) return error;
+  if (OverwriteSmallFile(target.c_str(), line) == 0) return 0;
+  if (access(target.c_str(), F_OK) != 0 && errno == ENOENT) return NoPlace();
+  const std::string bound = root + "/run/microvm-machine-id";
+  error = WriteSmallFile(bound.c_str(), line);
+  if (error == ENOENT || error == EROFS) return NoPlace();
+  if (error != 0) return error;
+  return mount(bound.c_str(), target.c_str(), nullptr, MS_BIND, nullptr) == 0 ? 0 : errno;
 }
 
 }  // namespace microvm::agent

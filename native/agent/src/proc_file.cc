@@ -10,14 +10,27 @@
 #include "unique_fd.h"
 
 namespace microvm::agent {
+namespace {
+
+int WriteOpened(const UniqueFd& fd, std::string_view text) {
+  if (!fd.valid()) return errno;
+  const ssize_t wrote = write(fd.get(), text.data(), text.size());
+  if (wrote < 0) return errno;
+  return static_cast<size_t>(wrote) == text.size() ? 0 : EIO;
+}
+
+}  // namespace
 
 std::string ReadSmallFile(const char* path) {
   const UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return {};
+  return fd.valid() ? ReadBegin(fd.get()) : std::string();
+}
+
+std::string ReadBegin(int fd) {
   std::string text(65536, '\0');
   size_t size = 0;
   while (size < text.size()) {
-    const ssize_t got = read(fd.get(), text.data() + size, text.size() - size);
+    const ssize_t got = read(fd, text.data() + size, text.size() - size);
     if (got <= 0) break;
     size += static_cast<size_t>(got);
   }
@@ -26,11 +39,11 @@ std::string ReadSmallFile(const char* path) {
 }
 
 int WriteSmallFile(const char* path, std::string_view text) {
-  const UniqueFd fd(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd.valid()) return errno;
-  const ssize_t wrote = write(fd.get(), text.data(), text.size());
-  if (wrote < 0) return errno;
-  return static_cast<size_t>(wrote) == text.size() ? 0 : EIO;
+  return WriteOpened(UniqueFd(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)), text);
+}
+
+int OverwriteSmallFile(const char* path, std::string_view text) {
+  return WriteOpened(UniqueFd(open(path, O_WRONLY | O_TRUNC | O_CLOEXEC)), text);
 }
 
 void Log(const char* format, ...) {

@@ -186,7 +186,7 @@ bool Session::StartExec(uint32_t stream, const Bytes& body) {
     outbox_->Fail(stream, ESHUTDOWN, "shutdown");
   } else if (freezer_->frozen()) {
     outbox_->Fail(stream, EBUSY, "frozen");
-  } else if (const int error = commands_->Start(stream, request, freezer_->procs_fd(), output_window_);
+  } else if (const int error = commands_->Start(stream, request, freezer_->cgroup(), output_window_);
              error != 0) {
     outbox_->Fail(stream, error, "start");
   }

@@ -1,5 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { accessSync, constants, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { duplexPair } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import { agentBinaryPath } from '../src/agent-binary.js';
@@ -23,15 +25,52 @@ export function whyNoNamespaces(): string | undefined {
   return `user namespaces are not permitted: ${probe.error?.message ?? probe.stderr.trim()}`;
 }
 
+/** A cgroup v2 for one agent and its commands; undefined where there is none that this user may write to. */
+export class AgentCgroup {
+  readonly path: string;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  static make(): AgentCgroup | undefined {
+    for (const root of ['/sys/fs/cgroup', '/sys/fs/cgroup/unified']) {
+      const path = join(root, `microvm-agent-${process.pid}-${Math.random().toString(36).slice(2)}`);
+      try {
+        mkdirSync(path);
+        accessSync(join(path, 'cgroup.procs'), constants.W_OK);
+        accessSync(join(path, 'cgroup.events'), constants.R_OK);
+        return new AgentCgroup(path);
+      } catch {
+        rmSync(path, { recursive: true, force: true }); // A folder that is no cgroup v2.
+      }
+    }
+    return undefined;
+  }
+
+  /** The commands' own cgroups that are there now. */
+  commands(): string[] {
+    const workload = join(this.path, 'workload');
+    return readdirSync(workload).filter((name) => statSync(join(workload, name)).isDirectory());
+  }
+
+  remove(): void {
+    for (const name of this.commands()) rmdirSync(join(this.path, 'workload', name));
+    rmdirSync(join(this.path, 'workload'));
+    rmdirSync(this.path);
+  }
+}
+
 /** The real agent in namespaces of its own, where it owns nothing of the host. */
 export class RealAgent {
   readonly port: SerialPort;
   readonly exited: Promise<unknown>;
   readonly #kill: () => void;
 
-  constructor() {
+  constructor(cgroup?: AgentCgroup) {
     const binary = process.env['MICROVM_TEST_AGENT'] ?? agentBinaryPath();
-    const child = spawn('unshare', [...NAMESPACES, '--kill-child', binary, '--fd', '3'], {
+    const options = ['--fd', '3', ...(cgroup === undefined ? [] : ['--cgroup', cgroup.path])];
+    const child = spawn('unshare', [...NAMESPACES, '--kill-child', binary, ...options], {
       // A socket pair: the agent has one end as its descriptor 3.
       stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
     });

@@ -52,7 +52,7 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     this.#started.catch(() => undefined);
   }
 
-  /** Sends a signal, `SIGTERM` by default, to the command's process group. */
+  /** Sends a signal, `SIGTERM` by default, to the command's process group; `SIGKILL` to all that the command started. */
   async kill(signal?: NodeJS.Signals): Promise<void> {
     await this.#init.alive.during(this.#started.then(({ process }) => process.kill(signal)));
   }

@@ -15,7 +15,10 @@ export interface ExecRequest {
    * `MICROVM_OUTPUT_LIMIT`; nothing is cut silently. Iterating the process is not limited.
    */
   readonly maxOutputBytes?: number;
-  /** Aborting kills the command's whole process group in the guest; the result rejects with the signal's reason. */
+  /**
+   * Aborting kills all that the command started in the guest, also a child that called `setsid` where the guest has cgroup v2; the result
+   * rejects with the signal's reason.
+   */
   readonly signal?: AbortSignal;
   /** From the call to the command's end, in milliseconds; then the command is killed and the result rejects with `MICROVM_TIMEOUT`. */
   readonly timeoutMs?: number;
@@ -44,7 +47,7 @@ export interface ExecProcess extends AsyncIterable<ExecChunk> {
   readonly stdin: Writable;
   /** Resolves when the command ended, whatever its exit code. */
   readonly result: Promise<ExecResult>;
-  /** Sends a signal, `SIGTERM` by default, to the command's process group. */
+  /** Sends a signal, `SIGTERM` by default, to the command's process group; `SIGKILL` to all that the command started. */
   kill(signal?: NodeJS.Signals): Promise<void>;
 }
 
