@@ -53,6 +53,14 @@ function importRules(allowed) {
   };
 }
 
+/** A test's own limit says how quick the machine is. The only ones are in vitest.config.ts, and end what would never end. */
+const NO_LIMIT = 'no limit of its own, which a busy machine reaches';
+const LIMITED_CALLS = [
+  "CallExpression[callee.property.name='poll']",
+  'CallExpression[callee.name=/^(describe|it|test)$/]',
+  'CallExpression[callee.callee.object.name=/^(describe|it|test)$/]',
+];
+
 export default tseslint.config(
   {
     ignores: [
@@ -100,6 +108,24 @@ export default tseslint.config(
   {
     files: ['**/test/**/*.ts'],
     rules: { 'max-lines': ['error', { max: 500 }], 'max-lines-per-function': 'off' },
+  },
+  {
+    files: ['**/test/**/*.ts'],
+    // On the testbed's emulated host a whole suite has its own limit.
+    ignores: ['packages/firecracker/test/testbed/**'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        { object: 'vi', property: 'waitFor', message: `${NO_LIMIT}: use expect.poll` },
+      ],
+      'no-restricted-syntax': [
+        'error',
+        ...LIMITED_CALLS.map((call) => ({
+          selector: `${call} > ObjectExpression > Property[key.name='timeout']`,
+          message: NO_LIMIT,
+        })),
+      ],
+    },
   },
   // The conformance suite is made of tests: a describe block is a function of any length.
   { files: ['packages/conformance/src/suites/**/*.ts'], rules: { 'max-lines-per-function': 'off' } },

@@ -35,7 +35,6 @@ function filesIn(folder: string): number[] {
 
 test.each(Object.entries(CALLS))(
   'process.exit in the middle of many %s leaves each target whole or absent, and nothing beside it',
-  { timeout: 120_000 },
   async (name, call) => {
     const folder = source();
     for (const moment of MOMENTS_MS) {

@@ -6,7 +6,7 @@ import { possibleCalls, prepareScene } from './every-call.mjs';
 
 const LANES = 8;
 const WARM_UP = 24;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 300_000;
 const POOL_THREADS = 64;
 
 const [folder, name, rounds, cgroupMount, hasNetwork] = process.argv.slice(2);

@@ -59,7 +59,7 @@ test('every call of the package is in the loops', () => {
 });
 
 describe('a thousand calls leave no descriptor, thread, process, file or memory', () => {
-  test.each(names)('%s', { timeout: 300_000 }, async (name) => {
+  test.each(names)('%s', async (name) => {
     const { before, after, ends } = await runLoop(name);
     expect(ends.failed).toEqual([]);
     // Both happened, else the loop shows nothing.

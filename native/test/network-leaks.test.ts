@@ -33,7 +33,6 @@ import {
 const skip = await reasonForSkip();
 const LANES = 8;
 /** A deleted link keeps its thread until the kernel has waited for all its readers. */
-const PATIENCE = { timeout: 20_000 };
 
 interface Held {
   readonly descriptors: number;
@@ -59,11 +58,11 @@ async function expectNoLeak(
   const lanes = Array.from({ length: LANES }, (_, lane) => lane);
   const once = (round: number): Promise<unknown> => Promise.all(lanes.map((lane) => life(lane, round)));
   await once(0);
-  await expect.poll(async () => (await held()).networkThreads, PATIENCE).toBe(0);
+  await expect.poll(async () => (await held()).networkThreads).toBe(0);
   // The count itself has such a thread, which may still be ending.
   const before = { ...(await held()), networkThreads: 0 };
   for (let round = 0; round < rounds; ++round) await once(round);
-  await expect.poll(held, PATIENCE).toEqual(before);
+  await expect.poll(held).toEqual(before);
 }
 
 /** Every third call is aborted, a little later each time. */

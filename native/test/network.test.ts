@@ -330,7 +330,7 @@ describe.skipIf(skip !== undefined)('every call', () => {
     const { netns } = await newNetns();
     const targets = Array.from({ length: 50 }, () => listLinks({ netns }));
     await Promise.all(targets);
-    await expect.poll(() => namespacesOfThreads(threads()), { timeout: 20_000 }).toEqual(before);
+    await expect.poll(() => namespacesOfThreads(threads())).toEqual(before);
     expect(before.size).toBe(1);
   });
 });

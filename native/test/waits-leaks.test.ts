@@ -57,9 +57,9 @@ async function expectNoLeak(
   const outcomes = new Map<string, number>();
   // The stand-in of Firecracker closes its ends a little later than we do ours.
   const held = async (): Promise<unknown> => {
-    await expect.poll(() => device?.open ?? 0, { timeout: 20_000 }).toBe(0);
+    await expect.poll(() => device?.open ?? 0).toBe(0);
     // A thread of the short calls waits a tenth of a second for the next one.
-    await expect.poll(() => threads().map(threadName), { timeout: 20_000 }).not.toContain('mvm-call');
+    await expect.poll(() => threads().map(threadName)).not.toContain('mvm-call');
     return { descriptors: openDescriptors(), threads: threads().length };
   };
   for (let index = 0; index < WARM_UP; ++index) await round(index, new Map());

@@ -7,7 +7,6 @@ if (!isRoot) console.error('the floor under Firecracker: skipped, only root make
 
 it.skipIf(!isRoot)(
   'our runtime and the bare client make the same verbs; the client leaves no cgroup',
-  { timeout: 120_000 },
   async () => {
     // Fails at its end where a cgroup of the client is left.
     await using bench = await FirecrackerBench.open(doubles());

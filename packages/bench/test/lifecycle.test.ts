@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { lifecycle } from '../src/dimensions/lifecycle.js';
 import { toRow } from '../src/report.js';
 
-it('measures lifecycles of the engine, with the writes that they make', { timeout: 60_000 }, async () => {
+it('measures lifecycles of the engine, with the writes that they make', async () => {
   const measurements = await lifecycle.run({ quick: true, log: () => undefined });
   const rows = measurements.map((measurement) => toRow(measurement, { isJudged: false }));
   expect(rows.length).toBeGreaterThan(0);

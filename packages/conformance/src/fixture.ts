@@ -198,7 +198,7 @@ export class ProviderFixture {
 
   /** Waits until something is true; fails with its last error at the deadline. */
   eventually<T>(check: () => T | Promise<T>): Promise<T> {
-    return vi.waitFor(check, { timeout: this.deadline(5_000), interval: 10 });
+    return vi.waitFor(check, { timeout: this.deadline(60_000), interval: 10 });
   }
 
   async untilState(runtime: VmRuntime, vmId: string, state: VmState): Promise<VmView> {
@@ -250,7 +250,7 @@ export class ProviderFixture {
   }
 
   async #empty(runtime: VmRuntime, keptSnapshotUid?: string): Promise<void> {
-    const timeoutMs = this.deadline(10_000);
+    const timeoutMs = this.deadline(120_000);
     const views = await runtime.listVms();
     await Promise.all(
       views.map(async ({ vmId, state }) => {

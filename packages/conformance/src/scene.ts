@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, onTestFinished } from 'vitest';
 import type { ProviderFactory } from './factory.js';
 
 const FOLDER_PREFIX = join(tmpdir(), 'microvm-test-');
-const HOOK_TIMEOUT_MS = 20_000;
+const HOOK_TIMEOUT_MS = 300_000;
 
 /** One runtime for a file of a driver's own tests, with a snapshot of a VM at work, which the tests' VMs come from. */
 export class Scene {

@@ -3,7 +3,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { readConsole } from '../src/console/console-reader.js';
 import { LogKeeper } from '../src/console/log-keeper.js';
 import { lastLogLines } from '../src/console/log-tail.js';
@@ -81,7 +81,7 @@ describe('the console', () => {
       writer.write(`${number};`);
       if (number % 100 === 0) await yieldToEvents();
     }
-    await vi.waitFor(() => expect(seen).toContain('2000;'));
+    await expect.poll(() => seen).toContain('2000;');
     stop.abort();
     await following;
     expect(seen).toBe(Array.from({ length: 2001 }, (_, number) => `${number};`).join(''));
@@ -96,7 +96,7 @@ describe('the console', () => {
       if (number % 200 === 0) await yieldToEvents();
     }
     const path = join(folder, 'console.log');
-    await vi.waitFor(async () => expect(await diskBytes(path)).toBeLessThanOrEqual(3 * 4096));
+    await expect.poll(() => diskBytes(path)).toBeLessThanOrEqual(3 * 4096);
     const kept = await readAll(folder, { limitBytes: 8192 });
     expect(kept).toHaveLength(8192);
     expect(kept).toMatch(/line 19998\nline 19999\n$/);
@@ -191,7 +191,7 @@ describe('a log that is written by another name, in another folder', () => {
     const keeper = new LogKeeper(folder, [{ file: 'vmm.log', limitBytes: LIMIT_BYTES }]);
     onTestFinished(() => keeper.close());
     await writeFile(other, 'x'.repeat(LARGE), { flag: 'a' });
-    await vi.waitFor(async () => expect(await diskBytes(log)).toBeLessThan(LARGE / 2), { timeout: 30_000 });
+    await expect.poll(() => diskBytes(log)).toBeLessThan(LARGE / 2);
   });
 
   it('keeps its front until whoever wants it has it', async () => {
@@ -206,10 +206,10 @@ describe('a log that is written by another name, in another folder', () => {
     const keeper = new LogKeeper(folder, [{ file, limitBytes: LIMIT_BYTES, beforeDiscard }]);
     onTestFinished(() => keeper.close());
     await writeFile(log, 'x'.repeat(LARGE), { flag: 'a' });
-    await vi.waitFor(() => expect(calls).toBeGreaterThan(0), { timeout: 30_000 });
+    await expect.poll(() => calls).toBeGreaterThan(0);
     expect(await diskBytes(log)).toBeGreaterThanOrEqual(LARGE);
     isRefused = false;
     await writeFile(log, 'x', { flag: 'a' });
-    await vi.waitFor(async () => expect(await diskBytes(log)).toBeLessThan(LARGE / 2), { timeout: 30_000 });
+    await expect.poll(() => diskBytes(log)).toBeLessThan(LARGE / 2);
   });
 });

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawnProcess, type ProcessIdentity, type SpawnedProcess, type SpawnOptions } from '@microvm/native';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { ownUser, surveyVmms, vmmsOf, type WantedVmm } from '../src/process/find-vmms.js';
 
 const MARK = 'kit-test-vmm';
@@ -22,9 +22,7 @@ async function start(words: readonly string[], options: Partial<SpawnOptions> = 
     await child.exited;
   });
   // The kernel shows the command line of a new program some moments after it closed the old one's descriptors (seen on 6.18).
-  await vi.waitFor(async () =>
-    expect(await readFile(`/proc/${child.identity.pid}/cmdline`, 'utf8')).not.toBe(''),
-  );
+  await expect.poll(() => readFile(`/proc/${child.identity.pid}/cmdline`, 'utf8')).not.toBe('');
   return child;
 }
 

@@ -9,7 +9,7 @@ import {
   type ProcessIdentity,
   type SpawnedProcess,
 } from '@microvm/native';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { OwnerDeathWatcher } from '../src/process/owner-death-watcher.js';
 
 async function makeFolder(): Promise<string> {
@@ -31,18 +31,22 @@ async function makeWard(
 }
 
 /** The only watcher that this process has started and that is not `earlier`; waits until the kernel shows its arguments. */
-function ownWatcher(earlier?: ProcessIdentity): Promise<ProcessIdentity> {
-  return vi.waitFor(async () => {
-    const own: ProcessIdentity[] = [];
-    for (const found of await findProcesses(watcherPath())) {
-      const status = await readFile(`/proc/${found.pid}/status`, 'utf8').catch(() => '');
-      if (found.pid !== earlier?.pid && status.includes(`PPid:\t${process.pid}\n`)) own.push(found);
-    }
-    const [only, ...others] = own;
-    expect(others).toEqual([]);
-    if (only === undefined) throw new Error('no watcher has been started');
-    return only;
-  }, 60_000);
+async function ownWatcher(earlier?: ProcessIdentity): Promise<ProcessIdentity> {
+  let own: readonly ProcessIdentity[] = [];
+  const look = async (): Promise<number> => (own = await ownWatchers(earlier)).length;
+  await expect.poll(look).toBe(1);
+  const [only] = own;
+  if (only === undefined) throw new Error('no watcher has been started');
+  return only;
+}
+
+async function ownWatchers(earlier: ProcessIdentity | undefined): Promise<ProcessIdentity[]> {
+  const own: ProcessIdentity[] = [];
+  for (const found of await findProcesses(watcherPath())) {
+    const status = await readFile(`/proc/${found.pid}/status`, 'utf8').catch(() => '');
+    if (found.pid !== earlier?.pid && status.includes(`PPid:\t${process.pid}\n`)) own.push(found);
+  }
+  return own;
 }
 
 describe('OwnerDeathWatcher', () => {

@@ -22,7 +22,7 @@ import { VmmProcess } from './vmm-process.js';
 
 const UID = 54_321;
 // What is not refused would serve for ever.
-const GIVE_UP_MS = 3000;
+const GIVE_UP_MS = 120_000;
 const RECORD = new URL('./recorded/jailer.txt', import.meta.url);
 const isRecording = process.env['MICROVM_RECORD'] === '1';
 const isRoot = process.getuid?.() === 0;

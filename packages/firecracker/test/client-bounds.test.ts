@@ -1,5 +1,5 @@
 import { ConnectionClosedError, MAX_ANSWER_BYTES, RequestRefusedError } from '@microvm/driver-kit';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { ApiClient } from '../src/api/client.js';
 import { connectApi } from './api-server.js';
 
@@ -10,7 +10,7 @@ const json = (status: number, body: string, length = Buffer.byteLength(body)): s
 async function answered(text: string): Promise<{ readonly error: unknown; readonly hungUp: () => boolean }> {
   const { client, chunks, connections } = await connectApi();
   const asked = client.describe().catch((error: unknown) => error);
-  await vi.waitFor(() => expect(chunks).toHaveLength(1));
+  await expect.poll(() => chunks).toHaveLength(1);
   connections[0]?.write(text);
   return { error: await asked, hungUp: () => connections[0]?.destroyed === true };
 }
@@ -27,7 +27,7 @@ describe('an answer that no Firecracker gives', () => {
     const { error, hungUp } = await answered(text);
     expect(error).toBeInstanceOf(ConnectionClosedError);
     expect((error as Error).message).toBe(`GET /: the answer is longer than ${MAX_ANSWER_BYTES} bytes`);
-    await vi.waitFor(() => expect(hungUp()).toBe(true));
+    await expect.poll(() => hungUp()).toBe(true);
   });
 
   it.each([
@@ -45,12 +45,12 @@ describe('an answer that no Firecracker gives', () => {
     const { client, chunks, connections } = await connectApi();
     const asked = client.describe({ timeoutMs: 50 });
     asked.catch(() => undefined);
-    await vi.waitFor(() => expect(chunks).toHaveLength(1));
+    await expect.poll(() => chunks).toHaveLength(1);
     const drip = setInterval(() => connections[0]?.write('X'), 1);
     await expect(asked)
       .rejects.toThrow('GET /: no answer within 50 ms')
       .finally(() => clearInterval(drip));
-    await vi.waitFor(() => expect(connections[0]?.destroyed).toBe(true));
+    await expect.poll(() => connections[0]?.destroyed).toBe(true);
   });
 
   it('does not stop the next request', async () => {
@@ -59,7 +59,7 @@ describe('an answer that no Firecracker gives', () => {
       const before = connections.length;
       const asked = client.describe();
       asked.catch(() => undefined);
-      await vi.waitFor(() => expect(connections.length).toBe(before + 1));
+      await expect.poll(() => connections.length).toBe(before + 1);
       connections.at(-1)?.write(text);
       return asked;
     };

@@ -1,4 +1,4 @@
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import type { ApiRequest } from '../src/api/wire.js';
 import { connectApi } from './api-server.js';
 
@@ -10,7 +10,7 @@ it('sends what waits for the connection, and for no answer, in one write and in 
   const { client, chunks, answer } = await connectApi();
   const paths = ['/machine-config', '/boot-source', '/drives/root'];
   const answers = paths.map((path) => client.send(requestTo(path), { waits: false }));
-  await vi.waitFor(() => expect(chunks).not.toEqual([]));
+  await expect.poll(() => chunks).not.toEqual([]);
   expect(pathsIn(String(chunks[0]))).toEqual(paths);
   answer(paths.length);
   await Promise.all(answers);
@@ -20,11 +20,11 @@ it('sends any other request when the answers to those before it have come', asyn
   const { client, chunks, answer } = await connectApi();
   const first = client.send(requestTo('/first'));
   const second = client.send(requestTo('/second'));
-  await vi.waitFor(() => expect(chunks).toHaveLength(1));
+  await expect.poll(() => chunks).toHaveLength(1);
   expect(pathsIn(chunks.join(''))).toEqual(['/first']);
   answer();
   await first;
-  await vi.waitFor(() => expect(pathsIn(chunks.join(''))).toEqual(['/first', '/second']));
+  await expect.poll(() => pathsIn(chunks.join(''))).toEqual(['/first', '/second']);
   answer();
   await second;
 });

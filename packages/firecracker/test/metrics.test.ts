@@ -18,7 +18,7 @@ const BOOTS = 'put_api_requests.boot_source_count';
 const OUTGROWN_BYTES = 1280 * 1024;
 const SPEC: VmSpec = { agent: 'none', memSizeMib: 64, shutdownTimeoutMs: 1 };
 
-describe.skipIf(!usable)(title, { timeout: 120_000 }, () => {
+describe.skipIf(!usable)(title, () => {
   let stateDir: string;
   let runtime: VmRuntime;
   const open = async (): Promise<VmRuntime> =>
@@ -134,7 +134,7 @@ describe.skipIf(!usable)(title, { timeout: 120_000 }, () => {
     let calls = 1;
     for (; (await stat(path)).size < OUTGROWN_BYTES; calls += 1) await counted('a', ACTIONS);
     // The log's keeper is woken by what is written.
-    await expect.poll(async () => (await readFile(path))[0], { timeout: 60_000 }).toBe(0);
+    await expect.poll(async () => (await readFile(path))[0]).toBe(0);
     await runtime.close();
     runtime = await open();
     expect(await counted('a', ACTIONS)).toBe(first + calls + 1);

@@ -62,7 +62,7 @@ describe('connecting', () => {
       fc.asyncProperty(leftOver, fc.nat(200), async (bytes, cut) => {
         const [host, guest] = duplexPair();
         guest.write(bytes.subarray(0, cut));
-        const connecting = AgentClient.connect(host, { vmId: 'vm', timeoutMs: 5_000 });
+        const connecting = AgentClient.connect(host, { vmId: 'vm', timeoutMs: 600_000 });
         const session = await nextHello(guest);
         guest.write(bytes.subarray(cut));
         const whole = answer(session);
@@ -78,7 +78,7 @@ describe('connecting', () => {
 
   it('asks again with a new session id, and only the answer to the newest counts', async () => {
     const [host, guest] = duplexPair();
-    const connecting = AgentClient.connect(host, { vmId: 'vm', timeoutMs: 10_000 });
+    const connecting = AgentClient.connect(host, { vmId: 'vm', timeoutMs: 600_000 });
     const first = await nextHello(guest);
     const second = await nextHello(guest);
     expect(second).not.toEqual(first);

@@ -17,7 +17,7 @@ let client: AgentClient;
 let dir: string;
 
 const connect = (): Promise<AgentClient> =>
-  AgentClient.connect(agent.port.plug(), { vmId: 'real', timeoutMs: 10_000 });
+  AgentClient.connect(agent.port.plug(), { vmId: 'real', timeoutMs: 600_000 });
 const shell = (script: string, ...args: string[]): ExecProcess =>
   client.exec({ argv: ['sh', '-c', script, 'sh', ...args] });
 
@@ -68,7 +68,7 @@ describe.skipIf(problem !== undefined)('the real agent, frozen', () => {
   it('comes to rest also in the middle of a vfork, whose parent waits for a child that is stopped', async () => {
     const starters = Array.from({ length: 4 }, () => shell('while :; do /bin/true; done'));
     for (let turn = 0; turn < 200; turn++) {
-      await client.freeze({ timeoutMs: 5000 });
+      await client.freeze({ timeoutMs: 600_000 });
       await client.thaw();
     }
     for (const starter of starters) await starter.kill('SIGKILL');

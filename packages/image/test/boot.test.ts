@@ -9,8 +9,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { createDisk, type DefaultImage, ensureDefaultImage } from '../src/index.js';
 import { makeTempDir } from './temp-dir.js';
 
-const BOOT_TIMEOUT_MS = 60_000;
-const TEST_TIMEOUT_MS = 120_000;
+const BOOT_TIMEOUT_MS = 600_000;
 
 interface BootedGuest {
   readonly agent: AgentClient;
@@ -116,35 +115,29 @@ async function shell(agent: AgentClient, script: string): Promise<string> {
   return stdout.toString().trim();
 }
 
-test(
-  'the default image boots to an agent that runs commands, with its modules loaded and a disk that keeps what is written',
-  { timeout: TEST_TIMEOUT_MS },
-  async () => {
-    const image = await ensureDefaultImage();
-    const disk = await createDisk({
-      to: join(await makeTempDir(), 'disk'),
-      from: image.dataDiskPath,
-      sizeBytes: 128 * 1024 * 1024,
-    });
-    const { agent, vmm } = await boot(image, image.kernelPath, disk.path);
-    expect(await shell(agent, 'uname -r')).toBe(image.kernelRelease);
-    const modules = await shell(agent, 'cut -d" " -f1 /proc/modules');
-    const wanted = ['virtio_console', 'virtio_blk', 'virtio_net', 'virtio_rng', 'virtio_balloon'];
-    const furtherWanted = ['button', 'evdev', 'pvpanic_mmio', 'vmw_vsock_virtio_transport'];
-    expect(modules.split('\n')).toEqual(expect.arrayContaining([...wanted, ...furtherWanted]));
-    await shell(agent, 'mount -t ext4 /dev/vda /mnt && echo kept > /mnt/file && umount /mnt');
-    expect(await shell(agent, 'mount -t ext4 /dev/vda /mnt && cat /mnt/file')).toBe('kept');
-    const [blocks = 0, blockBytes = 0] = (await shell(agent, 'stat -f -c "%b %S" /mnt'))
-      .split(' ')
-      .map(Number);
-    expect(blocks * blockBytes).toBeGreaterThan(100 * 1024 * 1024);
-    const exited = once(vmm, 'exit');
-    await agent.shutdown('poweroff');
-    expect(await exited).toEqual([0, null]);
-  },
-);
+test('the default image boots to an agent that runs commands, with its modules loaded and a disk that keeps what is written', async () => {
+  const image = await ensureDefaultImage();
+  const disk = await createDisk({
+    to: join(await makeTempDir(), 'disk'),
+    from: image.dataDiskPath,
+    sizeBytes: 128 * 1024 * 1024,
+  });
+  const { agent, vmm } = await boot(image, image.kernelPath, disk.path);
+  expect(await shell(agent, 'uname -r')).toBe(image.kernelRelease);
+  const modules = await shell(agent, 'cut -d" " -f1 /proc/modules');
+  const wanted = ['virtio_console', 'virtio_blk', 'virtio_net', 'virtio_rng', 'virtio_balloon'];
+  const furtherWanted = ['button', 'evdev', 'pvpanic_mmio', 'vmw_vsock_virtio_transport'];
+  expect(modules.split('\n')).toEqual(expect.arrayContaining([...wanted, ...furtherWanted]));
+  await shell(agent, 'mount -t ext4 /dev/vda /mnt && echo kept > /mnt/file && umount /mnt');
+  expect(await shell(agent, 'mount -t ext4 /dev/vda /mnt && cat /mnt/file')).toBe('kept');
+  const [blocks = 0, blockBytes = 0] = (await shell(agent, 'stat -f -c "%b %S" /mnt')).split(' ').map(Number);
+  expect(blocks * blockBytes).toBeGreaterThan(100 * 1024 * 1024);
+  const exited = once(vmm, 'exit');
+  await agent.shutdown('poweroff');
+  expect(await exited).toEqual([0, null]);
+});
 
-test('the bzImage boots as well', { timeout: TEST_TIMEOUT_MS }, async () => {
+test('the bzImage boots as well', async () => {
   const image = await ensureDefaultImage();
   expect(image.bzImagePath).not.toBe(image.kernelPath);
   const disk = await createDisk({ to: join(await makeTempDir(), 'disk'), from: image.dataDiskPath });
@@ -154,7 +147,7 @@ test('the bzImage boots as well', { timeout: TEST_TIMEOUT_MS }, async () => {
   );
 });
 
-test('the agent waits for its port however late that comes', { timeout: TEST_TIMEOUT_MS }, async () => {
+test('the agent waits for its port however late that comes', async () => {
   const image = await ensureDefaultImage();
   const disk = await createDisk({ to: join(await makeTempDir(), 'disk'), from: image.dataDiskPath });
   // `quiet` would hide the line that is waited for; the image's own arguments have it.
@@ -163,7 +156,7 @@ test('the agent waits for its port however late that comes', { timeout: TEST_TIM
     `console=ttyS0 reboot=t panic=-1 tsc_early_khz=${await hostKhz()}`,
   ]);
   const consoleText = (): Promise<string> => readFile(join(folder, 'console'), 'utf8').catch(() => '');
-  await expect.poll(consoleText, { timeout: BOOT_TIMEOUT_MS }).toContain('EXT4-fs (vda): mounted');
+  await expect.poll(consoleText).toContain('EXT4-fs (vda): mounted');
   const qmp = await monitor(folder);
   const seconds = async (): Promise<number> => {
     const clock = await qmp('qom-get', { path: '/machine', property: 'rtc-time' });
@@ -173,7 +166,7 @@ test('the agent waits for its port however late that comes', { timeout: TEST_TIM
   // By the guest's own clock: it has looked for the port for a good while and was idle.
   const since = await seconds();
   const searched = async (): Promise<number> => ((await seconds()) - since + 3600) % 3600;
-  await expect.poll(searched, { timeout: BOOT_TIMEOUT_MS }).toBeGreaterThan(1);
+  await expect.poll(searched).toBeGreaterThan(1);
   await qmp('device_add', { ...PORT, bus: 'serial.0', id: 'late' });
   const agent = await AgentClient.connect(socket, { vmId: 'boot-test', timeoutMs: BOOT_TIMEOUT_MS });
   expect(await shell(agent, 'echo here')).toBe('here');

@@ -30,11 +30,11 @@ async function openReal(options: InMemoryOptions = {}): Promise<LifecycleReal> {
   };
 }
 
-test('random calls end as the model says', { timeout: 120_000 }, async () => {
+test('random calls end as the model says', async () => {
   await checkLifecycle(() => openReal(), { runs: 150, maxCommands: 40 });
 });
 
-test('random calls end as the model says, with a state directory', { timeout: 120_000 }, async () => {
+test('random calls end as the model says, with a state directory', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'microvm-model-'));
   let sequence = 0;
   try {
@@ -99,13 +99,13 @@ async function failure(broken: Break, seed?: number): Promise<string> {
 
 describe('finds', () => {
   for (const [title, broken] of Object.entries(BROKEN)) {
-    test(title, { timeout: 120_000 }, async () => {
+    test(title, async () => {
       expect(await failure(broken)).toContain('Counterexample');
     });
   }
 });
 
-test('a failure is shown with its seed and its calls, and comes again', { timeout: 120_000 }, async () => {
+test('a failure is shown with its seed and its calls, and comes again', async () => {
   const broken = BROKEN['a snapshot under another name'] as Break;
   const shown = await failure(broken);
   const [, seed] = /seed: (-?\d+)/.exec(shown) ?? [];

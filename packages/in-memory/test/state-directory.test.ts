@@ -54,35 +54,27 @@ describe('after kill -9 of the process', () => {
     await exited;
   }
 
-  test(
-    'living VMs are crashed, the others as they were; disks, consoles and snapshots are there',
-    { timeout: 60_000 },
-    async () => {
-      await killOwner();
-      const runtime = await open();
-      const states = (await runtime.listVms()).map(({ vmId, state, ending }) => [
-        vmId,
-        state,
-        ending?.reason,
-      ]);
-      expect(states).toEqual([
-        ['created', 'created', undefined],
-        ['paused', 'crashed', 'lost'],
-        ['running', 'crashed', 'lost'],
-        ['stopped', 'stopped', 'shutdown'],
-      ]);
-      expect(runtime.recovery.ended.map(({ vmId }) => vmId).sort()).toEqual(['paused', 'running']);
-      expect(runtime.recovery.adopted).toEqual([]);
-      expect(await consoleOf(runtime, 'running')).toContain('microvm-agent: ready\n');
+  test('living VMs are crashed, the others as they were; disks, consoles and snapshots are there', async () => {
+    await killOwner();
+    const runtime = await open();
+    const states = (await runtime.listVms()).map(({ vmId, state, ending }) => [vmId, state, ending?.reason]);
+    expect(states).toEqual([
+      ['created', 'created', undefined],
+      ['paused', 'crashed', 'lost'],
+      ['running', 'crashed', 'lost'],
+      ['stopped', 'stopped', 'shutdown'],
+    ]);
+    expect(runtime.recovery.ended.map(({ vmId }) => vmId).sort()).toEqual(['paused', 'running']);
+    expect(runtime.recovery.adopted).toEqual([]);
+    expect(await consoleOf(runtime, 'running')).toContain('microvm-agent: ready\n');
 
-      await runtime.createVmWithSpec('restored', { restoreFrom: { vmId: 'running', snapshotId: 'warm' } });
-      expect(await run(runtime, 'restored', 'counter')).toBe('2\n');
-      expect(await run(runtime, 'restored', 'cat', '/note')).toBe('kept');
-      for (const vmId of ['created', 'paused', 'running', 'stopped']) await runtime.startVm(vmId);
-      expect(await run(runtime, 'running', 'cat', '/note')).toBe('kept');
-      expect(await run(runtime, 'running', 'counter')).toBe('1\n');
-    },
-  );
+    await runtime.createVmWithSpec('restored', { restoreFrom: { vmId: 'running', snapshotId: 'warm' } });
+    expect(await run(runtime, 'restored', 'counter')).toBe('2\n');
+    expect(await run(runtime, 'restored', 'cat', '/note')).toBe('kept');
+    for (const vmId of ['created', 'paused', 'running', 'stopped']) await runtime.startVm(vmId);
+    expect(await run(runtime, 'running', 'cat', '/note')).toBe('kept');
+    expect(await run(runtime, 'running', 'counter')).toBe('1\n');
+  });
 });
 
 describe('a state directory', () => {

@@ -6,7 +6,6 @@ import { watchProcess, type ProcessWatch } from '@microvm/native';
 import { isVmRuntimeError, type VmRuntime } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
 import { qemuFactory } from './factory.js';
-import { SLOW } from './scene.js';
 
 async function watchVmm(runtime: VmRuntime, vmId: string): Promise<ProcessWatch> {
   const vmm = (await runtime.getVm(vmId))?.vmm;
@@ -14,7 +13,7 @@ async function watchVmm(runtime: VmRuntime, vmId: string): Promise<ProcessWatch>
   return watchProcess(vmm);
 }
 
-describe('the end of a VM', { timeout: SLOW }, () => {
+describe('the end of a VM', () => {
   const scene = useScene(qemuFactory);
 
   it.each([
@@ -26,18 +25,16 @@ describe('the end of a VM', { timeout: SLOW }, () => {
     const { vmId } = await scene.restore({ onGuestReboot: 'stop' });
     const vmm = await watchVmm(scene.runtime, vmId);
     await endGuest(scene.runtime, vmId, how);
-    await expect.poll(async () => (await scene.runtime.getVm(vmId))?.state, { timeout: 20_000 }).toBe(state);
+    await expect.poll(async () => (await scene.runtime.getVm(vmId))?.state).toBe(state);
     expect((await scene.runtime.getVm(vmId))?.ending).toMatchObject(ending);
-    await expect.poll(() => vmm.kill(0), { timeout: 10_000 }).toBe(false);
+    await expect.poll(() => vmm.kill(0)).toBe(false);
   });
 
   it('shows the last words of a guest that panicked', async () => {
     const { vmId } = await scene.restore();
     await endGuest(scene.runtime, vmId, 'panic');
     await expect
-      .poll(async () => (await scene.runtime.getVm(vmId))?.ending?.lastLogLines.join('\n'), {
-        timeout: 20_000,
-      })
+      .poll(async () => (await scene.runtime.getVm(vmId))?.ending?.lastLogLines.join('\n'))
       .toContain('Kernel panic - not syncing: sysrq triggered crash');
   });
 

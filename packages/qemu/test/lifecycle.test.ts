@@ -4,7 +4,7 @@ import { outputOf, readCounter } from '@microvm/conformance/linux-guest';
 import { isVmRuntimeError, type ConsoleOptions } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
 import { qemuFactory } from './factory.js';
-import { openForTest, SLOW } from './scene.js';
+import { openForTest } from './scene.js';
 
 async function readConsole(console: AsyncIterable<Buffer>): Promise<string> {
   const chunks: Buffer[] = [];
@@ -12,7 +12,7 @@ async function readConsole(console: AsyncIterable<Buffer>): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-describe('a VM', { timeout: SLOW }, () => {
+describe('a VM', () => {
   it('boots, runs commands, keeps its disk over a stop, and its console over its death', async () => {
     const runtime = await openForTest();
     await runtime.createVm('a');
@@ -46,7 +46,7 @@ describe('a VM', { timeout: SLOW }, () => {
   });
 });
 
-describe('a restored VM', { timeout: SLOW }, () => {
+describe('a restored VM', () => {
   const scene = useScene(qemuFactory);
 
   it('stands still while it is paused and then knows what time it is', async () => {
@@ -58,7 +58,7 @@ describe('a restored VM', { timeout: SLOW }, () => {
     const seconds = Number(await outputOf(guest, 'date +%s'));
     expect(Math.abs(seconds - Date.now() / 1000)).toBeLessThan(2);
     const count = await readCounter(guest);
-    await expect.poll(() => readCounter(guest), { timeout: 10_000 }).toBeGreaterThan(count);
+    await expect.poll(() => readCounter(guest)).toBeGreaterThan(count);
   });
 
   it('can be paused and captured twice without running in between', async () => {
@@ -74,7 +74,7 @@ describe('a restored VM', { timeout: SLOW }, () => {
       await scene.runtime.createVmWithSpec(copyId, { restoreFrom: { vmId, snapshotId } });
       expect(await readCounter(await scene.runtime.guest(copyId))).toBeGreaterThan(0);
     }
-    await expect.poll(() => readCounter(guest), { timeout: 10_000 }).toBeGreaterThan(count);
+    await expect.poll(() => readCounter(guest)).toBeGreaterThan(count);
   });
 
   it('goes on from where it was, as often as wanted, each with a clock, entropy and identity of its own', async () => {
@@ -102,7 +102,7 @@ describe('a restored VM', { timeout: SLOW }, () => {
       const next = await readCounter(guest);
       expect(next).toBeGreaterThanOrEqual(count);
       count = next;
-      await expect.poll(() => readCounter(guest), { timeout: 10_000 }).toBeGreaterThan(count);
+      await expect.poll(() => readCounter(guest)).toBeGreaterThan(count);
     }
   });
 
@@ -111,7 +111,7 @@ describe('a restored VM', { timeout: SLOW }, () => {
     await outputOf(a.guest, 'dd if=/dev/urandom of=/run/junk bs=1M count=8');
     await scene.runtime.destroyVm(a.vmId);
     const count = await readCounter(b.guest);
-    await expect.poll(() => readCounter(b.guest), { timeout: 10_000 }).toBeGreaterThan(count);
+    await expect.poll(() => readCounter(b.guest)).toBeGreaterThan(count);
     await scene.runtime.verifySnapshot({ snapshotUid: scene.snapshotUid });
   });
 
@@ -121,7 +121,7 @@ describe('a restored VM', { timeout: SLOW }, () => {
     const read = (options?: ConsoleOptions): Promise<string> =>
       readConsole(scene.runtime.consoleVm(vmId, options));
     // The command has ended when the terminal has taken what it wrote; the serial port sends on, and the kernel may add a line of its own.
-    await expect.poll(() => read(), { timeout: 10_000 }).toMatch(/\n6000\r?\n/);
+    await expect.poll(() => read()).toMatch(/\n6000\r?\n/);
     expect((await read()).length).toBeLessThanOrEqual(2 * 8192);
     await expect.poll(async () => (await read()).endsWith(await read({ tailBytes: 6 }))).toBe(true);
     expect(await read({ tailBytes: 6 })).toHaveLength(6);

@@ -18,7 +18,7 @@ async function openReal(stateDir: string): Promise<LifecycleReal> {
   };
 }
 
-test('random calls end as the model says', { timeout: 300_000 }, async () => {
+test('random calls end as the model says', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'qemu-model-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   let opened = 0;

@@ -3,9 +3,6 @@ import type { VmRuntime } from '@microvm/runtime';
 import { createQemuRuntime, type QemuOptions } from '../src/index.js';
 import { imageDefaults } from './factory.js';
 
-/** Emulated guests on a busy machine: how long a test may take. */
-export const SLOW = 120_000;
-
 export async function openIn(
   stateDir: string,
   options: Omit<QemuOptions, 'stateDir'> = {},

@@ -166,7 +166,7 @@ it.each(Object.keys(endless) as (keyof typeof endless)[])(
     if (input instanceof Readable) input.push('xxxxxxxx');
     const result = await vm.exec(['head'], { input });
     expect(result).toMatchObject({ exitCode: 3, stdout: 'xxxxx' });
-    if (input instanceof Readable) await vi.waitFor(() => expect(input.destroyed).toBe(true));
+    if (input instanceof Readable) await expect.poll(() => input.destroyed).toBe(true);
   },
 );
 

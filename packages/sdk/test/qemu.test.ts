@@ -11,7 +11,6 @@ import { processIdentity, watchProcess, type ProcessWatch } from '@microvm/nativ
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createMicrovm } from '../src/index.js';
 
-const DEADLINE_MS = 180_000;
 const tsx = createRequire(import.meta.url).resolve('tsx');
 const sdk = new URL('../src/index.ts', import.meta.url).href;
 
@@ -61,7 +60,7 @@ async function stateGone(temp: string): Promise<void> {
   }
 }
 
-describe('on QEMU', { timeout: DEADLINE_MS }, () => {
+describe('on QEMU', () => {
   it('boots, runs, snapshots, restores, renames and stops, and leaves nothing', async () => {
     const microvm = createMicrovm({ driver: 'qemu' });
     onTestFinished(() => microvm.close());

@@ -8,7 +8,6 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 
-const DEADLINE_MS = 180_000;
 const tsx = createRequire(import.meta.url).resolve('tsx');
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const NODE_ARGS = ['--import', tsx, '--conditions=@microvm/source', main];
@@ -25,7 +24,7 @@ beforeEach(async () => {
 /** What the show printed, and how it ended if not well: then a reader needs both. */
 const show = async () => {
   try {
-    const { stdout } = await run(process.execPath, NODE_ARGS, { env, timeout: DEADLINE_MS });
+    const { stdout } = await run(process.execPath, NODE_ARGS, { env });
     return { stdout, failure: undefined };
   } catch (error) {
     return { stdout: (error as { stdout: string }).stdout, failure: error };
@@ -35,7 +34,7 @@ const show = async () => {
 const stateDirs = async () =>
   (await readdir(String(env['TMPDIR']))).filter((name) => name.startsWith('microvm-'));
 
-describe('the quickstart', { timeout: DEADLINE_MS }, () => {
+describe('the quickstart', () => {
   it('shows a VM from boot to the last trace, with the source of the example at the end', async () => {
     const { stdout, failure } = await show();
     expect(failure, stdout).toBeUndefined();

@@ -4,8 +4,6 @@ import type { VmSpec } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
 import { openDoubles } from './doubles.js';
 
-const SLOW = 60_000;
-
 /** What can be switched on and off, per provider (as a default) and per VM. */
 const SWITCHES: Readonly<Record<string, readonly [on: VmSpec, off: VmSpec]>> = {
   jail: [{ jail: true }, { jail: false }],
@@ -19,7 +17,7 @@ const SWITCHES: Readonly<Record<string, readonly [on: VmSpec, off: VmSpec]>> = {
 const names = Object.keys(SWITCHES);
 const pairs = names.flatMap((one, index) => names.slice(index + 1).map((other) => [one, other] as const));
 
-describe('switches', { timeout: SLOW }, () => {
+describe('switches', () => {
   it.each(pairs)('%s and %s work in each of their four combinations', async (one, other) => {
     // As the provider's default, and as the VM's own: which of them says it makes no difference.
     for (const first of SWITCHES[one] ?? []) {

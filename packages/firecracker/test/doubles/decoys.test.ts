@@ -7,10 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { watchProcess, type ProcessIdentity } from '@microvm/native';
 import type { VmRuntime, VmView } from '@microvm/runtime';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { openDoubles } from './doubles.js';
 
-const SLOW = 60_000;
 const NOBODY = 65_534;
 const isRoot = process.geteuid?.() === 0;
 const run = promisify(execFile);
@@ -33,9 +32,7 @@ function startDecoy(uid = NOBODY): {
     child,
     become: async (instanceId) => {
       child.stdin?.write(`${instanceId}\n`);
-      await vi.waitFor(async () =>
-        expect(await readFile(`/proc/${child.pid ?? 0}/cmdline`, 'utf8')).toContain(instanceId),
-      );
+      await expect.poll(() => readFile(`/proc/${child.pid ?? 0}/cmdline`, 'utf8')).toContain(instanceId);
     },
   };
 }
@@ -52,7 +49,7 @@ async function kill(identity: ProcessIdentity | undefined): Promise<void> {
   await process.exited;
 }
 
-describe.runIf(isRoot)('a stranger’s process with the arguments of a VMM', { timeout: SLOW }, () => {
+describe.runIf(isRoot)('a stranger’s process with the arguments of a VMM', () => {
   it.each([true, false])(
     'is not taken for the VMM that lives, and not killed with it; jail: %s',
     async (jail) => {
@@ -102,7 +99,7 @@ describe.runIf(isRoot)('a stranger’s process with the arguments of a VMM', { t
   });
 });
 
-describe.runIf(isRoot)('a process whose command line does not answer', { timeout: SLOW }, () => {
+describe.runIf(isRoot)('a process whose command line does not answer', () => {
   it.each([
     ['a stranger', NOBODY],
     ['the runtime’s own user', 0],
@@ -135,7 +132,7 @@ describe.runIf(isRoot)('a process whose command line does not answer', { timeout
   });
 });
 
-describe('what a runtime finds of its VMs', { timeout: SLOW }, () => {
+describe('what a runtime finds of its VMs', () => {
   it.each([true, false])(
     'includes the VMM of a VM that its record says stands still; jail: %s',
     async (jail) => {

@@ -6,8 +6,6 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { endDouble, openDoubles } from './doubles.js';
 
-const SLOW = 60_000;
-
 /** Resolves when the runtime has dealt with an end that it saw; events are heard from the call on. */
 async function observed(runtime: VmRuntime): Promise<void> {
   for await (const event of runtime.events()) {
@@ -17,7 +15,7 @@ async function observed(runtime: VmRuntime): Promise<void> {
   throw new Error('the runtime was closed');
 }
 
-describe('the end of a guest that nobody asked for', { timeout: SLOW }, () => {
+describe('the end of a guest that nobody asked for', () => {
   it.each<[GuestEnding, object]>([
     ['power-off', { state: 'stopped', ending: { reason: 'power-off', exitCode: 0 } }],
     ['panic', { state: 'crashed', ending: { reason: 'panic', exitCode: 0 } }],

@@ -25,7 +25,7 @@ function countCalls(pid: number): Promise<string> {
   });
 }
 
-it('makes no system call for VMs that nobody asks anything of', { timeout: 60_000 }, async () => {
+it('makes no system call for VMs that nobody asks anything of', async () => {
   const stateDir = await mkdtemp(join(tmpdir(), 'fc-idle-'));
   onTestFinished(() => rm(stateDir, { recursive: true, force: true }));
   const owner = fork(fileURLToPath(new URL('./idle-owner.ts', import.meta.url)), [stateDir], {

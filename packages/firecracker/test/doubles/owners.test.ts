@@ -12,7 +12,6 @@ import { imageDefaults } from '../factory.js';
 import { openDoubles } from './doubles.js';
 import { DOUBLES } from './doubles-only.js';
 
-const SLOW = 60_000;
 const run = promisify(execFile);
 
 async function makeFolder(): Promise<string> {
@@ -44,7 +43,7 @@ async function openElsewhere(
   return JSON.parse(stdout) as { readonly uid: number; readonly adopted: readonly unknown[] };
 }
 
-describe('the owner of a state directory', { timeout: SLOW }, () => {
+describe('the owner of a state directory', () => {
   it('is not taken for another one with the same path in another mount namespace', async () => {
     const [stateDir, instead, registryDir] = [await makeFolder(), await makeFolder(), await makeFolder()];
     const runtime = await openDoubles({ stateDir, registryDir });

@@ -9,8 +9,6 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { takeLedger } from '../ledger.js';
 import { openReal, titled, whyNot } from './real-binary.js';
 
-const SLOW = 60_000;
-
 async function makeFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'fc-native-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
@@ -31,7 +29,7 @@ async function running(runtime: VmRuntime, vmId: string, spec: VmSpec = {}): Pro
   return runtime.startVm(vmId);
 }
 
-describe.skipIf(whyNot !== undefined)(titled('a jailed VM'), { timeout: SLOW }, () => {
+describe.skipIf(whyNot !== undefined)(titled('a jailed VM'), () => {
   it('goes through every verb and leaves nothing', async () => {
     const stateDir = join(await makeFolder(), 'state');
     const before = await takeLedger({ stateDir, scope: 'state' });
