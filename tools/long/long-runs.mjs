@@ -1,0 +1,61 @@
+const FUZZ_MINUTES = 10;
+const FUZZ_SECONDS = String(FUZZ_MINUTES * 60);
+
+/**
+ * The longer forms of what the gate runs, by name: what for, how long on two quiet processors, and the commands, from the root of
+ * the repository.
+ *
+ * @type {Record<string, { about: string, minutes: number, commands: string[][] }>}
+ */
+export const LONG_RUNS = {
+  'busy-gate': {
+    about: 'the whole gate while every processor is kept busy: slower, never red',
+    minutes: 60,
+    commands: [['node', 'tools/long/busy.mjs', 'npm', 'test']],
+  },
+  fresh: {
+    about: "both of the README's commands in a bare root",
+    minutes: 45,
+    commands: [['npm', 'run', 'fresh']],
+  },
+  'fuzz-native': {
+    about: "the addon's decoders: netlink and vsock",
+    minutes: 2 * FUZZ_MINUTES,
+    commands: [['npm', 'run', 'fuzz', '-w', 'native', '--', FUZZ_SECONDS]],
+  },
+  'fuzz-agent': {
+    about: "the agent's frame decoder",
+    minutes: FUZZ_MINUTES,
+    commands: [
+      [
+        ...['cmake', '-S', 'native', '-B', 'native/build/fuzz', '-G', 'Ninja'],
+        ...['-DCMAKE_CXX_COMPILER=clang++', '-DNATIVE_FUZZ=ON'],
+      ],
+      ['cmake', '--build', 'native/build/fuzz', '--target', 'agent_decoder_fuzz'],
+      ['native/build/fuzz/agent/agent_decoder_fuzz', `-max_total_time=${FUZZ_SECONDS}`, '-max_len=8192'],
+    ],
+  },
+  'fuzz-double': {
+    about: "the Firecracker double's requests",
+    minutes: 1,
+    commands: [['npm', 'run', 'fuzz', '-w', '@microvm/fake-firecracker']],
+  },
+  testbed: {
+    about: 'all tests of the Firecracker driver on the real binaries, on an emulated host',
+    minutes: 180,
+    commands: [['npm', 'run', 'testbed', '--', '--minutes', '240']],
+  },
+  bench: {
+    about: 'all measurements; fails when a row is short',
+    minutes: 30,
+    commands: [['npm', 'run', 'bench', '--', '--strict']],
+  },
+};
+
+/** A line for each run. */
+export function describeRuns(runs = LONG_RUNS) {
+  const width = Math.max(...Object.keys(runs).map((name) => name.length));
+  return Object.entries(runs)
+    .map(([name, { about, minutes }]) => `  ${name.padEnd(width)}  ${about} (about ${minutes} min)`)
+    .join('\n');
+}
