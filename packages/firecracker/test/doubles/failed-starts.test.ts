@@ -6,7 +6,6 @@ import type { VmRuntime, VmSpec } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openDoubles } from './doubles.js';
 
-const SLOW = 60_000;
 const TIMES = 10;
 const GIB = 1024 ** 3;
 
@@ -32,7 +31,7 @@ async function stopped(runtime: VmRuntime, spec: VmSpec): Promise<void> {
   await runtime.stopVm('a');
 }
 
-describe('a start that fails', { timeout: SLOW }, () => {
+describe('a start that fails', () => {
   it.each([true, false])(
     'for a namespace that was never there is refused by its name; jail: %s',
     async (jail) => {
@@ -85,7 +84,7 @@ describe('a start that fails', { timeout: SLOW }, () => {
   });
 });
 
-describe('the files of a VMM', { timeout: SLOW }, () => {
+describe('the files of a VMM', () => {
   it.each([true, false])(
     'have a greatest size, which a dump of its memory fits in; jail: %s',
     async (jail) => {
