@@ -24,7 +24,7 @@ export type { WorkloadOptions } from './guest/workload.js';
 export { readCpuFingerprint } from './host/cpu-fingerprint.js';
 export { fileIdentity } from './host/file-identity.js';
 export { findProgram, outputOfProgram } from './host/find-program.js';
-export { architectureFindings, hostUnsupported, kvmFindings } from './host/host-report.js';
+export { architectureFindings, hostUnsupported, kvmFindings, orHostFailure } from './host/host-report.js';
 export { openOwnerId, readOwnerId } from './host/owner-id.js';
 export { removeFiles } from './host/remove-files.js';
 export { checkSpecFiles } from './host/spec-files.js';

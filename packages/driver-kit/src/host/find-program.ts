@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { promisify } from 'node:util';
+import { hasCode } from './system-error.js';
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 10_000;
@@ -21,12 +22,13 @@ export async function findProgram(name: string, path: string): Promise<string | 
   return undefined;
 }
 
-/** What a program prints; undefined when it fails. */
+/** What a program prints; undefined when it fails. Rejects when the host has no room for a process, which says nothing of the program. */
 export async function outputOfProgram(program: string, args: readonly string[]): Promise<string | undefined> {
   try {
     return (await run(program, args, { timeout: TIMEOUT_MS })).stdout;
-  } catch {
-    // Whatever the reason, the caller's finding is that it does not work.
+  } catch (error) {
+    if (hasCode(error, 'EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM')) throw error;
+    // For any other reason the caller's finding is that the program does not work.
     return undefined;
   }
 }

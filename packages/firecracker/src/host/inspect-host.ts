@@ -3,6 +3,7 @@ import {
   architectureFindings,
   findProgram,
   kvmFindings,
+  orHostFailure,
   outputOfProgram,
   readCpuFingerprint,
   stateDirFindings,
@@ -40,7 +41,11 @@ const INSTALL =
   'install a release of Firecracker with its jailer, or name the paths in `firecrackerPath`, `jailerPath`';
 
 /** Finds out what Firecracker, jailer and KVM VMs get on this host, and what is in the way. */
-export async function inspectHost(options: InspectOptions): Promise<Inspection> {
+export function inspectHost(options: InspectOptions): Promise<Inspection> {
+  return orHostFailure(inspect(options));
+}
+
+async function inspect(options: InspectOptions): Promise<Inspection> {
   const findings = architectureFindings();
   const firecracker = await findVmm(options.firecrackerPath, findings);
   const jailer = await findJailer(options, firecracker, findings);

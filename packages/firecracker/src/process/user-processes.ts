@@ -3,7 +3,8 @@ import { EXIT_AFTER_KILL_MS, hasCode, killVmms, type VmmName } from '@microvm/dr
 import { processIdentity } from '@microvm/native';
 import { VmRuntimeError } from '@microvm/runtime';
 
-const READS_AT_ONCE = 64;
+// Each read needs a descriptor, and there is no more than one processor's work in all of them.
+const READS_AT_ONCE = 4;
 
 /** The user ids that the living processes of this host have: real, effective, saved and for files. */
 export async function userIdsInUse(): Promise<ReadonlySet<number>> {

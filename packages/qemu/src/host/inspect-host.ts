@@ -2,6 +2,7 @@ import {
   architectureFindings,
   findProgram,
   kvmFindings,
+  orHostFailure,
   outputOfProgram,
   readCpuFingerprint,
   stateDirFindings,
@@ -28,7 +29,11 @@ const TESTED_RELEASE = '7.2';
 const INSTALL_QEMU = 'install it: apt-get install qemu-system-x86, or name its path in `qemuPath`';
 
 /** Finds out what QEMU and what accelerator VMs get on this host, and what is in the way. */
-export async function inspectHost(options: InspectOptions): Promise<Inspection> {
+export function inspectHost(options: InspectOptions): Promise<Inspection> {
+  return orHostFailure(inspect(options));
+}
+
+async function inspect(options: InspectOptions): Promise<Inspection> {
   const findings = architectureFindings();
   const qemu = await inspectQemu(options.qemuPath, findings);
   const accelerator = await chooseAccelerator(options.accelerator, findings);
