@@ -101,6 +101,20 @@ export default tseslint.config(
       eqeqeq: 'error',
     },
   },
+  {
+    files: ['packages/*/src/**/*.ts'],
+    ignores: ['packages/bench/**'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            "CallExpression[callee.property.type='Identifier'][callee.property.name=/^(sync|datasync)$/]",
+          message: "use syncPath of @microvm/runtime: a FileHandle of Yarn's Plug'n'Play cannot sync",
+        },
+      ],
+    },
+  },
   ...Object.entries(IMPORTS).map(([folder, allowed]) => ({
     files: [`${folder}/src/**/*.ts`],
     rules: importRules(allowed),

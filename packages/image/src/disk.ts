@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, chmod, link, lstat, open, rm, stat, truncate } from 'node:fs/promises';
+import { access, chmod, link, lstat, rm, stat, truncate } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { copyFile, type CopyProgress } from '@microvm/native';
-import { invalidArgument, resolveOptions } from '@microvm/runtime';
+import { invalidArgument, resolveOptions, syncPath } from '@microvm/runtime';
 import { z } from 'zod';
 import { growExt4, hasExt4, makeEmptyExt4, MIN_EXT4_BYTES } from './ext4.js';
 import { toContractError } from './host-errors.js';
@@ -114,22 +114,13 @@ async function copyWithProgress(
 
 /** Gives the finished disk its name, unless something has that name by now. */
 async function publish(partial: string, to: string, isDurable: boolean): Promise<void> {
-  if (isDurable) await sync(partial);
+  if (isDurable) await syncPath(partial);
   try {
     await link(partial, to);
   } catch (error) {
     throw hasCode(error, 'EEXIST') ? pathTaken(to) : error;
   }
-  if (isDurable) await sync(dirname(to));
-}
-
-async function sync(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  if (isDurable) await syncPath(dirname(to));
 }
 
 async function sizeOfTemplate(from: string): Promise<number> {

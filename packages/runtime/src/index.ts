@@ -83,6 +83,7 @@ export { KeepAlive } from './engine/keep-alive.js';
 export { openRuntime } from './engine/open-runtime.js';
 export type { EngineOptions } from './engine/open-runtime.js';
 export { LIFECYCLE_STEPS } from './engine/lifecycle-steps.js';
+export { syncPath } from './engine/sync-path.js';
 export { onAbort } from './waiting/on-abort.js';
 export { delay, untilAborted, within } from './waiting/within.js';
 export type { Limits } from './waiting/within.js';

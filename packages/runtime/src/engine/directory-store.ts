@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { VmRuntimeError } from '../contract/errors.js';
@@ -9,6 +9,7 @@ import { manifestProblem, type SnapshotManifest } from './manifest.js';
 import { isFinishedJob, recordProblem, type FinishedJob, type VmRecord } from './record.js';
 import { Reserve } from './reserve.js';
 import type { LoadedState, StateStore } from './state-store.js';
+import { syncPath } from './sync-path.js';
 
 const RECORD = 'vm.json';
 const MANIFEST = 'manifest.json';
@@ -30,7 +31,7 @@ export class DirectoryStore implements StateStore {
     this.#host = host;
     this.#lock = lock;
     this.#reserve = reserve;
-    this.#newVms = new FolderSync(() => syncDirectory(join(root, 'vms')));
+    this.#newVms = new FolderSync(() => syncPath(join(root, 'vms')));
   }
 
   /** Makes the folders where they are missing and takes the lock. Errors: STATE_LOCKED, the system's. */
@@ -40,7 +41,7 @@ export class DirectoryStore implements StateStore {
       throw lockError(root, error);
     });
     for (const folder of FOLDERS) await mkdir(join(root, folder), { recursive: true, mode: 0o700 });
-    await syncDirectory(root);
+    await syncPath(root);
     return new DirectoryStore(root, host, lock, await Reserve.open(root));
   }
 
@@ -215,14 +216,9 @@ async function readJson(path: string): Promise<ReadResult> {
   }
 }
 
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  await handle.sync().finally(() => handle.close());
-}
-
 async function syncTree(root: string, names: readonly string[]): Promise<void> {
   const folders = new Set(names.map((name) => join(root, name, '..')));
-  for (const path of [...names.map((name) => join(root, name)), ...folders]) await syncDirectory(path);
+  for (const path of [...names.map((name) => join(root, name)), ...folders]) await syncPath(path);
 }
 
 function ignoreMissing(error: unknown): void {
