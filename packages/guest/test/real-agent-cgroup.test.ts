@@ -22,13 +22,14 @@ describe.skipIf(problem !== undefined || tried === undefined)(
       if (made === undefined) throw new Error('the cgroup v2 is gone');
       cgroup = made;
       agent = new RealAgent(cgroup);
-      client = await AgentClient.connect(agent.port.plug(), { vmId: 'real', timeoutMs: 10_000 });
+      client = await AgentClient.connect(agent.port.plug(), { vmId: 'real', timeoutMs: 600_000 });
     });
 
     afterEach(async () => {
       client.close();
       await agent.stop();
-      await vi.waitFor(() => cgroup.remove(), { timeout: 10_000 });
+      // eslint-disable-next-line no-restricted-properties -- expect.poll works in tests only
+      await vi.waitFor(() => cgroup.remove(), { timeout: 600_000 });
     });
 
     const shell = (script: string) => client.exec({ argv: ['sh', '-c', script] });
@@ -54,23 +55,23 @@ describe.skipIf(problem !== undefined || tried === undefined)(
       if (end === undefined) await command.kill('SIGKILL');
       else end(abort);
       await rest.next().catch(() => undefined);
-      await vi.waitFor(async () => expect(await lives(pid)).toBe(false), { timeout: 20_000 });
+      await expect.poll(() => lives(pid)).toBe(false);
     });
 
     it('ends a child that called setsid by the command’s deadline', async () => {
       const { pid, rest } = await startStray({ timeoutMs: 2_000 });
       await expect(rest.next()).rejects.toMatchObject({ code: 'MICROVM_TIMEOUT' });
-      await vi.waitFor(async () => expect(await lives(pid)).toBe(false), { timeout: 20_000 });
+      await expect.poll(() => lives(pid)).toBe(false);
     });
 
     it('leaves a child alone whose command has ended by itself, and keeps no cgroup of what is gone', async () => {
       const { stdout } = await shell('setsid sleep 1000 >/dev/null 2>&1 & echo $!').result;
       const pid = stdout.toString().trim();
       expect((await shell('true').result).exitCode).toBe(0);
-      await vi.waitFor(() => expect(cgroup.commands()).toHaveLength(1), { timeout: 20_000 });
+      await expect.poll(() => cgroup.commands()).toHaveLength(1);
       expect(await lives(pid)).toBe(true);
       await shell(`kill -9 ${pid}`).result;
-      await vi.waitFor(() => expect(cgroup.commands()).toHaveLength(0), { timeout: 20_000 });
+      await expect.poll(() => cgroup.commands()).toHaveLength(0);
     });
 
     it('freezes what is in the commands’ own cgroups', async () => {

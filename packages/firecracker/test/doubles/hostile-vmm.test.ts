@@ -1,5 +1,5 @@
 import { isVmRuntimeError, type VmSpec } from '@microvm/runtime';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HOSTILE_MODES } from './hostile-modes.js';
 import {
   BYSTANDER,
@@ -131,7 +131,7 @@ describe.each(Object.entries(HOSTILE_MODES))(
       expect(PEAK_MEMORY.read() - bytes).toBeLessThan(MEMORY_BYTES);
       expect(await scene.bystander()).toEqual(scene.unharmed);
       expect(await scene.jails()).toBe(1);
-      await vi.waitFor(() => expect(openDescriptors().length).toBeLessThanOrEqual(descriptors));
+      await expect.poll(() => openDescriptors().length).toBeLessThanOrEqual(descriptors);
     });
   },
 );
