@@ -30,7 +30,6 @@ async function openWithFewDescriptors(stateDir: string): Promise<Outcome> {
 
 it.each([true, false])(
   'an open without enough descriptors never gives up a VM that lives; jail: %s',
-  { timeout: 120_000 },
   async (jail) => {
     const folder = await mkdtemp(join(tmpdir(), 'fc-few-'));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));

@@ -12,7 +12,6 @@ const mount = process.geteuid?.() === 0 ? await findCgroupMount() : undefined;
 
 it.runIf(mount !== undefined)(
   'a VM that is destroyed leaves no process of its user, also where there is no cgroup to kill',
-  { timeout: 60_000 },
   async () => {
     const folder = await mkdtemp(join(tmpdir(), 'fc-no-cgroups-'));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
