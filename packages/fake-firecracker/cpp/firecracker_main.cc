@@ -66,13 +66,15 @@ class Program {
   Program(const Arguments& arguments, Logger* log) : arguments_(arguments), log_(log) {}
 
   int Run() {
-    if (arguments_.Has("version")) return Print(std::string("Firecracker v") + kVmmVersion + "\n\n");
+    if (const int code = ReadRules(); code != 0) return code;
+    if (arguments_.Has("version"))
+      return Print(std::string("Firecracker v") + ThisRelease().version + "\n\n");
     if (arguments_.Has("help"))
-      return Print(std::string("Firecracker v") + kVmmVersion + " (a double of it)\n\n");
-    if (arguments_.Has("snapshot-version")) return Print(std::string("v") + kSnapshotVersion + "\n");
+      return Print(std::string("Firecracker v") + ThisRelease().version + " (a double of it)\n\n");
+    if (arguments_.Has("snapshot-version")) return Print("v" + ThisRelease().snapshot_format + "\n");
     if (arguments_.Has("describe-snapshot")) return Describe();
     if (const int code = ConfigureLog(); code != 0) return Leave(code);
-    log_->Info(kMain, std::string("Running Firecracker v") + kVmmVersion);
+    log_->Info(kMain, std::string("Running Firecracker v") + ThisRelease().version);
     for (const char* option : {"config-file", "metadata", "no-api", "enable-pci"}) {
       if (!arguments_.Has(option)) continue;
       fprintf(stderr, "fake-firecracker: --%s is not among what this double does\n", option);
@@ -129,15 +131,7 @@ class Program {
 
   int Serve() {
     Loop loop;
-    Faults faults;
-    if (const std::string rules = FaultRules(); !rules.empty()) {
-      std::string problem;
-      if (!faults.Read(rules, &problem)) {
-        fprintf(stderr, "fake-firecracker: fault rules: %s\n", problem.c_str());
-        return Leave(kUnsupportedHere);
-      }
-    }
-    if (const auto rule = faults.Next("start"); rule) {
+    if (const auto rule = faults_.Next("start"); rule) {
       if (rule->act == "exit") _exit(static_cast<int>(rule->code));
       if (rule->act == "signal") raise(static_cast<int>(rule->signal));
       if (rule->act == "delay") SleepMs(rule->ms);
@@ -152,7 +146,7 @@ class Program {
           "Firecracker panicked: 'http-api-max-payload-size' parameter expected to be of 'usize' type.");
       return kRustPanic;
     }
-    Vmm vmm(arguments_.Get("id"), &loop, log_, &faults);
+    Vmm vmm(arguments_.Get("id"), &loop, log_, &faults_);
     if (arguments_.Has("metrics-path")) {
       if (const int error = vmm.OpenMetrics(arguments_.Get("metrics-path")); error != 0) {
         log_->Error(
@@ -166,7 +160,7 @@ class Program {
       Shell shell;
       if (TakeOver(text, &shell)) vmm.UseShell(std::move(shell));
     }
-    ApiServer api(&loop, &vmm, &faults, limit);
+    ApiServer api(&loop, &vmm, &faults_, limit);
     const std::string socket = arguments_.Get("api-sock");
     if (const int error = api.Listen(socket); error == EADDRINUSE) {
       log_->Error(kMain, "RunWithApiError error: Failed to open the API socket at: " + socket +
@@ -181,6 +175,20 @@ class Program {
     log_->Info("fc_api", "API server started.");
     WatchChildren(&loop, &vmm);
     for (;;) loop.Turn();
+  }
+
+  // They also say what release this process poses as, so they are read first.
+  int ReadRules() {
+    const std::string rules = FaultRules();
+    std::string problem;
+    if (!rules.empty() && !faults_.Read(rules, &problem)) {
+      fprintf(stderr, "fake-firecracker: fault rules: %s\n", problem.c_str());
+      return Leave(kUnsupportedHere);
+    }
+    const auto rule = faults_.Next("release");
+    if (!rule || PoseAs(rule->message)) return 0;
+    fprintf(stderr, "fake-firecracker: no release \"%s\" is known here\n", rule->message.c_str());
+    return Leave(kUnsupportedHere);
   }
 
   void WatchChildren(Loop* loop, Vmm* vmm) {
@@ -202,6 +210,7 @@ class Program {
 
   const Arguments& arguments_;
   Logger* log_;
+  Faults faults_;
   UniqueFd children_;
 };
 

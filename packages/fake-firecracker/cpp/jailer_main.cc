@@ -293,7 +293,7 @@ void Daemonize(int null) {
 int Help() {
   WriteAll(
       1,
-      std::string("Jailer v") + kVmmVersion +
+      std::string("Jailer v") + ThisRelease().version +
           "\n\nrequired arguments:\n  --exec-file --gid --id --uid\n\noptional arguments:\n  --cgroup "
           "--cgroup-version "
           "--chroot-base-dir --daemonize --netns --new-pid-ns --parent-cgroup --resource-limit --version\n");
@@ -307,7 +307,7 @@ int Main(int argc, char** argv) {
   if (!arguments.Parse(argc, argv))
     Fail("Failed to parse arguments: " + arguments.message(), "ArgumentParsing(" + arguments.debug() + ")");
   if (arguments.Has("help")) return Help();
-  if (arguments.Has("version")) return WriteAll(1, std::string("Jailer v") + kVmmVersion + "\n\n");
+  if (arguments.Has("version")) return WriteAll(1, std::string("Jailer v") + ThisRelease().version + "\n\n");
   syscall(SYS_close_range, 3u, UINT_MAX, 0u);
   Plan plan = ReadPlan(arguments);
   ReadLimits(arguments, &plan);

@@ -7,7 +7,7 @@ import { fakeFirecrackerPath } from './programs.js';
  * `answer` says `status` and `message` and does nothing; `hang` serves nobody any more; `delay` waits `ms` and goes on; `exit` ends
  * with `code` before anything is done, `exit-after` when it was done and not yet answered; `signal` ends by `signal`, as a crash
  * does; `disk-full` is what a dump meets; `console-flood` writes `bytes` to the console; `panic` is the guest's, with `message`;
- * `silent-agent`: nobody listens in the guest.
+ * `silent-agent`: nobody listens in the guest; `pose`: the program is the release that `message` names, 1.17.0 besides its own.
  *
  * A VMM that somebody has taken over answers as no Firecracker does: `endless` has a body without end, `rant` refuses with `message`
  * and `bytes` more, `drip` sends a header a byte each `ms`, `too-long` and `too-short` lie about the length of `message`, `say` answers
@@ -26,6 +26,7 @@ export type FaultAct =
   | 'console-flood'
   | 'panic'
   | 'silent-agent'
+  | 'pose'
   | 'endless'
   | 'rant'
   | 'drip'
@@ -42,7 +43,7 @@ export type FaultAct =
 
 export interface FaultRule {
   /**
-   * When: `start` (of the process: `exit`, `signal`, `delay`, `hang`), `guest-up` (`exit`, `signal`, `panic`, `silent-agent`,
+   * When: `release` (`pose`, whatever the program is called for), `start` (of the process: `exit`, `signal`, `delay`, `hang`), `guest-up` (`exit`, `signal`, `panic`, `silent-agent`,
    * `console-flood`), `dump` (of memory: `disk-full`, `delay`, `exit`, `signal`), `request` (any of them), or one by method and
    * path, such as `PUT /snapshot/create` (`answer`, `hang`, `delay`, `exit`, `exit-after`, `signal`, and all that a
    * VMM does that somebody has taken over).

@@ -30,6 +30,15 @@ describe('a version of Firecracker', () => {
     });
   });
 
+  it('is not taken for the release that it was to become, where that got something at last', () => {
+    const [before, then, after] = [versionOf('1.17.0-dev'), versionOf('1.17.0'), versionOf('1.18.0-dev')];
+    expect([before, then, after].map((version) => version.supports('unsynced-dump'))).toEqual([
+      false,
+      true,
+      true,
+    ]);
+  });
+
   it('counts as without what only releases between two have broken', () => {
     const broken = versionOf('1.16.1');
     expect(broken.supports('vsock-pause')).toBe(false);

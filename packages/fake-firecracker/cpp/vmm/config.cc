@@ -6,6 +6,8 @@
 #include <cctype>
 #include <charconv>
 
+#include "vmm/version.h"
+
 namespace microvm::fake {
 namespace {
 
@@ -309,10 +311,11 @@ bool ReadSnapshotCreate(Reader* in, SnapshotCreate* out) {
     out->is_diff = index == 0;
     return read;
   };
-  return in->Object({"CreateSnapshotParams",
-                     {{"snapshot_type", false, type},
-                      Path("snapshot_path", &out->snapshot_path),
-                      Path("mem_file_path", &out->mem_file_path)}});
+  std::vector<Field> fields = {{"snapshot_type", false, type},
+                               Path("snapshot_path", &out->snapshot_path),
+                               Path("mem_file_path", &out->mem_file_path)};
+  if (ThisRelease().has_sync_snapshot_files) fields.push_back(Flag("sync_snapshot_files", &out->syncs_files));
+  return in->Object({"CreateSnapshotParams", std::move(fields)});
 }
 
 bool ReadSnapshotLoad(Reader* in, SnapshotLoad* out) {

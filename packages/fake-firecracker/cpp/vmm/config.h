@@ -144,6 +144,7 @@ struct SnapshotCreate {
   bool is_diff = false;
   std::string snapshot_path;
   std::string mem_file_path;
+  bool syncs_files = true;
 };
 
 struct SnapshotLoad {

@@ -14,6 +14,7 @@ const std::vector<const char*> kActs = {
     "console-flood",  // write bytes to the console
     "panic",          // the guest panics with message
     "silent-agent",   // of guest-up: nobody listens in the guest
+    "pose",           // of release: as the release that message names
     // hostile.cc: answers
     "endless",    // a body without end
     "rant",       // a refusal of message and so many bytes more

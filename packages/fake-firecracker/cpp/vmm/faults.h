@@ -11,9 +11,10 @@ namespace microvm::fake {
 // Faults and delays that a test asks for, as a JSON list of rules in `<program>.faults.json` beside the
 // program.
 struct FaultRule {
-  std::string on;     // `start`, `guest-up`, `request`, or a method and a path such as `PUT /snapshot/create`
-  std::string act;    // see kActs in faults.cc
-  uint64_t skip = 0;  // how many times it passes first
+  std::string
+      on;  // `release`, `start`, `guest-up`, `request`, or a method and a path such as `PUT /snapshot/create`
+  std::string act;     // see kActs in faults.cc
+  uint64_t skip = 0;   // how many times it passes first
   uint64_t times = 1;  // how many times it happens then; 0: always
   uint64_t ms = 0;
   uint64_t code = 1;

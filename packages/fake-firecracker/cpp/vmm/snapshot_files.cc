@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "guest/archive.h"
+#include "vmm/version.h"
 
 namespace microvm::fake {
 namespace {
@@ -134,8 +135,8 @@ std::string WriteState(const std::string& path, const SnapshotState& state) {
   const std::string json = StateJson(state);
   const auto json_size = static_cast<uint32_t>(json.size());
   std::string bytes(kMagic);
-  bytes += static_cast<char>(strlen(kSnapshotVersion));
-  bytes += kSnapshotVersion;
+  bytes += static_cast<char>(ThisRelease().snapshot_format.size());
+  bytes += ThisRelease().snapshot_format;
   bytes += BytesOf(json_size);
   bytes += json;
   bytes.resize(StateSize(json_size), '\0');
@@ -175,10 +176,11 @@ std::string ReadState(const std::string& path, SnapshotState* state) {
     memcpy(&magic, bytes.data() + 1, sizeof(magic));
     return std::string(kFrom) + "Magic value does not match arch: " + std::to_string(magic);
   }
-  if (bytes[kMagic.size()] != static_cast<char>(strlen(kSnapshotVersion)))
+  if (bytes[kMagic.size()] != static_cast<char>(ThisRelease().snapshot_format.size()))
     return std::string(kFrom) + kBroken;
-  const std::string version = bytes.substr(kMagic.size() + 1, strlen(kSnapshotVersion));
-  if (version != kSnapshotVersion) return std::string(kFrom) + "Invalid data version: " + version;
+  const std::string version = bytes.substr(kMagic.size() + 1, ThisRelease().snapshot_format.size());
+  if (version != ThisRelease().snapshot_format)
+    return std::string(kFrom) + "Invalid data version: " + version;
   uint32_t json_size = 0;
   memcpy(&json_size, bytes.data() + kJsonSizeAt, sizeof(json_size));
   // Of another length it cannot even be decoded, which is seen before the checksum is.

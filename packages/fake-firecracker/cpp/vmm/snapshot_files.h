@@ -14,8 +14,6 @@ namespace microvm::fake {
 // The guest's files lie in the memory file, since a real guest has them in its memory. Both files carry one
 // id: a guest that is given another memory than its own dies when it runs.
 
-constexpr const char* kSnapshotVersion = "11.0.0";
-
 struct SnapshotState {
   VmConfig config;
   std::string memory_id;

@@ -161,12 +161,12 @@ Response Vmm::Get(const std::vector<std::string>& path) {
                                                      : "Paused";
     return Json(Value::Object({{"id", Value::Text(id_)},
                                {"state", Value::Text(state)},
-                               {"vmm_version", Value::Text(kVmmVersion)},
+                               {"vmm_version", Value::Text(ThisRelease().version)},
                                {"app_name", Value::Text("Firecracker")}}));
   }
   if (first == "version") {
     metrics_.Add("get_api_requests.vmm_version_count");
-    return Json(Value::Object({{"firecracker_version", Value::Text(kVmmVersion)}}));
+    return Json(Value::Object({{"firecracker_version", Value::Text(ThisRelease().version)}}));
   }
   if (first == "machine-config") {
     metrics_.Add("get_api_requests.machine_cfg_count");

@@ -74,6 +74,7 @@ export interface SnapshotCreate {
   readonly snapshot_type: 'Full';
   readonly snapshot_path: string;
   readonly mem_file_path: string;
+  readonly sync_snapshot_files?: boolean;
 }
 
 export interface SnapshotLoad {

@@ -40,7 +40,7 @@ export async function captureVm(
   const { drives } = vm.plan;
   const parts: SnapshotPart[] = [];
   if (target.memory) {
-    await captureMemory(context.table.liveOf(vm), vm, directory, run);
+    await captureMemory(context, vm, directory, run);
     parts.push({ name: PARTS.state, role: 'vmstate' }, { name: PARTS.memory, role: 'memory' });
     await run.step('capture:memory');
   }
@@ -55,11 +55,19 @@ export async function captureVm(
   };
 }
 
-async function captureMemory(live: LiveVm, vm: FirecrackerVm, directory: string, run: Run): Promise<void> {
+async function captureMemory(
+  { table, host }: FirecrackerContext,
+  vm: FirecrackerVm,
+  directory: string,
+  run: Run,
+): Promise<void> {
+  const live = table.liveOf(vm);
   const body: SnapshotCreate = {
     snapshot_type: 'Full',
     snapshot_path: VMM_FILES.savedState,
     mem_file_path: VMM_FILES.savedMemory,
+    // The guest stands still meanwhile, and what is published is a copy, which is synced as such.
+    ...(host.version.supports('unsynced-dump') ? { sync_snapshot_files: false } : {}),
   };
   try {
     await dump(live, vm, body).catch(async (error: unknown) => {
