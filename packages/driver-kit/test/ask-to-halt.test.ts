@@ -9,16 +9,19 @@ import { makeRun, makeVm } from './vm.js';
 const ENDED: VmEnding = { reason: 'shutdown', exitCode: 0, signal: null, lastLogLines: [] };
 
 /** A guest that halts by what it listens to; a deaf one does not. */
-function makeGuest(listensTo: 'agent' | 'button' | 'nothing'): { live: HaltableVm; log: string[] } {
+function makeGuest(
+  listensTo: 'agent' | 'button' | 'nothing',
+  agentSays: 'yes' | 'no' = 'no',
+): { live: HaltableVm; log: string[] } {
   const log: string[] = [];
   let end: (ending: VmEnding) => void = () => {};
   const ended = new Promise<VmEnding>((resolve) => (end = resolve));
   const agent = new ScriptedAgent({
     exec: () => 0,
     shutdown: (action, graceMs) => {
-      if (listensTo !== 'agent') throw new ScriptedErrno('EPERM');
+      if (listensTo !== 'agent' && agentSays === 'no') throw new ScriptedErrno('EPERM');
       log.push(`agent ${action} ${graceMs}`);
-      end(ENDED);
+      if (listensTo === 'agent') end(ENDED);
     },
   });
   const channel = new AgentChannel(async () => {
@@ -44,7 +47,7 @@ describe('askToHalt', () => {
     const { live, log } = makeGuest('agent');
     const run = makeRun();
     expect(await askToHalt(live, makeVm({ shutdownTimeoutMs: 8000 }), run)).toBe(ENDED);
-    expect(log).toEqual(['agent poweroff 4000']);
+    expect(log).toEqual(['agent poweroff 4000', 'button']);
     expect(run.steps).toEqual(SHUTDOWN_STEPS);
   });
 
@@ -55,6 +58,12 @@ describe('askToHalt', () => {
     const { live, log } = makeGuest('button');
     expect(await askToHalt(live, makeVm(spec), makeRun())).toBe(ENDED);
     expect(log).toEqual(['button']);
+  });
+
+  it('presses the power button also where the agent said yes: it may be no init, and halt nothing', async () => {
+    const { live, log } = makeGuest('button', 'yes');
+    expect(await askToHalt(live, makeVm({ shutdownTimeoutMs: 8000 }), makeRun())).toBe(ENDED);
+    expect(log).toEqual(['agent poweroff 4000', 'button']);
   });
 
   it('answers nothing for a guest that is not over in time', async () => {

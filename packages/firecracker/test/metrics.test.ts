@@ -16,7 +16,7 @@ const ACTIONS = 'put_api_requests.actions_count';
 const BOOTS = 'put_api_requests.boot_source_count';
 /** More than is kept of a file. */
 const OUTGROWN_BYTES = 1280 * 1024;
-const SPEC: VmSpec = { agent: 'none', memSizeMib: 64, shutdownTimeoutMs: 1 };
+const SPEC: VmSpec = { agent: 'none', memSizeMib: 128, shutdownTimeoutMs: 1 };
 
 describe.skipIf(!usable)(title, () => {
   let stateDir: string;

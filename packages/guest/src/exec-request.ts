@@ -1,6 +1,6 @@
 import { invalidArgument } from '@microvm/runtime';
 import type { ExecRequest } from '@microvm/runtime';
-import { encodeExec, execTooBig } from './messages.js';
+import { encodeExec, execTooLong, tooManyStrings } from './messages.js';
 
 const MAX_OUTPUT_BYTES = 0x7fff_ffff;
 
@@ -36,8 +36,10 @@ export function encodeExecRequest(request: ExecRequest): Buffer {
   }
   checkCount('maxOutputBytes', maxOutputBytes);
   checkCount('timeoutMs', timeoutMs);
+  const tooMany = tooManyStrings({ argv, env });
+  if (tooMany !== undefined) throw invalidArgument('argv', tooMany);
   const body = encodeExec({ argv, env, cwd });
-  const problem = execTooBig(body, { argv, env, cwd });
+  const problem = execTooLong(body);
   if (problem !== undefined) throw invalidArgument('argv', problem);
   return body;
 }

@@ -238,9 +238,15 @@ export function decodeFarewell(payload: Buffer): Farewell {
   }));
 }
 
-/** What of EXEC's limits a request breaks, or undefined. */
-export function execTooBig(body: Buffer, request: ExecMessage): string | undefined {
-  if (body.length > MAX_EXEC_BODY) return `at most ${MAX_EXEC_BODY} bytes of arguments and environment`;
+/** Whether an encoded request is longer than EXEC may be, and what is allowed. */
+export function execTooLong(body: Buffer): string | undefined {
+  return body.length > MAX_EXEC_BODY
+    ? `at most ${MAX_EXEC_BODY} bytes of arguments and environment`
+    : undefined;
+}
+
+/** Whether a request has more strings than EXEC may have, and what is allowed: to be asked before it is encoded. */
+export function tooManyStrings(request: Pick<ExecMessage, 'argv' | 'env'>): string | undefined {
   if (request.argv.length > MAX_EXEC_STRINGS) return `at most ${MAX_EXEC_STRINGS} arguments`;
   if (Object.keys(request.env).length > MAX_EXEC_STRINGS) return `at most ${MAX_EXEC_STRINGS} variables`;
   return undefined;

@@ -1,5 +1,4 @@
 import {
-  checkSpecFiles,
   makeDisks,
   PROCESS_STEPS,
   ProcessDriver,
@@ -27,6 +26,7 @@ import { surveyVmms, vmmsOf } from './process/find-vmm.js';
 import { lifeOf, stateOf } from './vm/adopt.js';
 import { bootVm } from './vm/boot.js';
 import { captureVm } from './vm/capture.js';
+import { checkSpec } from './vm/check-spec.js';
 import { checkSnapshot } from './vm/compatibility.js';
 import type { QemuContext } from './vm/context.js';
 import { clearLife } from './vm/halt.js';
@@ -72,7 +72,7 @@ export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
   }
 
   checkSpec(spec: ResolvedVmSpec): Promise<void> {
-    return checkSpecFiles(spec);
+    return checkSpec(spec);
   }
 
   plan(vm: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject {

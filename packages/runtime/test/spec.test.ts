@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { isVmRuntimeError, parseVmSpec, resolveVmSpec, type VmSpec } from '../src/index.js';
 
@@ -52,11 +53,31 @@ describe('parseVmSpec', () => {
     [{ shutdownTimeoutMs: -1 }, 'spec.shutdownTimeoutMs'],
     [{ restoreFrom: { vmId: 'a' } }, 'spec.restoreFrom'],
     [{ bootArgs: { append: 'a', replace: 'b' } }, 'spec.bootArgs'],
+    [{ bootArgs: { append: 'quiet\ninit=/bin/sh' } }, 'spec.bootArgs'],
+    [{ bootArgs: { replace: 'quiet\0' } }, 'spec.bootArgs'],
+    [JSON.parse('{ "labels": { "__proto__": "mine" } }'), 'spec.labels.__proto__'],
+    [
+      JSON.parse('{ "mmds": { "networkInterfaces": ["e"], "data": { "a": [{ "__proto__": 1 }] } } }'),
+      'spec.mmds.data.a[0].__proto__',
+    ],
     ['spec', 'spec'],
     [null, 'spec'],
   ])('refuses %j and names %s', (spec, path) => {
     expect(problem(spec).path).toBe(path);
     expect(problem(spec).expected).not.toBe('');
+  });
+
+  it('makes paths absolute: a later start may come from another folder', () => {
+    const spec = parseVmSpec({
+      kernelPath: 'kernels/k',
+      rootDrive: { path: 'r' },
+      drives: [{ driveId: 'a', path: '/d' }],
+    });
+    expect([spec.kernelPath, spec.rootDrive?.path, spec.drives?.[0]?.path]).toEqual([
+      resolve('kernels/k'),
+      resolve('r'),
+      '/d',
+    ]);
   });
 
   it('accepts every field that Firecracker has', () => {

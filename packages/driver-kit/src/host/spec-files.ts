@@ -1,8 +1,12 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { invalidArgument, type ResolvedVmSpec } from '@microvm/runtime';
+import { leastMemoryMib } from './boot-memory.js';
 
-/** Refuses a spec without a kernel or with files that cannot be read, before any effect: `MICROVM_INVALID_ARGUMENT`. */
+/**
+ * Refuses a spec without a kernel, with files that cannot be read, or with less memory than its kernel takes to boot, before any
+ * effect: `MICROVM_INVALID_ARGUMENT`.
+ */
 export async function checkSpecFiles(spec: ResolvedVmSpec): Promise<void> {
   if (spec.kernelPath === undefined) throw invalidArgument('spec.kernelPath', 'a kernel image');
   const files: readonly (readonly [string, string | undefined])[] = [
@@ -14,6 +18,8 @@ export async function checkSpecFiles(spec: ResolvedVmSpec): Promise<void> {
   const problems = await Promise.all(files.map(([path, file]) => problemWith(path, file)));
   const first = problems.find((problem) => problem !== undefined);
   if (first !== undefined) throw first;
+  const least = (await leastMemoryMib(spec)) ?? 0;
+  if (spec.memSizeMib < least) throw invalidArgument('spec.memSizeMib', `at least ${least} for this kernel`);
 }
 
 async function problemWith(path: string, file: string | undefined): Promise<Error | undefined> {

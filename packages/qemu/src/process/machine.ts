@@ -15,8 +15,8 @@ export const MACHINE_TYPE = 'microvm';
 export const CPU_MODEL = 'max';
 /** The agent looks for the port by this name. */
 export const AGENT_PORT_NAME = 'microvm.agent';
-// virtio-blk cuts longer ones off (VIRTIO_BLK_ID_BYTES).
-const SERIAL_LENGTH = 20;
+/** virtio-blk cuts longer serial numbers off (VIRTIO_BLK_ID_BYTES). */
+export const SERIAL_LENGTH = 20;
 
 type Device = Readonly<Record<string, string | boolean>>;
 
@@ -45,7 +45,7 @@ export function machineDevices(machine: MachineConfig): readonly Device[] {
       driver: 'virtio-blk-device',
       id: `blk${index}`,
       drive: `drive${index}`,
-      serial: drive.driveId.slice(0, SERIAL_LENGTH),
+      serial: drive.driveId,
       // QEMU's own choice is to stop the VM when the host's disk is full: a pause that nobody asked for.
       werror: 'report',
       rerror: 'report',

@@ -50,6 +50,31 @@ function firstProblem(schema: z.ZodType, error: z.ZodError, at: string): Problem
 }
 
 /**
+ * Where a value has a key of its own named `__proto__`: a copy of the object would lose it without a word. Looks into plain objects and
+ * arrays only, as nothing else is copied.
+ */
+function reservedKeyIn(
+  value: unknown,
+  path: readonly PropertyKey[] = [],
+  seen = new Set<unknown>(),
+): readonly PropertyKey[] | undefined {
+  if (!isPlain(value) || seen.has(value)) return undefined;
+  seen.add(value);
+  if (Object.hasOwn(value, '__proto__')) return [...path, '__proto__'];
+  for (const [key, inner] of Object.entries(value)) {
+    const found = reservedKeyIn(inner, [...path, Array.isArray(value) ? Number(key) : key], seen);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function isPlain(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return Array.isArray(value) || prototype === Object.prototype || prototype === null;
+}
+
+/**
  * Checks a value against a strict schema and returns a frozen copy. Throws `MICROVM_INVALID_ARGUMENT` that names the path,
  * what was expected there and, for an unknown key, the known one that is closest.
  */
@@ -59,6 +84,8 @@ export function parseSchema<T extends z.ZodType>(
   at: string,
   check?: (parsed: z.output<T>) => Problem | undefined,
 ): z.output<T> {
+  const reserved = reservedKeyIn(value);
+  if (reserved !== undefined) throw invalidArgument(join(at, reserved), 'another key than "__proto__"');
   const result = schema.safeParse(value);
   if (!result.success) {
     const { path, expected } = firstProblem(schema, result.error, at);

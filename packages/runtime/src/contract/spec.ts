@@ -1,3 +1,4 @@
+import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import { deepFreeze } from './deep-freeze.js';
 import { parseSchema } from './parse.js';
@@ -8,7 +9,9 @@ const path = z
   .string()
   .min(1)
   .max(4095)
-  .refine((value) => !value.includes('\0'), 'a path without NUL');
+  .refine((value) => !value.includes('\0'), 'a path without NUL')
+  // A later start, or a later owner of the state directory, may run in another folder.
+  .transform((value) => (isAbsolute(value) ? value : resolve(value)));
 const positive = z.int().positive();
 const name = z.string().regex(/^[A-Za-z0-9_]{1,64}$/, '1 to 64 of [A-Za-z0-9_]');
 const deviceName = z.string().regex(/^[^\s/]{1,15}$/, 'a Linux interface name, at most 15 characters');
@@ -240,6 +243,8 @@ const RULES: readonly (readonly [path: string, expected: string, broken: (spec: 
     'restoreFrom beside it',
     (s) => s.networkOverrides !== undefined && s.restoreFrom === undefined,
   ],
+  // The VMM would cut the command line at a NUL, and the kernel at a line break.
+  ['bootArgs', 'text without control characters', (s) => /[\u0000-\u001f\u007f]/.test(textOf(s.bootArgs))],
   ['drives', 'drive ids that differ', (s) => hasDouble(s.drives?.map((drive) => drive.driveId))],
   [
     'networkInterfaces',
@@ -248,6 +253,11 @@ const RULES: readonly (readonly [path: string, expected: string, broken: (spec: 
   ],
   ['balloon.amountMib', 'at most memSizeMib', (s) => (s.balloon?.amountMib ?? 0) > (s.memSizeMib ?? MIB_MAX)],
 ];
+
+function textOf(bootArgs: VmSpec['bootArgs']): string {
+  if (bootArgs === undefined) return '';
+  return 'append' in bootArgs ? bootArgs.append : bootArgs.replace;
+}
 
 function hasDouble(values: readonly string[] | undefined): boolean {
   return values !== undefined && new Set(values).size !== values.length;
