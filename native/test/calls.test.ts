@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import * as native from '../index.js';
+import * as native from '../dist/index.js';
 import * as cgroups from './cgroup-fixture.js';
 import { EVERY_CALL, possibleCalls, prepareScene, type Scene } from './every-call.mjs';
 import { openDescriptors } from './fixture.js';
@@ -37,7 +37,6 @@ const link = { link: 'tap0' };
 const identity = { pid: 1, startTime: '1', bootId: 'b' };
 const RIGHT: Readonly<Record<string, readonly unknown[]>> = {
   spawnProcess: [{ file: 'true' }],
-  findProcesses: ['needle'],
   searchProcesses: [{ argument: 'needle' }],
   lockDirectory: [path],
   writeDurable: [path, 'x'],

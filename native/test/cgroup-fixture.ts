@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { killCgroup } from '../index.js';
+import { killCgroup } from '../dist/index.js';
 
 /** Where cgroup v2 is mounted on this host: all of `/sys/fs/cgroup`, or beside version 1. */
 export function cgroupMount(): string | undefined {

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { createCgroup, killCgroup, spawnProcess, type SpawnedProcess } from '../index.js';
+import { createCgroup, killCgroup, spawnProcess, type SpawnedProcess } from '../dist/index.js';
 import { cgroupMount, cgroupPath, processesOf, reasonForSkip } from './cgroup-fixture.js';
 import { rejection, temporaryFolder } from './fixture.js';
 
@@ -97,7 +97,7 @@ describe.skipIf(skip !== undefined)('killCgroup', () => {
       args: [
         '--input-type=module',
         '-e',
-        `import { killCgroup } from ${JSON.stringify(new URL('../index.js', import.meta.url).href)};
+        `import { killCgroup } from ${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)};
          const error = await killCgroup(${JSON.stringify(path)}).catch((error) => error);
          process.exitCode = error.code === 'EDEADLK' ? 7 : 1;`,
       ],

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { copyFile, type CopyProgress } from '../index.js';
+import { copyFile, type CopyProgress } from '../dist/index.js';
 import { openDescriptors, rejection, temporaryFolder } from './fixture.js';
 
 const MIB = 1 << 20;

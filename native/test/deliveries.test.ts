@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { lockDirectory } from '../index.js';
+import { lockDirectory } from '../dist/index.js';
 import { runNode, temporaryFolder } from './fixture.js';
 import { VsockDevice } from './vsock-device.js';
 
@@ -42,7 +42,7 @@ function workerFile(folder: string, preparation: string, call: string): string {
      import { parentPort } from 'node:worker_threads';
      ${STOP}
      ${preparation}
-     const native = await import(${JSON.stringify(new URL('../index.js', import.meta.url).href)});
+     const native = await import(${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)});
      const folder = ${JSON.stringify(folder)};
      ${call}`,
   );

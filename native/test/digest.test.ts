@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, existsSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { copyFile, digestFile } from '../index.js';
+import { copyFile, digestFile } from '../dist/index.js';
 import { openDescriptors, rejection, temporaryFolder } from './fixture.js';
 
 const MIB = 1 << 20;

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { removeDurable, renameDurable, writeDurable } from '../index.js';
+import { removeDurable, renameDurable, writeDurable } from '../dist/index.js';
 import { rejection, runNode, temporaryFolder } from './fixture.js';
 
 test('writes bytes and text', async () => {

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { deleteNetns, killCgroup } from '../index.js';
+import { deleteNetns, killCgroup } from '../dist/index.js';
 import * as cgroups from './cgroup-fixture.js';
 import { possibleCalls } from './every-call.mjs';
 import { temporaryFolder, type Finished } from './fixture.js';

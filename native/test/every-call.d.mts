@@ -1,4 +1,4 @@
-import type { AbortOptions } from '../index.js';
+import type { AbortOptions } from '../dist/index.js';
 
 export interface Scene {
   readonly folder: string;

@@ -3,7 +3,7 @@
 import { closeSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import * as native from '../index.js';
+import * as native from '../dist/index.js';
 
 const owner = { uid: process.getuid(), gid: process.getgid() };
 
@@ -44,7 +44,6 @@ const ANYWHERE = {
     const child = await native.spawnProcess({ file: '/bin/true', ...options });
     await child.ref().exited;
   },
-  findProcesses: (_, name, options) => native.findProcesses(name, options),
   searchProcesses: (_, name, options) => native.searchProcesses({ argument: name }, options),
   lockDirectory: async ({ folder }, name, options) => {
     const path = join(folder, name);

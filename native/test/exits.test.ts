@@ -60,7 +60,7 @@ test('process.exit while workers are in the middle of calls leaves nothing eithe
   writeFileSync(
     worker,
     `import { parentPort } from 'node:worker_threads';
-     import * as native from ${JSON.stringify(new URL('../index.js', import.meta.url).href)};
+     import * as native from ${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)};
      const folder = ${JSON.stringify(folder)};
      const calls = [${CALLS.writeDurable}, ${CALLS.putDurable}];
      for (let i = 0; i < ${AT_ONCE}; ++i) void calls[i % 2]('to-' + Math.random()).catch(() => {});

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { copyFile, digestFile, putDurable, stageJail } from '../index.js';
+import { copyFile, digestFile, putDurable, stageJail } from '../dist/index.js';
 import { rejection, temporaryFolder } from './fixture.js';
 import { mountLoop, reasonForNoMount, type LoopMount } from './loop-mount.js';
 

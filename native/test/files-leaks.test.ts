@@ -129,7 +129,7 @@ test('a worker terminated in the middle of any call ends cleanly and leaves noth
   const folder = sourceFolder();
   const script = `
     import { parentPort } from 'node:worker_threads';
-    import * as native from ${JSON.stringify(new URL('../index.js', import.meta.url).href)};
+    import * as native from ${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)};
     const folder = ${JSON.stringify(folder)};
     ${ALL}
     parentPort.postMessage('in');

@@ -3,7 +3,13 @@ import { request } from 'node:http';
 import type { Socket } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { listenVsock, spawnProcess, waitForSocket, waitForVsock, type SpawnedProcess } from '../index.js';
+import {
+  listenVsock,
+  spawnProcess,
+  waitForSocket,
+  waitForVsock,
+  type SpawnedProcess,
+} from '../dist/index.js';
 import { rejection, temporaryFolder } from './fixture.js';
 
 const PORT = 52;

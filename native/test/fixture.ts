@@ -24,7 +24,7 @@ export interface RunningNode {
   readonly finished: Promise<Finished>;
 }
 
-const addon = JSON.stringify(new URL('../index.js', import.meta.url).href);
+const addon = JSON.stringify(new URL('../dist/index.js', import.meta.url).href);
 
 export interface NodeUser {
   /** A program, with arguments, that executes Node. */

@@ -1,7 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { expect, test } from 'vitest';
-import { stageJail, type JailPlan } from '../index.js';
+import { stageJail, type JailPlan } from '../dist/index.js';
 import { rejection, temporaryFolder } from './fixture.js';
 
 const isRoot = process.getuid?.() === 0;

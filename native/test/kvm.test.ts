@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { probeKvm } from '../index.js';
+import { probeKvm } from '../dist/index.js';
 import { openDescriptors } from './fixture.js';
 
 test('gives a verdict with reasons and remedies', async () => {

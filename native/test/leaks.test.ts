@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import * as native from '../index.js';
+import * as native from '../dist/index.js';
 import * as cgroups from './cgroup-fixture.js';
 import { EVERY_CALL, possibleCalls } from './every-call.mjs';
 import { openDescriptors, temporaryFolder } from './fixture.js';

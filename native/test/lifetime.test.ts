@@ -3,15 +3,15 @@ import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
-import type * as Native from '../index.js';
+import type * as Native from '../dist/index.js';
 import { runNode, temporaryFolder } from './fixture.js';
 
 const packageFolder = fileURLToPath(new URL('..', import.meta.url));
 
 /** A copy of the package without its binaries, its dependency beside it. */
 function copyPackage(folder: string): void {
-  const files = readdirSync(packageFolder).filter((name) => name.endsWith('.js') || name === 'package.json');
-  for (const file of files) cpSync(join(packageFolder, file), join(folder, file));
+  for (const part of ['package.json', 'dist'])
+    cpSync(join(packageFolder, part), join(folder, part), { recursive: true });
   const dependency = fileURLToPath(new URL('.', import.meta.resolve('node-gyp-build')));
   cpSync(dependency, join(folder, 'node_modules/node-gyp-build'), { recursive: true });
 }
@@ -32,7 +32,7 @@ test('exports only the two entry points of Node-API', () => {
 test('importing it does nothing, and a missing binary is one clear error at the first call', async () => {
   const folder = temporaryFolder();
   copyPackage(folder);
-  const copy = (await import(pathToFileURL(join(folder, 'index.js')).href)) as typeof Native;
+  const copy = (await import(pathToFileURL(join(folder, 'dist/index.js')).href)) as typeof Native;
   for (const call of [() => copy.bootId(), () => copy.watcherPath(), () => copy.lockDirectory('/tmp')]) {
     expect(call).toThrow(expect.objectContaining({ code: 'MICROVM_NATIVE_NOT_LOADED' }));
   }
@@ -47,7 +47,7 @@ test('a binary that does not fit says so', async () => {
   copyPackage(folder);
   mkdirSync(join(folder, 'build/Release'), { recursive: true });
   writeFileSync(join(folder, 'build/Release/native.node'), 'not a shared object');
-  const copy = (await import(pathToFileURL(join(folder, 'index.js')).href)) as typeof Native;
+  const copy = (await import(pathToFileURL(join(folder, 'dist/index.js')).href)) as typeof Native;
   expect(() => copy.bootId()).toThrow(/does not load on .*A binary is there/s);
 });
 
@@ -55,7 +55,7 @@ test('a binary that does not fit says so', async () => {
 const EVERYTHING = `
   const calls = () => [
     native.spawnProcess({ file: 'sleep', args: ['0.01'] }),
-    native.findProcesses('no such needle'),
+    native.searchProcesses({ argument: 'no such needle' }),
     native.lockDirectory(folder).then((lock) => lock.release(), () => {}),
     native.writeDurable(folder + '/f', 'x'.repeat(10000)),
     native.copyFile(process.execPath, folder + '/copy', { sparse: true, onProgress: () => {} }),
@@ -73,7 +73,7 @@ function halfMade(folder: string): string[] {
 /** A file with a worker that calls everything once, or again and again. */
 function workerFile(folder: string, forEver: boolean): string {
   const file = join(folder, 'worker.mjs');
-  const url = new URL('../index.js', import.meta.url).href;
+  const url = new URL('../dist/index.js', import.meta.url).href;
   const turn = 'await Promise.all(calls());';
   writeFileSync(
     file,
@@ -115,7 +115,11 @@ test('a worker terminated in the middle of everything ends cleanly', async () =>
 
 test('process.exit in the middle of everything gives its code and leaves nothing half-made', async () => {
   const folder = temporaryFolder();
-  for (const delay of ['', 'await new Promise(setImmediate);', 'await native.findProcesses("x");']) {
+  for (const delay of [
+    '',
+    'await new Promise(setImmediate);',
+    'await native.searchProcesses({ argument: "x" });',
+  ]) {
     const run = runNode(
       `const folder = ${JSON.stringify(folder)};${EVERYTHING} for (let i = 0; i < 8; ++i) calls(); ${delay} process.exit(7);`,
     );

@@ -9,7 +9,7 @@ import {
   spawnProcess,
   type ListenVsockOptions,
   type VsockListener,
-} from '../index.js';
+} from '../dist/index.js';
 import { rejection, temporaryFolder } from './fixture.js';
 
 const PORT = 1024;

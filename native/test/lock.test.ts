@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { lockDirectory, processIdentity, spawnProcess } from '../index.js';
+import { lockDirectory, processIdentity, spawnProcess } from '../dist/index.js';
 import { openDescriptors, rejection, runNode, temporaryFolder } from './fixture.js';
 
 const HOLD = `

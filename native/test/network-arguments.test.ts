@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import * as native from '../index.js';
+import * as native from '../dist/index.js';
 import { rejection } from './fixture.js';
 
 const netns = '/nonexistent/netns';

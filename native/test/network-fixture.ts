@@ -11,7 +11,7 @@ import {
   type LinkInfo,
   type NetworkError,
   type NetworkSlotPlan,
-} from '../index.js';
+} from '../dist/index.js';
 
 // Test files run at the same time.
 const random = randomBytes(3);

@@ -19,7 +19,7 @@ import {
   setLink,
   type NetworkCallOptions,
   type NetworkSlotPlan,
-} from '../index.js';
+} from '../dist/index.js';
 import { openDescriptors, threadName, threads } from './fixture.js';
 import {
   linkPrefix,

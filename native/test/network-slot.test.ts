@@ -16,7 +16,7 @@ import {
   setLink,
   spawnProcess,
   type NetworkSlotPlan,
-} from '../index.js';
+} from '../dist/index.js';
 import { rejection, runNode, temporaryFolder } from './fixture.js';
 import { findLink, mountsBelow, reasonForSkip, slotNames, slotPlan } from './network-fixture.js';
 
@@ -207,7 +207,7 @@ describe.skipIf(skip !== undefined)('a network slot', () => {
 
   test('is whole or absent when its worker is terminated or its process exits', async () => {
     const plan = slotPlan();
-    const index = new URL('../index.js', import.meta.url).href;
+    const index = new URL('../dist/index.js', import.meta.url).href;
     const code = `import(${JSON.stringify(index)}).then(async (native) => {
       const { parentPort, workerData } = await import('node:worker_threads');
       parentPort.postMessage('ready');

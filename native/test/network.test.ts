@@ -18,7 +18,7 @@ import {
   netnsExists,
   setLink,
   spawnProcess,
-} from '../index.js';
+} from '../dist/index.js';
 import { rejection, temporaryFolder, threads } from './fixture.js';
 import { findLink, mountsBelow, namespacesOfThreads, reasonForSkip, slotNames } from './network-fixture.js';
 

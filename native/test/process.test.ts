@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { bootId, findProcesses, processIdentity, spawnProcess } from '../index.js';
+import { bootId, processIdentity, searchProcesses, spawnProcess, type FoundProcess } from '../dist/index.js';
 import { rejection, temporaryFolder } from './fixture.js';
 
 async function output(script: string, options: object = {}): Promise<string> {
@@ -121,6 +121,10 @@ test('wrong signals and pids are a TypeError', async () => {
   for (const pid of [0, -1, 1.5, NaN, 2 ** 31]) expect(() => processIdentity(pid)).toThrow(TypeError);
 });
 
+async function argumentsWith(argument: string): Promise<readonly FoundProcess[]> {
+  return (await searchProcesses({ argument })).found;
+}
+
 test('finds processes by a part of one argument, not itself', async () => {
   const needle = `needle-${process.pid}-${Date.now()}`;
   const child = await spawnProcess({ file: 'sh', args: ['-c', 'kill -STOP $$; true', `--name=${needle}x`] });
@@ -130,10 +134,10 @@ test('finds processes by a part of one argument, not itself', async () => {
   });
   // The kernel shows the arguments a moment after the exec.
   const expected = { ...child.identity, args: ['sh', '-c', 'kill -STOP $$; true', `--name=${needle}x`] };
-  await expect.poll(() => findProcesses(needle)).toMatchObject([expected]);
-  expect(await findProcesses(`${needle}y`)).toEqual([]);
-  expect((await findProcesses(process.execPath)).map(({ pid }) => pid)).not.toContain(process.pid);
-  expect(() => findProcesses('')).toThrow(TypeError);
+  await expect.poll(() => argumentsWith(needle)).toMatchObject([expected]);
+  expect(await argumentsWith(`${needle}y`)).toEqual([]);
+  expect((await argumentsWith(process.execPath)).map(({ pid }) => pid)).not.toContain(process.pid);
+  expect(() => searchProcesses({ argument: '' })).toThrow(TypeError);
 });
 
 test('children of node:child_process are left to it', async () => {

@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { copyFile, putDurable } from '../index.js';
+import { copyFile, putDurable } from '../dist/index.js';
 import { rejection, temporaryFolder } from './fixture.js';
 import { mountLoop, reasonForNoMount, type LoopMount } from './loop-mount.js';
 

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { searchProcesses, spawnProcess } from '../index.js';
+import { searchProcesses, spawnProcess } from '../dist/index.js';
 import { runNode, temporaryFolder } from './fixture.js';
 
 test('finds a process by each of its marks, and tells what they are', async () => {
@@ -42,7 +42,7 @@ const STUCK = `
   const [folder, marker] = process.argv.slice(1);
   const child = await native.spawnProcess({ file: 'sh', args: ['-c', 'kill -STOP $$', marker] });
   execFileSync('mount', ['--bind', folder + '/fifo', '/proc/' + child.identity.pid + '/cmdline']);
-  const searches = Array.from({ length: 20 }, () => native.findProcesses(marker));
+  const searches = Array.from({ length: 20 }, () => native.searchProcesses({ argument: marker }));
   (await native.lockDirectory(folder)).release();
   console.log('others answer');
   await Promise.all(searches);

@@ -2,7 +2,7 @@ import { closeSync, fstatSync, mkdirSync, openSync, statSync, writeFileSync } fr
 import { createServer, Socket, type Server } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { connectUnix, listenUnix, sendDescriptors, spawnProcess } from '../index.js';
+import { connectUnix, listenUnix, sendDescriptors, spawnProcess } from '../dist/index.js';
 import { openDescriptors, rejection, temporaryFolder } from './fixture.js';
 
 async function echoServer(path: string): Promise<Server> {

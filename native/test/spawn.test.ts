@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { createCgroup, createNetns, deleteNetns, spawnProcess } from '../index.js';
+import { createCgroup, createNetns, deleteNetns, spawnProcess } from '../dist/index.js';
 import * as cgroups from './cgroup-fixture.js';
 import { rejection, runNode, temporaryFolder } from './fixture.js';
 import * as network from './network-fixture.js';

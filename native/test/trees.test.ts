@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { connectUnix, copyFile, listenUnix, openBeneath, removeTree } from '../index.js';
+import { connectUnix, copyFile, listenUnix, openBeneath, removeTree } from '../dist/index.js';
 import { openDescriptors, rejection, temporaryFolder } from './fixture.js';
 
 /** A folder as a hostile process may leave it, and a secret beside it. */

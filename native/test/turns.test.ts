@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { waitForSocket } from '../index.js';
+import { waitForSocket } from '../dist/index.js';
 import { runNode, temporaryFolder } from './fixture.js';
 
 const CALLS = 200;
@@ -41,7 +41,7 @@ test('calls that have ended at once come a few in each turn of the loop, in thei
 test('a fake clock that is there before the first call holds up nothing', async () => {
   const { finished } = runNode(
     `globalThis.setImmediate = () => undefined;
-     await Promise.all(Array.from({ length: 50 }, () => native.findProcesses('no such process, surely')));
+     await Promise.all(Array.from({ length: 50 }, () => native.searchProcesses({ argument: 'no such process, surely' })));
      console.log('all');`,
     [],
   );

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
-import { listenUnix } from '../index.js';
+import { listenUnix } from '../dist/index.js';
 
 const REQUEST = /^CONNECT (\d+)\n/;
 

@@ -3,7 +3,7 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import { createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { listenUnix, processIdentity, spawnProcess, waitForSocket } from '../index.js';
+import { listenUnix, processIdentity, spawnProcess, waitForSocket } from '../dist/index.js';
 import { openDescriptors, rejection, temporaryFolder } from './fixture.js';
 
 async function echoServer(path: string): Promise<Server> {

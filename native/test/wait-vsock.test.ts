@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { spawnProcess, waitForSocket, waitForVsock } from '../index.js';
+import { spawnProcess, waitForSocket, waitForVsock } from '../dist/index.js';
 import { rejection, temporaryFolder } from './fixture.js';
 import { VsockDevice } from './vsock-device.js';
 

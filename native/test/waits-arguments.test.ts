@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { listenVsock, waitForSocket, waitForVsock, type VsockListener } from '../index.js';
+import { listenVsock, waitForSocket, waitForVsock, type VsockListener } from '../dist/index.js';
 import { temporaryFolder } from './fixture.js';
 
 const path = '/nonexistent/v';

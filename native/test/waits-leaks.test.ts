@@ -12,7 +12,7 @@ import {
   waitForVsock,
   type ProcessIdentity,
   type WaitOptions,
-} from '../index.js';
+} from '../dist/index.js';
 import { openDescriptors, temporaryFolder, threadName, threads } from './fixture.js';
 import { VsockDevice } from './vsock-device.js';
 

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { listenVsock, waitForVsock } from '../index.js';
+import { listenVsock, waitForVsock } from '../dist/index.js';
 import { openDescriptors, runNode, temporaryFolder, threads } from './fixture.js';
 import { VsockDevice } from './vsock-device.js';
 
@@ -47,7 +47,7 @@ async function devices(): Promise<string> {
 /** A worker that calls everything again and again. */
 function workerFile(folder: string): string {
   const file = join(folder, 'worker.mjs');
-  const url = new URL('../index.js', import.meta.url).href;
+  const url = new URL('../dist/index.js', import.meta.url).href;
   writeFileSync(
     file,
     `import { parentPort, threadId } from 'node:worker_threads';
@@ -69,7 +69,7 @@ test('process.exit in the middle of every call gives its code', async () => {
     '',
     turn,
     turn.repeat(3),
-    'await native.findProcesses("x");',
+    'await native.searchProcesses({ argument: "x" });',
     'await Promise.race(calls());',
   ]) {
     const run = runNode(

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { expect, onTestFinished, test } from 'vitest';
-import { bootId, processIdentity, watchProcess, type ProcessIdentity } from '../index.js';
+import { bootId, processIdentity, watchProcess, type ProcessIdentity } from '../dist/index.js';
 import { openDescriptors, runNode } from './fixture.js';
 
 /** A process that is not our child: made by a shell that has ended. */

@@ -15,7 +15,7 @@ import {
   watchProcess,
   type ProcessIdentity,
   type SpawnedProcess,
-} from '../index.js';
+} from '../dist/index.js';
 import { runNode, temporaryFolder } from './fixture.js';
 
 async function sleeper(): Promise<SpawnedProcess> {

@@ -9,7 +9,7 @@
 
 namespace microvm::core {
 
-// Names one process for ever; see index.d.ts.
+// Names one process for ever; see surface/process.ts.
 struct ProcessIdentity {
   pid_t pid = 0;
   std::string start_time;

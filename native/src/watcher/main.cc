@@ -1,5 +1,4 @@
-// microvm-watcher: reclaims what an owner leaves behind when it dies. index.d.ts (watcherPath) has its
-// protocol.
+// microvm-watcher: reclaims what an owner leaves behind when it dies. surface/watcher.ts has its protocol.
 
 #include <poll.h>
 #include <signal.h>

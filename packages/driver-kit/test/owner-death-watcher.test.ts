@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  findProcesses,
+  searchProcesses,
   spawnProcess,
   watcherPath,
   watchProcess,
@@ -42,7 +42,7 @@ async function ownWatcher(earlier?: ProcessIdentity): Promise<ProcessIdentity> {
 
 async function ownWatchers(earlier: ProcessIdentity | undefined): Promise<ProcessIdentity[]> {
   const own: ProcessIdentity[] = [];
-  for (const found of await findProcesses(watcherPath())) {
+  for (const found of (await searchProcesses({ argument: watcherPath() })).found) {
     const status = await readFile(`/proc/${found.pid}/status`, 'utf8').catch(() => '');
     if (found.pid !== earlier?.pid && status.includes(`PPid:\t${process.pid}\n`)) own.push(found);
   }

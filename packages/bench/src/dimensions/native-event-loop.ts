@@ -21,7 +21,7 @@ type Call = (folder: string, index: number, later: (undo: Undo) => void) => Prom
 /** One of each kind: what has a thread of its own, what uses the pool, what waits. */
 const KINDS: Readonly<Record<string, Call>> = {
   spawnProcess: async () => (await native.spawnProcess({ file: '/bin/true' })).ref().exited,
-  findProcesses: () => native.findProcesses('no such process, surely'),
+  searchProcesses: () => native.searchProcesses({ argument: 'no such process, surely' }),
   lockDirectory: async (folder, index) => {
     const path = join(folder, `lock-${String(index)}`);
     await mkdir(path, { recursive: true });

@@ -3,17 +3,19 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers';
 import { fileURLToPath } from 'node:url';
+import type { Addon } from './addon.js';
 
-const packagePath = fileURLToPath(new URL('.', import.meta.url));
+/** This file is in a folder of the package. */
+const packagePath = fileURLToPath(new URL('..', import.meta.url));
 
-let addon;
+let addon: Addon | undefined;
 
 /**
  * The addon, loaded by the first call.
  *
  * @throws Error with code `MICROVM_NATIVE_NOT_LOADED`, which says for what host there is no binary and what to do.
  */
-export function loadAddon() {
+export function loadAddon(): Addon {
   addon ??= load();
   return addon;
 }
@@ -23,29 +25,30 @@ export function loadAddon() {
  *
  * @throws Error as of {@link loadAddon} when this host has none.
  */
-export function binaryPath(name) {
+export function binaryPath(name: string): string {
   const folders = ['build/Release', `prebuilds/${process.platform}-${process.arch}`];
   const path = folders.map((folder) => join(packagePath, folder, name)).find((file) => existsSync(file));
   if (path === undefined) throw notLoaded(new Error(`there is no ${name}`));
   return path;
 }
 
-function notLoaded(cause) {
+function notLoaded(cause: Error): Error {
   return Object.assign(new Error(diagnose(cause), { cause }), { code: 'MICROVM_NATIVE_NOT_LOADED' });
 }
 
-function load() {
+function load(): Addon {
   try {
-    const loaded = createRequire(import.meta.url)('node-gyp-build')(packagePath);
+    const require = createRequire(import.meta.url);
+    const loaded = (require('node-gyp-build') as (folder: string) => Addon)(packagePath);
     // Node's own, imported: a test's fake clock, put in its place, would hold up what has ended.
     loaded.takeTurns(setImmediate);
     return loaded;
   } catch (cause) {
-    throw notLoaded(cause);
+    throw notLoaded(cause as Error);
   }
 }
 
-function diagnose(cause) {
+function diagnose(cause: Error): string {
   const host = `${process.platform}-${process.arch}`;
   const libc = process.platform === 'linux' ? ` (${libcName()})` : '';
   const lines = [
@@ -66,17 +69,18 @@ function diagnose(cause) {
   return lines.join('\n');
 }
 
-function libcName() {
-  const { glibcVersionRuntime } = process.report.getReport().header;
+function libcName(): string {
+  const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
+  const { glibcVersionRuntime } = header;
   return glibcVersionRuntime === undefined ? 'musl' : `glibc ${glibcVersionRuntime}`;
 }
 
-function prebuilds() {
+function prebuilds(): string[] {
   const folder = join(packagePath, 'prebuilds');
   return existsSync(folder) ? readdirSync(folder) : [];
 }
 
-function hasBinary() {
+function hasBinary(): boolean {
   return (
     existsSync(join(packagePath, 'build/Release/native.node')) ||
     prebuilds().includes(`${process.platform}-${process.arch}`)

@@ -1,4 +1,7 @@
-import type { SystemError } from './index.js';
+import { abortable, absolute, object } from './calls.js';
+import type { SystemError } from './errors.js';
+import { loadAddon } from './load.js';
+import { aboutNetns } from './network-call.js';
 
 /*
  * Network namespaces, links, addresses and routes, by netlink: no external program. Every call works on a thread of its own
@@ -7,6 +10,8 @@ import type { SystemError } from './index.js';
  * `netns` is the path of a namespace's file: one of {@link createNetns}, of `ip netns` or `/proc/<pid>/ns/net`. Without it
  * the call is about our own namespace, "the host" below.
  */
+
+const DELETION_TIMEOUT_MS = 10_000;
 
 /** What failed, where and why; `path` is the namespace in which it happened. */
 export interface NetworkError extends SystemError {
@@ -36,7 +41,11 @@ export interface NetworkTarget {
  *
  * @throws NetworkError (as rejection): `EEXIST` when there is a file, `ENOENT` when the folder is missing, `EPERM`.
  */
-export function createNetns(path: string, options?: NetworkCallOptions): Promise<void>;
+export function createNetns(path: string, options: NetworkCallOptions = {}): Promise<void> {
+  const { signal } = object(options, 'options');
+  const netns = absolute(path, 'path');
+  return abortable(signal, () => loadAddon().createNetns(netns));
+}
 
 export interface DeleteNetnsOptions extends NetworkCallOptions {
   /** How long to wait for the links to go; default 10,000. */
@@ -51,10 +60,18 @@ export interface DeleteNetnsOptions extends NetworkCallOptions {
  * @throws NetworkError (as rejection): `ETIMEDOUT` names a link that is still there, since some process holds the namespace
  * (the mount and the file are gone even so); `EINVAL` when the path is any other file, which is left alone.
  */
-export function deleteNetns(path: string, options?: DeleteNetnsOptions): Promise<boolean>;
+export function deleteNetns(path: string, options: DeleteNetnsOptions = {}): Promise<boolean> {
+  const { signal, timeoutMs = DELETION_TIMEOUT_MS } = object(options, 'options');
+  const netns = absolute(path, 'path');
+  return abortable(signal, () => loadAddon().deleteNetns(netns, timeoutMs));
+}
 
 /** Whether a namespace is kept at this path; false also for a file that a reboot left. */
-export function netnsExists(path: string, options?: NetworkCallOptions): Promise<boolean>;
+export function netnsExists(path: string, options: NetworkCallOptions = {}): Promise<boolean> {
+  const { signal } = object(options, 'options');
+  const netns = absolute(path, 'path');
+  return abortable(signal, () => loadAddon().netnsExists(netns));
+}
 
 /** A route through the link that it belongs to, in the main table. */
 export interface RoutePlan {
@@ -119,7 +136,9 @@ export interface NetworkSlotPlan {
  *
  * @throws NetworkError (as rejection): `EEXIST` with the path or the name of the link that exists…
  */
-export function createNetworkSlot(plan: NetworkSlotPlan, options?: NetworkCallOptions): Promise<void>;
+export function createNetworkSlot(plan: NetworkSlotPlan, options?: NetworkCallOptions): Promise<void> {
+  return aboutNetns('createNetworkSlot', plan, options);
+}
 
 /**
  * Removes what there is of the plan: whole, or as a crash left it. Never touches a link of the host that only has the same
@@ -129,16 +148,22 @@ export function createNetworkSlot(plan: NetworkSlotPlan, options?: NetworkCallOp
  * @returns false when there was nothing.
  * @throws NetworkError (as rejection).
  */
-export function deleteNetworkSlot(plan: NetworkSlotPlan, options?: NetworkCallOptions): Promise<boolean>;
+export function deleteNetworkSlot(plan: NetworkSlotPlan, options?: NetworkCallOptions): Promise<boolean> {
+  return aboutNetns('deleteNetworkSlot', plan, options);
+}
 
 /** Makes a persistent TAP device, whole or not at all. `EEXIST` when the name is taken. */
-export function createTap(tap: TapPlan & NetworkTarget, options?: NetworkCallOptions): Promise<void>;
+export function createTap(tap: TapPlan & NetworkTarget, options?: NetworkCallOptions): Promise<void> {
+  return aboutNetns('createTap', tap, options);
+}
 
 /**
  * Makes a veth pair, whole or not at all: one end in the namespace, `host` in ours (both in ours without `netns`).
  * `EEXIST` names the end whose name is taken.
  */
-export function createVeth(veth: VethPlan & NetworkTarget, options?: NetworkCallOptions): Promise<void>;
+export function createVeth(veth: VethPlan & NetworkTarget, options?: NetworkCallOptions): Promise<void> {
+  return aboutNetns('createVeth', veth, options);
+}
 
 export interface LinkSettings extends NetworkTarget {
   /** The link, by its present name. */
@@ -155,7 +180,9 @@ export interface LinkSettings extends NetworkTarget {
  *
  * @throws NetworkError (as rejection): `ENODEV`, `EINVAL`…
  */
-export function setLink(settings: LinkSettings, options?: NetworkCallOptions): Promise<void>;
+export function setLink(settings: LinkSettings, options?: NetworkCallOptions): Promise<void> {
+  return aboutNetns('setLink', settings, options);
+}
 
 export interface LinkTarget extends NetworkTarget {
   readonly link: string;
@@ -166,7 +193,9 @@ export interface LinkTarget extends NetworkTarget {
  *
  * @returns false when there was no such link (or no such namespace). `ENOTSUP` for the loopback and hardware.
  */
-export function deleteLink(link: LinkTarget, options?: NetworkCallOptions): Promise<boolean>;
+export function deleteLink(link: LinkTarget, options?: NetworkCallOptions): Promise<boolean> {
+  return aboutNetns('deleteLink', link, options);
+}
 
 export interface AddressTarget extends LinkTarget {
   /** With the length of the prefix, such as `10.0.0.1/30`. */
@@ -174,7 +203,9 @@ export interface AddressTarget extends LinkTarget {
 }
 
 /** Gives a link an address. `EEXIST` when it has it. An IPv6 one is usable at once: nobody looks for duplicates. */
-export function addAddress(address: AddressTarget, options?: NetworkCallOptions): Promise<void>;
+export function addAddress(address: AddressTarget, options?: NetworkCallOptions): Promise<void> {
+  return aboutNetns('addAddress', address, options);
+}
 
 /**
  * Takes an address away. The kernel then also drops the other IPv4 addresses of that link in the same network, when this
@@ -182,79 +213,22 @@ export function addAddress(address: AddressTarget, options?: NetworkCallOptions)
  *
  * @returns false when the link did not have it (or there is no such link or namespace).
  */
-export function deleteAddress(address: AddressTarget, options?: NetworkCallOptions): Promise<boolean>;
+export function deleteAddress(address: AddressTarget, options?: NetworkCallOptions): Promise<boolean> {
+  return aboutNetns('deleteAddress', address, options);
+}
 
 export interface RouteTarget extends RoutePlan, LinkTarget {}
 
 /** Adds a route. `EEXIST` when there is one to that network with that metric; `ENETUNREACH` when `via` is not on the link. */
-export function addRoute(route: RouteTarget, options?: NetworkCallOptions): Promise<void>;
+export function addRoute(route: RouteTarget, options?: NetworkCallOptions): Promise<void> {
+  return aboutNetns('addRoute', route, options);
+}
 
 /**
  * Deletes the first route to that network through that link; `via`, `source` and `metric` count only when given.
  *
  * @returns false when there is none (or no such link or namespace).
  */
-export function deleteRoute(route: RouteTarget, options?: NetworkCallOptions): Promise<boolean>;
-
-export interface LinkInfo {
-  readonly index: number;
-  readonly name: string;
-  /** `veth`, `tap`, `tun`, `bridge`…; null for the loopback and hardware. */
-  readonly kind: string | null;
-  readonly up: boolean;
-  /** Whether somebody is at the other end; for a TAP device: whether it is open. */
-  readonly carrier: boolean;
-  readonly mac: string | null;
-  readonly mtu: number;
-  readonly alias: string | null;
-  /** Of a veth: the index of the other end and the number its namespace has in this one; null when it is the same one. */
-  readonly peer: { readonly index: number; readonly netnsId: number | null } | null;
-  readonly tap: {
-    readonly owner: number | null;
-    readonly group: number | null;
-    readonly persistent: boolean;
-    readonly vnetHdr: boolean;
-    readonly multiQueue: boolean;
-  } | null;
+export function deleteRoute(route: RouteTarget, options?: NetworkCallOptions): Promise<boolean> {
+  return aboutNetns('deleteRoute', route, options);
 }
-
-/** All links of a namespace. `ENOENT` when there is no such namespace. */
-export function listLinks(target?: NetworkTarget, options?: NetworkCallOptions): Promise<LinkInfo[]>;
-
-export interface AddressInfo {
-  /** The link's name; null when it went while the list was made. */
-  readonly link: string | null;
-  /** With the length of the prefix. */
-  readonly address: string;
-  /** The other end's address, of a point-to-point link. */
-  readonly peer: string | null;
-  /** `global`, `site`, `link`, `host`, `nowhere` or a number. */
-  readonly scope: string;
-  /** Not yet usable: the kernel still looks for duplicates. */
-  readonly tentative: boolean;
-  /** Somebody else has it: never usable. */
-  readonly duplicate: boolean;
-}
-
-/** All IPv4 and IPv6 addresses of a namespace. */
-export function listAddresses(target?: NetworkTarget, options?: NetworkCallOptions): Promise<AddressInfo[]>;
-
-/** One way of a route: a route over several gateways is several of these. */
-export interface RouteInfo {
-  /** A network; the default route is `0.0.0.0/0` or `::/0`. */
-  readonly to: string;
-  readonly via: string | null;
-  /** The link's name; null for a route without one (`blackhole`…). */
-  readonly link: string | null;
-  readonly source: string | null;
-  readonly metric: number;
-  /** `unicast`, `blackhole`, `unreachable`, `prohibit`… or a number. */
-  readonly type: string;
-  /** As of {@link AddressInfo.scope}. */
-  readonly scope: string;
-  /** Who made it: `kernel`, `boot`, `static` (also ours), `ra`, `dhcp` or a number. */
-  readonly protocol: string;
-}
-
-/** All IPv4 and IPv6 routes of a namespace's main table. */
-export function listRoutes(target?: NetworkTarget, options?: NetworkCallOptions): Promise<RouteInfo[]>;

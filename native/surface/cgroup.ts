@@ -1,7 +1,15 @@
+import { abortable, absolute, invalid, object } from './calls.js';
+import { loadAddon } from './load.js';
+
 /*
  * Cgroups of version 2: on a mount that is all of it, or on the one beside version 1 of a hybrid host. What is killed and
  * removed is always a cgroup: a path in another file system is `EINVAL`.
  */
+
+const KILL_TIMEOUT_MS = 10_000;
+
+/** `memory.max` and the like: the name of a control file, never a path. */
+const CONTROL_FILE = /^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)+$/;
 
 /**
  * Control files and what is written to them, in this order: `{ 'memory.max': 134217728, 'cpu.max': '50000 100000' }`. Of an
@@ -19,6 +27,22 @@ export interface CreateCgroupOptions {
   readonly signal?: AbortSignal;
 }
 
+/** One line is one write: the kernel takes one device at a time in `io.max`. */
+function writes(limits: CgroupLimits): (readonly [file: string, line: string])[] {
+  return Object.entries(object(limits, 'limits')).flatMap(([file, value]) => {
+    if (!CONTROL_FILE.test(file)) throw invalid(`limits.${file}`, 'a control file such as memory.max');
+    if (value === undefined) return [];
+    const lines: readonly unknown[] = Array.isArray(value) ? value : [value];
+    return lines.map((line) => [file, text(line, `limits.${file}`)] as const);
+  });
+}
+
+function text(value: unknown, name: string): string {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return String(value);
+  if (typeof value === 'string' && value !== '' && !/[\n\0]/.test(value)) return value;
+  throw invalid(name, 'an integer from 0, a line of text or an array of these');
+}
+
 /**
  * Makes a cgroup with its limits, or nothing. Cgroups missing above it are made too, and in all of them the controllers
  * that the limits need are switched on (`cgroup.subtree_control`); both stay.
@@ -28,7 +52,13 @@ export interface CreateCgroupOptions {
  * of its own, so that those below it can have no limits. `EACCES`: not delegated to this user. `EINVAL`: no cgroup v2, or a
  * value that the kernel refuses; `ENOENT`: no such control file.
  */
-export function createCgroup(path: string, options?: CreateCgroupOptions): Promise<void>;
+export function createCgroup(path: string, options: CreateCgroupOptions = {}): Promise<void> {
+  const { limits = {}, signal } = object(options, 'options');
+  const folder = absolute(path, 'path');
+  const lines = writes(limits);
+  const [files, values] = [lines.map(([file]) => file), lines.map(([, value]) => value)];
+  return abortable(signal, () => loadAddon().createCgroup(folder, files, values));
+}
 
 export interface KillCgroupOptions {
   /** How long the processes may take to end; default 10,000. One that waits for a device cannot be killed meanwhile. */
@@ -56,4 +86,8 @@ export interface CgroupEnd {
  * @throws SystemError (as rejection): `ETIMEDOUT` names the processes that are left; `EDEADLK`: we are in it ourselves,
  * `EBUSY`: it is the root of the hierarchy, `EINVAL`: no cgroup v2. With these three nothing has been killed.
  */
-export function killCgroup(path: string, options?: KillCgroupOptions): Promise<CgroupEnd>;
+export function killCgroup(path: string, options: KillCgroupOptions = {}): Promise<CgroupEnd> {
+  const { timeoutMs = KILL_TIMEOUT_MS, signal } = object(options, 'options');
+  const folder = absolute(path, 'path');
+  return abortable(signal, () => loadAddon().killCgroup(folder, timeoutMs));
+}
