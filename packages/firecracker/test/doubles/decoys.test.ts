@@ -1,4 +1,4 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { watchProcess, type ProcessIdentity } from '@microvm/native';
 import type { VmRuntime, VmView } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { startDecoy } from '../decoy.js';
 import { openDoubles } from './doubles.js';
 
 const NOBODY = 65_534;
@@ -18,23 +19,6 @@ async function makeFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'fc-decoys-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
-}
-
-/** A stranger's process that is there before any VM; told an instance, it becomes a program with the arguments of its VMM. */
-function startDecoy(uid = NOBODY): {
-  readonly child: ChildProcess;
-  become(instanceId: string): Promise<void>;
-} {
-  const script = 'read id && exec sh -c "read rest" firecracker --id "$id" --api-sock microvm-api.sock';
-  const child = spawn('sh', ['-c', script], { uid, gid: uid, stdio: ['pipe', 'ignore', 'ignore'], cwd: '/' });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  return {
-    child,
-    become: async (instanceId) => {
-      child.stdin?.write(`${instanceId}\n`);
-      await expect.poll(() => readFile(`/proc/${child.pid ?? 0}/cmdline`, 'utf8')).toContain(instanceId);
-    },
-  };
 }
 
 async function running(runtime: VmRuntime, jail: boolean): Promise<VmView> {
@@ -65,7 +49,7 @@ describe.runIf(isRoot)('a stranger’s process with the arguments of a VMM', () 
       expect(await second.pauseVm('a')).toMatchObject({ state: 'paused', vmm });
       await second.stopVm('a').catch(() => undefined);
       await second.destroyVm('a');
-      expect(decoy.child.exitCode ?? decoy.child.signalCode).toBeNull();
+      decoy.expectAlive();
     },
   );
 
@@ -81,7 +65,7 @@ describe.runIf(isRoot)('a stranger’s process with the arguments of a VMM', () 
     expect(second.recovery.ended).toMatchObject([{ vmId: 'a', state: 'crashed' }]);
     expect(await second.startVm('a')).toMatchObject({ state: 'running' });
     await second.destroyVm('a');
-    expect(decoy.child.exitCode ?? decoy.child.signalCode).toBeNull();
+    decoy.expectAlive();
   });
 
   it('is not swept as the rest of a VM that stands still', async () => {
@@ -95,7 +79,7 @@ describe.runIf(isRoot)('a stranger’s process with the arguments of a VMM', () 
     const second = await openDoubles({ stateDir });
     expect(second.recovery.swept).toEqual([]);
     await second.destroyVm('a');
-    expect(decoy.child.exitCode ?? decoy.child.signalCode).toBeNull();
+    decoy.expectAlive();
   });
 });
 

@@ -6,6 +6,7 @@ import { readOwnerId } from '@microvm/driver-kit';
 import { createNetns, createTap, deleteNetns, watchProcess } from '@microvm/native';
 import type { ProcessIdentity, VmRuntime, VmSpec, VmView } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { startDecoy } from '../decoy.js';
 import { takeLedger } from '../ledger.js';
 import { openReal, titled, whyNot } from './real-binary.js';
 
@@ -182,5 +183,22 @@ describe.skipIf(whyNot !== undefined)(titled('a jailed VM'), () => {
     const { ending } = (await seen) ?? {};
     expect(ending?.reason).toBe('vmm-exit');
     expect([null, 'unknown']).toContain(ending?.exitCode);
+  });
+
+  it('is told from a stranger’s process that has its arguments, also when it stands still', async () => {
+    const stateDir = await makeFolder();
+    const decoy = startDecoy();
+    const first = await openReal({ stateDir });
+    const { instanceId, vmm } = await running(first, 'a');
+    await first.close();
+    await decoy.become(instanceId);
+    const second = await openReal({ stateDir });
+    expect(second.recovery.adopted).toMatchObject([{ vmId: 'a', state: 'running' }]);
+    expect(await second.stopVm('a')).toMatchObject({ state: 'stopped' });
+    expect(() => statSync(`/proc/${vmm?.pid ?? 0}/cwd`)).toThrow('ENOENT');
+    await second.close();
+    const third = await openReal({ stateDir });
+    expect(third.recovery.swept).toEqual([]);
+    decoy.expectAlive();
   });
 });
