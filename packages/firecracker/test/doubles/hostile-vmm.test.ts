@@ -101,40 +101,36 @@ const ATTACKS: Readonly<Record<string, Attack>> = {
   },
 };
 
-describe.each(Object.entries(HOSTILE_MODES))(
-  'a VMM that %s',
-  { timeout: 60_000 },
-  (_, { only, stalls, ...mode }) => {
-    let scene: HostileScene;
-    beforeAll(async () => (scene = await HostileScene.open()), 60_000);
-    afterAll(() => scene.close());
+describe.each(Object.entries(HOSTILE_MODES))('a VMM that %s', (_, { only, stalls, ...mode }) => {
+  let scene: HostileScene;
+  beforeAll(async () => (scene = await HostileScene.open()));
+  afterAll(() => scene.close());
 
-    const attacks = Object.entries(ATTACKS).filter(([name]) => only === undefined || only === name);
+  const attacks = Object.entries(ATTACKS).filter(([name]) => only === undefined || only === name);
 
-    it.each(attacks)('at %s harms nobody but its own VM', async (_name, attack) => {
-      const { before, call, on, skip = 0, isLate = false } = attack;
-      const rule = { ...mode, on, skip, times: 0 };
-      if (!isLate) await scene.turn(rule);
-      await before?.(scene).catch(onlyTyped);
-      if (isLate) await scene.turn(rule);
-      const descriptors = openDescriptors().length;
-      const bytes = PEAK_MEMORY.now();
-      PEAK_MEMORY.forget();
-      await call(scene, { timeoutMs: stalls === true ? SHORT_MS : LONG_MS }).catch(onlyTyped);
-      await scene.turn();
-      expect((await scene.recordBytes(VICTIM)) ?? 0).toBeLessThan(RECORD_BYTES);
-      const { runtime } = scene;
-      const { state = 'destroyed' } = (await runtime.getVm(VICTIM)) ?? {};
-      if (state !== 'destroyed') {
-        expect(await runtime.destroyVm(VICTIM)).toMatchObject({ state: 'destroyed' });
-      }
-      expect(PEAK_MEMORY.read() - bytes).toBeLessThan(MEMORY_BYTES);
-      expect(await scene.bystander()).toEqual(scene.unharmed);
-      expect(await scene.jails()).toBe(1);
-      await expect.poll(() => openDescriptors().length).toBeLessThanOrEqual(descriptors);
-    });
-  },
-);
+  it.each(attacks)('at %s harms nobody but its own VM', async (_name, attack) => {
+    const { before, call, on, skip = 0, isLate = false } = attack;
+    const rule = { ...mode, on, skip, times: 0 };
+    if (!isLate) await scene.turn(rule);
+    await before?.(scene).catch(onlyTyped);
+    if (isLate) await scene.turn(rule);
+    const descriptors = openDescriptors().length;
+    const bytes = PEAK_MEMORY.now();
+    PEAK_MEMORY.forget();
+    await call(scene, { timeoutMs: stalls === true ? SHORT_MS : LONG_MS }).catch(onlyTyped);
+    await scene.turn();
+    expect((await scene.recordBytes(VICTIM)) ?? 0).toBeLessThan(RECORD_BYTES);
+    const { runtime } = scene;
+    const { state = 'destroyed' } = (await runtime.getVm(VICTIM)) ?? {};
+    if (state !== 'destroyed') {
+      expect(await runtime.destroyVm(VICTIM)).toMatchObject({ state: 'destroyed' });
+    }
+    expect(PEAK_MEMORY.read() - bytes).toBeLessThan(MEMORY_BYTES);
+    expect(await scene.bystander()).toEqual(scene.unharmed);
+    expect(await scene.jails()).toBe(1);
+    await expect.poll(() => openDescriptors().length).toBeLessThanOrEqual(descriptors);
+  });
+});
 
 /** A call may fail, but only as the contract says: no error of the system, none of a parser. */
 function onlyTyped(error: unknown): void {
