@@ -102,41 +102,18 @@ async function fillSystem(folder) {
   await rm(work, { recursive: true });
 }
 
-/** All packages with what they depend on, as if nothing were installed. */
+/** All packages with what they depend on, and the kernel alone: what makes initrds is not needed. */
 async function fetchPackages(work) {
-  const lists = join(work, 'lists');
-  const cache = join(work, 'cache');
-  const archives = join(cache, 'archives');
-  await mkdir(join(archives, 'partial'), { recursive: true });
-  await mkdir(join(lists, 'partial'), { recursive: true });
-  const options = ['-q', '-o', 'Dir::State::status=/dev/null', '-o', `Dir::Cache=${cache}`];
-  options.push('-o', 'Debug::NoLocking=1', '-o', `APT::Sandbox::User=${process.env.USER ?? 'root'}`);
-  const fetch = async (more) => {
-    const kernel = await kernelPackage([...options, ...more]);
-    await capture('apt-get', [
-      ...[...options, ...more, 'install', '--download-only', '-y', '--no-install-recommends'],
-      ...PACKAGES,
-    ]);
-    await capture('apt-get', [...options, ...more, 'download', kernel], { cwd: archives });
-  };
-  try {
-    await fetch([]);
-  } catch {
-    // The host's package lists are missing or too old for what the mirrors have: with new ones of our own.
-    const own = ['-o', `Dir::State::Lists=${lists}`];
-    await capture('apt-get', [...options, ...own, 'update']).catch(() => {});
-    await fetch(own);
-  }
-  const names = (await readdir(archives)).filter((name) => name.endsWith('.deb'));
-  return names.toSorted().map((name) => join(archives, name));
-}
-
-/** The package that the cloud kernel's metapackage stands for. It is fetched alone: what makes initrds is not needed. */
-async function kernelPackage(options) {
-  const text = await capture('apt-cache', [...options, 'depends', KERNEL_PACKAGE]);
-  const name = /Depends: (linux-image-\S+)/.exec(text)?.[1];
-  if (name === undefined) throw new Error(`apt knows no ${KERNEL_PACKAGE}`);
-  return name;
+  // Built by the set-up that every run begins with; packages/image fetches its own packages in the same way.
+  const { Apt, withPackageLists } = await import('../../packages/image/dist/apt.js');
+  const apt = new Apt({ workDir: work });
+  const archives = join(work, 'archives');
+  const debs = await withPackageLists(apt, false, async () => {
+    const files = await apt.downloadWithDependencies(PACKAGES, archives);
+    const kernel = await apt.candidates([await apt.dependency(KERNEL_PACKAGE, 'linux-image-')]);
+    return [...files, ...(await apt.download(kernel, archives, () => {}))];
+  });
+  return [...new Set(debs)].toSorted();
 }
 
 async function completeRoot(root) {

@@ -79,6 +79,36 @@ export class Apt {
     });
   }
 
+  /** Fetches packages with all that they depend on, as if nothing were installed; apt checks their digests. Returns the files. */
+  async downloadWithDependencies(names: readonly string[], into: string): Promise<string[]> {
+    await mkdir(join(into, 'partial'), { recursive: true });
+    const user = process.env['USER'] ?? 'root';
+    await this.#run('apt-get', [
+      ...[
+        '-q',
+        '-o',
+        `Dir::Cache::archives=${into}`,
+        '-o',
+        'Debug::NoLocking=1',
+        '-o',
+        `APT::Sandbox::User=${user}`,
+      ],
+      ...['install', '--download-only', '-y', '--no-install-recommends', ...names],
+    ]);
+    const files = await readdir(into);
+    return files.filter((name) => name.endsWith('.deb')).map((name) => join(into, name));
+  }
+
+  /** The package that a metapackage stands for: the first that it depends on and whose name begins with `prefix`. */
+  async dependency(name: string, prefix: string): Promise<string> {
+    const output = await this.#run('apt-cache', ['depends', name]);
+    const found = output.split('\n').map((line) => /Depends: (\S+)/.exec(line)?.[1]);
+    const dependency = found.find((each) => each?.startsWith(prefix));
+    if (dependency === undefined)
+      throw new PackageMissing(`no Debian package "${name}" that needs a ${prefix}*`);
+    return dependency;
+  }
+
   /**
    * Fetches package lists into folders of our own and uses them from now on. Returns what went wrong, which need not matter: one
    * source of several may be out of reach, or a hook of the host's configuration may need root.
@@ -105,6 +135,28 @@ export class Apt {
     });
     return output.toString();
   }
+}
+
+/** Tries with the host's package lists; when they are missing or too old for what the mirrors have, with new ones of our own. */
+export async function withPackageLists<T>(apt: Apt, refresh: boolean, attempt: () => Promise<T>): Promise<T> {
+  if (!refresh) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isAboutPackages(error)) throw error;
+    }
+  }
+  const refreshFailure = await apt.refreshLists();
+  try {
+    return await attempt();
+  } catch (error) {
+    // Why there are no lists says more than that a package is in none of them.
+    throw isAboutPackages(error) && refreshFailure !== undefined ? refreshFailure : error;
+  }
+}
+
+function isAboutPackages(error: unknown): boolean {
+  return error instanceof ProgramFailed || error instanceof PackageMissing;
 }
 
 /** The one-line fields of a record as dpkg and apt print it. */

@@ -1,6 +1,6 @@
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { type Apt, type AptPackage, PackageMissing } from './apt.js';
+import { type Apt, type AptPackage, PackageMissing, withPackageLists } from './apt.js';
 import { findKernelPayload, hasPvhEntry } from './bzimage.js';
 import { makeEmptyExt4 } from './ext4.js';
 import type { ImageStore, StoreEntry } from './image-store.js';
@@ -56,28 +56,6 @@ export async function makeBaseImage(options: BaseImageOptions): Promise<StoreEnt
   };
   const result = await withPackageLists(apt, options.refresh, attempt);
   return typeof result === 'function' ? result() : result;
-}
-
-/** Tries with the host's package lists; when they are missing or too old for what the mirrors have, with new ones of our own. */
-async function withPackageLists<T>(apt: Apt, refresh: boolean, attempt: () => Promise<T>): Promise<T> {
-  if (!refresh) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (!isAboutPackages(error)) throw error;
-    }
-  }
-  const refreshFailure = await apt.refreshLists();
-  try {
-    return await attempt();
-  } catch (error) {
-    // Why there are no lists says more than that a package is in none of them.
-    throw isAboutPackages(error) && refreshFailure !== undefined ? refreshFailure : error;
-  }
-}
-
-function isAboutPackages(error: unknown): boolean {
-  return error instanceof ProgramFailed || error instanceof PackageMissing;
 }
 
 async function choosePackages(apt: Apt): Promise<ChosenPackages> {
