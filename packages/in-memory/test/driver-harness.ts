@@ -31,25 +31,34 @@ export interface Harness {
   readonly ended: Ended[];
 }
 
-/** An open driver, as the engine would have it. */
-export async function openDriver(options: Partial<InMemoryDriverOptions> = {}): Promise<Harness> {
-  const faults = options.faults ?? createFaults();
-  const world = options.world ?? createWorld();
-  const breaches: string[] = [];
-  const driver = new InMemoryDriver({
-    capabilities: capabilitiesOf(undefined, { isDurable: false, isShared: options.isShared ?? false }),
+/** A driver that nobody has opened. */
+export function makeDriver(options: Partial<InMemoryDriverOptions> = {}): InMemoryDriver {
+  return new InMemoryDriver({
+    capabilities: capabilitiesOf(undefined, {
+      isDurable: options.host !== undefined,
+      isShared: options.isShared ?? false,
+    }),
     clock: systemClock,
     guest: {},
     latencies: {},
     images: undefined,
     cpuModel: 'virtual',
     isShared: false,
-    onBreach: ({ message }) => breaches.push(message),
+    onBreach: () => undefined,
     host: undefined,
+    world: createWorld(),
+    faults: createFaults(),
     ...options,
-    world,
-    faults,
   });
+}
+
+/** An open driver, as the engine would have it. */
+export async function openDriver(options: Partial<InMemoryDriverOptions> = {}): Promise<Harness> {
+  const faults = options.faults ?? createFaults();
+  const world = options.world ?? createWorld();
+  const breaches: string[] = [];
+  const onBreach = ({ message }: Error): number => breaches.push(message);
+  const driver = makeDriver({ onBreach, ...options, world, faults });
   const ended: Ended[] = [];
   await driver.open({ ended: (instanceId, ending) => ended.push({ instanceId, ending }) });
   return { driver, faults, world, ended, breaches };

@@ -47,7 +47,6 @@ export class Journal {
       vm.record = this.#patched(vm.record, { operation: undefined });
       throw error;
     }
-    await this.step(`${job.kind}:intent`);
   }
 
   /** Writes what a job came to, together with the job's own end: one atomic write. */

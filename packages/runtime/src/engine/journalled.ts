@@ -44,6 +44,7 @@ export async function change(
     throw error;
   }
   try {
+    await journal.step(`${job.kind}:intent`);
     const { patch, result = {}, event } = await effects();
     await journal.commit(vm, job, patch, result);
     if (event !== undefined) announcer.emit(event);
