@@ -42,8 +42,6 @@ export type { VmmPlace, WantedVmm } from './process/find-vmms.js';
 export { EXIT_AFTER_KILL_MS, killVmms } from './process/process-end.js';
 export type { VmmName } from './process/process-end.js';
 export { ConnectionClosedError, RequestRefusedError, RequestTimeoutError } from './process/request-errors.js';
-export { within } from './process/within.js';
-export type { Limits } from './process/within.js';
 export type { HaltableVm } from './vm/ask-to-halt.js';
 export { endedBeforeReady, Ending } from './vm/ending.js';
 export type { EndingReason } from './vm/ending.js';

@@ -5,20 +5,20 @@ import {
   PROCESS_STEPS,
   ProcessDriver,
   type FoundState,
-  type Limits,
   type ProcessDriverOptions,
 } from '@microvm/driver-kit';
 import type { ProcessIdentity } from '@microvm/native';
 import {
-  defineCapabilities,
   type Capabilities,
   type Captured,
   type CaptureTarget,
+  defineCapabilities,
   type DriverEvents,
   type DriverMetrics,
   type DriverVm,
   type JsonObject,
   type KnownVm,
+  type Limits,
   type MetricsRequest,
   type ResolvedVmSpec,
   type RestoreSource,

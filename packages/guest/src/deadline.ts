@@ -1,4 +1,4 @@
-import { VmRuntimeError } from '@microvm/runtime';
+import { onAbort, VmRuntimeError } from '@microvm/runtime';
 
 /** Node fires a longer timer at once. */
 const LONGEST_TIMER_MS = 0x7fff_ffff;
@@ -16,13 +16,10 @@ export function watchDeadline(
 ): () => void {
   const { signal, timeoutMs } = options;
   let timer: NodeJS.Timeout | undefined;
+  let stopWatching = (): void => undefined;
   const stop = (): void => {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
-  };
-  const onAbort = (): void => {
-    stop();
-    onEnd(signal?.reason);
+    stopWatching();
   };
   if (timeoutMs !== undefined) {
     timer = setTimeout(
@@ -34,6 +31,9 @@ export function watchDeadline(
       Math.min(timeoutMs, LONGEST_TIMER_MS),
     );
   }
-  signal?.addEventListener('abort', onAbort, { once: true });
+  stopWatching = onAbort(signal, () => {
+    stop();
+    onEnd(signal?.reason);
+  });
   return stop;
 }

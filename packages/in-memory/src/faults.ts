@@ -1,4 +1,4 @@
-import { invalidArgument, type VmEnding } from '@microvm/runtime';
+import { invalidArgument, onAbort, type VmEnding } from '@microvm/runtime';
 import { DRIVER_METHODS, DRIVER_STEPS } from './driver/driver-points.js';
 import type { GuestEnd } from './guest/guest-end.js';
 
@@ -93,9 +93,10 @@ class Planted implements PlantedFault {
   hang(strike: Strike, ignoresSignal: boolean): Promise<void> {
     const signal = ignoresSignal ? undefined : strike.signal;
     return new Promise((resolve, reject) => {
+      let stopWatching = (): void => undefined;
       const leave = (settle: () => void) => (): void => {
         this.#letGo.delete(goOn);
-        signal?.removeEventListener('abort', abort);
+        stopWatching();
         strike.onHang?.(false);
         settle();
       };
@@ -103,8 +104,7 @@ class Planted implements PlantedFault {
       const abort = leave(() => reject(signal?.reason as Error));
       this.#letGo.add(goOn);
       strike.onHang?.(true);
-      if (signal?.aborted === true) abort();
-      else signal?.addEventListener('abort', abort, { once: true });
+      stopWatching = onAbort(signal, abort);
     });
   }
 }

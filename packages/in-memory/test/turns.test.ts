@@ -19,7 +19,7 @@ async function openWithGates(): Promise<{
   faults: Faults;
   breaches: string[];
   steps: string[];
-  hold(step: string): Held;
+  readonly hold: (step: string) => Held;
 }> {
   const faults = createFaults();
   const breaches: string[] = [];

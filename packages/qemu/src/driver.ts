@@ -3,21 +3,21 @@ import {
   PROCESS_STEPS,
   ProcessDriver,
   type FoundState,
-  type Limits,
   type ProcessDriverOptions,
 } from '@microvm/driver-kit';
 import type { ProcessIdentity } from '@microvm/native';
 import {
-  defineCapabilities,
-  unsupported,
   type Capabilities,
   type Captured,
   type CaptureTarget,
+  defineCapabilities,
   type DriverVm,
   type JsonObject,
+  type Limits,
   type ResolvedVmSpec,
   type RestoreSource,
   type Run,
+  unsupported,
   type VmEnding,
 } from '@microvm/runtime';
 import type { QemuHost } from './host/qemu-host.js';

@@ -1,14 +1,15 @@
 import {
-  isVmRuntimeError,
-  VmRuntimeError,
   type ExecChunk,
   type ExecProcess,
   type Guest,
+  isVmRuntimeError,
   type KeepAlive,
+  untilAborted,
+  VmRuntimeError,
 } from '@microvm/runtime';
 import type { Command } from './command.js';
 import { CommandError, CommandResult } from './command-result.js';
-import { remainingMs, untilAborted } from './deadline.js';
+import { remainingMs } from './deadline.js';
 import { feedInput } from './feed-input.js';
 
 /** A piece of output as it arrived. */

@@ -4,6 +4,7 @@ import type { DriverChoice } from './drivers.js';
 import { launchVm } from './launch.js';
 import type { CreateOptions, CreateSpec, MicrovmOptions, OpenOptions } from './options.js';
 import { chooseDriver, openOwnRuntime, type OwnDriver, type OwnRuntime } from './own-runtime.js';
+import { onProcess } from './process-events.js';
 import { Snapshot } from './snapshot.js';
 import { Vm } from './vm.js';
 
@@ -16,7 +17,7 @@ export class Microvm implements AsyncDisposable {
   #explicit: VmRuntime | undefined;
   #chosen: Promise<OwnDriver> | undefined;
   #own: Promise<OwnRuntime> | undefined;
-  readonly #onIdle = () => void this.close();
+  #stopWatchingIdle = (): void => undefined;
 
   constructor(options: MicrovmOptions = {}) {
     const { runtime, ...openOptions } = options;
@@ -78,7 +79,7 @@ export class Microvm implements AsyncDisposable {
    */
   async close(): Promise<void> {
     const own = this.#own;
-    process.off('beforeExit', this.#onIdle);
+    this.#stopWatchingIdle();
     if (own === undefined) return;
     await this.#alive.during(own.then(({ close }) => close()));
     if (this.#own === own) this.#own = undefined;
@@ -109,7 +110,8 @@ export class Microvm implements AsyncDisposable {
   #open(): Promise<OwnRuntime> {
     if (this.#own !== undefined) return this.#own;
     // A script that has destroyed its VMs need not close anything: it ends by itself, and ends clean.
-    process.once('beforeExit', this.#onIdle);
+    this.#stopWatchingIdle();
+    this.#stopWatchingIdle = onProcess('beforeExit', () => void this.close());
     this.#own = this.#alive.during(this.#choose().then(openOwnRuntime)).catch((error: unknown) => {
       this.#own = undefined;
       throw error;

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Socket } from 'node:net';
+import { onProcess } from './process-events.js';
 
 /** A state directory that does not outlive this process, however the process ends. */
 export interface TemporaryState {
@@ -19,13 +20,12 @@ export interface TemporaryState {
 export async function createTemporaryState(): Promise<TemporaryState> {
   const path = await mkdtemp(join(tmpdir(), 'microvm-'));
   const dismissGuard = guard(path);
-  const onExit = () => rmSync(path, { recursive: true, force: true });
-  process.once('exit', onExit);
+  const stopWatchingExit = onProcess('exit', () => rmSync(path, { recursive: true, force: true }));
   return {
     path,
     async remove() {
       await rm(path, { recursive: true, force: true });
-      process.off('exit', onExit);
+      stopWatchingExit();
       dismissGuard();
     },
   };

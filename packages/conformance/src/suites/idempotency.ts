@@ -22,6 +22,7 @@ export function registerIdempotency(fixture: ProviderFixture): void {
     test('a key belongs to one verb', () => conflictsOverVerb(fixture));
     test('a key belongs to one VM', () => conflictsOverVm(fixture));
     test('a key belongs to one spec', () => conflictsOverSpec(fixture));
+    test('a call that joined another waits no longer than its own deadline', () => joinsInTime(fixture));
     test('the abort of a call that joined does not abort the one it joined', () => abortsJoined(fixture));
     test('a call that was aborted can be made again under its key', () => retriesAborted(fixture));
     test('without a key the same call is another call', () => repeatsWithoutKey(fixture));
@@ -55,6 +56,20 @@ async function joins(fixture: ProviderFixture, trait: Trait): Promise<void> {
   expect(
     (await runtime.listJobs()).filter((job) => job.idempotencyKey === idempotencyKey).length,
   ).toBeLessThan(2);
+}
+
+async function joinsInTime(fixture: ProviderFixture): Promise<void> {
+  const idempotencyKey = newKey(fixture);
+  const vmId = fixture.newId();
+  const runtime = await fixture.open();
+  const hold = fixture.gates.hold('createVm:intent');
+  const first = runtime.createVmWithSpec(vmId, fixture.spec(), { idempotencyKey });
+  await hold.reached;
+  const options = { idempotencyKey, timeoutMs: 1 };
+  const error = await refusal('MICROVM_TIMEOUT', runtime.createVmWithSpec(vmId, fixture.spec(), options));
+  expect(error.details.timeoutMs).toBe(1);
+  hold.release();
+  expect((await first).state).toBe('created');
 }
 
 async function replaysFailure(fixture: ProviderFixture): Promise<void> {

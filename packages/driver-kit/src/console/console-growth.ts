@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { onAbort } from '@microvm/runtime';
 import { Pulse, watchFolder } from '../host/file-events.js';
 import { ignoreMissing } from '../host/system-error.js';
 import { LOG_FILES, logPath } from './log-files.js';
@@ -18,14 +19,14 @@ export async function untilConsole(
   const unwatch = watchFolder(directory, (name) => {
     if (name === LOG_FILES.console || name === null) written.fire();
   });
-  signal.addEventListener('abort', written.fire);
+  const stopWatching = onAbort(signal, written.fire);
   try {
     while (!isThere(await consoleSize(directory))) {
       signal.throwIfAborted();
       await written.next();
     }
   } finally {
-    signal.removeEventListener('abort', written.fire);
+    stopWatching();
     unwatch();
   }
 }

@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import type { ConsoleOptions } from '@microvm/runtime';
+import { type ConsoleOptions, onAbort } from '@microvm/runtime';
 import { Pulse, watchFolder } from '../host/file-events.js';
 import { ignoreMissing } from '../host/system-error.js';
 import { LOG_FILES, logPath } from './log-files.js';
@@ -20,7 +20,7 @@ export async function* readConsole(directory: string, options: ReadConsoleOption
   const signal = options.signal === undefined ? ended : AbortSignal.any([ended, options.signal]);
   const grown = new Pulse();
   const unwatch = follow && !signal.aborted ? watchFolder(directory, onlyConsole(grown)) : () => {};
-  signal.addEventListener('abort', grown.fire);
+  const stopWatching = onAbort(signal, grown.fire);
   let file: FileHandle | undefined;
   let position: number | undefined;
   try {
@@ -34,7 +34,7 @@ export async function* readConsole(directory: string, options: ReadConsoleOption
       await grown.next();
     }
   } finally {
-    signal.removeEventListener('abort', grown.fire);
+    stopWatching();
     unwatch();
     await file?.close();
   }

@@ -2,14 +2,15 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AgentClient, AgentExecProcess, CommandQueue } from '@microvm/guest';
 import {
-  isVmRuntimeError,
-  VmRuntimeError,
   type ExecProcess,
   type ExecRequest,
   type Guest,
+  isVmRuntimeError,
+  type Limits,
   type VmEnding,
+  VmRuntimeError,
+  within,
 } from '@microvm/runtime';
-import { within, type Limits } from '../process/within.js';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const CUT_PAUSE_MS = 10;

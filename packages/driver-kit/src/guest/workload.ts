@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { AgentClient, ThawOptions } from '@microvm/guest';
-import { isVmRuntimeError, VmRuntimeError, type DriverVm, type Resumption } from '@microvm/runtime';
-import { within } from '../process/within.js';
+import { type DriverVm, isVmRuntimeError, type Resumption, VmRuntimeError, within } from '@microvm/runtime';
 import type { AgentChannel } from './agent-channel.js';
 
 // Less than the engine's grace for a driver together: a guest that does not answer is held all the same.

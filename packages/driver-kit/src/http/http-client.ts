@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net';
 import type { ProcessExit } from '@microvm/native';
+import { onAbort, type Limits } from '@microvm/runtime';
 import { Client, errors } from 'undici';
 import {
   ConnectionClosedError,
   RequestRefusedError,
   RequestTimeoutError,
 } from '../process/request-errors.js';
-import type { Limits } from '../process/within.js';
 import { readAnswer, type FaultReader } from './answer.js';
 
 export interface HttpClientOptions {
@@ -77,14 +77,13 @@ export class HttpClient {
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     const limit = new AbortController();
     const timer = setTimeout(() => limit.abort(new RequestTimeoutError(name, timeoutMs)), timeoutMs);
-    const onAbort = (): void => limit.abort(options.signal?.reason);
-    options.signal?.addEventListener('abort', onAbort, { once: true });
+    const stopWatching = onAbort(options.signal, () => limit.abort(options.signal?.reason));
     try {
       options.signal?.throwIfAborted();
       return await this.#exchange(request, name, limit.signal, options.waits ?? true);
     } finally {
       clearTimeout(timer);
-      options.signal?.removeEventListener('abort', onAbort);
+      stopWatching();
     }
   }
 

@@ -1,7 +1,6 @@
 import { watchProcess, type ProcessExit, type ProcessIdentity, type ProcessWatch } from '@microvm/native';
-import { VmRuntimeError } from '@microvm/runtime';
+import { VmRuntimeError, within } from '@microvm/runtime';
 import { lastLogLines } from '../console/log-tail.js';
-import { within } from './within.js';
 
 /** How long the kernel may take to end a process after SIGKILL: an overloaded or emulated host is slow to take it apart. */
 export const EXIT_AFTER_KILL_MS = 20_000;

@@ -1,7 +1,6 @@
-import type { DriverVm, Run, VmEnding } from '@microvm/runtime';
+import { type DriverVm, type Limits, type Run, type VmEnding, within } from '@microvm/runtime';
 import type { AgentChannel } from '../guest/agent-channel.js';
 import { askToShutDown } from '../guest/ask-to-shut-down.js';
-import { within, type Limits } from '../process/within.js';
 
 const ASK_TIMEOUT_MS = 2000;
 

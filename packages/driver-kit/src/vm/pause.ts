@@ -1,7 +1,6 @@
-import type { DriverVm, Resumption, Run } from '@microvm/runtime';
+import type { DriverVm, Limits, Resumption, Run } from '@microvm/runtime';
 import type { AgentChannel } from '../guest/agent-channel.js';
 import { freezeWorkload, thawWorkload, unfreezeWorkload, unrepaired } from '../guest/workload.js';
-import type { Limits } from '../process/within.js';
 
 // A VMM answers when the disks' writes in flight are done.
 const HOLD_TIMEOUT_MS = 60_000;

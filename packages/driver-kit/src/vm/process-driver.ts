@@ -12,6 +12,7 @@ import type {
   HostReport,
   JsonObject,
   KnownVm,
+  Limits,
   MetricsRequest,
   ResolvedVmSpec,
   RestoreSource,
@@ -23,7 +24,6 @@ import type {
 } from '@microvm/runtime';
 import { Consoles } from '../console/consoles.js';
 import { ensureThawed } from '../guest/workload.js';
-import type { Limits } from '../process/within.js';
 import { processMetrics } from '../metrics/process-metrics.js';
 import { askToHalt, SHUTDOWN_STEPS, type HaltableVm } from './ask-to-halt.js';
 import { endingOfGone, endingWithoutExit, type EndingReason } from './ending.js';

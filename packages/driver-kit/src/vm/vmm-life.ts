@@ -1,5 +1,5 @@
 import type { ProcessExit, ProcessIdentity, ProcessWatch } from '@microvm/native';
-import { VmRuntimeError, type DriverVm, type VmEnding } from '@microvm/runtime';
+import { type DriverVm, type VmEnding, VmRuntimeError, within } from '@microvm/runtime';
 import type { AgentChannel } from '../guest/agent-channel.js';
 import { killVmm, vmmExited, vmmFailure, type VmmName } from '../process/process-end.js';
 import {
@@ -7,7 +7,6 @@ import {
   RequestRefusedError,
   RequestTimeoutError,
 } from '../process/request-errors.js';
-import { within } from '../process/within.js';
 import type { Ending } from './ending.js';
 
 // Between the end of a connection and that of the process behind it.

@@ -1,4 +1,5 @@
-import { ConnectionClosedError, HttpClient, type HttpClientOptions, type Limits } from '@microvm/driver-kit';
+import { ConnectionClosedError, HttpClient, type HttpClientOptions } from '@microvm/driver-kit';
+import type { Limits } from '@microvm/runtime';
 import { INSTANCE_STATES, type ActionType, type InstanceInfo } from './wire.js';
 
 /** Speaks to one Firecracker process. */

@@ -1,5 +1,6 @@
-import type { FoundState, Limits } from '@microvm/driver-kit';
+import type { FoundState } from '@microvm/driver-kit';
 import { watchProcess, type ProcessIdentity } from '@microvm/native';
+import type { Limits } from '@microvm/runtime';
 import type { FirecrackerContext } from './context.js';
 import type { FirecrackerVm } from './firecracker-vm.js';
 import { readLife } from './life.js';

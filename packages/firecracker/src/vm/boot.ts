@@ -1,5 +1,5 @@
-import { endedBeforeReady, within } from '@microvm/driver-kit';
-import type { Run, VmEnding } from '@microvm/runtime';
+import { endedBeforeReady } from '@microvm/driver-kit';
+import { type Run, type VmEnding, within } from '@microvm/runtime';
 import { clearLife } from './halt.js';
 import { launchConfigured } from './configure.js';
 import type { FirecrackerContext } from './context.js';

@@ -6,12 +6,11 @@ import {
   reasonFromConsole,
   VmmLife,
   type HaltableVm,
-  type Limits,
   type PausableVm,
   type SendOptions,
 } from '@microvm/driver-kit';
 import { waitForSocket, waitForVsock, type ProcessWatch, type VsockListener } from '@microvm/native';
-import type { VmEnding } from '@microvm/runtime';
+import type { Limits, VmEnding } from '@microvm/runtime';
 import { ApiClient } from '../api/client.js';
 import type { ActionType, ApiRequest, InstanceInfo, SnapshotLoad } from '../api/wire.js';
 import { VM_FILES, VMM_FILES } from '../host/paths.js';

@@ -1,4 +1,4 @@
-import type { ConsoleOptions } from '@microvm/runtime';
+import { type ConsoleOptions, onAbort } from '@microvm/runtime';
 
 const MERGED_BYTES = 4096;
 
@@ -96,13 +96,14 @@ export class ConsoleLog {
   #more(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve) => {
       const readers = (this.#readers ??= new Set());
+      let stopWatching = (): void => undefined;
       const wake = (): void => {
         readers.delete(wake);
-        signal?.removeEventListener('abort', wake);
+        stopWatching();
         resolve();
       };
       readers.add(wake);
-      signal?.addEventListener('abort', wake, { once: true });
+      stopWatching = onAbort(signal, wake);
     });
   }
 

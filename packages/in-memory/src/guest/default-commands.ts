@@ -1,3 +1,4 @@
+import { untilAborted } from '@microvm/runtime';
 import type { CommandEnd, GuestCommand, ScriptedGuest } from './guest-script.js';
 
 type Command = (command: GuestCommand, guest: ScriptedGuest) => Promise<CommandEnd>;
@@ -99,10 +100,7 @@ const uname: Command = async (command, guest) => {
 function ends(act: (guest: ScriptedGuest) => void): Command {
   return async (command, guest) => {
     act(guest);
-    await new Promise((_, reject) => {
-      if (command.signal.aborted) reject(command.signal.reason as Error);
-      command.signal.addEventListener('abort', () => reject(command.signal.reason as Error), { once: true });
-    });
+    await untilAborted(new Promise(() => undefined), command.signal);
     return 0;
   };
 }

@@ -1,4 +1,4 @@
-import { delay, type Clock } from '@microvm/runtime';
+import { type Clock, delay, onAbort } from '@microvm/runtime';
 import { ROOT_DRIVE, type GuestDisk } from '../driver/disks.js';
 import type { GuestEnd } from './guest-end.js';
 import type { GuestMemory, ScriptedGuest } from './guest-script.js';
@@ -76,13 +76,14 @@ export async function untilGoing(vm: MemoryVm, signal?: AbortSignal): Promise<vo
   while (vm.condition === 'paused') {
     await new Promise<void>((resolve) => {
       const watchers = (vm.watchers ??= new Set());
+      let stopWatching = (): void => undefined;
       const wake = (): void => {
         watchers.delete(wake);
-        signal?.removeEventListener('abort', wake);
+        stopWatching();
         resolve();
       };
       watchers.add(wake);
-      signal?.addEventListener('abort', wake, { once: true });
+      stopWatching = onAbort(signal, wake);
     });
     signal?.throwIfAborted();
   }

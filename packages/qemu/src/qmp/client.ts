@@ -1,11 +1,7 @@
 import { Socket } from 'node:net';
-import {
-  ConnectionClosedError,
-  RequestRefusedError,
-  RequestTimeoutError,
-  type Limits,
-} from '@microvm/driver-kit';
+import { ConnectionClosedError, RequestRefusedError, RequestTimeoutError } from '@microvm/driver-kit';
 import { connectUnix, sendDescriptors } from '@microvm/native';
+import { type Limits, onAbort } from '@microvm/runtime';
 import { QmpDecoder, type QmpEvent, type QmpMessage } from './wire.js';
 
 export interface QmpConnectOptions {
@@ -118,21 +114,21 @@ export class QmpClient {
     return new Promise((resolve, reject) => {
       const settle = () => {
         clearTimeout(timer);
-        signal?.removeEventListener('abort', onAbort);
+        stopWatching();
         this.#waiting.delete(id);
       };
       const fail = (error: unknown) => {
         settle();
         reject(error);
       };
-      const onAbort = () => fail(signal?.reason);
+      let stopWatching = (): void => undefined;
       const timer = setTimeout(() => fail(new RequestTimeoutError(command, timeoutMs)), timeoutMs);
-      signal?.addEventListener('abort', onAbort, { once: true });
       const done = (value: unknown) => {
         settle();
         resolve(value);
       };
       this.#waiting.set(id, { command, timeoutMs, resolve: done, reject: fail });
+      stopWatching = onAbort(signal, () => fail(signal?.reason));
     });
   }
 

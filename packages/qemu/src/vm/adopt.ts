@@ -1,5 +1,6 @@
-import { reasonFromConsole, type EndingReason, type FoundState, type Limits } from '@microvm/driver-kit';
+import { reasonFromConsole, type EndingReason, type FoundState } from '@microvm/driver-kit';
 import { watchProcess, type ProcessIdentity } from '@microvm/native';
+import type { Limits } from '@microvm/runtime';
 import { LiveVm } from './live-vm.js';
 import { cancelMigration } from './migration.js';
 import type { QemuVm } from './qemu-vm.js';

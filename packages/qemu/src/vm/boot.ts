@@ -1,5 +1,5 @@
-import { consoleSize, consoleTail, endedBeforeReady, untilConsole, within } from '@microvm/driver-kit';
-import type { Run, VmEnding, VmRuntimeError } from '@microvm/runtime';
+import { consoleSize, consoleTail, endedBeforeReady, untilConsole } from '@microvm/driver-kit';
+import { type Run, type VmEnding, type VmRuntimeError, within } from '@microvm/runtime';
 import type { StartMode } from '../process/command-line.js';
 import { kernelArgs } from '../process/kernel-args.js';
 import type { QemuContext } from './context.js';

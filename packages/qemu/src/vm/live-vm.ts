@@ -6,12 +6,11 @@ import {
   hasCode,
   LogKeeper,
   VmmLife,
-  within,
   type HaltableVm,
-  type Limits,
   type PausableVm,
 } from '@microvm/driver-kit';
 import type { ProcessWatch } from '@microvm/native';
+import { type Limits, within } from '@microvm/runtime';
 import { FILES, pathOf } from '../host/paths.js';
 import { QmpClient, type QmpCallOptions } from '../qmp/client.js';
 import type { QmpEvent } from '../qmp/wire.js';

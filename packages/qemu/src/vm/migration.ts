@@ -1,6 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import { within } from '@microvm/driver-kit';
-import { VmRuntimeError } from '@microvm/runtime';
+import { VmRuntimeError, within } from '@microvm/runtime';
 import type { QmpCallOptions } from '../qmp/client.js';
 import type { QmpEvent } from '../qmp/wire.js';
 import type { LiveVm } from './live-vm.js';

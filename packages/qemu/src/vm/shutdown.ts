@@ -1,6 +1,6 @@
-import { reasonFromConsole, within } from '@microvm/driver-kit';
+import { reasonFromConsole } from '@microvm/driver-kit';
 import type { ProcessExit } from '@microvm/native';
-import type { VmEnding } from '@microvm/runtime';
+import { type VmEnding, within } from '@microvm/runtime';
 import type { QemuContext } from './context.js';
 import { clearLife } from './halt.js';
 import type { LiveVm } from './live-vm.js';

@@ -1,5 +1,6 @@
 import type { VmEvent } from '../contract/events.js';
 import type { EventsOptions } from '../contract/options.js';
+import { onAbort } from '../waiting/on-abort.js';
 import { KeepAlive } from './keep-alive.js';
 
 const DEFAULT_BUFFER_SIZE = 1024;
@@ -20,14 +21,13 @@ export class EventHub {
 
   /** A new reader; it is subscribed from this call on, not from its first read. */
   read(options: EventsOptions = {}): AsyncIterable<VmEvent> {
+    let stopWatching = (): void => undefined;
     const reader = new Reader(options.bufferSize ?? DEFAULT_BUFFER_SIZE, this.#keepAlive, () => {
       this.#readers.delete(reader);
-      options.signal?.removeEventListener('abort', end);
+      stopWatching();
     });
-    const end = (): void => reader.end();
     this.#readers.add(reader);
-    options.signal?.addEventListener('abort', end, { once: true });
-    if (options.signal?.aborted === true) end();
+    stopWatching = onAbort(options.signal, () => reader.end());
     return { [Symbol.asyncIterator]: () => reader };
   }
 
