@@ -6,7 +6,7 @@ import { resolveVmSpec, type VmSpec } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { checkSpec } from '../src/vm/check-spec.js';
 import { imageDefaults } from './factory.js';
-import { openForTest, SLOW } from './scene.js';
+import { openForTest } from './scene.js';
 
 /** Files of all that a spec names: QEMU is not asked, so what is in them does not matter. */
 async function makeSpec(count: number, spec: VmSpec = {}): Promise<ReturnType<typeof resolveVmSpec>> {
@@ -50,7 +50,7 @@ describe('a spec for QEMU', () => {
   });
 });
 
-describe('a VM', { timeout: SLOW }, () => {
+describe('a VM', () => {
   it('boots with the most drives that are taken, and has them all', async () => {
     const { drives } = await makeSpec(21);
     const runtime = await openForTest();
