@@ -15,6 +15,8 @@ import {
   type CaptureTarget,
   type DriverVm,
   type JsonObject,
+  type PlanRequest,
+  type ResolvedVmSpec,
   type RestoreSource,
   type Run,
   type VmEnding,
@@ -66,12 +68,12 @@ export class MinimalDriver extends ProcessDriver<MinimalVm, LiveVm> {
     // This VMM takes all that `capabilities` lets through.
   }
 
-  plan({ spec }: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject {
-    return makePlan(spec);
+  plan(request: PlanRequest): Promise<JsonObject> {
+    return makePlan(request);
   }
 
-  checkSnapshot(source: RestoreSource): Promise<void> {
-    return checkSnapshot(source);
+  async checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
+    checkSnapshot(source, spec);
   }
 
   survey(): Promise<ReadonlySet<string>> {
@@ -89,7 +91,7 @@ export class MinimalDriver extends ProcessDriver<MinimalVm, LiveVm> {
   }
 
   protected async prepareVm(vm: MinimalVm, run: Run): Promise<undefined> {
-    await makeDisks(vm.plan.drives, vm.directory, run);
+    await makeDisks({ drives: vm.plan.drives, folder: vm.directory }, run);
     await run.step('prepare:disks');
   }
 

@@ -1,4 +1,4 @@
-import { stateDirFindings } from '@microvm/driver-kit';
+import { stateContent, stateDirFindings } from '@microvm/driver-kit';
 import * as native from '@microvm/native';
 import { openRuntime, type CommonOptions, type HostReport, type VmRuntime } from '@microvm/runtime';
 import { MinimalDriver } from './driver.js';
@@ -11,7 +11,7 @@ export interface MinimalOptions extends CommonOptions {
 export function createMinimalRuntime(options: MinimalOptions): Promise<VmRuntime> {
   const { stateDir } = options;
   const driver = new MinimalDriver({ stateDir, probe: () => probe(stateDir) });
-  return openRuntime({ ...options, driver, host: native });
+  return openRuntime({ ...options, driver, host: native, content: stateContent(stateDir) });
 }
 
 async function probe(stateDir: string): Promise<HostReport> {

@@ -36,7 +36,13 @@ it('rejects, and never throws, what is asked of a VM whose VMM is not there', as
     instanceId: '0'.repeat(32),
     vmId: 'a',
     spec,
-    plan: driver.plan({ instanceId: '0'.repeat(32), vmId: 'a', spec, directory: stateDir }),
+    plan: await driver.plan({
+      instanceId: '0'.repeat(32),
+      vmId: 'a',
+      spec,
+      directory: stateDir,
+      source: undefined,
+    }),
     directory: stateDir,
     vmm: undefined,
   };

@@ -6,11 +6,18 @@ export type { LogFile } from './console/log-files.js';
 export { LogKeeper } from './console/log-keeper.js';
 export type { KeptLog } from './console/log-keeper.js';
 export { consoleTail, lastLogLines } from './console/log-tail.js';
-export { captureDisks, copyPart, makeDisks, restoreDisks } from './disks/disk-files.js';
-export { DISKS_FOLDER, plannedDriveSchema, planDrives, privateDrives } from './disks/planned-drive.js';
+export { copyBounded } from './disks/bounded-copy.js';
+export type { FileSize, UntrustedFile } from './disks/bounded-copy.js';
+export { captureDisks, makeDisks } from './disks/disk-files.js';
+export type { DiskOwner, DiskTarget } from './disks/disk-files.js';
+export {
+  DISKS_FOLDER,
+  plannedDriveSchema,
+  planDrives,
+  planNewDrives,
+  privateDrives,
+} from './disks/planned-drive.js';
 export type { PlannedDrive } from './disks/planned-drive.js';
-export { describeSharedDrives, sharedDriveSchema } from './disks/shared-drives.js';
-export type { SharedDrive } from './disks/shared-drives.js';
 export { AgentChannel } from './guest/agent-channel.js';
 export type { OpenLimits, OpenStream } from './guest/agent-channel.js';
 export {
@@ -28,6 +35,7 @@ export { architectureFindings, hostUnsupported, kvmFindings, orHostFailure } fro
 export { openOwnerId, readOwnerId } from './host/owner-id.js';
 export { removeFiles } from './host/remove-files.js';
 export { checkSpecFiles } from './host/spec-files.js';
+export { stateContent } from './host/state-content.js';
 export { defaultStateDir, stateDirFindings } from './host/state-dir.js';
 export { hasCode, ignoreMissing } from './host/system-error.js';
 export { connectStream } from './host/unix-stream.js';
@@ -46,6 +54,8 @@ export type { HaltableVm } from './vm/ask-to-halt.js';
 export { endedBeforeReady, Ending } from './vm/ending.js';
 export type { EndingReason } from './vm/ending.js';
 export { differenceIn, incompatibleSnapshot } from './vm/incompatible.js';
+export { checkParts, diskParts } from './vm/snapshot-parts.js';
+export type { ExpectedPart } from './vm/snapshot-parts.js';
 export type { PausableVm } from './vm/pause.js';
 export { PROCESS_STEPS, ProcessDriver } from './vm/process-driver.js';
 export type { FoundState, ProcessDriverOptions, ProcessLife } from './vm/process-driver.js';

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import {
   makeDisks,
   openOwnerId,
+  planNewDrives,
   PROCESS_STEPS,
   ProcessDriver,
   type FoundState,
@@ -20,18 +21,18 @@ import {
   type KnownVm,
   type Limits,
   type MetricsRequest,
+  type PlanRequest,
   type ResolvedVmSpec,
   type RestoreSource,
   type Run,
   type VmEnding,
+  type VmSpec,
 } from '@microvm/runtime';
 import { Cgroups } from './host/cgroups.js';
 import { installExecFile, type FirecrackerHost } from './host/firecracker-host.js';
-import { chownDisks } from './host/own-disks.js';
-import { SharedFiles } from './host/shared-files.js';
 import { sweepOrphans } from './host/sweep.js';
 import { UidPool } from './host/uid-pool.js';
-import { jailsFolder, makePlan, readPlan } from './host/vm-plan.js';
+import { diskTarget, jailsFolder, makePlan, readPlan } from './host/vm-plan.js';
 import { MetricsLedgers } from './metrics/metrics-ledgers.js';
 import { vmMetrics } from './metrics/metrics.js';
 import { surveyVmms, vmmsOf } from './process/find-vmm.js';
@@ -95,17 +96,15 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
       stateDir,
       cgroups: new Cgroups(host.cgroupMount),
       table: this.table,
-      sharedFiles: new SharedFiles(stateDir),
       metrics: new MetricsLedgers(),
     };
   }
 
   override async open(events: DriverEvents, known: readonly KnownVm[]): Promise<void> {
-    const { host, stateDir, cgroups, sharedFiles } = this.#context;
+    const { host, stateDir, cgroups } = this.#context;
     await super.open(events, known);
     const ownerId = await openOwnerId(stateDir);
     cgroups.open(ownerId);
-    await sharedFiles.open();
     await installExecFile(host);
     await mkdir(jailsFolder(stateDir), { recursive: true, mode: 0o700 });
     const left = await sweepOrphans({ stateDir, cgroups, known });
@@ -119,16 +118,18 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
     ]);
   }
 
-  checkSpec(spec: ResolvedVmSpec): Promise<void> {
-    return checkSpec(this.#context.host, spec);
+  checkSpec(spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
+    return checkSpec(this.#context.host, spec, given);
   }
 
-  plan({ instanceId, spec }: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject {
+  async plan({ instanceId, spec, source }: PlanRequest): Promise<JsonObject> {
     const { host, cgroups } = this.#context;
+    const drives = await planNewDrives(spec, source);
     const isJailed = spec.jail ?? host.jailerPath !== undefined;
     return makePlan({
       instanceId,
       spec,
+      drives,
       uid: isJailed ? (this.#uids?.take() ?? null) : null,
       hasCgroup: cgroups.areAvailable,
     });
@@ -138,8 +139,8 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
     checkCapture(this.#context.host.version, vm, memory);
   }
 
-  checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
-    return checkSnapshot(this.#context.host, source, spec);
+  async checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
+    checkSnapshot(this.#context.host, source, spec);
   }
 
   override async release(vm: DriverVm): Promise<readonly string[]> {
@@ -166,8 +167,7 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
   }
 
   protected async prepareVm(vm: FirecrackerVm, run: Run): Promise<LiveVm> {
-    await makeDisks(vm.plan.drives, vm.directory, run);
-    await chownDisks(vm.plan, vm.directory);
+    await makeDisks(diskTarget(vm.plan, vm.directory), run);
     await run.step('prepare:disks');
     return launchConfigured(this.#context, vm, 'prepare', run);
   }

@@ -1,5 +1,11 @@
 import { totalmem } from 'node:os';
-import { defaultStateDir, hostUnsupported, imageOptionsShape, withDefaultImage } from '@microvm/driver-kit';
+import {
+  defaultStateDir,
+  hostUnsupported,
+  imageOptionsShape,
+  stateContent,
+  withDefaultImage,
+} from '@microvm/driver-kit';
 import { IMAGE_SETTINGS } from '@microvm/image';
 import * as native from '@microvm/native';
 import {
@@ -104,6 +110,7 @@ export async function createFirecrackerRuntime(options?: FirecrackerOptions): Pr
     defaults,
     driver,
     host: native,
+    content: stateContent(stateDir),
   });
 }
 

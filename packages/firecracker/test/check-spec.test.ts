@@ -21,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 const check = (on: FirecrackerHost, spec: VmSpec): Promise<void> =>
-  checkSpec(on, resolveVmSpec(parseVmSpec({ kernelPath: elf, ...spec }), {}));
+  checkSpec(on, resolveVmSpec(parseVmSpec({ kernelPath: elf, ...spec }), {}), spec);
 
 const nic = { ifaceId: 'eth0', hostDevName: 'tap0' };
 

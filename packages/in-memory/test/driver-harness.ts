@@ -108,7 +108,8 @@ export function makeTarget(memory: boolean): CaptureTarget {
 /** The source that a capture gave, as the engine makes one from its manifest. */
 export function sourceOf(target: CaptureTarget, captured: Captured): RestoreSource {
   const { snapshotUid, directory, memory } = target;
-  const { parts, vmmVersion, compatibility } = captured;
+  const { vmmVersion, compatibility } = captured;
+  const parts = captured.parts.map((part) => ({ ...part, sizeBytes: 0 }));
   return { snapshotUid, directory, memory, parts, vmmVersion, compatibility, networkOverrides: [] };
 }
 

@@ -1,5 +1,6 @@
 import {
   makeDisks,
+  planNewDrives,
   PROCESS_STEPS,
   ProcessDriver,
   type FoundState,
@@ -14,11 +15,13 @@ import {
   type DriverVm,
   type JsonObject,
   type Limits,
+  type PlanRequest,
   type ResolvedVmSpec,
   type RestoreSource,
   type Run,
   unsupported,
   type VmEnding,
+  type VmSpec,
 } from '@microvm/runtime';
 import type { QemuHost } from './host/qemu-host.js';
 import { makePlan } from './host/vm-plan.js';
@@ -71,17 +74,17 @@ export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
     this.#context = { host, table: this.table, bootSilenceMs };
   }
 
-  checkSpec(spec: ResolvedVmSpec): Promise<void> {
-    return checkSpec(spec);
+  checkSpec(spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
+    return checkSpec(spec, given);
   }
 
-  plan(vm: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject {
-    return makePlan(vm.spec);
+  async plan({ spec, source }: PlanRequest): Promise<JsonObject> {
+    return makePlan(spec, await planNewDrives(spec, source));
   }
 
   async checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
     if (source.networkOverrides.length > 0) throw unsupported('spec.networkOverrides');
-    await checkSnapshot(this.#context.host, source, spec);
+    checkSnapshot(this.#context.host, source, spec);
   }
 
   survey(): Promise<ReadonlySet<string>> {
@@ -93,7 +96,7 @@ export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
   }
 
   protected async prepareVm(vm: QemuVm, run: Run): Promise<undefined> {
-    await makeDisks(vm.plan.drives, vm.directory, run);
+    await makeDisks({ drives: vm.plan.drives, folder: vm.directory }, run);
     await run.step('prepare:disks');
   }
 

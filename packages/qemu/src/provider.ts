@@ -1,5 +1,11 @@
 import { totalmem } from 'node:os';
-import { defaultStateDir, hostUnsupported, imageOptionsShape, withDefaultImage } from '@microvm/driver-kit';
+import {
+  defaultStateDir,
+  hostUnsupported,
+  imageOptionsShape,
+  stateContent,
+  withDefaultImage,
+} from '@microvm/driver-kit';
 import { IMAGE_SETTINGS } from '@microvm/image';
 import * as native from '@microvm/native';
 import {
@@ -83,7 +89,14 @@ export async function createQemuRuntime(options?: QemuOptions): Promise<VmRuntim
     probe: async () => (await inspectHost(inspect)).report,
   });
   const defaults = await withDefaultImage(common.defaults ?? {}, { cacheDir, onProgress: onImageProgress });
-  return openRuntime({ ...common, stateDir, defaults, driver, host: native });
+  return openRuntime({
+    ...common,
+    stateDir,
+    defaults,
+    driver,
+    host: native,
+    content: stateContent(stateDir),
+  });
 }
 
 /** Can QEMU VMs run on this host, and how: what `probe()` of a runtime answers, without opening one. */

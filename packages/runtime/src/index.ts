@@ -69,15 +69,18 @@ export type {
   JsonValue,
   KnownVm,
   MetricsRequest,
+  PlanRequest,
   RestoreSource,
   Resumption,
   Run,
   SnapshotPart,
+  StoredPart,
   VmDriver,
   VmmInfo,
 } from './ports/driver.js';
 export { systemClock } from './ports/clock.js';
 export type { Clock } from './ports/clock.js';
+export type { Content, ContentCall, PinnedContent } from './ports/content.js';
 export type { DirectoryLock, Host } from './ports/host.js';
 export { KeepAlive } from './engine/keep-alive.js';
 export { openRuntime } from './engine/open-runtime.js';

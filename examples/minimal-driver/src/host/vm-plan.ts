@@ -1,5 +1,11 @@
-import { DISKS_FOLDER, LOG_FILES, planDrives, plannedDriveSchema, type ProcessVm } from '@microvm/driver-kit';
-import type { JsonObject, ResolvedVmSpec } from '@microvm/runtime';
+import {
+  DISKS_FOLDER,
+  LOG_FILES,
+  plannedDriveSchema,
+  planNewDrives,
+  type ProcessVm,
+} from '@microvm/driver-kit';
+import type { JsonObject, PlanRequest } from '@microvm/runtime';
 import { z } from 'zod';
 import { API_SOCKET } from '../process/command-line.js';
 
@@ -16,8 +22,8 @@ export interface MinimalVm extends ProcessVm {
   readonly plan: VmPlan;
 }
 
-export function makePlan(spec: ResolvedVmSpec): VmPlan {
-  return { drives: planDrives(spec) };
+export async function makePlan({ spec, source }: PlanRequest): Promise<VmPlan> {
+  return { drives: await planNewDrives(spec, source) };
 }
 
 export function readPlan(plan: JsonObject): VmPlan {

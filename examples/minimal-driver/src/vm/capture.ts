@@ -23,7 +23,8 @@ export async function captureVm(
     parts.push({ name: MEMORY_PART, role: 'memory' });
     await run.step('capture:memory');
   }
-  const diskCopy = await captureDisks(vm.plan.drives, vm.directory, directory, run);
+  const disks = { drives: vm.plan.drives, folder: vm.directory };
+  const diskCopy = await captureDisks(vm, disks, directory, run);
   await run.step('capture:disks');
   parts.push(
     ...privateDrives(vm.plan.drives).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' })),

@@ -1,16 +1,29 @@
 import { join } from 'node:path';
-import { folderOf, incompatibleSnapshot, restoreDisks, type VmTable } from '@microvm/driver-kit';
-import { unsupported, type RestoreSource, type Run } from '@microvm/runtime';
+import {
+  checkParts,
+  diskParts,
+  folderOf,
+  incompatibleSnapshot,
+  makeDisks,
+  planDrives,
+  type VmTable,
+} from '@microvm/driver-kit';
+import { unsupported, type ResolvedVmSpec, type RestoreSource, type Run } from '@microvm/runtime';
 import type { MinimalVm } from '../host/vm-plan.js';
 import { launch } from './boot.js';
 import { MEMORY_PART, VMM_VERSION } from './capture.js';
 import type { LiveVm } from './live-vm.js';
 
-/** Refuses a snapshot that this VMM would not load, before any process starts. */
-export async function checkSnapshot(source: RestoreSource): Promise<void> {
+const MAX_MEMORY_BYTES = 1024 * 1024;
+
+/** Refuses a snapshot that has not the files of one, or that this VMM would not load, before any process starts. */
+export function checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): void {
   if (source.networkOverrides.length > 0) throw unsupported('spec.networkOverrides');
-  if (!source.memory || source.vmmVersion === VMM_VERSION) return;
-  throw incompatibleSnapshot(source, `taken with ${source.vmmVersion}, this is ${VMM_VERSION}`);
+  if (source.memory && source.vmmVersion !== VMM_VERSION) {
+    throw incompatibleSnapshot(source, `taken with ${source.vmmVersion}, this is ${VMM_VERSION}`);
+  }
+  const memory = { name: MEMORY_PART, role: 'memory', size: { maxSizeBytes: MAX_MEMORY_BYTES } } as const;
+  checkParts(source, [...(source.memory ? [memory] : []), ...diskParts(planDrives(spec))]);
 }
 
 /** Gives a VM the disks of a snapshot and, with memory, a VMM that has loaded it and stands still. */
@@ -21,7 +34,7 @@ export async function restoreVm(
   run: Run,
 ): Promise<LiveVm | undefined> {
   const from = folderOf(source);
-  await restoreDisks(vm.plan.drives, from, vm.directory, run);
+  await makeDisks({ drives: vm.plan.drives, folder: vm.directory }, run);
   await run.step('restore:disks');
   if (!source.memory) return undefined;
   const live = await launch(table, vm, join(from, MEMORY_PART), run);

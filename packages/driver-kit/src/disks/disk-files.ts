@@ -1,67 +1,73 @@
-import { chmod, mkdir } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createDisk } from '@microvm/image';
-import { copyFile, type CopyOptions, type CopyResult } from '@microvm/native';
-import type { Captured, Run } from '@microvm/runtime';
+import { putDurable } from '@microvm/native';
+import type { Captured, DriverVm, Run } from '@microvm/runtime';
+import { copyBounded, type FileSize } from './bounded-copy.js';
 import { DISKS_FOLDER, privateDrives, type PlannedDrive } from './planned-drive.js';
+import { progressOf } from './progress.js';
 
 const MIB = 1024 * 1024;
+const DISK_MODE = 0o600;
+// Of a VM that an older version made, nobody noted the size of its disks. Small enough to be counted exactly.
+const UNKNOWN_SIZE = { maxSizeBytes: 2 ** 44 };
 
-/** Makes the private disks of a new VM, in the folder that its drives are in, from the images that its spec names. */
-export async function makeDisks(drives: readonly PlannedDrive[], folder: string, run: Run): Promise<void> {
+/** Who owns the disks of a VM; absent: this process's user. */
+export interface DiskOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface DiskTarget {
+  readonly drives: readonly PlannedDrive[];
+  /** The folder that the VM's drives are in. */
+  readonly folder: string;
+  readonly owner?: DiskOwner | undefined;
+}
+
+/**
+ * Makes the private disks of a new VM from the files that its plan names: images, or the parts of a snapshot. When the call resolves they
+ * survive a power cut; those of many VMs are flushed together.
+ */
+export async function makeDisks({ drives, folder, owner }: DiskTarget, run: Run): Promise<void> {
   await mkdir(join(folder, DISKS_FOLDER), { mode: 0o700 });
   for (const drive of privateDrives(drives)) {
     const to = join(folder, drive.file);
-    if (drive.sizeMib === null) await copyDisk(drive.source, to, run);
-    else await growDisk(drive.source, to, drive.sizeMib * MIB, run);
+    const grown = drive.sizeMib === null ? undefined : `${to}.grown`;
+    if (grown !== undefined) await growDisk(drive, grown, run);
+    await putDurable(grown === undefined ? { copy: drive.source } : { move: grown }, to, {
+      ...owner,
+      ...(grown === undefined && drive.sizeBytes !== null ? { expectedSizeBytes: drive.sizeBytes } : {}),
+      mode: DISK_MODE,
+      sparse: true,
+      signal: run.signal,
+      onProgress: progressOf('disks', run),
+    });
   }
 }
 
-/** Nothing else looks at the folder yet, and one that broke off is removed with all of the VM. */
-async function copyDisk(from: string, to: string, run: Run): Promise<void> {
-  await copyPart(from, to, 'disks', run);
-  await chmod(to, 0o600);
+function growDisk({ source, sizeMib }: PlannedDrive, to: string, run: Run): Promise<unknown> {
+  const sizeBytes = (sizeMib ?? 0) * MIB;
+  const onProgress = progressOf('disks', run);
+  return createDisk({ from: source, to, sizeBytes, signal: run.signal, onProgress });
 }
 
-async function growDisk(from: string, to: string, sizeBytes: number, run: Run): Promise<void> {
-  await createDisk({ from, to, sizeBytes, signal: run.signal, onProgress: progressOf('disks', run) });
-}
-
-/** Copies the private disks into a snapshot's folder. Nothing may write to them meanwhile. */
+/**
+ * Copies the private disks into a snapshot's folder. Nothing may write to them meanwhile. Errors: UNEXPECTED_SIZE for a disk whose size
+ * is not the planned one.
+ */
 export async function captureDisks(
-  drives: readonly PlannedDrive[],
-  folder: string,
+  vm: Pick<DriverVm, 'vmId'>,
+  { drives, folder }: DiskTarget,
   target: string,
   run: Run,
 ): Promise<Captured['diskCopy']> {
   const methods: string[] = [];
-  for (const { file, part } of privateDrives(drives)) {
-    const copied = await copyPart(join(folder, file), join(target, part), 'disks', run);
-    methods.push(copied.method);
+  for (const { file, part, sizeBytes } of privateDrives(drives)) {
+    const size: FileSize = sizeBytes === null ? UNKNOWN_SIZE : { expectedSizeBytes: sizeBytes };
+    const disk = { vmId: vm.vmId, file, size, step: 'disks' };
+    methods.push((await copyBounded(join(folder, file), join(target, part), disk, run)).method);
   }
   if (methods.length === 0) return 'none';
   return methods.every((method) => method === 'reflink') ? 'reflink' : 'copy';
-}
-
-/** Gives a restored VM disks of its own, as they were when the snapshot in the folder `source` was taken. */
-export async function restoreDisks(
-  drives: readonly PlannedDrive[],
-  source: string,
-  folder: string,
-  run: Run,
-): Promise<void> {
-  await mkdir(join(folder, DISKS_FOLDER), { mode: 0o700 });
-  for (const { file, part } of privateDrives(drives)) {
-    await copyPart(join(source, part), join(folder, file), 'disks', run);
-  }
-}
-
-/** Copies one file of a snapshot, in or out: by reflink where the file system can, else what is not zero. */
-export function copyPart(from: string, to: string, step: string, run: Run): Promise<CopyResult> {
-  return copyFile(from, to, { sparse: true, signal: run.signal, onProgress: progressOf(step, run) });
-}
-
-function progressOf(step: string, run: Run): NonNullable<CopyOptions['onProgress']> {
-  return ({ copiedBytes, totalBytes }) =>
-    run.progress({ step, done: copiedBytes, total: totalBytes, unit: 'bytes' });
 }

@@ -1,6 +1,9 @@
-import { resolve } from 'node:path';
-import type { ResolvedVmSpec } from '@microvm/runtime';
+import { stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { ResolvedVmSpec, RestoreSource } from '@microvm/runtime';
 import { z } from 'zod';
+
+const MIB = 1024 * 1024;
 
 /** The folder of a VM's private disks, in the folder that its drives are in. */
 export const DISKS_FOLDER = 'disks';
@@ -17,6 +20,8 @@ export const plannedDriveSchema = z.strictObject({
   /** Its name in a snapshot. */
   part: z.string(),
   sizeMib: z.number().nullable(),
+  /** What the file has, and keeps: a guest cannot change the size of its disk. Null in the plan of a VM that an older version made. */
+  sizeBytes: z.int().nonnegative().nullable().default(null),
 });
 
 /** A drive in a VM's plan. */
@@ -24,16 +29,24 @@ export type PlannedDrive = Readonly<z.infer<typeof plannedDriveSchema>>;
 
 type Drive = NonNullable<ResolvedVmSpec['rootDrive']>;
 
+/** The drives of a new VM with their sizes. Rejects with the system's error for a file that is not there. */
+export function planNewDrives(
+  spec: ResolvedVmSpec,
+  source: RestoreSource | undefined,
+): Promise<PlannedDrive[]> {
+  return Promise.all(planDrives(spec, source).map(withSize));
+}
+
 /**
  * The drives of a VM, the root drive first. Paths that the caller gave are made absolute at create: a later owner may run
- * elsewhere. Pure.
+ * elsewhere. A private drive of a restored VM comes from the snapshot's part. Pure: no file is looked at.
  */
-export function planDrives(spec: ResolvedVmSpec): PlannedDrive[] {
+export function planDrives(spec: ResolvedVmSpec, source?: RestoreSource): PlannedDrive[] {
   const root = spec.rootDrive === undefined ? [] : [planDrive('root', 'root', spec.rootDrive)];
   const others = (spec.drives ?? []).map((drive) =>
     planDrive(drive.driveId, `drive-${drive.driveId}`, drive),
   );
-  return [...root, ...others];
+  return [...root, ...others].map((drive) => fromSnapshot(drive, source?.directory));
 }
 
 function planDrive(driveId: string, fileName: string, drive: Drive): PlannedDrive {
@@ -47,7 +60,19 @@ function planDrive(driveId: string, fileName: string, drive: Drive): PlannedDriv
     file: isPrivate ? `${DISKS_FOLDER}/${fileName}.raw` : source,
     part: `disk-${fileName}.raw`,
     sizeMib: drive.sizeMib ?? null,
+    sizeBytes: null,
   };
+}
+
+function fromSnapshot(drive: PlannedDrive, directory: string | undefined): PlannedDrive {
+  if (directory === undefined || !drive.isPrivate) return drive;
+  // The disk has been grown already, before the snapshot was taken.
+  return { ...drive, source: join(directory, drive.part), sizeMib: null };
+}
+
+async function withSize(drive: PlannedDrive): Promise<PlannedDrive> {
+  const { size } = await stat(drive.source);
+  return { ...drive, sizeBytes: Math.max(size, (drive.sizeMib ?? 0) * MIB) };
 }
 
 /** Those that belong to one VM: they are copied for it, and into its snapshots. */

@@ -1,13 +1,15 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
-import { invalidArgument, type ResolvedVmSpec } from '@microvm/runtime';
+import { invalidArgument, type ResolvedVmSpec, type VmSpec } from '@microvm/runtime';
 import { leastMemoryMib } from './boot-memory.js';
 
 /**
  * Refuses a spec without a kernel, with files that cannot be read, or with less memory than its kernel takes to boot, before any
- * effect: `MICROVM_INVALID_ARGUMENT`.
+ * effect: `MICROVM_INVALID_ARGUMENT`. A restored VM (`given` names a snapshot) reads no file of a path: its disks come from the
+ * snapshot, the other files from the store.
  */
-export async function checkSpecFiles(spec: ResolvedVmSpec): Promise<void> {
+export async function checkSpecFiles(spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
+  if (given.restoreFrom !== undefined) return;
   if (spec.kernelPath === undefined) throw invalidArgument('spec.kernelPath', 'a kernel image');
   const files: readonly (readonly [string, string | undefined])[] = [
     ['spec.kernelPath', spec.kernelPath],

@@ -14,6 +14,7 @@ import type {
   KnownVm,
   Limits,
   MetricsRequest,
+  PlanRequest,
   ResolvedVmSpec,
   RestoreSource,
   Resumption,
@@ -21,6 +22,7 @@ import type {
   VmDriver,
   VmEnding,
   VmmInfo,
+  VmSpec,
 } from '@microvm/runtime';
 import { Consoles } from '../console/consoles.js';
 import { ensureThawed } from '../guest/workload.js';
@@ -65,8 +67,8 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
     this.#probe = probe;
   }
 
-  abstract checkSpec(spec: ResolvedVmSpec): Promise<void>;
-  abstract plan(vm: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject;
+  abstract checkSpec(spec: ResolvedVmSpec, given: VmSpec): Promise<void>;
+  abstract plan(vm: PlanRequest): Promise<JsonObject>;
   abstract checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void>;
   abstract survey(): Promise<ReadonlySet<string>>;
 

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { privateDrives } from '@microvm/driver-kit';
 import { removeTree, stageJail, type JailPlan, type SharedJailFile } from '@microvm/native';
 import { diskName, VM_FILES, VMM_FILES } from './paths.js';
-import type { SharedFiles } from './shared-files.js';
 import type { VmPlan } from './vm-plan.js';
 
 export interface StageOptions {
@@ -13,7 +12,6 @@ export interface StageOptions {
   readonly vmmFolder: string;
   /** Files of the snapshot that the VMM is to load; else it boots a kernel. */
   readonly snapshot: { readonly state: string; readonly memory: string } | undefined;
-  readonly sharedFiles: SharedFiles;
   readonly signal: AbortSignal;
 }
 
@@ -27,7 +25,7 @@ export async function stageVmm(options: StageOptions): Promise<void> {
   const { plan, vmmFolder, signal } = options;
   const own = ownFiles(options);
   if (plan.uid === null) {
-    await linkAll(vmmFolder, [...(await sharedFiles(options)), ...own]);
+    await linkAll(vmmFolder, [...sharedFiles(options), ...own]);
     return;
   }
   const jail: JailPlan = {
@@ -35,7 +33,7 @@ export async function stageVmm(options: StageOptions): Promise<void> {
     uid: plan.uid,
     gid: plan.uid,
     folders: [{ name: VMM_FILES.disks }],
-    shared: await sharedFiles(options),
+    shared: sharedFiles(options),
     private: own.map((file) => ({ ...file, by: 'link' })),
   };
   await stageJail(jail, { signal });
@@ -63,8 +61,9 @@ function ownFiles({ plan, directory }: StageOptions): StagedFile[] {
   ];
 }
 
-async function sharedFiles({ plan, snapshot, sharedFiles: store }: StageOptions): Promise<SharedJailFile[]> {
-  const { kernelPath, initrdPath, drives, uid } = plan;
+/** Files of the content store and of snapshots, which a jail gets as hard links: they belong to root and nobody may write to them. */
+function sharedFiles({ plan, snapshot }: StageOptions): SharedJailFile[] {
+  const { kernelPath, initrdPath, drives } = plan;
   const booted =
     snapshot === undefined
       ? [
@@ -84,10 +83,5 @@ async function sharedFiles({ plan, snapshot, sharedFiles: store }: StageOptions)
           { name: VMM_FILES.loadedState, from: snapshot.state },
           { name: VMM_FILES.loadedMemory, from: snapshot.memory },
         ];
-  // Without a jail a link leads to any file, on whatever file system.
-  if (uid === null) return [...inputs, ...loaded];
-  return [
-    ...(await Promise.all(inputs.map(async ({ name, from }) => ({ name, from: await store.get(from) })))),
-    ...loaded,
-  ];
+  return [...inputs, ...loaded];
 }

@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path';
-import { plannedDriveSchema, planDrives } from '@microvm/driver-kit';
+import { plannedDriveSchema, type DiskTarget, type PlannedDrive } from '@microvm/driver-kit';
 import { invalidArgument, type JsonObject, type ResolvedVmSpec } from '@microvm/runtime';
 import { z } from 'zod';
 import { EXEC_NAME } from './paths.js';
@@ -22,16 +22,17 @@ export type VmPlan = Readonly<z.infer<typeof vmPlan>>;
 export interface PlanInput {
   readonly instanceId: string;
   readonly spec: ResolvedVmSpec;
+  readonly drives: readonly PlannedDrive[];
   readonly uid: number | null;
   /** Whether VMs get cgroups here. */
   readonly hasCgroup: boolean;
 }
 
-export function makePlan({ instanceId, spec, uid, hasCgroup }: PlanInput): VmPlan {
+export function makePlan({ instanceId, spec, drives, uid, hasCgroup }: PlanInput): VmPlan {
   return {
     kernelPath: spec.kernelPath === undefined ? '' : resolve(spec.kernelPath),
     initrdPath: spec.initrdPath === undefined ? null : resolve(spec.initrdPath),
-    drives: planDrives(spec),
+    drives: [...drives],
     uid,
     cgroup: hasCgroup ? instanceId : null,
     netnsPath: netnsOf(spec) ?? null,
@@ -41,6 +42,11 @@ export function makePlan({ instanceId, spec, uid, hasCgroup }: PlanInput): VmPla
 /** What `makePlan` answered when the VM was made, back from its record. */
 export function readPlan(plan: JsonObject): VmPlan {
   return vmPlan.parse(plan);
+}
+
+/** Where the VM's own disks go, and whose they are: a jailed VMM's user owns them from their birth. */
+export function diskTarget({ drives, uid }: VmPlan, folder: string): DiskTarget {
+  return { drives, folder, owner: uid === null ? undefined : { uid, gid: uid } };
 }
 
 /** The namespace of all the VM's interfaces: one process has one. Throws `MICROVM_INVALID_ARGUMENT` when they differ. */

@@ -1,7 +1,14 @@
 import { closeSync } from 'node:fs';
 import { chmod, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { captureDisks, copyPart, folderOf, ignoreMissing, privateDrives } from '@microvm/driver-kit';
+import {
+  captureDisks,
+  copyBounded,
+  folderOf,
+  ignoreMissing,
+  privateDrives,
+  type FileSize,
+} from '@microvm/driver-kit';
 import { openBeneath } from '@microvm/native';
 import {
   isVmRuntimeError,
@@ -17,16 +24,13 @@ import { describeCompatibility } from './compatibility.js';
 import type { FirecrackerContext } from './context.js';
 import type { FirecrackerVm } from './firecracker-vm.js';
 import type { LiveVm } from './live-vm.js';
-
-/** Names in a snapshot's folder. */
-export const PARTS = { state: 'vmstate', memory: 'memory' } as const;
+import { MAX_STATE_BYTES, memorySize, PARTS } from './snapshot-parts.js';
 
 const PUBLISHED_MODE = 0o444;
 // Firecracker answers a dump when the file system has its memory: a minute is for a disk that is busy, and each MiB may take
 // what it takes on a disk that writes 5 MiB a second.
 const DUMP_BASE_TIMEOUT_MS = 60_000;
 const DUMP_TIMEOUT_MS_PER_MIB = 200;
-const MIB = 1024 * 1024;
 // stat(2): st_blocks counts in this unit, whatever the file system's is.
 const STAT_BLOCK_BYTES = 512;
 
@@ -44,14 +48,14 @@ export async function captureVm(
     parts.push({ name: PARTS.state, role: 'vmstate' }, { name: PARTS.memory, role: 'memory' });
     await run.step('capture:memory');
   }
-  const diskCopy = await captureDisks(drives, vm.directory, directory, run);
+  const diskCopy = await captureDisks(vm, { drives, folder: vm.directory }, directory, run);
   await run.step('capture:disks');
   parts.push(...privateDrives(drives).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' })));
   return {
     parts,
     diskCopy,
     vmmVersion: context.host.version.text,
-    compatibility: await describeCompatibility(context.host, vm.spec, drives),
+    compatibility: describeCompatibility(context.host, vm.spec),
   };
 }
 
@@ -76,8 +80,10 @@ async function captureMemory(
     // A snapshot ends all connections of the guest's vsock, in the VM that it is taken of too.
     live.agent.drop();
     run.signal.throwIfAborted();
-    await publish(live, VMM_FILES.savedState, join(directory, PARTS.state), run);
-    await publish(live, VMM_FILES.savedMemory, join(directory, PARTS.memory), run);
+    const state = { name: VMM_FILES.savedState, size: { maxSizeBytes: MAX_STATE_BYTES } };
+    await publish(vm, state, join(directory, PARTS.state), run);
+    const memory = { name: VMM_FILES.savedMemory, size: { expectedSizeBytes: memorySize(vm.spec) } };
+    await publish(vm, memory, join(directory, PARTS.memory), run);
   } finally {
     const written = [VMM_FILES.savedState, VMM_FILES.savedMemory].map((name) => join(live.vmmFolder, name));
     await Promise.all(written.map((path) => rm(path, { force: true })));
@@ -105,7 +111,7 @@ async function lackOfSpace(
   const path = join(live.vmmFolder, VMM_FILES.savedMemory);
   const { bavail, bsize } = await statfs(live.vmmFolder);
   const written = (await stat(path).catch(ignoreMissing))?.blocks ?? 0;
-  const neededBytes = vm.spec.memSizeMib * MIB - written * STAT_BLOCK_BYTES;
+  const neededBytes = memorySize(vm.spec) - written * STAT_BLOCK_BYTES;
   const availableBytes = bavail * bsize;
   if (neededBytes <= availableBytes) return undefined;
   return new VmRuntimeError('MICROVM_NO_SPACE', `snapshot "${vm.vmId}": ${error.details.faultMessage}`, {
@@ -114,14 +120,25 @@ async function lackOfSpace(
   });
 }
 
+/** A file that the VMM wrote into the folder that it works in. */
+interface Dumped {
+  readonly name: string;
+  readonly size: FileSize;
+}
+
 /**
  * Copies a file that the VMM wrote out of its folder, into one that is ours alone: a hostile VMM that holds its own open cannot change
  * what was published. By reflink where the file system can.
  */
-async function publish(live: LiveVm, name: string, to: string, run: Run): Promise<void> {
-  const fd = await openBeneath(live.vmmFolder, name, { flags: 'r' });
+async function publish(
+  { vmId, vmmFolder }: FirecrackerVm,
+  { name, size }: Dumped,
+  to: string,
+  run: Run,
+): Promise<void> {
+  const fd = await openBeneath(vmmFolder, name, { flags: 'r' });
   try {
-    await copyPart(`/proc/self/fd/${fd}`, to, 'memory', run);
+    await copyBounded(`/proc/self/fd/${fd}`, to, { vmId, file: name, size, step: 'memory' }, run);
     await chmod(to, PUBLISHED_MODE);
   } finally {
     closeSync(fd);

@@ -1,7 +1,7 @@
 import { open, stat } from 'node:fs/promises';
 import { checkSpecFiles } from '@microvm/driver-kit';
 import { netnsExists } from '@microvm/native';
-import { invalidArgument, unsupported, type ResolvedVmSpec } from '@microvm/runtime';
+import { invalidArgument, unsupported, type ResolvedVmSpec, type VmSpec } from '@microvm/runtime';
 import type { FirecrackerHost } from '../host/firecracker-host.js';
 import { isLinuxAtLeast } from '../host/linux-release.js';
 import { netnsOf } from '../host/vm-plan.js';
@@ -9,16 +9,19 @@ import { ROOT_DRIVE_ID } from './configuration.js';
 
 const ELF_MAGIC = '7f454c46';
 
-/** Refuses what Firecracker, this release of it or this host would not take, before any effect. */
-export async function checkSpec(host: FirecrackerHost, spec: ResolvedVmSpec): Promise<void> {
+/**
+ * Refuses what Firecracker, this release of it or this host would not take, before any effect. `given` is the caller's part of the spec:
+ * a restored VM reads no file of a path.
+ */
+export async function checkSpec(host: FirecrackerHost, spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
   checkIds(spec);
   checkInterfaces(host, spec);
   checkSerial(host, spec);
   checkJail(host, spec);
   checkMachine(host, spec);
-  await checkSpecFiles(spec);
+  await checkSpecFiles(spec, given);
   await checkNamespace(spec);
-  await checkKernel(host, spec);
+  if (given.restoreFrom === undefined) await checkKernel(host, spec);
 }
 
 function checkIds({ rootDrive, drives = [] }: ResolvedVmSpec): void {

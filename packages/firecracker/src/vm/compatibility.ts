@@ -1,15 +1,9 @@
-import {
-  describeSharedDrives,
-  differenceIn,
-  incompatibleSnapshot,
-  planDrives,
-  sharedDriveSchema,
-  type PlannedDrive,
-} from '@microvm/driver-kit';
+import { checkParts, differenceIn, incompatibleSnapshot, planDrives } from '@microvm/driver-kit';
 import type { JsonObject, ResolvedVmSpec, RestoreSource } from '@microvm/runtime';
 import { z } from 'zod';
 import { VmmVersion } from '../api/version.js';
 import type { FirecrackerHost } from '../host/firecracker-host.js';
+import { partsOf } from './snapshot-parts.js';
 
 const compatibility = z.strictObject({
   /** What the memory files are: a later form, such as a chain of differences, has another name. */
@@ -18,54 +12,42 @@ const compatibility = z.strictObject({
   snapshotFormat: z.string().nullable().default(null),
   cpu: z.string(),
   cpuTemplate: z.string(),
-  /** Files that the snapshot does not hold but its guest has read from. */
-  sharedDrives: z.array(sharedDriveSchema),
 });
 
 /** What a host has to be like to take over the state of a VM of this one. */
-export async function describeCompatibility(
+export function describeCompatibility(
   host: FirecrackerHost,
   spec: ResolvedVmSpec,
-  drives: readonly PlannedDrive[],
-): Promise<z.infer<typeof compatibility>> {
+): z.infer<typeof compatibility> {
   return {
     memoryForm: 'full',
     snapshotFormat: host.snapshotFormat,
     cpu: host.cpuFingerprint,
     cpuTemplate: spec.cpuTemplate ?? 'None',
-    sharedDrives: await describeSharedDrives(drives),
   };
 }
 
-/** Refuses a snapshot with memory that this host or this Firecracker would not load, or load wrongly, before any process starts. */
-export async function checkSnapshot(
-  host: FirecrackerHost,
-  source: RestoreSource,
-  spec: ResolvedVmSpec,
-): Promise<void> {
-  if (!source.memory) return;
-  const reason = await reasonAgainst(host, source, spec);
-  if (reason === undefined) return;
-  throw incompatibleSnapshot(source, reason);
+/** Refuses a snapshot that has not the files of one, or that this host or this Firecracker would not load, before any process starts. */
+export function checkSnapshot(host: FirecrackerHost, source: RestoreSource, spec: ResolvedVmSpec): void {
+  if (source.memory) {
+    const reason = reasonAgainst(host, source, spec);
+    if (reason !== undefined) throw incompatibleSnapshot(source, reason);
+  }
+  checkParts(source, partsOf(spec, planDrives(spec), source.memory));
 }
 
-async function reasonAgainst(
+function reasonAgainst(
   host: FirecrackerHost,
   source: RestoreSource,
   spec: ResolvedVmSpec,
-): Promise<string | undefined> {
+): string | undefined {
   const taken = readCompatibility(source.compatibility);
   if (taken === undefined) return 'its description is not one of this driver';
   if (!isReadable(host, source, taken.snapshotFormat)) {
     const formats = `format ${taken.snapshotFormat ?? 'unknown'}, not ${host.snapshotFormat ?? 'unknown'}`;
     return `taken with Firecracker ${source.vmmVersion}, this is ${host.version.text}: ${formats}`;
   }
-  try {
-    const here = await describeCompatibility(host, spec, planDrives(spec));
-    return differenceIn(['cpu', 'cpuTemplate', 'sharedDrives'], taken, here);
-  } catch (error) {
-    return `a shared drive: ${(error as Error).message}`;
-  }
+  return differenceIn(['cpu', 'cpuTemplate'], taken, describeCompatibility(host, spec));
 }
 
 /**

@@ -1,7 +1,6 @@
 import type { VmTable } from '@microvm/driver-kit';
 import type { Cgroups } from '../host/cgroups.js';
 import type { FirecrackerHost } from '../host/firecracker-host.js';
-import type { SharedFiles } from '../host/shared-files.js';
 import type { MetricsLedgers } from '../metrics/metrics-ledgers.js';
 import type { LiveVm } from './live-vm.js';
 
@@ -11,6 +10,5 @@ export interface FirecrackerContext {
   readonly stateDir: string;
   readonly cgroups: Cgroups;
   readonly table: VmTable<LiveVm>;
-  readonly sharedFiles: SharedFiles;
   readonly metrics: MetricsLedgers;
 }

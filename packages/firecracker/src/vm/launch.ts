@@ -30,7 +30,7 @@ export async function launch(
   { method, snapshot }: LaunchOptions,
   run: Run,
 ): Promise<LiveVm> {
-  const { stateDir, table, sharedFiles } = context;
+  const { stateDir, table } = context;
   const { plan, directory, vmmFolder } = vm;
   const { signal } = run;
   signal.throwIfAborted();
@@ -38,7 +38,7 @@ export async function launch(
   const ledger = context.metrics.of(vm);
   // The file of the life before goes.
   if (method === 'boot') await ledger.settle();
-  const staging = { plan, directory, vmmFolder, snapshot, sharedFiles, signal };
+  const staging = { plan, directory, vmmFolder, snapshot, signal };
   const [life] = await allSettledOrThrow([beginFiles(staging, method !== 'boot'), makeCgroup(stateDir, vm)]);
   const listener = snapshot === undefined ? await listenForAgent(vm) : undefined;
   try {

@@ -1,16 +1,16 @@
 import { join } from 'node:path';
-import { folderOf, restoreDisks } from '@microvm/driver-kit';
+import { folderOf, makeDisks } from '@microvm/driver-kit';
 import type { RestoreSource, Run } from '@microvm/runtime';
 import type { SnapshotLoad } from '../api/wire.js';
 import { VMM_FILES } from '../host/paths.js';
-import { chownDisks } from '../host/own-disks.js';
-import { PARTS } from './capture.js';
+import { diskTarget } from '../host/vm-plan.js';
 import { afterRestore } from './configuration.js';
 import { launchConfigured } from './configure.js';
 import type { FirecrackerContext } from './context.js';
 import type { FirecrackerVm } from './firecracker-vm.js';
 import { launch } from './launch.js';
 import type { LiveVm } from './live-vm.js';
+import { PARTS } from './snapshot-parts.js';
 
 const LOAD_TIMEOUT_MS = 60_000;
 
@@ -25,8 +25,7 @@ export async function restoreVm(
   run: Run,
 ): Promise<LiveVm> {
   const from = folderOf(source);
-  await restoreDisks(vm.plan.drives, from, vm.directory, run);
-  await chownDisks(vm.plan, vm.directory);
+  await makeDisks(diskTarget(vm.plan, vm.directory), run);
   await run.step('restore:disks');
   if (!source.memory) return launchConfigured(context, vm, 'restore', run);
   const snapshot = { state: join(from, PARTS.state), memory: join(from, PARTS.memory) };

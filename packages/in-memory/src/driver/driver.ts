@@ -70,10 +70,12 @@ export class InMemoryDriver implements VmDriver {
     return reportHost(this.name);
   }
 
-  async checkSpec(spec: ResolvedVmSpec, _overrides: VmSpec): Promise<void> {
+  async checkSpec(spec: ResolvedVmSpec, { restoreFrom }: VmSpec): Promise<void> {
     this.#insistOpen('checkSpec');
     await this.#stage.enter('checkSpec');
-    if (this.#options.images !== undefined) checkImages(spec, this.#options.images);
+    const { images } = this.#options;
+    // A restored VM's disks come from the snapshot.
+    if (images !== undefined && restoreFrom === undefined) checkImages(spec, images);
   }
 
   plan(vm: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject {

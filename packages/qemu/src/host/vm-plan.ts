@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { planDrives, plannedDriveSchema, type PlannedDrive } from '@microvm/driver-kit';
+import { plannedDriveSchema, type PlannedDrive } from '@microvm/driver-kit';
 import type { JsonObject, ResolvedVmSpec } from '@microvm/runtime';
 import { z } from 'zod';
 import { FILES } from './paths.js';
@@ -18,11 +18,11 @@ export type DriveConfig = Pick<PlannedDrive, 'driveId' | 'file' | 'readOnly'>;
 /** What a VM gets of the host. Paths that the caller gave are made absolute at create: a later owner may run elsewhere. */
 export type VmPlan = Readonly<z.infer<typeof vmPlan>>;
 
-export function makePlan(spec: ResolvedVmSpec): VmPlan {
+export function makePlan(spec: ResolvedVmSpec, drives: readonly PlannedDrive[]): VmPlan {
   return {
     kernelPath: spec.kernelPath === undefined ? '' : resolve(spec.kernelPath),
     initrdPath: spec.initrdPath === undefined ? null : resolve(spec.initrdPath),
-    drives: planDrives(spec),
+    drives: [...drives],
     files: Object.values(FILES),
   };
 }

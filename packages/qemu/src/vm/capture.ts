@@ -1,6 +1,6 @@
 import { chmod, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { captureDisks, copyPart, folderOf, privateDrives } from '@microvm/driver-kit';
+import { captureDisks, copyBounded, folderOf, privateDrives } from '@microvm/driver-kit';
 import type { Captured, CaptureTarget, Run, SnapshotPart } from '@microvm/runtime';
 import { memoryFileOf } from '../host/memory-file.js';
 import type { VmPlan } from '../host/vm-plan.js';
@@ -9,25 +9,9 @@ import type { QemuContext } from './context.js';
 import type { LiveVm } from './live-vm.js';
 import { prepareMigration, runMigration } from './migration.js';
 import type { QemuVm } from './qemu-vm.js';
+import { MEMORY_PART_NAMES, memoryFiles, memoryParts, memorySize } from './snapshot-parts.js';
 
-const STATE_PART = 'vmstate';
-const MEMORY_PART = 'memory';
-const STREAM_PART = 'stream';
 const FD_NAME = 'snapshot';
-
-/** What a memory snapshot's own files are, beside the disks. */
-export function memoryParts(form: MemoryForm): readonly SnapshotPart[] {
-  if (form === 'stream') return [{ name: STREAM_PART, role: 'memory' }];
-  return [
-    { name: STATE_PART, role: 'vmstate' },
-    { name: MEMORY_PART, role: 'memory' },
-  ];
-}
-
-/** The file that QEMU reads, and the one that it maps. */
-export function memoryFiles(form: MemoryForm): { readonly state: string; readonly memory?: string } {
-  return form === 'stream' ? { state: STREAM_PART } : { state: STATE_PART, memory: MEMORY_PART };
-}
 
 /** Writes a snapshot's files; what was written goes again when it fails. */
 export async function captureVm(
@@ -41,15 +25,15 @@ export async function captureVm(
   const disks = privateDrives(plan.drives).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' }));
   try {
     const memory = target.memory ? await captureMemory(context, vm, directory, run) : undefined;
-    const diskCopy = await captureDisks(plan.drives, vm.directory, directory, run);
+    const disksOfVm = { drives: plan.drives, folder: vm.directory };
+    const diskCopy = await captureDisks(vm, disksOfVm, directory, run);
     await run.step('capture:disks');
     const form = memory?.form;
     return {
       parts: [...(form === undefined ? [] : memoryParts(form)), ...disks],
       diskCopy,
       vmmVersion: memory?.version ?? context.host.qemuVersion,
-      compatibility:
-        form === undefined ? {} : await describeMachine(context.host, vm.spec, plan.drives, form),
+      compatibility: form === undefined ? {} : describeMachine(context.host, vm.spec, form),
     };
   } catch (error) {
     await removeParts(directory, plan);
@@ -73,7 +57,8 @@ async function captureMemory(
   await run.step('capture:state');
   if (memoryFile !== undefined && files.memory !== undefined) {
     const path = join(directory, files.memory);
-    await copyPart(memoryFile, path, 'memory', run);
+    const size = { expectedSizeBytes: memorySize(vm.spec) };
+    await copyBounded(memoryFile, path, { vmId: vm.vmId, file: 'memory', size, step: 'memory' }, run);
     // A memfd's mode is 0777.
     await chmod(path, 0o600);
     await run.step('capture:memory');
@@ -103,6 +88,6 @@ async function writeState(live: LiveVm, path: string, signal: AbortSignal): Prom
 }
 
 async function removeParts(directory: string, plan: VmPlan): Promise<void> {
-  const names = [STATE_PART, MEMORY_PART, STREAM_PART, ...privateDrives(plan.drives).map(({ part }) => part)];
+  const names = [...MEMORY_PART_NAMES, ...privateDrives(plan.drives).map(({ part }) => part)];
   for (const name of names) await rm(join(directory, name), { force: true });
 }

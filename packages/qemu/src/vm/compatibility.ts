@@ -1,16 +1,10 @@
-import {
-  describeSharedDrives,
-  differenceIn,
-  incompatibleSnapshot,
-  planDrives,
-  sharedDriveSchema,
-  type PlannedDrive,
-} from '@microvm/driver-kit';
+import { checkParts, differenceIn, incompatibleSnapshot, planDrives } from '@microvm/driver-kit';
 import type { JsonObject, ResolvedVmSpec, RestoreSource } from '@microvm/runtime';
 import { z } from 'zod';
 import { releaseOf, type QemuHost } from '../host/qemu-host.js';
 import { driveConfigs } from '../host/vm-plan.js';
 import { CPU_MODEL, MACHINE_TYPE, machineConfig, machineDevices } from '../process/machine.js';
+import { partsOf } from './snapshot-parts.js';
 
 /** `apart`: vmstate and a memory file to map. `stream`: one file that QEMU reads memory and all from. */
 export type MemoryForm = 'apart' | 'stream';
@@ -23,8 +17,6 @@ const compatibility = z.strictObject({
   tscKhz: z.number().nullable(),
   /** What the guest sees, in order: QEMU loads a state into a machine that differs without complaint, and the guest hangs. */
   devices: z.array(z.record(z.string(), z.union([z.string(), z.boolean()]))),
-  /** Files that the snapshot does not hold but its guest has read from. */
-  sharedDrives: z.array(sharedDriveSchema),
 });
 
 type Compatibility = z.infer<typeof compatibility>;
@@ -32,44 +24,33 @@ type Compatibility = z.infer<typeof compatibility>;
 // A host measures its clock anew at each boot, and not to the last digit.
 const TSC_TOLERANCE = 0.001;
 
-/** Refuses a snapshot whose state would not load here, or would load and hang, before any process starts. */
-export async function checkSnapshot(
-  host: QemuHost,
-  source: RestoreSource,
-  spec: ResolvedVmSpec,
-): Promise<void> {
-  if (!source.memory) return;
-  const reason = await reasonAgainst(host, source, spec);
-  if (reason !== undefined) throw incompatibleSnapshot(source, reason);
+/**
+ * Refuses a snapshot that has not the files of one, or whose state would not load here or would load and hang, before any process
+ * starts.
+ */
+export function checkSnapshot(host: QemuHost, source: RestoreSource, spec: ResolvedVmSpec): void {
+  if (source.memory) {
+    const reason = reasonAgainst(host, source, spec);
+    if (reason !== undefined) throw incompatibleSnapshot(source, reason);
+  }
+  const form = source.memory ? readCompatibility(source.compatibility)?.memoryForm : undefined;
+  checkParts(source, partsOf(spec, planDrives(spec), form));
 }
 
-async function reasonAgainst(
-  host: QemuHost,
-  source: RestoreSource,
-  spec: ResolvedVmSpec,
-): Promise<string | undefined> {
+function reasonAgainst(host: QemuHost, source: RestoreSource, spec: ResolvedVmSpec): string | undefined {
   const { vmmVersion } = source;
   if (releaseOf(vmmVersion) !== releaseOf(host.qemuVersion)) {
     return `taken with QEMU ${vmmVersion}, this is ${host.qemuVersion}`;
   }
   const taken = readCompatibility(source.compatibility);
   if (taken === undefined) return 'its description is not one of this driver';
-  try {
-    return incompatibility(taken, await describeMachine(host, spec, planDrives(spec), taken.memoryForm));
-  } catch (error) {
-    return `a shared drive: ${(error as Error).message}`;
-  }
+  return incompatibility(taken, describeMachine(host, spec, taken.memoryForm));
 }
 
 /** What a machine has to be like to take over the state of this one. */
-export async function describeMachine(
-  host: QemuHost,
-  spec: ResolvedVmSpec,
-  drives: readonly PlannedDrive[],
-  memoryForm: MemoryForm,
-): Promise<Compatibility> {
+export function describeMachine(host: QemuHost, spec: ResolvedVmSpec, memoryForm: MemoryForm): Compatibility {
   const { accelerator } = host;
-  const machine = machineConfig(spec, accelerator, driveConfigs(drives));
+  const machine = machineConfig(spec, accelerator, driveConfigs(planDrives(spec)));
   return {
     memoryForm,
     machine: MACHINE_TYPE,
@@ -77,7 +58,6 @@ export async function describeMachine(
     cpu: accelerator === 'kvm' ? `${CPU_MODEL}/${host.cpuFingerprint}` : CPU_MODEL,
     tscKhz: host.tscKhz ?? null,
     devices: [...machineDevices(machine)],
-    sharedDrives: await describeSharedDrives(drives),
   };
 }
 
@@ -87,7 +67,7 @@ export function readCompatibility(value: JsonObject): Compatibility | undefined 
 
 /** Why a state that was taken of one machine does not fit another; undefined when it does. */
 export function incompatibility(taken: Compatibility, here: Compatibility): string | undefined {
-  const fields = ['machine', 'accelerator', 'cpu', 'devices', 'sharedDrives'] as const;
+  const fields = ['machine', 'accelerator', 'cpu', 'devices'] as const;
   const difference = differenceIn(fields, taken, here);
   if (difference !== undefined) return difference;
   if (taken.tscKhz === null || here.tscKhz === null || taken.accelerator === 'kvm') return undefined;

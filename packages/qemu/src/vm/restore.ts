@@ -2,17 +2,17 @@ import assert from 'node:assert';
 import { constants } from 'node:fs';
 import { access, chmod, open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { folderOf, restoreDisks } from '@microvm/driver-kit';
+import { folderOf, makeDisks } from '@microvm/driver-kit';
 import type { RestoreSource, Run } from '@microvm/runtime';
 import type { MemoryBackend } from '../process/command-line.js';
 import { INHERITED_FD } from '../process/spawn-vmm.js';
-import { memoryFiles } from './capture.js';
 import { readCompatibility, type MemoryForm } from './compatibility.js';
 import type { QemuContext } from './context.js';
 import { launch } from './launch.js';
 import type { LiveVm } from './live-vm.js';
 import { prepareMigration, runMigration } from './migration.js';
 import type { QemuVm } from './qemu-vm.js';
+import { memoryFiles } from './snapshot-parts.js';
 
 /** Gives a VM the disks of a snapshot and, with memory, a QEMU that has loaded its state and stands still. */
 export async function restoreVm(
@@ -22,7 +22,7 @@ export async function restoreVm(
   run: Run,
 ): Promise<LiveVm | undefined> {
   const from = folderOf(source);
-  await restoreDisks(vm.plan.drives, from, vm.directory, run);
+  await makeDisks({ drives: vm.plan.drives, folder: vm.directory }, run);
   await run.step('restore:disks');
   if (!source.memory) return undefined;
   const form = readCompatibility(source.compatibility)?.memoryForm;

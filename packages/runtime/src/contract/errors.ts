@@ -46,6 +46,14 @@ export interface ErrorDetails {
     readonly neededBytes?: number;
     readonly availableBytes?: number;
   };
+  /** A file that the VM's VMM or guest may write to has not the size that it must have: nothing of it was used. */
+  MICROVM_UNEXPECTED_SIZE: {
+    readonly vmId: string;
+    readonly file: string;
+    readonly sizeBytes: number;
+    readonly expectedSizeBytes?: number;
+    readonly maxSizeBytes?: number;
+  };
   /** Another process owns the state directory. */
   MICROVM_STATE_LOCKED: { readonly stateDir: string; readonly pid?: number };
   /** A file of the state directory cannot be read as what it should be. */
@@ -89,7 +97,11 @@ export const ERROR_TRAITS: Readonly<Record<ErrorCode, ErrorTraits>> = {
     retryable: false,
     remedy: 'take another snapshot id, or delete the snapshot first',
   },
-  MICROVM_SNAPSHOT_NOT_FOUND: { retryable: false, remedy: 'look it up with listSnapshots()' },
+  MICROVM_SNAPSHOT_NOT_FOUND: {
+    retryable: false,
+    remedy:
+      'look it up with listSnapshots(): without an id it lists those of all VMs, also of destroyed ones',
+  },
   MICROVM_SNAPSHOT_CORRUPT: { retryable: false, remedy: 'delete the snapshot and take a new one' },
   MICROVM_SNAPSHOT_INCOMPATIBLE: {
     retryable: false,
@@ -118,6 +130,10 @@ export const ERROR_TRAITS: Readonly<Record<ErrorCode, ErrorTraits>> = {
   MICROVM_OUTPUT_LIMIT: { retryable: false, remedy: 'raise maxOutputBytes, or iterate the process' },
   MICROVM_TIMEOUT: { retryable: true, remedy: 'raise timeoutMs if the host is merely slow' },
   MICROVM_NO_SPACE: { retryable: true, remedy: 'free space on the file system of `details.path`' },
+  MICROVM_UNEXPECTED_SIZE: {
+    retryable: false,
+    remedy: 'destroy the VM: something in it changed a file that was not its to change',
+  },
   MICROVM_STATE_LOCKED: {
     retryable: true,
     remedy: 'close the other runtime, or give this one its own state directory',

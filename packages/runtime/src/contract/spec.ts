@@ -14,6 +14,7 @@ const path = z
   .transform((value) => (isAbsolute(value) ? value : resolve(value)));
 const positive = z.int().positive();
 const name = z.string().regex(/^[A-Za-z0-9_]{1,64}$/, '1 to 64 of [A-Za-z0-9_]');
+export const driveIdSchema = name;
 const deviceName = z.string().regex(/^[^\s/]{1,15}$/, 'a Linux interface name, at most 15 characters');
 const mac = z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i, 'a MAC address such as 02:00:00:00:00:01');
 const port = z.int().min(1).max(65535);
@@ -29,7 +30,8 @@ const bucket = z.strictObject({
 
 const rateLimiter = z.strictObject({ bandwidth: bucket.optional(), ops: bucket.optional() });
 
-const driveShape = {
+/** The fields of a drive; `rootDrive` has no id. */
+export const driveShape = {
   /** Image file on the host. */
   path,
   /**
@@ -56,7 +58,8 @@ const drive = z
   .strictObject({ driveId: name, ...driveShape })
   .refine((drive) => !isWritableShare(drive), SHARED_IS_READ_ONLY);
 
-const networkInterface = z.strictObject({
+/** The fields of a network interface. */
+export const networkInterfaceShape = {
   ifaceId: name,
   /** An existing TAP of the caller's; absent: the runtime makes one. */
   hostDevName: deviceName.optional(),
@@ -66,7 +69,8 @@ const networkInterface = z.strictObject({
   mtu: z.int().min(576).max(65535).optional(),
   rxRateLimiter: rateLimiter.optional(),
   txRateLimiter: rateLimiter.optional(),
-});
+};
+const networkInterface = z.strictObject(networkInterfaceShape);
 
 const networkOverride = z
   .strictObject({
@@ -227,32 +231,43 @@ export type ResolvedVmSpec = Omit<VmSpec, (typeof RESTORE_FIELDS)[number] | keyo
   readonly [Field in keyof typeof DEFAULTS]: NonNullable<VmSpec[Field]>;
 };
 
-const RULES: readonly (readonly [path: string, expected: string, broken: (spec: VmSpec) => boolean])[] = [
+/** What the rules look at: also a spec without the paths of a host. */
+type SpecOfRules = Omit<VmSpec, 'rootDrive' | 'drives' | 'networkInterfaces'> & {
+  readonly drives?: readonly { readonly driveId: string }[] | undefined;
+  readonly networkInterfaces?: readonly { readonly ifaceId: string }[] | undefined;
+};
+
+const RULES: readonly (readonly [path: string, expected: string, broken: (spec: SpecOfRules) => boolean])[] =
   [
-    'vcpuCount',
-    '1 or an even number with smt',
-    (s) => s.smt === true && (s.vcpuCount ?? 1) > 1 && (s.vcpuCount ?? 1) % 2 === 1,
-  ],
-  [
-    'resumeImmediately',
-    'restoreFrom beside it',
-    (s) => s.resumeImmediately !== undefined && s.restoreFrom === undefined,
-  ],
-  [
-    'networkOverrides',
-    'restoreFrom beside it',
-    (s) => s.networkOverrides !== undefined && s.restoreFrom === undefined,
-  ],
-  // The VMM would cut the command line at a NUL, and the kernel at a line break.
-  ['bootArgs', 'text without control characters', (s) => /[\u0000-\u001f\u007f]/.test(textOf(s.bootArgs))],
-  ['drives', 'drive ids that differ', (s) => hasDouble(s.drives?.map((drive) => drive.driveId))],
-  [
-    'networkInterfaces',
-    'interface ids that differ',
-    (s) => hasDouble(s.networkInterfaces?.map((nic) => nic.ifaceId)),
-  ],
-  ['balloon.amountMib', 'at most memSizeMib', (s) => (s.balloon?.amountMib ?? 0) > (s.memSizeMib ?? MIB_MAX)],
-];
+    [
+      'vcpuCount',
+      '1 or an even number with smt',
+      (s) => s.smt === true && (s.vcpuCount ?? 1) > 1 && (s.vcpuCount ?? 1) % 2 === 1,
+    ],
+    [
+      'resumeImmediately',
+      'restoreFrom beside it',
+      (s) => s.resumeImmediately !== undefined && s.restoreFrom === undefined,
+    ],
+    [
+      'networkOverrides',
+      'restoreFrom beside it',
+      (s) => s.networkOverrides !== undefined && s.restoreFrom === undefined,
+    ],
+    // The VMM would cut the command line at a NUL, and the kernel at a line break.
+    ['bootArgs', 'text without control characters', (s) => /[\u0000-\u001f\u007f]/.test(textOf(s.bootArgs))],
+    ['drives', 'drive ids that differ', (s) => hasDouble(s.drives?.map((drive) => drive.driveId))],
+    [
+      'networkInterfaces',
+      'interface ids that differ',
+      (s) => hasDouble(s.networkInterfaces?.map((nic) => nic.ifaceId)),
+    ],
+    [
+      'balloon.amountMib',
+      'at most memSizeMib',
+      (s) => (s.balloon?.amountMib ?? 0) > (s.memSizeMib ?? MIB_MAX),
+    ],
+  ];
 
 function textOf(bootArgs: VmSpec['bootArgs']): string {
   if (bootArgs === undefined) return '';
@@ -265,10 +280,15 @@ function hasDouble(values: readonly string[] | undefined): boolean {
 
 /** Checks a spec at the edge. Throws `MICROVM_INVALID_ARGUMENT` with the path of the first wrong field. */
 export function parseVmSpec(value: unknown, at = 'spec'): VmSpec {
-  return parseSchema(vmSpecSchema, value, at, (spec) => {
-    const broken = RULES.find(([, , isBroken]) => isBroken(spec));
-    return broken === undefined ? undefined : { path: broken[0], expected: broken[1] };
-  });
+  return parseSchema(vmSpecSchema, value, at, brokenRule);
+}
+
+/** The first rule about several fields at once that a spec breaks; undefined when there is none. */
+export function brokenRule(
+  spec: SpecOfRules,
+): { readonly path: string; readonly expected: string } | undefined {
+  const broken = RULES.find(([, , isBroken]) => isBroken(spec));
+  return broken === undefined ? undefined : { path: broken[0], expected: broken[1] };
 }
 
 /** Fills a checked spec from the workspace's defaults, then from ours. */

@@ -1,12 +1,14 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
-import { VmRuntimeError } from '../contract/errors.js';
+import { unsupported, VmRuntimeError } from '../contract/errors.js';
 import type { DirectoryLock, Host } from '../ports/host.js';
 import { FolderSync } from './folder-sync.js';
 import { makeStateDirectory } from './make-state-directory.js';
-import { manifestProblem, type SnapshotManifest } from './manifest.js';
-import { isFinishedJob, recordProblem, type FinishedJob, type VmRecord } from './record.js';
+import type { SnapshotManifest } from './manifest.js';
+import { readJson } from './read-json.js';
+import { MANIFEST_MAX_BYTES, readManifest, type ManifestRead } from './read-manifest.js';
+import { isFinishedJob, readRecord, RECORD_MAX_BYTES, type FinishedJob, type VmRecord } from './record.js';
 import { Reserve } from './reserve.js';
 import type { LoadedState, StateStore } from './state-store.js';
 import { syncPath } from './sync-path.js';
@@ -63,18 +65,17 @@ export class DirectoryStore implements StateStore {
 
   async #loadRecord(name: string, leftovers: string[]): Promise<VmRecord | undefined> {
     const path = join(this.#root, 'vms', name, RECORD);
-    const read = await readJson(path);
+    const read = await readJson(path, RECORD_MAX_BYTES);
     if (read.missing) {
       leftovers.push(join('vms', name));
       return undefined;
     }
-    const problem = read.problem ?? recordProblem(read.value, name);
-    if (problem !== undefined) {
-      throw new VmRuntimeError('MICROVM_STATE_CORRUPT', `read "${path}": ${problem}`, {
-        details: { path, problem },
-      });
-    }
-    return read.value as VmRecord;
+    const { record, problem } =
+      read.problem === undefined ? readRecord(read.value, name) : { problem: read.problem };
+    if (problem === undefined) return record;
+    throw new VmRuntimeError('MICROVM_STATE_CORRUPT', `read "${path}": ${problem}`, {
+      details: { path, problem },
+    });
   }
 
   async #loadManifest(
@@ -86,15 +87,22 @@ export class DirectoryStore implements StateStore {
       leftovers.push(join('snapshots', name));
       return undefined;
     }
-    const read = await readJson(join(this.#root, 'snapshots', name, MANIFEST));
-    const problem = read.missing ? 'no manifest' : (read.problem ?? manifestProblem(read.value, name));
-    if (problem === undefined) return read.value as SnapshotManifest;
-    corrupt.push({ snapshotUid: name, problem });
-    return undefined;
+    const { manifest, problem } = await this.#readManifest(name);
+    if (problem !== undefined) corrupt.push({ snapshotUid: name, problem });
+    return manifest;
+  }
+
+  /** Whoever put the folder there: it is a folder and no link to one, and its manifest a regular file. */
+  async #readManifest(name: string): Promise<ManifestRead> {
+    const folder = join(this.#root, 'snapshots', name);
+    if (!(await lstat(folder)).isDirectory()) return { problem: 'not a folder' };
+    const read = await readJson(join(folder, MANIFEST), MANIFEST_MAX_BYTES);
+    if (read.missing) return { problem: 'no manifest' };
+    return read.problem === undefined ? readManifest(read.value, name) : { problem: read.problem };
   }
 
   async #loadJob(name: string, leftovers: string[]): Promise<FinishedJob | undefined> {
-    const read = await readJson(join(this.#root, 'jobs', name));
+    const read = await readJson(join(this.#root, 'jobs', name), RECORD_MAX_BYTES);
     if (name.endsWith('.json') && isFinishedJob(read.value)) return read.value;
     // A job of the history decides nothing any more: an unreadable one is not worth refusing to open.
     leftovers.push(join('jobs', name));
@@ -123,7 +131,7 @@ export class DirectoryStore implements StateStore {
 
   #writeRecord(record: VmRecord): Promise<void> {
     const path = join(this.vmDirectory(record.instanceId), RECORD);
-    // Of one that is destroyed it is the last.
+    // A destroyed VM's record is not written again: keep no spare file.
     const keepSpare = record.state !== 'destroyed';
     return this.#host.writeDurable(path, JSON.stringify(record), { keepSpare });
   }
@@ -170,7 +178,12 @@ export class DirectoryStore implements StateStore {
       staging,
       manifest.parts.map((part) => part.name),
     );
-    await this.#host.writeDurable(join(staging, MANIFEST), JSON.stringify(manifest));
+    const text = JSON.stringify(manifest);
+    // What could not be read again must not be published.
+    if (Buffer.byteLength(text) > MANIFEST_MAX_BYTES) {
+      throw unsupported(`a snapshot whose description takes more than ${MANIFEST_MAX_BYTES} bytes`);
+    }
+    await this.#host.writeDurable(join(staging, MANIFEST), text);
     await this.#host.renameDurable(staging, this.snapshotDirectory(manifest.snapshotUid));
   }
 
@@ -189,30 +202,6 @@ export class DirectoryStore implements StateStore {
 
   async close(): Promise<void> {
     await this.#lock.release();
-  }
-}
-
-interface ReadResult {
-  readonly missing: boolean;
-  readonly value?: unknown;
-  readonly problem?: string;
-}
-
-async function readJson(path: string): Promise<ReadResult> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return { missing: true };
-    if (code === 'EISDIR' || code === 'ELOOP') return { missing: false, problem: 'not a regular file' };
-    // A fault of the host says nothing about the file.
-    throw error;
-  }
-  try {
-    return { missing: false, value: JSON.parse(text) as unknown };
-  } catch (error) {
-    return { missing: false, problem: (error as Error).message };
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Clock } from '../ports/clock.js';
+import type { Content } from '../ports/content.js';
 import type { DriverVm, Run, VmDriver } from '../ports/driver.js';
 import { onAbort } from '../waiting/on-abort.js';
 import { driverVm, type Vm } from './fleet.js';
@@ -12,6 +13,7 @@ export type OnStep = ((step: string) => void | Promise<void>) | undefined;
 export interface DriverCallsParts {
   readonly driver: VmDriver;
   readonly store: StateStore;
+  readonly content: Content | undefined;
   readonly clock: Clock;
   readonly abortGraceMs: number;
   readonly onStep: OnStep;
@@ -34,7 +36,7 @@ export class DriverCalls {
 
   /** The VM as the driver sees it. */
   driverVm(vm: Vm): DriverVm {
-    return driverVm(vm, this.#parts.store);
+    return driverVm(vm, this.#parts.store, this.#parts.content);
   }
 
   /**

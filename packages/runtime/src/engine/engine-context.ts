@@ -1,6 +1,7 @@
 import type { VmSpec } from '../contract/spec.js';
 import type { VmView } from '../contract/views.js';
 import type { Clock } from '../ports/clock.js';
+import type { Content } from '../ports/content.js';
 import type { VmDriver } from '../ports/driver.js';
 import type { Announcer } from './announcer.js';
 import type { DriverCalls } from './driver-calls.js';
@@ -19,6 +20,8 @@ export interface EngineContext {
   readonly fleet: Fleet;
   readonly catalogue: SnapshotCatalogue;
   readonly store: StateStore;
+  /** Undefined for a driver whose VMs read no files of the host. */
+  readonly content: Content | undefined;
   readonly book: JobBook;
   readonly clock: Clock;
   /** Spec fields that every VM gets unless its own spec says otherwise. */

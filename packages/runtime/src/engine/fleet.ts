@@ -3,9 +3,11 @@ import { invalidArgument, VmRuntimeError } from '../contract/errors.js';
 import { TRANSITIONS } from '../contract/states.js';
 import type { VmVerb } from '../contract/verbs.js';
 import type { VmEnding, VmView } from '../contract/views.js';
+import type { Content } from '../ports/content.js';
 import type { DriverVm } from '../ports/driver.js';
 import { canonicalJson } from './canonical-json.js';
 import { snapshotView } from './manifest.js';
+import { withPinned } from './pinned-files.js';
 import type { VmRecord } from './record.js';
 import type { SnapshotCatalogue } from './snapshot-catalogue.js';
 import type { StateStore } from './state-store.js';
@@ -103,9 +105,13 @@ export function guardFree(fleet: Fleet, vmId: string): void {
   );
 }
 
-/** The VM as its driver sees it. Its id is the one that the VM has when it is read: a driver keeps this for messages, and VMs are renamed. */
-export function driverVm(vm: Vm, store: StateStore): DriverVm {
-  const { instanceId, spec, plan, vmm } = vm.record;
+/**
+ * The VM as its driver sees it. Its id is the one that the VM has when it is read: a driver keeps this for messages, and VMs are
+ * renamed. What the VM only reads is the store's own file.
+ */
+export function driverVm(vm: Vm, store: StateStore, content: Content | undefined): DriverVm {
+  const { instanceId, plan, pinned, vmm } = vm.record;
+  const spec = content === undefined ? vm.record.spec : withPinned(vm.record.spec, pinned, content);
   const directory = store.vmDirectory(instanceId);
   return {
     instanceId,

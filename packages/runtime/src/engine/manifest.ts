@@ -1,45 +1,77 @@
-import type { ResolvedVmSpec } from '../contract/spec.js';
+import { z } from 'zod';
+import { brokenRule } from '../contract/spec.js';
 import type { SnapshotView } from '../contract/views.js';
-import type { JsonObject, SnapshotPart } from '../ports/driver.js';
+import type { JsonObject } from '../ports/driver.js';
+import { portableSpecSchema } from './portable-spec.js';
 
-export const MANIFEST_FORMAT = 1;
+/** Raised by whoever changes what a manifest says; `read-manifest.ts` reads the older ones. */
+export const MANIFEST_FORMAT = 2;
 
-/** A file that a snapshot depends on or consists of, pinned by content. */
-export interface PinnedFile {
-  readonly sizeBytes: number;
+const count = z.int().nonnegative();
+const hex32 = z.string().regex(/^[0-9a-f]{32}$/, '32 lower-case hex digits');
+const callersId = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/, '1 to 64 of [A-Za-z0-9._-]');
+const shortText = z.string().min(1).max(256);
+
+const pinnedFile = z.strictObject({
+  sizeBytes: count,
   /** Root over the SHA-256 of each 4 MiB chunk, in hex. */
-  readonly digest: string;
-}
+  digest: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in hex'),
+});
 
-export interface ManifestPart extends SnapshotPart, PinnedFile {
+/** A file that is pinned by its content. */
+export type PinnedFile = Readonly<z.infer<typeof pinnedFile>>;
+
+/** The files that a VM only reads, by the field of the spec that named them: `kernel`, `initrd`, `rootDrive`, `drives.<id>`. */
+export const pinnedFilesSchema = z.record(
+  z.string().regex(/^(kernel|initrd|rootDrive|drives\.[A-Za-z0-9_]{1,64})$/, 'the name of a pinned file'),
+  pinnedFile,
+);
+
+export type PinnedFiles = Readonly<Record<string, PinnedFile>>;
+
+const part = pinnedFile.extend({
+  /** A plain file name: it is joined to the snapshot's folder and must not leave it. */
+  name: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, 'a plain file name'),
+  role: z.enum(['memory', 'vmstate', 'disk', 'kernel', 'initrd']),
   /** What the file takes on disk; less than its size where it has holes. */
-  readonly allocatedBytes: number;
-}
+  allocatedBytes: count,
+});
+
+/** One file of a snapshot. */
+export type ManifestPart = Readonly<z.infer<typeof part>>;
+
+export const manifestSchema = z
+  .strictObject({
+    format: z.literal(MANIFEST_FORMAT),
+    snapshotUid: hex32,
+    snapshotId: callersId,
+    instanceId: hex32,
+    kind: z.enum(['memory', 'disk']),
+    createdAt: z.iso.datetime(),
+    pausedMs: z.number().nonnegative(),
+    diskCopy: z.enum(['reflink', 'copy', 'none']),
+    driver: shortText,
+    vmmVersion: shortText,
+    /** The driver's own; it checks what it reads. */
+    compatibility: z.custom<JsonObject>(isJsonObject, 'a JSON object'),
+    /** The captured VM's own, without what belongs to its host. */
+    spec: portableSpecSchema,
+    /** Files outside the snapshot that its guest reads; a cold boot needs kernel and initrd. */
+    pinned: pinnedFilesSchema,
+    parts: z.array(part).max(64).readonly(),
+  })
+  .refine(({ parts }) => new Set(parts.map(({ name }) => name)).size === parts.length, {
+    path: ['parts'],
+    message: 'names that differ',
+  });
 
 /** Everything a snapshot is, so that a restore can be judged before any process is started. It holds no vmId: VMs are renamed. */
-export interface SnapshotManifest {
-  readonly format: typeof MANIFEST_FORMAT;
-  readonly snapshotUid: string;
-  readonly snapshotId: string;
-  readonly instanceId: string;
-  readonly kind: SnapshotView['kind'];
-  readonly createdAt: string;
-  readonly pausedMs: number;
-  readonly diskCopy: SnapshotView['diskCopy'];
-  readonly driver: string;
-  readonly vmmVersion: string;
-  readonly compatibility: JsonObject;
-  /** The captured VM's own. */
-  readonly spec: ResolvedVmSpec;
-  /** Files outside the snapshot that a cold boot of it needs. */
-  readonly pinned: { readonly kernel?: PinnedFile; readonly initrd?: PinnedFile };
-  readonly parts: readonly ManifestPart[];
-}
+export type SnapshotManifest = Readonly<z.infer<typeof manifestSchema>>;
 
 export function snapshotView(manifest: SnapshotManifest): SnapshotView {
   const { snapshotUid, snapshotId, instanceId, kind, createdAt, pausedMs, diskCopy, driver, vmmVersion } =
     manifest;
-  const sizeBytes = manifest.parts.reduce((sum, part) => sum + part.allocatedBytes, 0);
+  const sizeBytes = manifest.parts.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0);
   return {
     snapshotUid,
     snapshotId,
@@ -54,29 +86,12 @@ export function snapshotView(manifest: SnapshotManifest): SnapshotView {
   };
 }
 
-/** Says what is wrong with a manifest that was read; undefined when it can be used. */
-export function manifestProblem(value: unknown, folder: string): string | undefined {
-  if (typeof value !== 'object' || value === null) return 'not a JSON object';
-  const manifest = value as Partial<SnapshotManifest>;
-  if (manifest.format !== MANIFEST_FORMAT) {
-    return `format ${String(manifest.format)}, this version reads ${MANIFEST_FORMAT}`;
-  }
-  if (manifest.snapshotUid !== folder)
-    return `snapshotUid "${String(manifest.snapshotUid)}" in folder "${folder}"`;
-  if (typeof manifest.snapshotId !== 'string' || typeof manifest.instanceId !== 'string') return 'no names';
-  if (typeof manifest.createdAt !== 'string' || typeof manifest.spec !== 'object')
-    return 'no createdAt or spec';
-  if (!Array.isArray(manifest.parts)) return 'no parts';
-  if (manifest.parts.some((part: ManifestPart) => !isPlainName(part.name)))
-    return 'a part with an unusable name';
-  return undefined;
+/** Says what is wrong with the spec of a manifest beyond the shape of its fields; undefined when it can be used. */
+export function specProblem({ spec }: SnapshotManifest): string | undefined {
+  const broken = brokenRule(spec);
+  return broken === undefined ? undefined : `spec.${broken.path}: must be ${broken.expected}`;
 }
 
-// A manifest may come from elsewhere: its names are joined to a folder and must not leave it.
-function isPlainName(name: unknown): boolean {
-  return (
-    typeof name === 'string' &&
-    name.split('/').every((step) => step !== '' && step !== '.' && step !== '..') &&
-    !name.includes('\0')
-  );
+function isJsonObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -3,10 +3,12 @@ import { invalidArgument } from '../contract/errors.js';
 import type { VmEnding } from '../contract/views.js';
 import type { VmRuntime } from '../contract/runtime.js';
 import { systemClock, type Clock } from '../ports/clock.js';
+import type { Content } from '../ports/content.js';
 import type { VmDriver } from '../ports/driver.js';
 import type { Host } from '../ports/host.js';
 import { Announcer } from './announcer.js';
 import { Background } from './background.js';
+import { sweepContent } from './content-use.js';
 import { DirectoryStore } from './directory-store.js';
 import { DriverCalls } from './driver-calls.js';
 import type { EngineContext } from './engine-context.js';
@@ -28,6 +30,8 @@ export interface EngineOptions extends CommonOptions {
   readonly driver: VmDriver;
   /** Needed with `stateDir`. */
   readonly host?: Host | undefined;
+  /** Where the files are kept that VMs only read; a driver whose VMs read none has no need of it. */
+  readonly content?: Content | undefined;
   /** Default: the system's. */
   readonly clock?: Clock | undefined;
   /** Called when the runtime was closed, after the driver. */
@@ -60,7 +64,8 @@ async function openStore({ stateDir, host }: EngineOptions): Promise<StateStore>
 }
 
 async function openOn(store: StateStore, options: EngineOptions): Promise<VmRuntime> {
-  const { driver } = options;
+  const { driver, content } = options;
+  await content?.open();
   const loaded = await store.load();
   const hub = new EventHub();
   const background = new Background();
@@ -80,6 +85,7 @@ async function openOn(store: StateStore, options: EngineOptions): Promise<VmRunt
   const known = loaded.records.filter(({ state }) => state !== 'destroyed');
   await driver.open({ ended: (instanceId, ending) => onEnded(instanceId, ending) }, known);
   const recovery = await recover(context, loaded);
+  await sweepContent(context);
   const { onClose } = options;
   const engine = new LifecycleEngine({ context, runner, verbs, hub, background, recovery, onClose });
   onEnded = (instanceId, ending) => verbs.observer.ended(instanceId, ending);
@@ -92,7 +98,7 @@ function contextOf(
   options: EngineOptions,
   { hub, background }: { readonly hub: EventHub; readonly background: Background },
 ): EngineContext {
-  const { driver, host, onStep, clock = systemClock } = options;
+  const { driver, host, content, onStep, clock = systemClock } = options;
   const announcer = new Announcer(hub, clock);
   const book = new JobBook({
     historyLimit: options.jobHistoryLimit ?? 8,
@@ -103,12 +109,13 @@ function contextOf(
   const abortGraceMs = options.abortGraceMs ?? 5_000;
   return {
     driver,
-    calls: new DriverCalls({ driver, store, clock, abortGraceMs, onStep }),
+    calls: new DriverCalls({ driver, store, content, clock, abortGraceMs, onStep }),
     journal: new Journal({ store, book, announcer, clock, onStep }),
     announcer,
     fleet: new Fleet(),
     catalogue: new SnapshotCatalogue(store, host),
     store,
+    content,
     book,
     clock,
     defaults: options.defaults ?? {},

@@ -1,10 +1,14 @@
-import type { ResolvedVmSpec } from '../contract/spec.js';
+import { z } from 'zod';
+import { vmSpecSchema, type ResolvedVmSpec } from '../contract/spec.js';
 import { VM_STATES, type VmState } from '../contract/states.js';
 import type { JobKind } from '../contract/verbs.js';
 import type { InterruptedOutcome, ProcessIdentity, VmEnding, VmView } from '../contract/views.js';
 import type { JsonObject } from '../ports/driver.js';
+import { describeIssue } from './describe-issue.js';
+import { pinnedFilesSchema, type PinnedFiles } from './manifest.js';
 
-export const RECORD_FORMAT = 1;
+/** Raised by whoever changes what a record says; `readRecord` reads the older ones. */
+export const RECORD_FORMAT = 2;
 
 /** A job that ended, as its VM's record (or, without one, the jobs folder) keeps it. */
 export interface FinishedJob {
@@ -53,6 +57,8 @@ export interface VmRecord {
   readonly state: VmState;
   readonly spec: ResolvedVmSpec;
   readonly plan: JsonObject;
+  /** The files that the VM only reads, as they were at create. None in a record of format 1, whose VM reads the caller's own files. */
+  readonly pinned: PinnedFiles;
   readonly vmm?: ProcessIdentity;
   readonly createdAt: string;
   readonly changedAt: string;
@@ -69,32 +75,116 @@ export interface VmRecord {
   readonly jobs: readonly FinishedJob[];
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
+/** More than any record of ours takes; a longer one is not read. */
+export const RECORD_MAX_BYTES = 64 * 1024 * 1024;
 
-/** Says what is wrong with a record that was read; undefined when it can be used. The engine alone writes records: shape is checked, not every field. */
-export function recordProblem(value: unknown, folder: string): string | undefined {
-  if (!isObject(value)) return 'not a JSON object';
-  if (value['format'] !== RECORD_FORMAT)
-    return `format ${String(value['format'])}, this version reads ${RECORD_FORMAT}`;
-  if (value['instanceId'] !== folder)
-    return `instanceId "${String(value['instanceId'])}" in folder "${folder}"`;
-  if (typeof value['vmId'] !== 'string') return 'no vmId';
-  if (!VM_STATES.includes(value['state'] as VmState)) return `unknown state "${String(value['state'])}"`;
-  if (!isObject(value['spec']) || !isObject(value['plan'])) return 'no spec or plan';
-  if (!Array.isArray(value['jobs'])) return 'no jobs';
-  if (value['operation'] !== undefined && !isObject(value['operation'])) return 'operation is not an object';
-  return undefined;
+/** A field that is written must be one that is read, and the other way round. */
+type Fields<T> = Record<keyof T, z.ZodType>;
+
+// What is written is bounded where it enters; these bounds are for a file that somebody else wrote over.
+const idText = z.string().min(1).max(64);
+const timeText = z.string().min(1).max(40);
+const longText = z.string().max(8 * 1024 * 1024);
+const hex32 = z.string().regex(/^[0-9a-f]{32}$/, '32 lower-case hex digits');
+const jsonObject = z.record(z.string().max(4096), z.unknown());
+const state = z.enum(VM_STATES);
+const exitCode = z.union([z.int(), z.null(), z.literal('unknown')]);
+
+const processIdentity = z.strictObject({
+  pid: z.int().positive(),
+  startTime: z.string().regex(/^\d{1,20}$/, 'decimal digits'),
+  bootId: idText,
+} satisfies Fields<ProcessIdentity>);
+
+const jobResult = z.strictObject({
+  instanceId: hex32.optional(),
+  snapshotUid: hex32.optional(),
+} satisfies Fields<JobResult>);
+
+const finishedJob = z.strictObject({
+  jobId: idText,
+  kind: idText,
+  vmId: idText.optional(),
+  status: z.enum(['succeeded', 'failed', 'cancelled', 'interrupted']),
+  idempotencyKey: z.string().max(4096).optional(),
+  request: z.string().max(128).optional(),
+  queuedAt: timeText,
+  startedAt: timeText.optional(),
+  endedAt: timeText,
+  error: z.strictObject({ code: idText, message: longText, details: jsonObject.optional() }).optional(),
+  outcome: z.enum(['undone', 'carried-through', 'as-found']).optional(),
+  result: jobResult.optional(),
+  instanceId: hex32.optional(),
+} satisfies Fields<FinishedJob>);
+
+const operation = z.strictObject({
+  jobId: idText,
+  kind: idText,
+  idempotencyKey: z.string().max(4096).optional(),
+  request: z.string().max(128).optional(),
+  queuedAt: timeText,
+  startedAt: timeText,
+  from: state,
+  snapshotUid: hex32.optional(),
+} satisfies Fields<OperationRecord>);
+
+const ending = z.strictObject({
+  reason: idText,
+  exitCode,
+  signal: z.string().max(32).nullable(),
+  lastLogLines: z.array(longText).max(4096),
+} satisfies Fields<VmEnding>);
+
+/** The fields of a spec, each as JSON: what they may be was checked when the VM was made, by the rules of that time. */
+const recordedSpec = z
+  .strictObject(
+    Object.fromEntries(Object.keys(vmSpecSchema.shape).map((field) => [field, z.unknown().optional()])),
+  )
+  .omit({ restoreFrom: true, resumeImmediately: true, networkOverrides: true });
+
+const recordSchema = z.strictObject({
+  format: z.literal(RECORD_FORMAT),
+  instanceId: hex32,
+  vmId: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/, 'a VM id'),
+  state,
+  spec: recordedSpec,
+  plan: jsonObject,
+  pinned: pinnedFilesSchema,
+  vmm: processIdentity.optional(),
+  createdAt: timeText,
+  changedAt: timeText,
+  restoredFrom: hex32.optional(),
+  memoryFrom: hex32.optional(),
+  unrepaired: z.literal(true).optional(),
+  ending: ending.optional(),
+  stop: z.enum(['graceful', 'forced']).optional(),
+  cleanup: z.strictObject({ left: z.array(longText).max(4096) }).optional(),
+  operation: operation.optional(),
+  jobs: z.array(finishedJob).max(1_000_000),
+} satisfies Fields<VmRecord>);
+
+/** A record that was read, or what is wrong with it. */
+export type RecordRead =
+  | { readonly record: VmRecord; readonly problem?: undefined }
+  | { readonly record?: undefined; readonly problem: string };
+
+/** Judges what a record's file held. */
+export function readRecord(value: unknown, folder: string): RecordRead {
+  const format = (Object(value) as { readonly format?: unknown }).format;
+  // Format 1 pinned nothing: its VMs go on with the files that their callers named.
+  const current = format === 1 ? { ...(value as object), format: RECORD_FORMAT, pinned: {} } : value;
+  if (format !== 1 && format !== RECORD_FORMAT) {
+    return {
+      problem: `format ${typeof format === 'number' ? format : 'missing'}, this version reads 1 to ${RECORD_FORMAT}`,
+    };
+  }
+  const parsed = recordSchema.safeParse(current);
+  if (!parsed.success) return { problem: describeIssue(parsed.error) };
+  if (parsed.data.instanceId !== folder) return { problem: 'its instanceId is not the name of its folder' };
+  return { record: current as VmRecord };
 }
 
 /** True when what was read can be used as a job of the jobs folder. */
 export function isFinishedJob(value: unknown): value is FinishedJob {
-  return (
-    isObject(value) &&
-    typeof value['jobId'] === 'string' &&
-    typeof value['kind'] === 'string' &&
-    typeof value['status'] === 'string' &&
-    typeof value['endedAt'] === 'string'
-  );
+  return finishedJob.safeParse(value).success;
 }

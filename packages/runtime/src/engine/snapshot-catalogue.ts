@@ -1,20 +1,20 @@
 import assert from 'node:assert';
-import { stat, readFile, writeFile } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { VmRuntimeError } from '../contract/errors.js';
 import type { Host } from '../ports/host.js';
-import type { ManifestPart, PinnedFile, SnapshotManifest } from './manifest.js';
+import type { ManifestPart, SnapshotManifest } from './manifest.js';
+import { readJson } from './read-json.js';
 import type { StateStore } from './state-store.js';
 
 /** Kept beside the manifest: which files were read whole, and found right, since this host booted. */
 const SEAL = 'verified.json';
 
-type CatalogueHost = Pick<Host, 'bootId' | 'digestFile'>;
+type CatalogueHost = Pick<Host, 'bootId' | 'digestFile' | 'writeDurable'>;
 
-interface Seal {
-  readonly bootId: string;
-  readonly files: readonly string[];
-}
+const SEAL_MAX_BYTES = 1024 * 1024;
+const sealSchema = z.strictObject({ bootId: z.string(), files: z.array(z.string()) });
 
 /** Every published snapshot, by uid and by the VM it was taken of. */
 export class SnapshotCatalogue {
@@ -27,7 +27,6 @@ export class SnapshotCatalogue {
   readonly #holds = new Map<string, number>();
   /** Their files are being removed: nobody finds them any more. */
   readonly #leaving = new Set<string>();
-  readonly #pins = new Map<string, PinnedFile>();
   /** The files of the seals that this process has written or read: a burst of restores reads each once. */
   readonly #sealed = new Map<string, string>();
 
@@ -68,6 +67,11 @@ export class SnapshotCatalogue {
   corruption(snapshotUid: string): VmRuntimeError | undefined {
     const problem = this.#corrupt.get(snapshotUid);
     return problem === undefined ? undefined : corrupt(snapshotUid, 'manifest.json', problem);
+  }
+
+  /** Every snapshot that can be read, also of VMs that are gone; in creation order. */
+  all(): readonly SnapshotManifest[] {
+    return [...this.#manifests.values()].filter(({ snapshotUid }) => !this.#leaving.has(snapshotUid));
   }
 
   /** In creation order. */
@@ -136,18 +140,6 @@ export class SnapshotCatalogue {
     await this.#seal(manifest);
   }
 
-  /** Digest of a file that a spec names; cached as long as the file's identity is the same. */
-  async pin(path: string | undefined, signal: AbortSignal): Promise<PinnedFile | undefined> {
-    if (path === undefined || !this.#store.isDurable) return undefined;
-    const { ino, size, mtimeMs, ctimeMs } = await stat(path);
-    const key = `${path}:${ino}:${size}:${mtimeMs}:${ctimeMs}`;
-    const known = this.#pins.get(key);
-    if (known !== undefined) return known;
-    const pinned = { sizeBytes: size, digest: await this.digest(path, signal) };
-    this.#pins.set(key, pinned);
-    return pinned;
-  }
-
   #add(manifest: SnapshotManifest): void {
     this.#manifests.set(manifest.snapshotUid, manifest);
     this.#byInstance.set(manifest.instanceId, [...this.ofInstance(manifest.instanceId), manifest]);
@@ -168,13 +160,9 @@ export class SnapshotCatalogue {
     const files = JSON.stringify(identities);
     if (this.#sealed.get(snapshotUid) === files) return true;
     const directory = this.#store.snapshotDirectory(snapshotUid) ?? '';
-    try {
-      const seal = JSON.parse(await readFile(join(directory, SEAL), 'utf8')) as Seal;
-      if (seal.bootId !== this.#bootId || JSON.stringify(seal.files) !== files) return false;
-    } catch {
-      // No seal, or an unreadable one: the files are read once more, which is always right.
-      return false;
-    }
+    // No seal, or an unreadable one: the files are read once more, which is always right.
+    const seal = sealSchema.safeParse((await readJson(join(directory, SEAL), SEAL_MAX_BYTES)).value).data;
+    if (seal?.bootId !== this.#bootId || JSON.stringify(seal.files) !== files) return false;
     this.#sealed.set(snapshotUid, files);
     return true;
   }
@@ -184,16 +172,20 @@ export class SnapshotCatalogue {
     const directory = this.#store.snapshotDirectory(snapshotUid);
     if (directory === undefined) return;
     const files = await Promise.all(parts.map((part) => identify(snapshotUid, directory, part)));
-    const seal: Seal = { bootId: this.#bootId, files };
-    await writeFile(join(directory, SEAL), JSON.stringify(seal));
+    const seal: z.infer<typeof sealSchema> = { bootId: this.#bootId, files };
+    await this.#host?.writeDurable(join(directory, SEAL), JSON.stringify(seal));
     this.#sealed.set(snapshotUid, JSON.stringify(files));
   }
 }
 
 async function identify(snapshotUid: string, directory: string, part: ManifestPart): Promise<string> {
-  const status = await stat(join(directory, part.name)).catch((error: unknown) => {
-    throw corrupt(snapshotUid, part.name, (error as Error).message);
+  const status = await lstat(join(directory, part.name)).catch((error: unknown) => {
+    const { code, message } = error as NodeJS.ErrnoException;
+    // Any other error is the host's, and says nothing about the snapshot.
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    throw corrupt(snapshotUid, part.name, message);
   });
+  if (!status.isFile()) throw corrupt(snapshotUid, part.name, 'not a regular file');
   if (status.size !== part.sizeBytes) {
     throw corrupt(snapshotUid, part.name, `${status.size} bytes, expected ${part.sizeBytes}`);
   }

@@ -23,6 +23,12 @@ export interface DriverVm {
   readonly vmm: ProcessIdentity | undefined;
 }
 
+/** A VM that is to be planned. */
+export interface PlanRequest extends Omit<DriverVm, 'plan' | 'vmm'> {
+  /** The snapshot that its disks come from, if any. */
+  readonly source: RestoreSource | undefined;
+}
+
 /** A VM that was made before this process began. */
 export type KnownVm = Pick<DriverVm, 'instanceId' | 'plan'>;
 
@@ -60,11 +66,16 @@ export interface CaptureTarget {
   readonly memory: boolean;
 }
 
+/** A file of a published snapshot. */
+export interface StoredPart extends SnapshotPart {
+  readonly sizeBytes: number;
+}
+
 export interface RestoreSource {
   readonly snapshotUid: string;
   readonly directory: string | undefined;
   readonly memory: boolean;
-  readonly parts: readonly SnapshotPart[];
+  readonly parts: readonly StoredPart[];
   readonly vmmVersion: string;
   readonly compatibility: JsonObject;
   readonly networkOverrides: NonNullable<VmSpec['networkOverrides']>;
@@ -113,8 +124,8 @@ export interface VmDriver {
 
   /** Refuses what `capabilities` cannot say, such as a missing file, before any effect: `MICROVM_UNSUPPORTED`, `MICROVM_INVALID_ARGUMENT`. The engine has checked features and limits already. */
   checkSpec(spec: ResolvedVmSpec, overrides: VmSpec): Promise<void>;
-  /** Names every host resource the VM may get; written to the record before the first effect. Pure. */
-  plan(vm: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject;
+  /** Names every host resource the VM may get; written to the record before the first effect. */
+  plan(vm: PlanRequest): JsonObject | Promise<JsonObject>;
 
   /** Makes the VM's resources: `created`. */
   prepare(vm: DriverVm, run: Run): Promise<VmmInfo>;

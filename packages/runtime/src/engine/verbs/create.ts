@@ -1,25 +1,20 @@
 import { randomBytes } from 'node:crypto';
-import { deepFreeze } from '../../contract/deep-freeze.js';
-import { invalidArgument, unsupported, VmRuntimeError } from '../../contract/errors.js';
+import { unsupported, VmRuntimeError } from '../../contract/errors.js';
 import { parseVmId } from '../../contract/ids.js';
-import {
-  FREE_ON_RESTORE,
-  parseVmSpec,
-  RESTORE_FIELDS,
-  resolveVmSpec,
-  type ResolvedVmSpec,
-  type VmSpec,
-} from '../../contract/spec.js';
+import { parseVmSpec, resolveVmSpec, type ResolvedVmSpec, type VmSpec } from '../../contract/spec.js';
 import type { VerbArgs } from '../../contract/verbs.js';
 import type { RestoreSource } from '../../ports/driver.js';
 import { endingOf } from '../ending.js';
 import type { EngineContext } from '../engine-context.js';
-import { guardFree, refuseContradiction, type Vm } from '../fleet.js';
+import { guardFree, type Vm } from '../fleet.js';
 import type { Job } from '../job.js';
 import { vmAnswer } from '../journalled.js';
 import type { SnapshotManifest } from '../manifest.js';
+import { NOTHING_PINNED, pinFiles, readOnlyFiles, withPinned, type Pinned } from '../pinned-files.js';
 import { endedPatch, type RecordPatch } from '../record-patch.js';
 import { RECORD_FORMAT, type JobResult, type VmRecord } from '../record.js';
+import { pinRestored } from '../restored-files.js';
+import { restoredSpec } from '../restored-spec.js';
 import { failJob, undone, type Settlement } from '../settlement.js';
 import { hasAny, refuseUnsupported } from '../spec-features.js';
 import type { Verb } from '../verb.js';
@@ -49,26 +44,35 @@ function parseSpec(value: unknown, path: string): VmSpec {
 }
 
 async function execute(context: EngineContext, args: CreateArgs, job: Job): Promise<JobResult> {
-  const { catalogue, driver, defaults } = context;
+  const { catalogue, content, driver, store, defaults } = context;
   guardFree(context.fleet, args.vmId);
   const { restoreFrom, networkOverrides } = args.spec;
   if (restoreFrom === undefined) {
     const spec = resolveVmSpec(args.spec, defaults);
     await checkSpec(context, spec, args.spec);
-    return make(context, job, { args, spec, source: undefined });
+    const pinned = await pinNew(context, spec, job.signal);
+    return make(context, job, { args, spec, pinned, source: undefined }).finally(() => pinned.release());
   }
   const manifest = requireSnapshot(context, restoreFrom);
   const release = catalogue.hold(manifest.snapshotUid);
   try {
     if (hasAny(networkOverrides) && !driver.capabilities.networkOverrides)
       throw unsupported('spec.networkOverrides');
-    const spec = restoredSpec(args.spec, manifest);
+    const directory = store.snapshotDirectory(manifest.snapshotUid) ?? manifest.snapshotUid;
+    const spec = restoredSpec({ given: args.spec, defaults, manifest, directory });
     await checkSpec(context, spec, args.spec);
     const source = await checkSource(context, { given: args.spec, manifest, spec }, job.signal);
-    return await make(context, job, { args, spec, source });
+    const pinned = await pinRestored(content, args.spec, manifest, job.signal);
+    return await make(context, job, { args, spec, pinned, source }).finally(() => pinned.release());
   } finally {
     release();
   }
+}
+
+/** Nothing may change or remove what the VM is going to read: from here on it reads the store's own files. */
+function pinNew({ content }: EngineContext, spec: ResolvedVmSpec, signal: AbortSignal): Promise<Pinned> {
+  if (content === undefined) return Promise.resolve(NOTHING_PINNED);
+  return pinFiles(content, readOnlyFiles(spec), signal);
 }
 
 /** Refuses what the driver or this host cannot do, before any effect. */
@@ -83,6 +87,7 @@ async function checkSpec({ driver }: EngineContext, spec: ResolvedVmSpec, given:
 interface Plan {
   readonly args: CreateArgs;
   readonly spec: ResolvedVmSpec;
+  readonly pinned: Pinned;
   readonly source: RestoreSource | undefined;
 }
 
@@ -91,7 +96,7 @@ async function make(context: EngineContext, job: Job, plan: Plan): Promise<JobRe
   const tombstone = fleet.get(plan.args.vmId);
   await journal.step(`${job.kind}:accepted`);
   job.signal.throwIfAborted();
-  const record = newRecord(context, job, plan);
+  const record = await newRecord(context, job, plan);
   const vm = fleet.add(record);
   try {
     await store.createVm(record);
@@ -136,58 +141,28 @@ async function undoCreate({ calls, store }: EngineContext, vm: Vm): Promise<Sett
   return { gone: true, outcome: 'undone' };
 }
 
-function newRecord(context: EngineContext, job: Job, { args, spec, source }: Plan): VmRecord {
-  const { driver, store, journal } = context;
+async function newRecord(context: EngineContext, job: Job, plan: Plan): Promise<VmRecord> {
+  const { args, spec, pinned, source } = plan;
+  const { content, driver, store, journal } = context;
   const instanceId = randomBytes(16).toString('hex');
   const now = journal.stamp();
   const { vmId } = args;
   const directory = store.vmDirectory(instanceId);
+  const asDriven = content === undefined ? spec : withPinned(spec, pinned.files, content);
   return {
     format: RECORD_FORMAT,
     instanceId,
     vmId,
     state: 'created',
     spec,
-    plan: driver.plan({ instanceId, vmId, spec, directory }),
+    pinned: pinned.files,
+    plan: await driver.plan({ instanceId, vmId, spec: asDriven, directory, source }),
     createdAt: now,
     changedAt: now,
     ...(source === undefined ? {} : { restoredFrom: source.snapshotUid }),
     ...(source?.memory === true ? { memoryFrom: source.snapshotUid } : {}),
     operation: job.operation({ from: 'created' }),
     jobs: [],
-  };
-}
-
-/** The snapshot's spec with the fields that a restore may choose anew. Fields that contradict it are refused. */
-function restoredSpec(given: VmSpec, manifest: SnapshotManifest): ResolvedVmSpec {
-  const free: readonly string[] = FREE_ON_RESTORE;
-  const ofRestore: readonly string[] = RESTORE_FIELDS;
-  const chosen: Record<string, unknown> = {};
-  for (const [field, value] of Object.entries(given)) {
-    if (value === undefined || ofRestore.includes(field)) continue;
-    if (free.includes(field)) chosen[field] = value;
-    else refuseContradiction(`spec.${field}`, value, manifest.spec[field as keyof ResolvedVmSpec]);
-  }
-  return deepFreeze({ ...manifest.spec, ...chosen, ...overriddenInterfaces(given, manifest.spec) });
-}
-
-/** The overrides are what the VM is from now on: a cold boot later finds the same TAPs. */
-function overriddenInterfaces(
-  { networkOverrides = [] }: VmSpec,
-  { networkInterfaces = [] }: ResolvedVmSpec,
-): Pick<ResolvedVmSpec, 'networkInterfaces'> {
-  const unknown = networkOverrides.findIndex(
-    ({ ifaceId }) => !networkInterfaces.some((nic) => nic.ifaceId === ifaceId),
-  );
-  if (unknown >= 0) {
-    throw invalidArgument(`spec.networkOverrides[${unknown}].ifaceId`, 'an interface that the snapshot has');
-  }
-  if (networkOverrides.length === 0) return {};
-  return {
-    networkInterfaces: networkInterfaces.map((nic) => ({
-      ...nic,
-      ...networkOverrides.find(({ ifaceId }) => ifaceId === nic.ifaceId),
-    })),
   };
 }
 
@@ -220,25 +195,7 @@ async function checkSource(
   };
   await context.driver.checkSnapshot(source, spec);
   await context.catalogue.verify(manifest, { full: false, signal });
-  if (!source.memory) await checkPins(context, manifest, signal);
   return source;
-}
-
-// A cold boot from a disk snapshot uses kernel and initrd by their paths: they must be the ones it was taken with.
-async function checkPins(
-  context: EngineContext,
-  { snapshotUid, spec, pinned }: SnapshotManifest,
-  signal: AbortSignal,
-): Promise<void> {
-  const paths = { kernel: spec.kernelPath, initrd: spec.initrdPath };
-  for (const name of ['kernel', 'initrd'] as const) {
-    const expected = pinned[name];
-    if (expected === undefined) continue;
-    const actual = await context.catalogue.pin(paths[name], signal).catch(() => undefined);
-    if (actual?.digest !== expected.digest) {
-      throw incompatible(snapshotUid, `the ${name} at "${paths[name]}" is not the one it was taken with`);
-    }
-  }
 }
 
 function incompatible(snapshotUid: string, reason: string): VmRuntimeError {

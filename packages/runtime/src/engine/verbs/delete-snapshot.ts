@@ -1,6 +1,7 @@
 import { VmRuntimeError } from '../../contract/errors.js';
 import { isLive } from '../../contract/states.js';
 import type { VerbArgs } from '../../contract/verbs.js';
+import { sweepContent } from '../content-use.js';
 import type { EngineContext } from '../engine-context.js';
 import type { Job } from '../job.js';
 import type { JobResult } from '../record.js';
@@ -37,6 +38,7 @@ async function execute(
   guardUnused(context, snapshotUid);
   await catalogue.remove(snapshotUid);
   driver.forgetSnapshot(snapshotUid);
+  await sweepContent(context);
   await journal.step(`${job.kind}:committed`);
   announcer.emit({ type: 'snapshot-deleted', snapshotUid });
   return { snapshotUid };

@@ -1,4 +1,5 @@
 import { isVmRuntimeError, VmRuntimeError } from '../../contract/errors.js';
+import { sweepContent } from '../content-use.js';
 import { endingOf } from '../ending.js';
 import type { EngineContext } from '../engine-context.js';
 import type { Vm } from '../fleet.js';
@@ -9,8 +10,7 @@ import { asFound, carriedThrough, type Breakage, type Settlement } from '../sett
 import type { Verb } from '../verb.js';
 import { warnOf } from '../warn-of.js';
 
-/** `destroyed` only when the driver found nothing left. */
-export const destroyVm: Verb<'destroyVm'> = vmVerb({
+const removal: Verb<'destroyVm'> = vmVerb({
   kind: 'destroyVm',
   needs: [],
   async effects({ calls, driver, store }, { vm, job }) {
@@ -30,6 +30,16 @@ export const destroyVm: Verb<'destroyVm'> = vmVerb({
     context.journal.changeInMemory(vm, incompletePatch([...left, record]));
   },
 });
+
+/** `destroyed` only when the driver found nothing left. */
+export const destroyVm: Verb<'destroyVm'> = {
+  ...removal,
+  async execute(context, args, job) {
+    const result = await removal.execute(context, args, job);
+    await sweepContent(context);
+    return result;
+  },
+};
 
 async function settle(
   { calls, store }: EngineContext,

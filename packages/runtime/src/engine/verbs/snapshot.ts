@@ -10,6 +10,7 @@ import type { Vm } from '../fleet.js';
 import type { Job } from '../job.js';
 import { change, onVm, type Work } from '../journalled.js';
 import { MANIFEST_FORMAT, snapshotView, type ManifestPart, type SnapshotManifest } from '../manifest.js';
+import { portableSpec } from '../portable-spec.js';
 import type { JobResult, OperationRecord } from '../record.js';
 import { asFound, askVmm, removeUnpublished, undone, type Settlement } from '../settlement.js';
 import type { Verb } from '../verb.js';
@@ -62,7 +63,7 @@ async function publish(context: EngineContext, vm: Vm, job: Job, wanted: Wanted)
   const { captured, pausedMs } = await capture(context, vm, job, { snapshotUid, directory, memory });
   await journal.step(`${job.kind}:captured`);
   const parts = await describeParts(context, directory, captured.parts, job);
-  const manifest = await describe(context, vm, job, { ...wanted, captured, pausedMs, parts });
+  const manifest = describe(context, vm, { ...wanted, captured, pausedMs, parts });
   await catalogue.publish(manifest);
   await journal.step(`${job.kind}:published`);
   return manifest;
@@ -148,11 +149,9 @@ interface Facts {
   readonly parts: readonly ManifestPart[];
 }
 
-async function describe(context: EngineContext, vm: Vm, job: Job, facts: Facts): Promise<SnapshotManifest> {
+function describe(context: EngineContext, vm: Vm, facts: Facts): SnapshotManifest {
   const { snapshotUid, snapshotId, memory, captured, pausedMs, parts } = facts;
-  const { instanceId, spec } = vm.record;
-  const kernel = await context.catalogue.pin(spec.kernelPath, job.signal);
-  const initrd = await context.catalogue.pin(spec.initrdPath, job.signal);
+  const { instanceId, spec, pinned } = vm.record;
   return {
     format: MANIFEST_FORMAT,
     snapshotUid,
@@ -165,8 +164,8 @@ async function describe(context: EngineContext, vm: Vm, job: Job, facts: Facts):
     driver: context.driver.name,
     vmmVersion: captured.vmmVersion,
     compatibility: captured.compatibility,
-    spec,
-    pinned: { ...(kernel === undefined ? {} : { kernel }), ...(initrd === undefined ? {} : { initrd }) },
+    spec: portableSpec(spec),
+    pinned,
     parts,
   };
 }

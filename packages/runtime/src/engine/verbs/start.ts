@@ -3,6 +3,7 @@ import type { EngineContext } from '../engine-context.js';
 import type { Vm } from '../fleet.js';
 import type { Job } from '../job.js';
 import { vmVerb } from '../journalled.js';
+import { checkPinned } from '../pinned-files.js';
 import { endedPatch, NEW_LIFE, type RecordPatch } from '../record-patch.js';
 import type { OperationRecord } from '../record.js';
 import { undone, type Settlement } from '../settlement.js';
@@ -18,7 +19,12 @@ export const startVm: Verb<'startVm'> = vmVerb({
     operation.from === 'paused' ? undoResume(context, vm) : undoBoot(context, vm, operation),
 });
 
-export async function boot({ calls, driver }: EngineContext, vm: Vm, job: Job): Promise<RecordPatch> {
+export async function boot(
+  { calls, content, driver }: EngineContext,
+  vm: Vm,
+  job: Job,
+): Promise<RecordPatch> {
+  if (content !== undefined) await checkPinned(content, vm.record.pinned, job.signal);
   const { vmm } = await calls.perform(job, (run) => driver.boot(calls.driverVm(vm), run));
   return { ...NEW_LIFE, vmm, memoryFrom: undefined, unrepaired: undefined };
 }

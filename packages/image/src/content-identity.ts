@@ -1,0 +1,36 @@
+import { stat } from 'node:fs/promises';
+import { ignoreAbsent } from './system-error.js';
+
+// Longer than the tick of a file system's clock: two writes within one tick leave the same times.
+const SETTLED_MS = 50;
+
+/** A source as it is now. */
+export interface SourceVersion {
+  /** Differs once the file is written to or replaced. */
+  readonly key: string;
+  /** False when the file was written so lately that a further write may leave the key as it is. */
+  readonly isSettled: boolean;
+}
+
+/** Rejects with the system's error, also for what is no regular file. */
+export async function versionOf(path: string): Promise<SourceVersion> {
+  const found = await stat(path, { bigint: true });
+  if (!found.isFile()) {
+    throw Object.assign(new Error(`"${path}" is no regular file`), { code: 'EISDIR', path });
+  }
+  const { dev, ino, size, mtimeNs, ctimeNs, ctimeMs } = found;
+  return {
+    key: [dev, ino, size, mtimeNs, ctimeNs].join(':'),
+    isSettled: Date.now() - Number(ctimeMs) > SETTLED_MS,
+  };
+}
+
+/**
+ * Names what a file of the store is; undefined when it is absent or has another size. The time of the inode's change is not part of
+ * it: every link that a jail gets of the file, and its removal, changes that.
+ */
+export async function contentIdentity(path: string, sizeBytes: number): Promise<string | undefined> {
+  const found = await stat(path, { bigint: true }).catch(ignoreAbsent);
+  if (found === undefined || !found.isFile() || found.size !== BigInt(sizeBytes)) return undefined;
+  return [found.ino, found.size, found.mtimeNs].join(':');
+}
