@@ -63,6 +63,7 @@ export const VM_QUERIES: Readonly<Record<string, Call>> = {
 /** Every other method but `close`. */
 export const OTHER_QUERIES: Readonly<Record<string, Call>> = {
   listVms: (runtime) => runtime.listVms(),
+  listSnapshots: (runtime) => runtime.listSnapshots(),
   listJobs: (runtime) => runtime.listJobs(),
   getJob: (runtime) => runtime.getJob('none'),
   cancelJob: (runtime) => runtime.cancelJob('none'),

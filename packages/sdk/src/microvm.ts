@@ -61,6 +61,13 @@ export class Microvm implements AsyncDisposable {
     return view === undefined ? undefined : new Snapshot(context, view);
   }
 
+  /** Every snapshot, also of VMs that are gone, in the order they were taken; `view.sizeBytes` says what each takes. */
+  async snapshots(): Promise<readonly Snapshot[]> {
+    const context = await this.#context();
+    const views = await context.runtime.listSnapshots();
+    return views.map((view) => new Snapshot(context, view));
+  }
+
   /** The runtime below: everything that the SDK does not show. */
   async runtime(): Promise<VmRuntime> {
     return this.#explicit ?? (await this.#open()).runtime;

@@ -44,6 +44,7 @@ it('names a snapshot by itself, outlives its VM, and is found by uid', async () 
   expect(name).toMatch(/^snapshot-[0-9a-f]{16}$/);
   expect((await vm.snapshots()).map((snapshot) => snapshot.uid)).toEqual([uid]);
   await vm.destroy();
+  expect((await microvm.snapshots()).map((snapshot) => snapshot.uid)).toEqual([uid]);
   const found = await microvm.snapshot({ snapshotUid: uid });
   expect(found?.name).toBe(name);
   expect((await (await found?.restore())?.view())?.state).toBe('running');
@@ -55,6 +56,7 @@ it('verifies and deletes', async () => {
   await snapshot.verify();
   await snapshot.delete();
   expect(await microvm.snapshot({ snapshotUid: snapshot.uid })).toBeUndefined();
+  expect(await microvm.snapshots()).toEqual([]);
   await expect(snapshot.verify()).rejects.toMatchObject({ code: 'MICROVM_SNAPSHOT_NOT_FOUND' });
   await expect(snapshot.restore()).rejects.toMatchObject({ code: 'MICROVM_SNAPSHOT_NOT_FOUND' });
 });

@@ -137,12 +137,15 @@ async function outlivesVm(fixture: ProviderFixture): Promise<void> {
   const snapshotUid = snapshot?.snapshotUid ?? '';
   await runtime.destroyVm(vmId);
   expect(await runtime.listSnapshots(vmId)).toEqual([snapshot]);
+  expect(await runtime.listSnapshots(), 'without an id: those of every VM').toContainEqual(snapshot);
   expect(await runtime.describeSnapshot({ vmId, snapshotId: 'taken' })).toEqual(snapshot);
   await runtime.forgetVm(vmId);
+  expect(await runtime.listSnapshots(), 'nothing else leads to it now').toContainEqual(snapshot);
   expect(await runtime.describeSnapshot({ vmId, snapshotId: 'taken' })).toBeUndefined();
   expect(await runtime.describeSnapshot({ snapshotUid })).toEqual(snapshot);
   expect(await runtime.verifySnapshot({ snapshotUid })).toEqual(snapshot);
   await runtime.deleteSnapshot({ snapshotUid });
+  expect(await runtime.listSnapshots()).not.toContainEqual(snapshot);
   expect(await runtime.describeSnapshot({ snapshotUid })).toBeUndefined();
 }
 

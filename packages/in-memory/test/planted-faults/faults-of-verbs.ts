@@ -196,7 +196,10 @@ const SNAPSHOT_FAULTS: readonly PlantedFault[] = [
   inRuntime(
     'snapshots are listed newest first',
     ['snapshots', 'snapshots are listed in the order they were taken, in the view too'],
-    (good) => ({ listSnapshots: async (vmId) => (await good.listSnapshots(vmId))?.toReversed() }),
+    (good) => ({
+      listSnapshots: (async (...of: [vmId: string]) =>
+        (await good.listSnapshots(...of))?.toReversed()) as VmRuntime['listSnapshots'],
+    }),
   ),
   inRuntime(
     'the guest is left paused by a snapshot',

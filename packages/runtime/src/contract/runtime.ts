@@ -54,6 +54,8 @@ export abstract class VmRuntime extends VmProvider {
   /** A VM; undefined for an unknown id, as in all queries. Errors: INVALID_ARGUMENT for an id that no VM can have, as in all queries. */
   abstract getVm(vmId: string): Promise<VmView | undefined>;
 
+  /** Every snapshot in creation order, also of destroyed and forgotten VMs: `sizeBytes` says what each takes. */
+  abstract listSnapshots(): Promise<readonly SnapshotView[]>;
   /** A VM's snapshots in creation order; undefined for an unknown VM. */
   abstract listSnapshots(vmId: string): Promise<readonly SnapshotView[] | undefined>;
 

@@ -136,8 +136,12 @@ export class LifecycleEngine extends VmRuntime {
     return vm === undefined ? undefined : viewOf(this.#context, vm);
   }
 
-  override async listSnapshots(vmId: string): Promise<readonly SnapshotView[] | undefined> {
-    return (await this.getVm(vmId))?.snapshots;
+  override listSnapshots(): Promise<readonly SnapshotView[]>;
+  override listSnapshots(vmId: string): Promise<readonly SnapshotView[] | undefined>;
+  override async listSnapshots(...ids: readonly string[]): Promise<readonly SnapshotView[] | undefined> {
+    if (ids.length > 0) return (await this.getVm(ids[0] ?? ''))?.snapshots;
+    this.#assertOpen();
+    return this.#context.catalogue.all().map(snapshotView);
   }
 
   override async describeSnapshot(snapshot: SnapshotRef): Promise<SnapshotView | undefined> {
