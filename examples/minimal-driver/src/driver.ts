@@ -5,7 +5,6 @@ import {
   ProcessDriver,
   removeFiles,
   type FoundState,
-  type Limits,
   type ProcessDriverOptions,
 } from '@microvm/driver-kit';
 import { watchProcess, type ProcessIdentity } from '@microvm/native';
@@ -15,6 +14,7 @@ import {
   type CaptureTarget,
   type DriverVm,
   type JsonObject,
+  type Limits,
   type PlanRequest,
   type ResolvedVmSpec,
   type RestoreSource,

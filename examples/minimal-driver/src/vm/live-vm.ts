@@ -10,9 +10,9 @@ import {
   type FoundState,
   type HaltableVm,
   type HttpRequest,
-  type Limits,
   type PausableVm,
 } from '@microvm/driver-kit';
+import type { Limits } from '@microvm/runtime';
 import { waitForSocket, type ProcessWatch } from '@microvm/native';
 import type { MinimalVm } from '../host/vm-plan.js';
 import { API_SOCKET } from '../process/command-line.js';
