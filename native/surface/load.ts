@@ -1,12 +1,15 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 import type { Addon } from './addon.js';
 
-/** This file is in a folder of the package. */
-const packagePath = fileURLToPath(new URL('..', import.meta.url));
+/** This file's URL; undefined where a bundler made CommonJS of this package. */
+const here = import.meta.url as string | undefined;
+
+/** This file is in a folder of the package, unless a bundler took it out. */
+const packagePath = here === undefined ? '' : fileURLToPath(new URL('..', here));
 
 let addon: Addon | undefined;
 
@@ -26,6 +29,7 @@ export function loadAddon(): Addon {
  * @throws Error as of {@link loadAddon} when this host has none.
  */
 export function binaryPath(name: string): string {
+  if (isBundled()) throw notLoaded(new Error('its files are missing'));
   const folders = ['build/Release', `prebuilds/${process.platform}-${process.arch}`];
   const path = folders.map((folder) => join(packagePath, folder, name)).find((file) => existsSync(file));
   if (path === undefined) throw notLoaded(new Error(`there is no ${name}`));
@@ -38,7 +42,8 @@ function notLoaded(cause: Error): Error {
 
 function load(): Addon {
   try {
-    const require = createRequire(import.meta.url);
+    if (isBundled()) throw new Error('its files are missing');
+    const require = createRequire(join(packagePath, 'package.json'));
     const loaded = (require('node-gyp-build') as (folder: string) => Addon)(packagePath);
     // Node's own, imported: a test's fake clock, put in its place, would hold up what has ended.
     loaded.takeTurns(setImmediate);
@@ -54,7 +59,12 @@ function diagnose(cause: Error): string {
   const lines = [
     `@microvm/native does not load on ${host}${libc}, Node ${process.versions.node}: ${cause.message}`,
   ];
-  if (process.platform !== 'linux') {
+  if (isBundled()) {
+    lines.push(
+      'It was put into a bundle, where its addon is not. Mark all packages of @microvm as external in the bundler, such as',
+      '`--external:@microvm/*` for esbuild, and install them beside the bundle.',
+    );
+  } else if (process.platform !== 'linux') {
     lines.push('It needs Linux: run it in a Linux machine or VM.');
   } else if (!hasBinary()) {
     lines.push(`The package has binaries for: ${prebuilds().join(', ') || 'none'}.`);
@@ -67,6 +77,16 @@ function diagnose(cause: Error): string {
     lines.push('Build it here: npm run build -w native (needs g++ and cmake).');
   }
   return lines.join('\n');
+}
+
+/** Whether this code is anywhere but in its package. */
+function isBundled(): boolean {
+  try {
+    const manifest = readFileSync(join(packagePath, 'package.json'), 'utf8');
+    return (JSON.parse(manifest) as { name?: unknown }).name !== '@microvm/native';
+  } catch {
+    return true; // no readable manifest: whatever the folder is, it is not the package
+  }
 }
 
 function libcName(): string {
