@@ -44,12 +44,17 @@ export function mountLoop(kind: keyof typeof COMMANDS, sizeMib: number): LoopMou
     rmSync(folder, { recursive: true });
     throw error;
   }
+  let current = image;
   return {
     path,
     cutPower: () => {
       execFileSync('xfs_io', ['-x', '-c', 'shutdown', path]);
       execFileSync('umount', [path]);
-      mount(image, path);
+      // A copy, since the file system lives on while some other mount namespace has it, and would be mounted as it is: shut down.
+      const after = `${current}-after`;
+      execFileSync('cp', ['--sparse=always', current, after]);
+      mount(after, path);
+      current = after;
     },
     unmount: () => {
       execFileSync('umount', [path]);
