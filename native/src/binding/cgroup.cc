@@ -1,8 +1,6 @@
-#include "binding/addon_data.h"
 #include "binding/features.h"
-#include "binding/job.h"
-#include "binding/promise.h"
 #include "binding/reader.h"
+#include "binding/start_job.h"
 #include "core/cgroup/cgroup_create.h"
 #include "core/cgroup/cgroup_kill.h"
 
@@ -21,15 +19,13 @@ Napi::Value CreateCgroup(const Napi::CallbackInfo& info) {
   if (reader.Failed()) return info.Env().Undefined();
   std::vector<core::CgroupSetting> settings;
   for (size_t i = 0; i < files.size(); ++i) settings.push_back({files[i], values[i]});
-  const Job job = Job::Start(info.Env(), info.Env().Undefined());
-  const auto work = [path, settings, cancellation = job.cancellation]() -> core::Result<bool> {
-    if (cancellation->IsRequested()) return core::SysError{ECANCELED, "mkdir", path};
+  const auto work = [path, settings](const Job&) -> core::Result<bool> {
     auto created = core::CreateCgroup(path, settings);
     return created.Ok() ? core::Result<bool>(true) : created.Error();
   };
   const auto to_js = [](Napi::Env env, bool&) { return env.Undefined(); };
-  return job.Object(info.Env(), RunOnThread<bool>(info.Env(), {"mvm-cgroup", &core::JobQueue::ForCalls()},
-                                                  job.cancellation, work, to_js, job.End()));
+  return StartJob<bool>(info.Env(), {"mvm-cgroup", &core::JobQueue::ForCalls()}, info.Env().Undefined(), work,
+                        to_js);
 }
 
 Napi::Value EndObject(Napi::Env env, core::CgroupEnd& end) {
@@ -48,12 +44,8 @@ Napi::Value KillCgroup(const Napi::CallbackInfo& info) {
   request.path = reader.String(info[0], "path");
   request.timeout = std::chrono::milliseconds(reader.Integer(info[1], "timeoutMs", 0, kMaxTimeoutMs));
   if (reader.Failed()) return info.Env().Undefined();
-  const Job job = Job::Start(info.Env(), info.Env().Undefined());
-  const auto work = [request, cancellation = job.cancellation] {
-    return core::KillCgroup(request, *cancellation);
-  };
-  return job.Object(info.Env(), RunOnThread<core::CgroupEnd>(info.Env(), {"mvm-cgroup"}, job.cancellation,
-                                                             work, EndObject, job.End()));
+  const auto work = [request](const Job& job) { return core::KillCgroup(request, *job.cancellation); };
+  return StartJob<core::CgroupEnd>(info.Env(), {"mvm-cgroup"}, info.Env().Undefined(), work, EndObject);
 }
 
 }  // namespace

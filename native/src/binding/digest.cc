@@ -1,7 +1,7 @@
 #include "binding/copy_fields.h"
 #include "binding/features.h"
-#include "binding/file_job.h"
 #include "binding/reader.h"
+#include "binding/start_job.h"
 #include "core/file_digest.h"
 
 namespace microvm::binding {

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "binding/reader.h"
-#include "core/network/plan.h"
 
 namespace microvm::binding {
 
@@ -22,14 +21,11 @@ class Fields {
   // A field that must be there.
   std::string Text(const char* field) const;
   int64_t Integer(const char* field, int64_t low, int64_t high) const;
-  std::string LinkName(const char* field) const;
-  core::IpPrefix Prefix(const char* field) const;
 
   // Undefined is empty.
   std::optional<std::string> OptionalText(const char* field) const;
   std::optional<int64_t> OptionalInteger(const char* field, int64_t low, int64_t high) const;
   std::optional<bool> OptionalFlag(const char* field) const;
-  std::optional<core::IpAddress> OptionalAddress(const char* field) const;
   std::vector<Fields> Objects(const char* field) const;
   std::vector<std::string> Texts(const char* field) const;
 

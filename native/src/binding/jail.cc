@@ -2,7 +2,7 @@
 
 #include "binding/features.h"
 #include "binding/fields.h"
-#include "binding/file_job.h"
+#include "binding/start_job.h"
 #include "core/jail_stage.h"
 #include "core/root_directory.h"
 

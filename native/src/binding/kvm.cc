@@ -43,10 +43,8 @@ Napi::Value ReportObject(Napi::Env env, core::KvmReport& report) {
 
 Napi::Value ProbeKvm(const Napi::CallbackInfo& info) {
   // Bounded by itself, so it needs no cancelling.
-  return RunOnThread<core::KvmReport>(
-      info.Env(), {"mvm-kvm"}, std::make_shared<core::Cancellation>(),
-      []() -> core::Result<core::KvmReport> { return core::ProbeKvm("/dev/kvm"); }, ReportObject,
-      [](Napi::Env) {});
+  const auto work = []() -> core::Result<core::KvmReport> { return core::ProbeKvm("/dev/kvm"); };
+  return Run<core::KvmReport>(info.Env(), {"mvm-kvm"}, work, ReportObject);
 }
 
 }  // namespace

@@ -6,9 +6,8 @@
 #include <optional>
 #include <string>
 
-#include "binding/job.h"
 #include "binding/network_plan.h"
-#include "binding/promise.h"
+#include "binding/start_job.h"
 #include "core/cancellation.h"
 #include "core/network/namespace.h"
 #include "core/thread.h"
@@ -23,22 +22,19 @@ using SocketWork = std::function<core::Result<T>(core::NetlinkSocket*)>;
 // A job on a fresh thread, which may stay in another namespace. It takes its turn with the other calls.
 template <typename T>
 Napi::Value StartNetworkCall(Napi::Env env, NetworkWork<T> work, ToJs<T> to_js) {
-  const Job job = Job::Start(env, env.Undefined());
-  const auto in_turn = [cancellation = job.cancellation, work]() -> core::Result<T> {
+  const auto in_turn = [work](const Job& job) -> core::Result<T> {
     core::Result<T> result = core::SysError{ECANCELED, "setns", {}};
-    auto started = core::RunOnFreshThread("mvm-net", [&] { result = work(*cancellation); });
+    auto started = core::RunOnFreshThread("mvm-net", [&] { result = work(*job.cancellation); });
     return started.Ok() ? std::move(result) : started.Error();
   };
-  const Place place{"mvm-net-turn", &core::JobQueue::ForCalls()};
-  return job.Object(env, RunOnThread<T>(env, place, job.cancellation, in_turn, to_js, job.End()));
+  return StartJob<T>(env, {"mvm-net-turn", &core::JobQueue::ForCalls()}, env.Undefined(), in_turn, to_js);
 }
 
 // A deletion waits until the kernel has let go, which takes it as long for one as for many: no turns.
 template <typename T>
 Napi::Value StartNetworkDeletion(Napi::Env env, NetworkWork<T> work, ToJs<T> to_js) {
-  const Job job = Job::Start(env, env.Undefined());
-  const auto run = [cancellation = job.cancellation, work] { return work(*cancellation); };
-  return job.Object(env, RunOnThread<T>(env, {"mvm-net"}, job.cancellation, run, to_js, job.End()));
+  const auto run = [work](const Job& job) { return work(*job.cancellation); };
+  return StartJob<T>(env, {"mvm-net"}, env.Undefined(), run, to_js);
 }
 
 // The same with a socket in the namespace of the field `netns`, or in our own without it. In a namespace that

@@ -1,4 +1,4 @@
-#include "binding/network_plan.h"
+#include "binding/network_fields.h"
 
 namespace microvm::binding {
 namespace {
@@ -16,72 +16,30 @@ bool IsLinkName(const std::string& name) {
 
 }  // namespace
 
-Fields::Fields(Reader* reader, Napi::Value value, const std::string& name)
-    : reader_(reader), object_(reader->Object(value, name)), prefix_(name.empty() ? "" : name + ".") {}
-
-bool Fields::Has(const char* field) const {
-  const Napi::Value value = object_.Get(field);
-  return !reader_->Failed() && (value.IsEmpty() || !value.IsUndefined());
-}
-
-std::string Fields::Text(const char* field) const { return reader_->String(object_.Get(field), Name(field)); }
-
-int64_t Fields::Integer(const char* field, int64_t low, int64_t high) const {
-  return reader_->Integer(object_.Get(field), Name(field), low, high);
-}
-
-std::string Fields::LinkName(const char* field) const {
-  std::string name = Text(field);
-  if (!reader_->Failed() && !IsLinkName(name)) {
-    reader_->Fail(Name(field), "an interface name: 1 to 15 visible ASCII characters without / : %");
+std::string LinkName(const Fields& fields, const char* field) {
+  std::string name = fields.Text(field);
+  Reader* const reader = fields.GetReader();
+  if (!reader->Failed() && !IsLinkName(name)) {
+    reader->Fail(fields.Name(field), "an interface name: 1 to 15 visible ASCII characters without / : %");
   }
   return name;
 }
 
-core::IpPrefix Fields::Prefix(const char* field) const {
-  const auto prefix = core::ParseIpPrefix(Text(field));
-  if (!prefix) reader_->Fail(Name(field), "an address with the length of its prefix, such as 10.0.0.1/30");
+core::IpPrefix Prefix(const Fields& fields, const char* field) {
+  const auto prefix = core::ParseIpPrefix(fields.Text(field));
+  if (!prefix) {
+    fields.GetReader()->Fail(fields.Name(field),
+                             "an address with the length of its prefix, such as 10.0.0.1/30");
+  }
   return prefix.value_or(core::IpPrefix());
 }
 
-std::optional<std::string> Fields::OptionalText(const char* field) const {
-  return Has(field) ? std::optional(Text(field)) : std::nullopt;
-}
-
-std::optional<int64_t> Fields::OptionalInteger(const char* field, int64_t low, int64_t high) const {
-  if (!Has(field)) return {};
-  return reader_->Integer(object_.Get(field), Name(field), low, high);
-}
-
-std::optional<bool> Fields::OptionalFlag(const char* field) const {
-  if (!Has(field)) return {};
-  return reader_->Boolean(object_.Get(field), Name(field));
-}
-
-std::optional<core::IpAddress> Fields::OptionalAddress(const char* field) const {
-  if (!Has(field)) return {};
-  const auto address = core::ParseIpAddress(Text(field));
-  if (!address) reader_->Fail(Name(field), "an IPv4 or IPv6 address");
+std::optional<core::IpAddress> OptionalAddress(const Fields& fields, const char* field) {
+  const auto text = fields.OptionalText(field);
+  if (!text) return {};
+  const auto address = core::ParseIpAddress(*text);
+  if (!address) fields.GetReader()->Fail(fields.Name(field), "an IPv4 or IPv6 address");
   return address;
-}
-
-std::vector<Fields> Fields::Objects(const char* field) const {
-  std::vector<Fields> list;
-  if (!Has(field)) return list;
-  const Napi::Value value = object_.Get(field);
-  if (value.IsEmpty() || !value.IsArray()) {
-    reader_->Fail(Name(field), "an array of objects");
-    return list;
-  }
-  const auto array = value.As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length() && !reader_->Failed(); ++i) {
-    list.emplace_back(reader_, array.Get(i), Name(field) + "[" + std::to_string(i) + "]");
-  }
-  return list;
-}
-
-std::vector<std::string> Fields::Texts(const char* field) const {
-  return Has(field) ? reader_->Strings(object_.Get(field), Name(field)) : std::vector<std::string>();
 }
 
 }  // namespace microvm::binding

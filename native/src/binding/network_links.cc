@@ -15,8 +15,8 @@ using core::NetlinkSocket;
 Napi::Value AddAddress(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const Fields fields(&reader, info[0], "address");
-  const std::string link = fields.LinkName("link");
-  const core::IpPrefix address = fields.Prefix("address");
+  const std::string link = LinkName(fields, "link");
+  const core::IpPrefix address = Prefix(fields, "address");
   return StartInNetns<bool>(
       fields, [=](NetlinkSocket* socket) { return AsResult(core::AddAddress(socket, link, address)); },
       ToUndefined);
@@ -25,8 +25,8 @@ Napi::Value AddAddress(const Napi::CallbackInfo& info) {
 Napi::Value DeleteAddress(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const Fields fields(&reader, info[0], "address");
-  const std::string link = fields.LinkName("link");
-  const core::IpPrefix address = fields.Prefix("address");
+  const std::string link = LinkName(fields, "link");
+  const core::IpPrefix address = Prefix(fields, "address");
   return StartInNetns<bool>(
       fields, [=](NetlinkSocket* socket) { return core::DeleteAddress(socket, link, address); }, ToBoolean,
       false);
@@ -35,7 +35,7 @@ Napi::Value DeleteAddress(const Napi::CallbackInfo& info) {
 Napi::Value AddRoute(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const Fields fields(&reader, info[0], "route");
-  const std::string link = fields.LinkName("link");
+  const std::string link = LinkName(fields, "link");
   const core::RoutePlan route = ReadRoute(fields);
   return StartInNetns<bool>(
       fields, [=](NetlinkSocket* socket) { return AsResult(core::AddRoute(socket, link, route)); },
@@ -45,7 +45,7 @@ Napi::Value AddRoute(const Napi::CallbackInfo& info) {
 Napi::Value DeleteRoute(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const Fields fields(&reader, info[0], "route");
-  const std::string link = fields.LinkName("link");
+  const std::string link = LinkName(fields, "link");
   const core::RoutePlan route = ReadRoute(fields);
   return StartInNetns<bool>(
       fields, [=](NetlinkSocket* socket) { return core::DeleteRoute(socket, link, route); }, ToBoolean,
@@ -55,9 +55,9 @@ Napi::Value DeleteRoute(const Napi::CallbackInfo& info) {
 Napi::Value SetLink(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const Fields fields(&reader, info[0], "settings");
-  const std::string link = fields.LinkName("link");
+  const std::string link = LinkName(fields, "link");
   core::LinkSettings settings = ReadSettings(fields);
-  if (fields.OptionalText("name")) settings.new_name = fields.LinkName("name");
+  if (fields.OptionalText("name")) settings.new_name = LinkName(fields, "name");
   return StartInNetns<bool>(
       fields, [=](NetlinkSocket* socket) { return AsResult(core::ChangeLink(socket, link, settings)); },
       ToUndefined);
@@ -66,7 +66,7 @@ Napi::Value SetLink(const Napi::CallbackInfo& info) {
 Napi::Value DeleteLink(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const Fields fields(&reader, info[0], "link");
-  const std::string link = fields.LinkName("link");
+  const std::string link = LinkName(fields, "link");
   return StartInNetns<bool>(
       fields, [=](NetlinkSocket* socket) { return core::RemoveLink(socket, link); }, ToBoolean, false);
 }

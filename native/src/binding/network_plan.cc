@@ -12,7 +12,7 @@ constexpr int64_t kMaxMtu = 65535;
 
 core::LinkPlan ReadLink(const Fields& fields) {
   core::LinkPlan link;
-  link.name = fields.LinkName("name");
+  link.name = LinkName(fields, "name");
   link.settings = ReadSettings(fields);
   if (!link.settings.is_up) link.settings.is_up = true;
   const auto addresses = fields.Texts("addresses");
@@ -86,8 +86,8 @@ core::LinkSettings ReadSettings(const Fields& fields) {
 
 core::RoutePlan ReadRoute(const Fields& fields) {
   core::RoutePlan route;
-  route.via = fields.OptionalAddress("via");
-  route.source = fields.OptionalAddress("source");
+  route.via = OptionalAddress(fields, "via");
+  route.source = OptionalAddress(fields, "source");
   route.is_on_link = fields.OptionalFlag("onLink").value_or(false);
   if (const auto metric = fields.OptionalInteger("metric", 0, UINT32_MAX)) {
     route.metric = static_cast<uint32_t>(*metric);
@@ -97,7 +97,7 @@ core::RoutePlan ReadRoute(const Fields& fields) {
   if (to == "default" && route.via) {
     route.to.address.family = route.via->family;
   } else if (!reader->Failed()) {
-    route.to = fields.Prefix("to");
+    route.to = Prefix(fields, "to");
     if (route.to.HasHostBits()) reader->Fail(fields.Name("to"), "a network: no bits set behind the prefix");
   }
   const int family = route.to.address.family;

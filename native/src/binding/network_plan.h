@@ -1,7 +1,6 @@
 #pragma once
 
-#include "binding/fields.h"
-#include "core/network/plan.h"
+#include "binding/network_fields.h"
 
 namespace microvm::binding {
 

@@ -80,22 +80,18 @@ Napi::Value RunAndSettle(Napi::Env env, const Place& place, std::shared_ptr<core
   return deferred.Promise(env);
 }
 
-// The same for work whose result settles the promise.
+// For a call that JavaScript does not cancel, with work whose result settles the promise.
 template <typename T>
-Napi::Value RunOnThread(Napi::Env env, const Place& place, std::shared_ptr<core::Cancellation> cancellation,
-                        std::function<core::Result<T>()> work, ToJs<T> to_js,
-                        std::function<void(Napi::Env)> before_settling) {
+Napi::Value Run(Napi::Env env, const Place& place, std::function<core::Result<T>()> work, ToJs<T> to_js) {
   const auto run = [work = std::move(work)](const Settler<T>& settle) { settle(work()); };
-  return RunAndSettle<T>(env, place, std::move(cancellation), run, std::move(to_js),
-                         std::move(before_settling));
+  return RunAndSettle<T>(env, place, std::make_shared<core::Cancellation>(), run, std::move(to_js),
+                         [](Napi::Env) {});
 }
 
-// The same for what takes a few milliseconds, and is not worth a cancellation.
+// The same for what takes a few milliseconds.
 template <typename T>
 Napi::Value RunShort(Napi::Env env, std::function<core::Result<T>()> work, ToJs<T> to_js) {
-  const Place place{"mvm-call", &core::JobQueue::ForShortCalls()};
-  return RunOnThread<T>(env, place, std::make_shared<core::Cancellation>(), std::move(work), std::move(to_js),
-                        [](Napi::Env) {});
+  return Run<T>(env, {"mvm-call", &core::JobQueue::ForShortCalls()}, std::move(work), std::move(to_js));
 }
 
 }  // namespace microvm::binding

@@ -2,9 +2,8 @@
 
 #include "binding/copy_fields.h"
 #include "binding/features.h"
-#include "binding/job.h"
-#include "binding/promise.h"
 #include "binding/reader.h"
+#include "binding/start_job.h"
 #include "core/durable_put.h"
 
 namespace microvm::binding {
@@ -70,15 +69,13 @@ Napi::Value PutDurable(const Napi::CallbackInfo& info) {
   // What is small never waits behind a copy.
   const bool is_copy = request.source == Source::kCopy;
   const Place place{"mvm-put", is_copy ? &core::JobQueue::ForData() : &core::JobQueue::ForCalls()};
-  const Job job = Job::Start(env, on_progress);
-  const auto work = [request = std::move(request), job](const Settler<core::CopyOutcome>& settle) {
+  const auto work = [request = std::move(request)](const Job& job, const Settler<core::CopyOutcome>& settle) {
     Put(request, job, settle);
   };
   const auto to_js = [](Napi::Env js, core::CopyOutcome& outcome) {
     return Napi::Value(OutcomeObject(js, outcome));
   };
-  return job.Object(env,
-                    RunAndSettle<core::CopyOutcome>(env, place, job.cancellation, work, to_js, job.End()));
+  return StartJobInSteps<core::CopyOutcome>(env, place, on_progress, work, to_js);
 }
 
 }  // namespace

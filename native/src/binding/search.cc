@@ -68,9 +68,9 @@ Napi::Value SearchProcesses(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const core::ProcessQuery query = ReadQuery(&reader, reader.Object(info[0], "query"));
   if (reader.Failed()) return info.Env().Undefined();
-  return RunOnThread<core::ProcessSearchResult>(
-      info.Env(), {"mvm-find", &core::JobQueue::ForSearches()}, std::make_shared<core::Cancellation>(),
-      [query] { return core::SearchProcesses(query); }, ResultObject, [](Napi::Env) {});
+  return Run<core::ProcessSearchResult>(
+      info.Env(), {"mvm-find", &core::JobQueue::ForSearches()},
+      [query] { return core::SearchProcesses(query); }, ResultObject);
 }
 
 }  // namespace

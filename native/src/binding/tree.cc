@@ -1,8 +1,8 @@
 #include <fcntl.h>
 
 #include "binding/features.h"
-#include "binding/file_job.h"
 #include "binding/reader.h"
+#include "binding/start_job.h"
 #include "core/remove_tree.h"
 #include "core/root_directory.h"
 
