@@ -38,7 +38,10 @@ export class HostileScene {
     await runtime.createVmWithSpec(BYSTANDER, scene.spec);
     scene.#bystanderPid = (await runtime.startVm(BYSTANDER)).vmm?.pid;
     await runtime.snapshotVm(BYSTANDER, SNAPSHOT_ID);
-    // The snapshot has ended the agent's session: what is open from now on is what stays open.
+    // What stays open from the first VM on, and from the session that follows the snapshot, is open before anything is counted.
+    await runtime.createVmWithSpec(VICTIM, scene.spec);
+    await runtime.startVm(VICTIM);
+    await runtime.destroyVm(VICTIM);
     await scene.bystander();
     return scene;
   }

