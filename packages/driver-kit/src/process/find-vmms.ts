@@ -31,20 +31,21 @@ export interface WantedVmm {
 }
 
 /**
- * Every VMM of a VM. The recorded process comes first while it lives and is in the VM's place; what only has the place and the command
- * line comes after it, for a process that was started but never recorded. Rejects with the system's error.
+ * The VMMs of a VM that live: the recorded one while it lives and is in the VM's place. A driver starts a VMM only when there is no other, so
+ * that all processes are searched only where nothing was recorded or what was recorded is gone. Rejects with the system's error.
  */
-export async function vmmsOf(wanted: WantedVmm): Promise<readonly ProcessIdentity[]> {
-  const { recorded, place, beginning, isVmm } = wanted;
+export async function vmmsOf({
+  recorded,
+  place,
+  beginning,
+  isVmm,
+}: WantedVmm): Promise<readonly ProcessIdentity[]> {
+  if (recorded !== undefined && isAlive(recorded) && (await isAt(place, recorded.pid))) return [recorded];
   const queries = beginning === undefined ? [place] : [place, beginning];
-  const [isRecorded, ...searches] = await Promise.all([
-    recorded !== undefined && isAlive(recorded) && isAt(place, recorded.pid),
-    ...queries.map(searchWhereIs),
-  ]);
+  const searches = await Promise.all(queries.map(searchWhereIs));
   const named = searches.flatMap(({ found }) => found).filter(({ args }) => isVmm(args));
-  const first = isRecorded && recorded !== undefined ? [recorded] : [];
-  const byPid = new Map([...first, ...named].map((process) => [process.pid, process]));
-  return [...byPid.values()].map(({ pid, startTime, bootId }) => ({ pid, startTime, bootId }));
+  const byPid = new Map(named.map(({ pid, startTime, bootId }) => [pid, { pid, startTime, bootId }]));
+  return [...byPid.values()];
 }
 
 /** The instances that command lines of a user's processes name, as far as `isOurs` says yes to a process. */
