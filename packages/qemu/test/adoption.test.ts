@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { access, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { destroyAll } from '@microvm/conformance';
 import { endGuest, outputOf, readCounter } from '@microvm/conformance/linux-guest';
@@ -54,8 +55,11 @@ describe('after the death of its owner', () => {
     return runtime;
   };
   const folderOf = (vmId: string): string => join(stateDir, 'vms', owned[vmId]?.instanceId ?? '');
-  const untilSaid = (vmId: string, words: string): Promise<void> =>
-    expect.poll(() => readFile(join(folderOf(vmId), 'console.log'), 'utf8')).toContain(words);
+  // `expect.poll` works inside of a test only.
+  const untilSaid = async (vmId: string, words: string): Promise<void> => {
+    const path = join(folderOf(vmId), 'console.log');
+    while (!(await readFile(path, 'utf8')).includes(words)) await delay(50);
+  };
 
   // Process 1 has inherited them, and takes its time to bury them.
   const untilGone = (vmId: string): Promise<void> =>
