@@ -10,7 +10,7 @@ import {
   scenariosFor,
   type CrashScenario,
   type Phase,
-  type Stage,
+  type ScenarioInput,
 } from './crashes/scenarios.js';
 import { CrashChildren } from './crashes/crash-children.js';
 import { inspectProvider, registerUnusable } from './describe-provider.js';
@@ -59,9 +59,9 @@ async function survey(
 ): Promise<Map<CrashScenario, readonly string[]>> {
   const surveyed = new Map<CrashScenario, readonly string[]>();
   for (const scenario of scenarios) {
-    const stage = await arrange(fixture, scenario);
+    const input = await arrange(fixture, scenario);
     const steps = fixture.gates.record();
-    await scenario.act(stage);
+    await scenario.act(input);
     surveyed.set(scenario, [...steps]);
     await fixture.cleanUp();
   }
@@ -69,7 +69,7 @@ async function survey(
   return surveyed;
 }
 
-async function arrange(fixture: ProviderFixture, scenario: CrashScenario): Promise<Stage> {
+async function arrange(fixture: ProviderFixture, scenario: CrashScenario): Promise<ScenarioInput> {
   const source = await golden(fixture);
   const runtime = await fixture.open();
   const vmId = fixture.newId();
@@ -78,15 +78,15 @@ async function arrange(fixture: ProviderFixture, scenario: CrashScenario): Promi
     await ARRANGE[scenario.from]({ runtime, vmId, spec: fixture.spec(), source, extra: {}, crash });
     if (scenario.hasSnapshot === true) await runtime.snapshotVm(vmId, SNAPSHOT_ID);
   }
-  return stageFor(fixture, runtime, vmId, source);
+  return inputFor(fixture, runtime, vmId, source);
 }
 
-function stageFor(
+function inputFor(
   fixture: ProviderFixture,
   runtime: VmRuntime,
   vmId: string,
   source: string | undefined,
-): Stage {
+): ScenarioInput {
   return {
     runtime,
     vmId,
@@ -127,11 +127,11 @@ async function survives({ fixture, children, scenario }: Subject, step: string, 
   await children.kill(task);
   const runtime = await fixture.open();
   const phase = phaseOf(scenario, step);
-  const stage = stageFor(fixture, runtime, vmId, source);
-  await expectVm(fixture, scenario, phase, stage);
-  await expectReport(scenario, phase, stage);
+  const input = inputFor(fixture, runtime, vmId, source);
+  await expectVm(fixture, scenario, phase, input);
+  await expectReport(scenario, phase, input);
   await expectNoOrphan(runtime, stateDir);
-  if (isReplayed(scenario, phase)) await scenario.act(stage);
+  if (isReplayed(scenario, phase)) await scenario.act(input);
   await expectNothingLeft(fixture, files);
 }
 
@@ -145,7 +145,7 @@ async function expectVm(
   fixture: ProviderFixture,
   scenario: CrashScenario,
   phase: Phase,
-  { runtime, vmId }: Stage,
+  { runtime, vmId }: ScenarioInput,
 ): Promise<void> {
   const { from = 'unknown', before = [from], during, after } = scenario;
   const states = { before, during: during.states, after: [after] }[phase];
@@ -161,7 +161,11 @@ async function expectVm(
   expect(runtime.recovery.corruptSnapshots).toEqual([]);
 }
 
-async function expectReport(scenario: CrashScenario, phase: Phase, { runtime, vmId }: Stage): Promise<void> {
+async function expectReport(
+  scenario: CrashScenario,
+  phase: Phase,
+  { runtime, vmId }: ScenarioInput,
+): Promise<void> {
   const { interrupted } = runtime.recovery;
   if (phase !== 'during') {
     expect(interrupted).toEqual([]);

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { agentBinaryPath } from '@microvm/guest';
-import { resolveOptions, type Setting } from '@microvm/runtime';
+import { abortSignalSchema, resolveOptions, type Setting } from '@microvm/runtime';
 import { z } from 'zod';
 import { Apt } from './apt.js';
 import { BASE_FILES, makeBaseImage } from './base-image.js';
@@ -63,7 +63,7 @@ const optionsSchema = z.strictObject({
   cacheDir: z.string().refine(isAbsolute, 'an absolute path').optional(),
   refresh: z.boolean().optional(),
   onProgress: z.custom<OnImageProgress>((value) => typeof value === 'function', 'a function').optional(),
-  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'an AbortSignal').optional(),
+  signal: abortSignalSchema.optional(),
 });
 
 /**

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { access, chmod, link, lstat, rm, stat, truncate } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { copyFile, type CopyProgress } from '@microvm/native';
-import { invalidArgument, resolveOptions, syncPath } from '@microvm/runtime';
+import { abortSignalSchema, invalidArgument, resolveOptions, syncPath } from '@microvm/runtime';
 import { z } from 'zod';
 import { growExt4, hasExt4, makeEmptyExt4, MIN_EXT4_BYTES } from './ext4.js';
 import { toContractError } from './host-errors.js';
@@ -43,7 +43,7 @@ const optionsSchema = z.strictObject({
   onProgress: z
     .custom<(progress: CopyProgress) => void>((value) => typeof value === 'function', 'a function')
     .optional(),
-  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'an AbortSignal').optional(),
+  signal: abortSignalSchema.optional(),
 });
 type ParsedOptions = z.output<typeof optionsSchema>;
 

@@ -6,7 +6,7 @@ import { DRIVER_METHODS } from './driver/driver-points.js';
 import { createFaults, Faults } from './faults.js';
 import type { GuestEnd } from './guest/guest-end.js';
 import { IN_MEMORY_SETTINGS, inMemoryOptionsSchema, type InMemoryOptions } from './options.js';
-import type { Latencies } from './driver/stage.js';
+import type { Latencies } from './driver/method-runner.js';
 import { createWorld } from './world.js';
 
 /** The addon is what makes files durable; without files nothing of it is loaded. */

@@ -1,28 +1,10 @@
 import { describeProvider } from '@microvm/conformance';
+import { defineCapabilities } from '@microvm/runtime';
 import { afterAll, expect } from 'vitest';
 import type { InMemoryOptions } from '../src/index.js';
 import { inMemoryProvider } from './in-memory-provider.js';
 
-const NO_FEATURES = {
-  initrd: false,
-  rootDrive: false,
-  extraDrives: false,
-  rateLimiters: false,
-  driveTuning: false,
-  smt: false,
-  cpuTemplate: false,
-  trackDirtyPages: false,
-  hugePages: false,
-  networkInterfaces: false,
-  egressRules: false,
-  portForwards: false,
-  vsock: false,
-  balloon: false,
-  entropy: false,
-  mmds: false,
-  resourceLimits: false,
-  jail: false,
-};
+const limits = { maxVcpuCount: 2, maxMemSizeMib: 512 };
 
 /** Abilities that drivers lack together, or that do not hide each other. */
 const WITHOUT: Readonly<Record<string, InMemoryOptions['capabilities']>> = {
@@ -40,7 +22,7 @@ const WITHOUT: Readonly<Record<string, InMemoryOptions['capabilities']>> = {
     console: false,
     metrics: false,
   },
-  'spec features': { spec: NO_FEATURES, limits: { maxVcpuCount: 2, maxMemSizeMib: 512 } },
+  'spec features': { spec: defineCapabilities({ limits }).spec, limits },
 };
 
 const breaches: string[] = [];

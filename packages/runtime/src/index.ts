@@ -30,6 +30,7 @@ export type {
   OperationOptions,
 } from './contract/options.js';
 export { cutText, printable, PRINTABLE_LENGTH } from './contract/printable.js';
+export { abortSignalSchema } from './contract/options.js';
 export { VmProvider } from './contract/provider.js';
 export { VmRuntime } from './contract/runtime.js';
 export type { RecoveryReport, VmQuery } from './contract/runtime.js';

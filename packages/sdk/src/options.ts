@@ -1,5 +1,5 @@
 import type { CommonOptions, OperationOptions, VmSpec } from '@microvm/runtime';
-import { COMMON_SETTINGS, commonOptionsShape, resolveOptions } from '@microvm/runtime';
+import { abortSignalSchema, COMMON_SETTINGS, commonOptionsShape, resolveOptions } from '@microvm/runtime';
 import type { Setting, VmRuntime } from '@microvm/runtime';
 import { z } from 'zod';
 
@@ -65,7 +65,7 @@ const execOptionsSchema = z.strictObject({
   cwd: z.string().startsWith('/', 'an absolute path').optional(),
   input: z.custom<ExecInput>(isExecInput, 'a string, a Uint8Array, or an async iterable of them').optional(),
   maxOutputBytes: z.int().positive().optional(),
-  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'an AbortSignal').optional(),
+  signal: abortSignalSchema.optional(),
   timeoutMs: z
     .int()
     .min(1)

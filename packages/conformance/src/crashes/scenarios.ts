@@ -11,7 +11,7 @@ import { refTo, renamed, VERB_CALLS } from '../calls.js';
 import type { GuestEnding } from '../factory.js';
 
 /** What an operation has to work with. */
-export interface Stage {
+export interface ScenarioInput {
   readonly runtime: VmRuntime;
   readonly vmId: string;
   /** A memory snapshot; undefined where the provider can take none. */
@@ -42,26 +42,26 @@ export interface CrashScenario {
   needs(capabilities: Capabilities): boolean;
   /** The guest itself has to do something. */
   readonly needsLiveGuest?: boolean;
-  act(stage: Stage): Promise<unknown>;
+  act(input: ScenarioInput): Promise<unknown>;
 }
 
 const always = (): boolean => true;
 
-const create = ({ runtime, vmId, spec, idempotencyKey }: Stage): Promise<unknown> =>
+const create = ({ runtime, vmId, spec, idempotencyKey }: ScenarioInput): Promise<unknown> =>
   runtime.createVmWithSpec(vmId, spec, { idempotencyKey });
 
-const restore = ({ runtime, vmId, golden = '', idempotencyKey }: Stage): Promise<unknown> =>
+const restore = ({ runtime, vmId, golden = '', idempotencyKey }: ScenarioInput): Promise<unknown> =>
   runtime.createVmWithSpec(vmId, { restoreFrom: { snapshotUid: golden } }, { idempotencyKey });
 
 const verb =
   (name: keyof typeof VERB_CALLS) =>
-  ({ runtime, vmId, idempotencyKey }: Stage): Promise<unknown> =>
+  ({ runtime, vmId, idempotencyKey }: ScenarioInput): Promise<unknown> =>
     VERB_CALLS[name](runtime, vmId, { idempotencyKey });
 
 /** The guest ends by itself; resolves when the runtime's own job about it has ended. */
 const endsByItself =
   (how: GuestEnding) =>
-  async ({ runtime, vmId, endGuest }: Stage): Promise<void> => {
+  async ({ runtime, vmId, endGuest }: ScenarioInput): Promise<void> => {
     const events = runtime.events();
     await endGuest(how);
     for await (const event of events) {

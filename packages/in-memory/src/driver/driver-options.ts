@@ -3,7 +3,7 @@ import type { Images } from './disks.js';
 import type { Faults } from '../faults.js';
 import type { GuestScript } from '../guest/guest-script.js';
 import type { OnBreach } from '../rules.js';
-import type { Latencies } from './stage.js';
+import type { Latencies } from './method-runner.js';
 import type { World } from '../world.js';
 
 /** What the driver is made of. */

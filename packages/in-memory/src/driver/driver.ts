@@ -29,7 +29,7 @@ import { GuestSessions } from '../guest/guest-sessions.js';
 import { reportHost } from './host-report.js';
 import { present, type MemoryVm } from './memory-vm.js';
 import { captured, imageOf, Snapshots } from './snapshots.js';
-import { planOf, Stage } from './stage.js';
+import { planOf, MethodRunner } from './method-runner.js';
 import { VmFiles } from './vm-files.js';
 
 const LOST: VmEnding = { reason: 'lost', exitCode: 'unknown', signal: null, lastLogLines: [] };
@@ -43,7 +43,7 @@ export class InMemoryDriver implements VmDriver {
   readonly #files: VmFiles;
   readonly #snapshots: Snapshots;
   readonly #sessions: GuestSessions;
-  readonly #stage: Stage;
+  readonly #methods: MethodRunner;
   readonly #closing = new AbortController();
   #events: DriverEvents | undefined;
 
@@ -53,16 +53,21 @@ export class InMemoryDriver implements VmDriver {
     this.#files = new VmFiles(options.host);
     this.#snapshots = new Snapshots(this.#files, options.world);
     const onEnded = (vm: MemoryVm, ending: VmEnding): void => this.#onEnded(vm, ending);
-    this.#stage = new Stage({ ...options, images: options.images ?? {}, files: this.#files, onEnded });
+    this.#methods = new MethodRunner({
+      ...options,
+      images: options.images ?? {},
+      files: this.#files,
+      onEnded,
+    });
     this.#sessions = new GuestSessions({
       guest: options.guest,
-      surroundings: this.#stage,
+      surroundings: this.#methods,
       files: this.#files,
     });
   }
 
   async open(events: DriverEvents): Promise<void> {
-    this.#stage.rules.insist(this.#events === undefined, 'open, twice');
+    this.#methods.rules.insist(this.#events === undefined, 'open, twice');
     this.#events = events;
   }
 
@@ -72,7 +77,7 @@ export class InMemoryDriver implements VmDriver {
 
   async checkSpec(spec: ResolvedVmSpec, { restoreFrom }: VmSpec): Promise<void> {
     this.#insistOpen('checkSpec');
-    await this.#stage.enter('checkSpec');
+    await this.#methods.enter('checkSpec');
     const { images } = this.#options;
     // A restored VM's disks come from the snapshot.
     if (images !== undefined && restoreFrom === undefined) checkImages(spec, images);
@@ -84,7 +89,7 @@ export class InMemoryDriver implements VmDriver {
 
   async prepare(of: DriverVm, run: Run): Promise<VmmInfo> {
     this.#insistOpen('prepare');
-    return this.#stage.performNew({ method: 'prepare', of, run }, async (action, vm) => {
+    return this.#methods.performNew({ method: 'prepare', of, run }, async (action, vm) => {
       await action.step('prepare:disks');
       vm.become('cold');
       return {};
@@ -93,8 +98,8 @@ export class InMemoryDriver implements VmDriver {
 
   async boot(of: DriverVm, run: Run): Promise<VmmInfo> {
     this.#insistOpen('boot');
-    const found = this.#stage.findOrLoad(of);
-    return this.#stage.perform({ method: 'boot', of, vm: found, run }, async (action) => {
+    const found = this.#methods.findOrLoad(of);
+    return this.#methods.perform({ method: 'boot', of, vm: found, run }, async (action) => {
       const vm = present(found);
       vm.beginLife({}, 1);
       vm.become('booting');
@@ -111,8 +116,8 @@ export class InMemoryDriver implements VmDriver {
 
   async pause(of: DriverVm, run: Run): Promise<void> {
     this.#insistOpen('pause');
-    const found = this.#stage.find(of);
-    await this.#stage.perform({ method: 'pause', of, vm: found, run }, async (action) => {
+    const found = this.#methods.find(of);
+    await this.#methods.perform({ method: 'pause', of, vm: found, run }, async (action) => {
       const vm = present(found);
       if (vm.condition === 'paused') return;
       vm.hold();
@@ -122,11 +127,11 @@ export class InMemoryDriver implements VmDriver {
 
   async resume(of: DriverVm, how: Resumption, run: Run): Promise<void> {
     this.#insistOpen('resume');
-    const found = this.#stage.find(of);
-    await this.#stage.perform({ method: 'resume', of, vm: found, run }, async (action) => {
+    const found = this.#methods.find(of);
+    await this.#methods.perform({ method: 'resume', of, vm: found, run }, async (action) => {
       const vm = present(found);
       if (vm.condition === 'running') return;
-      this.#stage.rules.insist(
+      this.#methods.rules.insist(
         !vm.isFrozen || how === 'restore',
         `resume of "${of.vmId}" after a ${how}: its guest was restored and not repaired since`,
       );
@@ -142,8 +147,8 @@ export class InMemoryDriver implements VmDriver {
 
   async shutdown(of: DriverVm, run: Run): Promise<VmEnding> {
     this.#insistOpen('shutdown');
-    const found = this.#stage.find(of);
-    return this.#stage.perform({ method: 'shutdown', of, vm: found, run }, async (action) => {
+    const found = this.#methods.find(of);
+    return this.#methods.perform({ method: 'shutdown', of, vm: found, run }, async (action) => {
       const vm = present(found);
       await action.step('shutdown:asked');
       const isFlushed = vm.condition === 'running' && (await flushGuest(vm, this.#guestRun(of, run)));
@@ -160,8 +165,8 @@ export class InMemoryDriver implements VmDriver {
 
   async halt(of: DriverVm): Promise<void> {
     this.#insistOpen('halt');
-    const vm = this.#stage.find(of);
-    await this.#stage.perform({ method: 'halt', of, vm }, async () => {
+    const vm = this.#methods.find(of);
+    await this.#methods.perform({ method: 'halt', of, vm }, async () => {
       if (vm === undefined) return;
       this.#clear(vm);
       await this.#files.save(vm, of.directory);
@@ -174,10 +179,10 @@ export class InMemoryDriver implements VmDriver {
 
   async capture(of: DriverVm, target: CaptureTarget, run: Run): Promise<Captured> {
     this.#insistOpen('capture');
-    const found = this.#stage.findOrLoad(of);
-    return this.#stage.perform({ method: 'capture', of, vm: found, run }, async (action) => {
+    const found = this.#methods.findOrLoad(of);
+    return this.#methods.perform({ method: 'capture', of, vm: found, run }, async (action) => {
       const vm = present(found);
-      this.#stage.rules.insistCapturable(vm, of, target, this.capabilities);
+      this.#methods.rules.insistCapturable(vm, of, target, this.capabilities);
       await this.#snapshots.write(imageOf(vm), target);
       if (target.memory) await action.step('capture:memory');
       await action.step('capture:disks');
@@ -188,13 +193,13 @@ export class InMemoryDriver implements VmDriver {
 
   async checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
     this.#insistOpen('checkSnapshot');
-    await this.#stage.enter('checkSnapshot');
+    await this.#methods.enter('checkSnapshot');
     checkSnapshot(source, { ...this.#options, spec });
   }
 
   async restore(of: DriverVm, source: RestoreSource, run: Run): Promise<VmmInfo> {
     this.#insistOpen('restore');
-    return this.#stage.performNew({ method: 'restore', of, run }, async (action, vm) => {
+    return this.#methods.performNew({ method: 'restore', of, run }, async (action, vm) => {
       checkConcurrency(source, this.capabilities, this.#options.world);
       if (source.memory) vm.memoryFrom = source.snapshotUid;
       const memory = await this.#snapshots.loadDisks(vm, source);
@@ -214,13 +219,13 @@ export class InMemoryDriver implements VmDriver {
 
   async release(of: DriverVm): Promise<readonly string[]> {
     this.#insistOpen('release');
-    const vm = this.#stage.find(of);
-    return this.#stage.perform({ method: 'release', of, vm }, async (action) => {
+    const vm = this.#methods.find(of);
+    return this.#methods.perform({ method: 'release', of, vm }, async (action) => {
       if (vm !== undefined) {
         this.#clear(vm);
         vm.become('incomplete');
       }
-      if (action.left.length === 0) this.#stage.remove(of);
+      if (action.left.length === 0) this.#methods.remove(of);
       return action.left;
     });
   }
@@ -233,8 +238,8 @@ export class InMemoryDriver implements VmDriver {
 
   async adopt(of: DriverVm, run: Run): Promise<Adoption> {
     this.#insistOpen('adopt');
-    const vm = this.#stage.find(of);
-    return this.#stage.perform({ method: 'adopt', of, vm, run }, async () => {
+    const vm = this.#methods.find(of);
+    return this.#methods.perform({ method: 'adopt', of, vm, run }, async () => {
       if (vm?.condition === 'running' || vm?.condition === 'paused') return { state: vm.condition };
       return { state: 'ended', ending: vm?.ending ?? LOST };
     });
@@ -242,18 +247,18 @@ export class InMemoryDriver implements VmDriver {
 
   async guest(of: DriverVm): Promise<Guest> {
     this.#insistOpen('guest');
-    this.#stage.rules.insist(
+    this.#methods.rules.insist(
       this.capabilities.guestAgent,
       'guest, although capabilities.guestAgent is false',
     );
-    await this.#stage.enter('guest', of.vmId);
-    return this.#sessions.open(this.#stage.find(of), of);
+    await this.#methods.enter('guest', of.vmId);
+    return this.#sessions.open(this.#methods.find(of), of);
   }
 
   async *console(of: DriverVm, options: ConsoleOptions): AsyncGenerator<Buffer> {
     this.#insistOpen('console');
-    this.#stage.rules.insist(this.capabilities.console, 'console, although capabilities.console is false');
-    const vm = this.#stage.findOrLoad(of);
+    this.#methods.rules.insist(this.capabilities.console, 'console, although capabilities.console is false');
+    const vm = this.#methods.findOrLoad(of);
     await vm?.loading;
     const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
     if (vm !== undefined) yield* vm.console.read({ ...options, signal: AbortSignal.any(signals) });
@@ -261,8 +266,8 @@ export class InMemoryDriver implements VmDriver {
 
   async metrics(of: DriverVm): Promise<DriverMetrics> {
     this.#insistOpen('metrics');
-    this.#stage.rules.insist(this.capabilities.metrics, 'metrics, although capabilities.metrics is false');
-    const vm = this.#stage.findOrLoad(of);
+    this.#methods.rules.insist(this.capabilities.metrics, 'metrics, although capabilities.metrics is false');
+    const vm = this.#methods.findOrLoad(of);
     await vm?.loading;
     if (vm === undefined) return { vmm: { counters: {}, gauges: {} } };
     return {
@@ -283,7 +288,7 @@ export class InMemoryDriver implements VmDriver {
 
   /** Makes a guest or its VMM end by itself, as a test wishes. Throws where there is none, or where a paused guest would have to act. */
   endGuest(instanceId: string, end: GuestEnd): void {
-    this.#stage.endNamed(instanceId, end);
+    this.#methods.endNamed(instanceId, end);
   }
 
   #onEnded(vm: MemoryVm, ending: VmEnding): void {
@@ -301,11 +306,11 @@ export class InMemoryDriver implements VmDriver {
 
   #guestRun(of: DriverVm, run: Run): GuestRun {
     const { guest: script } = this.#options;
-    return { vmId: of.vmId, script, surroundings: this.#stage, signal: run.signal };
+    return { vmId: of.vmId, script, surroundings: this.#methods, signal: run.signal };
   }
 
   #insistOpen(method: string): void {
     const isOpen = this.#events !== undefined && !this.#closing.signal.aborted;
-    this.#stage.rules.insist(isOpen, `${method} of a driver that is not open`);
+    this.#methods.rules.insist(isOpen, `${method} of a driver that is not open`);
   }
 }

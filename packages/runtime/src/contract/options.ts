@@ -3,10 +3,14 @@ import { parseVmId } from './ids.js';
 import { parseSchema } from './parse.js';
 import type { JobProgress, JobView } from './views.js';
 
-const signalSchema = z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'an AbortSignal');
+/** Checks that an option is an `AbortSignal`. */
+export const abortSignalSchema = z.custom<AbortSignal>(
+  (value) => value instanceof AbortSignal,
+  'an AbortSignal',
+);
 
 const operationOptionsSchema = z.strictObject({
-  signal: signalSchema.optional(),
+  signal: abortSignalSchema.optional(),
   timeoutMs: z
     .number()
     .positive()
@@ -43,7 +47,7 @@ export function parseOperationOptions(value: unknown): OperationOptions {
 const consoleOptionsSchema = z.strictObject({
   tailBytes: z.int().nonnegative().optional(),
   follow: z.boolean().optional(),
-  signal: signalSchema.optional(),
+  signal: abortSignalSchema.optional(),
 });
 
 export interface ConsoleOptions {
@@ -60,7 +64,7 @@ export function parseConsoleOptions(value: unknown): ConsoleOptions {
 }
 
 const eventsOptionsSchema = z.strictObject({
-  signal: signalSchema.optional(),
+  signal: abortSignalSchema.optional(),
   bufferSize: z
     .int()
     .min(1)
@@ -80,7 +84,7 @@ export function parseEventsOptions(value: unknown): EventsOptions {
   return value === undefined ? {} : parseSchema(eventsOptionsSchema, value, 'options');
 }
 
-const metricsOptionsSchema = z.strictObject({ signal: signalSchema.optional() });
+const metricsOptionsSchema = z.strictObject({ signal: abortSignalSchema.optional() });
 
 export interface MetricsOptions {
   readonly signal?: AbortSignal | undefined;

@@ -12,7 +12,7 @@ import type { World } from '../world.js';
 
 export type Latencies = Partial<Readonly<Record<DriverMethod, number>>>;
 
-export interface StageParts {
+export interface MethodRunnerParts {
   readonly clock: Clock;
   readonly faults: Faults;
   /** In milliseconds. */
@@ -38,15 +38,15 @@ export function planOf(instanceId: string): { readonly memory: string } {
   return { memory: instanceId };
 }
 
-/** Where the driver's methods act on VMs: one at a time per VM, by the rules, with latency and faults. */
-export class Stage implements GuestSurroundings {
+/** Runs the driver's methods on VMs: one at a time per VM, by the rules, with latency and faults. */
+export class MethodRunner implements GuestSurroundings {
   readonly rules: Rules;
   readonly clock: Clock;
-  readonly #parts: StageParts;
+  readonly #parts: MethodRunnerParts;
   /** VMs that are gone although their folders may be there. */
   readonly #released = new Set<string>();
 
-  constructor(parts: StageParts) {
+  constructor(parts: MethodRunnerParts) {
     this.#parts = parts;
     this.clock = parts.clock;
     this.rules = new Rules(parts.onBreach);
