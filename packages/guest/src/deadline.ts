@@ -8,7 +8,10 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
-/** Calls `onEnd` once when the signal aborts (with its reason) or the time is up; the function answered takes it back. */
+/**
+ * Calls `onEnd` once when the signal aborts (with its reason) or the time is up; the function answered takes it back. A signal that has
+ * aborted before the call is for the caller to look at.
+ */
 export function watchDeadline(
   operation: string,
   options: CallOptions,
@@ -16,10 +19,14 @@ export function watchDeadline(
 ): () => void {
   const { signal, timeoutMs } = options;
   let timer: NodeJS.Timeout | undefined;
-  let stopWatching = (): void => undefined;
+  const pending = signal?.aborted === true ? undefined : signal;
+  const stopListening = onAbort(pending, () => {
+    clearTimeout(timer);
+    onEnd(signal?.reason);
+  });
   const stop = (): void => {
     clearTimeout(timer);
-    stopWatching();
+    stopListening();
   };
   if (timeoutMs !== undefined) {
     timer = setTimeout(
@@ -31,9 +38,5 @@ export function watchDeadline(
       Math.min(timeoutMs, LONGEST_TIMER_MS),
     );
   }
-  stopWatching = onAbort(signal, () => {
-    stop();
-    onEnd(signal?.reason);
-  });
   return stop;
 }
