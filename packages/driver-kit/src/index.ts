@@ -16,6 +16,7 @@ export {
   planDrives,
   planNewDrives,
   privateDrives,
+  withPresentFiles,
 } from './disks/planned-drive.js';
 export type { PlannedDrive } from './disks/planned-drive.js';
 export { AgentChannel } from './guest/agent-channel.js';

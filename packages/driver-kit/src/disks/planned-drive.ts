@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import type { ResolvedVmSpec, RestoreSource } from '@microvm/runtime';
 import { z } from 'zod';
 
@@ -73,6 +73,35 @@ function fromSnapshot(drive: PlannedDrive, directory: string | undefined): Plann
 async function withSize(drive: PlannedDrive): Promise<PlannedDrive> {
   const { size } = await stat(drive.source);
   return { ...drive, sizeBytes: Math.max(size, (drive.sizeMib ?? 0) * MIB) };
+}
+
+interface PlannedFiles {
+  readonly kernelPath: string;
+  readonly initrdPath: string | null;
+  readonly drives: readonly PlannedDrive[];
+}
+
+/**
+ * A plan whose read-only files are where they are now: the state directory that holds them, and the record with the plan, may have been
+ * moved since. The spec has their present paths.
+ */
+export function withPresentFiles<P extends PlannedFiles>(plan: P, spec: ResolvedVmSpec): P {
+  const present = planDrives(spec);
+  const drives = plan.drives.map((drive) => {
+    const now = present.find(({ part }) => part === drive.part);
+    return drive.isPrivate || now === undefined ? drive : { ...drive, source: now.source, file: now.file };
+  });
+  return {
+    ...plan,
+    kernelPath: presentPath(spec.kernelPath) ?? plan.kernelPath,
+    initrdPath: presentPath(spec.initrdPath) ?? plan.initrdPath,
+    drives,
+  };
+}
+
+/** An older record has the path as its caller spelled it, and the absolute one in its plan. */
+function presentPath(path: string | undefined): string | undefined {
+  return path !== undefined && isAbsolute(path) ? path : undefined;
 }
 
 /** Those that belong to one VM: they are copied for it, and into its snapshots. */

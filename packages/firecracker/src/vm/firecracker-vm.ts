@@ -1,4 +1,4 @@
-import { folderOf, type ProcessVm } from '@microvm/driver-kit';
+import { folderOf, withPresentFiles, type ProcessVm } from '@microvm/driver-kit';
 import type { DriverVm } from '@microvm/runtime';
 import { readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js';
 import type { FirecrackerContext } from './context.js';
@@ -17,7 +17,7 @@ export interface FirecrackerVm extends ProcessVm {
 export function firecrackerVm({ cgroups, stateDir }: FirecrackerContext, vm: DriverVm): FirecrackerVm {
   const { instanceId } = vm;
   const directory = folderOf(vm);
-  const plan = readPlan(vm.plan);
+  const plan = withPresentFiles(readPlan(vm.plan), vm.spec);
   return {
     ...vm,
     plan,

@@ -1,4 +1,4 @@
-import { folderOf, type ProcessVm } from '@microvm/driver-kit';
+import { folderOf, withPresentFiles, type ProcessVm } from '@microvm/driver-kit';
 import type { DriverVm } from '@microvm/runtime';
 import { readPlan, type VmPlan } from '../host/vm-plan.js';
 
@@ -8,5 +8,5 @@ export interface QemuVm extends ProcessVm {
 }
 
 export function qemuVm(vm: DriverVm): QemuVm {
-  return { ...vm, plan: readPlan(vm.plan), directory: folderOf(vm) };
+  return { ...vm, plan: withPresentFiles(readPlan(vm.plan), vm.spec), directory: folderOf(vm) };
 }
