@@ -46,6 +46,24 @@ describe('a VM', () => {
   });
 });
 
+describe('a command', () => {
+  it('is killed with all that it started, also what called setsid', async () => {
+    const runtime = await openForTest();
+    await runtime.createVm('a');
+    await runtime.startVm('a');
+    const guest = await runtime.guest('a');
+    const command = guest.exec({ argv: ['sh', '-c', 'setsid sleep 1234 & echo begun; wait'] });
+    const output = command[Symbol.asyncIterator]();
+    await output.next();
+    const strays = (): Promise<string> => outputOf(guest, 'ps | grep -c "[s]leep 1234" || true');
+    // The shell, whose arguments say so too, and its child.
+    expect(await strays()).toBe('2');
+    await command.kill('SIGKILL');
+    await output.next();
+    await expect.poll(strays).toBe('0');
+  });
+});
+
 describe('a restored VM', () => {
   const scene = useScene(qemuFactory);
 

@@ -1,8 +1,12 @@
-import type { ConsoleOptions, ExecRequest, VmRuntime, VmState } from '@microvm/runtime';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ConsoleOptions, ExecRequest, Guest, VmRuntime, VmState } from '@microvm/runtime';
 import { describe, expect, test } from 'vitest';
 import { readAll } from '../calls.js';
 import { refusal, rejection, viewOf } from '../expectations.js';
 import type { ProviderFixture } from '../fixture.js';
+
+/** So that a snapshot finds commands at each of its steps. */
+const ASK_EVERY_MS = 25;
 
 /** The agent in the guest, and the guest's console. */
 export function registerGuest(fixture: ProviderFixture): void {
@@ -34,6 +38,8 @@ function registerAgent(fixture: ProviderFixture): void {
   test('a command whose guest dies ends', () => endsCommand(fixture));
   if (fixture.capabilities.memorySnapshot) {
     test('the epoch rises with a restore', () => raisesEpoch(fixture));
+    test('commands that are asked for during a snapshot run after it, or may be asked for again', () =>
+      execsDuringSnapshot(fixture));
   }
 }
 
@@ -105,6 +111,34 @@ async function raisesEpoch(fixture: ProviderFixture): Promise<void> {
   const restored = await runtime.createVmWithSpec(fixture.newId(), { restoreFrom: { snapshotUid } });
   const after = await (await runtime.guest(restored.vmId)).ping();
   expect(after.epoch).toBeGreaterThan(before.epoch);
+}
+
+/** How a command ended: its exit code, or the error of its call. */
+function outcome(guest: Guest): Promise<unknown> {
+  return guest.exec({ argv: ['cat'], input: '' }).result.then(
+    ({ exitCode }) => exitCode,
+    (error: unknown) => error,
+  );
+}
+
+async function execsDuringSnapshot(fixture: ProviderFixture): Promise<void> {
+  const { vmId } = await fixture.arrange('running');
+  const runtime = await fixture.open();
+  const guest = await runtime.guest(vmId);
+  let isTaken = false;
+  const taking = runtime.snapshotVm(vmId, 'taken').finally(() => (isTaken = true));
+  const outcomes: Promise<unknown>[] = [];
+  do {
+    outcomes.push(outcome(guest));
+    await delay(ASK_EVERY_MS);
+  } while (!isTaken);
+  await taking;
+  // The last of them at least was asked for when nothing was in its way any more.
+  outcomes.push(outcome(guest));
+  for (const ended of await Promise.all(outcomes)) {
+    if (ended !== 0) expect(ended).toMatchObject({ name: 'VmRuntimeError', retryable: true });
+  }
+  expect(await outcomes.at(-1)).toBe(0);
 }
 
 function registerConsole(fixture: ProviderFixture): void {
