@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it, vi } from 'vitest';
 import { isVmRuntimeError } from '@microvm/runtime';
 import type { ExecRequest } from '@microvm/runtime';
@@ -388,6 +389,23 @@ describe('a call', () => {
     abort.abort(reason);
     await expect(call).rejects.toBe(reason);
     await expect(client.setClock(1, { timeoutMs: 20 })).rejects.toMatchObject({ code: 'MICROVM_TIMEOUT' });
+    client.close();
+  });
+
+  it('adds one listener to a signal that a hundred calls share', async () => {
+    const warned = vi.fn();
+    process.on('warning', warned);
+    const { client } = await scriptedGuest({ exec: forever });
+    const abort = new AbortController();
+    const results = Array.from({ length: 100 }, () =>
+      client.exec({ argv: ['x'], signal: abort.signal }).result.catch((error: unknown) => error),
+    );
+    expect(getEventListeners(abort.signal, 'abort')).toHaveLength(1);
+    const reason = new Error('enough');
+    abort.abort(reason);
+    for (const error of await Promise.all(results)) expect(error).toBe(reason);
+    process.off('warning', warned);
+    expect(warned).not.toHaveBeenCalled();
     client.close();
   });
 

@@ -54,10 +54,17 @@ export class AgentCgroup {
     return readdirSync(workload).filter((name) => statSync(join(workload, name)).isDirectory());
   }
 
-  remove(): void {
-    for (const name of this.commands()) rmdirSync(join(this.path, 'workload', name));
-    rmdirSync(join(this.path, 'workload'));
-    rmdirSync(this.path);
+  /** False as long as a process is left in it. */
+  remove(): boolean {
+    try {
+      for (const name of this.commands()) rmdirSync(join(this.path, 'workload', name));
+      rmdirSync(join(this.path, 'workload'));
+      rmdirSync(this.path);
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false;
+      throw error;
+    }
   }
 }
 
