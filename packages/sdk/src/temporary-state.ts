@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process';
-import { rmSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Socket } from 'node:net';
-import { onProcess } from './process-events.js';
+import { VmRuntimeError } from '@microvm/runtime';
 
 /** A state directory that does not outlive this process, however the process ends. */
 export interface TemporaryState {
@@ -14,25 +13,40 @@ export interface TemporaryState {
 }
 
 /**
- * Makes the folder. Three things remove it: `remove()`; the end of the process by `process.exit` or an uncaught error; and, as
- * no code of ours runs after a signal or `kill -9`, a tiny process that waits for our end.
+ * Makes the folder. Two things remove it: `remove()`, and a tiny process that waits for the end of this one, however that comes about.
+ * Errors: INVALID_ARGUMENT where `TMPDIR` names no folder.
  */
 export async function createTemporaryState(): Promise<TemporaryState> {
-  const path = await mkdtemp(join(tmpdir(), 'microvm-'));
+  const path = await makeFolder();
   const dismissGuard = guard(path);
-  const stopWatchingExit = onProcess('exit', () => rmSync(path, { recursive: true, force: true }));
   return {
     path,
     async remove() {
       await rm(path, { recursive: true, force: true });
-      stopWatchingExit();
       dismissGuard();
     },
   };
 }
 
-// `read` ends when the other end of its pipe is closed, which the kernel does for us whatever ended this process.
-const GUARD_SCRIPT = 'read -r _; rm -rf -- "$1"';
+async function makeFolder(): Promise<string> {
+  try {
+    // The kernel names a process's folder by its real path.
+    return await realpath(await mkdtemp(join(tmpdir(), 'microvm-')));
+  } catch (error) {
+    const message = `make a temporary state directory in "${tmpdir()}": ${(error as Error).message}`;
+    throw new VmRuntimeError('MICROVM_INVALID_ARGUMENT', message, {
+      details: { path: 'TMPDIR', expected: 'a folder in which this process may make one' },
+      cause: error,
+      remedy: 'set TMPDIR, or choose a `stateDir`',
+    });
+  }
+}
+
+// `read` ends when the other end of its pipe is closed, which the kernel does for us whatever ended this process. The folder must not go
+// before its VMs, which their own watcher ends: where that one was killed too, the folder stays, and whoever opens it ends them.
+const GUARD_SCRIPT = `read -r _
+while ls -l /proc/[0-9]*/cwd /proc/[0-9]*/root 2> /dev/null | grep -qF -- "-> $1/"; do sleep 1; done
+rm -rf -- "$1"`;
 
 function guard(path: string): () => void {
   const shell = spawn('/bin/sh', ['-c', GUARD_SCRIPT, 'microvm-guard', path], {

@@ -1,13 +1,13 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, watch } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { createTemporaryState } from '../src/temporary-state.js';
 
 const tsx = createRequire(import.meta.url).resolve('tsx');
@@ -55,11 +55,55 @@ it('is removed with all that is in it', async () => {
   await state.remove();
 });
 
-it('is gone when the process has exited by itself', async () => {
+it('goes when the process has exited by itself', async () => {
   const child = owner('process.exit(0);', await temporaryFolder());
   const [output] = await Promise.all([text(child.stdout), once(child, 'exit')]);
   expect(output.trim()).toContain('microvm-');
-  expect(existsSync(output.trim())).toBe(false);
+  await gone(output.trim());
+});
+
+/** Resolves when the process that guards a folder has found somebody in it, and waits. */
+async function guardWaits(path: string): Promise<void> {
+  await vi.waitFor(async () => {
+    const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+    const commands = await Promise.all(
+      ids.map(async (pid) => ({
+        line: await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''),
+        parent: / \S (\d+) /.exec(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''))?.[1],
+        pid,
+      })),
+    );
+    const guard = commands.find(({ line }) => line.endsWith(`microvm-guard\0${path}\0`));
+    expect(commands.some(({ line, parent }) => line === 'sleep\x001\0' && parent === guard?.pid)).toBe(true);
+  });
+}
+
+it('does not go before the processes that work in it', async () => {
+  const child = owner('setInterval(() => {}, 1e6);', await temporaryFolder());
+  const [bytes] = (await once(child.stdout, 'data')) as [Buffer];
+  const path = bytes.toString().trim();
+  const vmm = spawn('sleep', ['1000'], { cwd: join(path, 'vms', 'x') });
+  onTestFinished(() => void vmm.kill('SIGKILL'));
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
+  await guardWaits(path);
+  expect(existsSync(join(path, 'vms', 'x'))).toBe(true);
+  vmm.kill('SIGKILL');
+  await gone(path);
+});
+
+it('is refused as an argument where TMPDIR names no folder', async () => {
+  const before = process.env['TMPDIR'];
+  onTestFinished(() => {
+    if (before === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = before;
+  });
+  process.env['TMPDIR'] = '/nowhere/at/all';
+  await expect(createTemporaryState()).rejects.toMatchObject({
+    code: 'MICROVM_INVALID_ARGUMENT',
+    details: { path: 'TMPDIR' },
+  });
 });
 
 it.each(['SIGKILL', 'SIGINT'] as const)('goes after its process was ended by %s', async (signal) => {

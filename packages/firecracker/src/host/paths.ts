@@ -1,3 +1,5 @@
+import { LOG_FILES } from '@microvm/driver-kit';
+
 /** The name of our copy of Firecracker: the jailer puts jails into a folder of that name, so it never changes. */
 export const EXEC_NAME = 'firecracker';
 
@@ -20,9 +22,8 @@ export const VMM_FILES = {
 
 /** Names in the VM's own folder, which no VMM can reach but through a link of ours. */
 export const VM_FILES = {
-  console: 'console.log',
-  /** Firecracker's log; and what the jailer says of its failures, or Firecracker of a panic of its own. */
-  vmmLog: 'vmm.log',
+  /** `vmmLog` has also what the jailer says of its failures, and Firecracker of a panic of its own. */
+  ...LOG_FILES,
   /** That of the life before. */
   vmmLogOld: 'vmm.old.log',
   metrics: 'metrics.log',

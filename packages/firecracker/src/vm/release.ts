@@ -1,9 +1,7 @@
-import { readdir } from 'node:fs/promises';
-import { ignoreMissing, removeFiles } from '@microvm/driver-kit';
+import { DISKS_FOLDER, removeFiles } from '@microvm/driver-kit';
+import { VM_FILES } from '../host/paths.js';
 import type { FirecrackerContext } from './context.js';
 import type { FirecrackerVm } from './firecracker-vm.js';
-
-const RECORD = 'vm.json';
 
 /** Removes the files of a VM that has no Firecracker; answers what is still there afterwards. */
 export async function removeVmFiles(
@@ -11,9 +9,5 @@ export async function removeVmFiles(
   { instanceId, directory }: FirecrackerVm,
 ): Promise<readonly string[]> {
   await metrics.release(instanceId);
-  const names = (await readdir(directory).catch(ignoreMissing)) ?? [];
-  return removeFiles(
-    directory,
-    names.filter((name) => name !== RECORD),
-  );
+  return removeFiles(directory, [...Object.values(VM_FILES), DISKS_FOLDER]);
 }

@@ -22,7 +22,9 @@ export async function finishShutdown(
     return { reason: 'killed', exitCode: 'unknown', signal: null, lastLogLines, ...facts };
   }
   if (ending.reason === 'vmm-exit') return ending;
-  const hasSaidFarewell = (await reasonFromConsole(live.directory)) === 'shutdown';
+  // A console that cannot be read any more says nothing; the guest has ended all the same.
+  const said = await reasonFromConsole(live.directory).catch(() => undefined);
+  const hasSaidFarewell = said === 'shutdown';
   const reason = ending.reason === 'power-off' && hasSaidFarewell ? 'shutdown' : ending.reason;
   return { ...ending, ...facts, reason };
 }

@@ -8,6 +8,7 @@ import type { FinishedJob, OperationRecord } from './record.js';
 import { asFound, askVmm, type Settlement } from './settlement.js';
 import type { LoadedState } from './state-store.js';
 import { VERBS } from './verbs.js';
+import { destroyUnwatched } from './verbs/destroy.js';
 import { replaceTombstone } from './verbs/tombstone.js';
 import { warnOf } from './warn-of.js';
 
@@ -30,7 +31,10 @@ export async function recover(context: EngineContext, loaded: LoadedState): Prom
   await settleRemovals(context, loaded);
   const alive = await context.driver.survey();
   const limit = pLimit(VMS_AT_ONCE);
-  await limit.map([...context.fleet.all()], (vm) => recoverVm(context, vm, alive, report));
+  await limit.map([...context.fleet.all()], async (vm) => {
+    if (mustNotOutlive(vm)) await destroyLeft(context, vm, report);
+    else await recoverVm(context, vm, alive, report);
+  });
   await replaceTombstones(context, loaded);
   return report;
 }
@@ -65,6 +69,22 @@ async function settleRemovals(context: EngineContext, { jobs }: LoadedState): Pr
     const settled = { ...job, outcome: 'carried-through' } as const;
     await store.saveJob(settled);
     book.load(settled, false);
+  }
+}
+
+/** A VM that was to end with the earlier owner. Its operation, if one was broken off, is settled first: an undone create has no VM. */
+function mustNotOutlive({ record: { spec, state, operation } }: Vm): boolean {
+  return spec.onOwnerDeath === 'destroy' && state !== 'destroyed' && operation === undefined;
+}
+
+/** The watcher that should have ended the VM may have been killed together with the owner. */
+async function destroyLeft(context: EngineContext, vm: Vm, report: Mutable<RecoveryReport>): Promise<void> {
+  const { vmId, instanceId } = vm.record;
+  try {
+    await destroyUnwatched(context, vm);
+    report.ended.push({ vmId, instanceId, state: 'destroyed' });
+  } catch (error) {
+    report.notSwept.push({ what: `VM ${instanceId}`, problem: (error as Error).message });
   }
 }
 

@@ -124,7 +124,11 @@ export interface VmDriver {
 
   /** Refuses what `capabilities` cannot say, such as a missing file, before any effect: `MICROVM_UNSUPPORTED`, `MICROVM_INVALID_ARGUMENT`. The engine has checked features and limits already. */
   checkSpec(spec: ResolvedVmSpec, overrides: VmSpec): Promise<void>;
-  /** Names every host resource the VM may get; written to the record before the first effect. */
+  /**
+   * Names every host resource that the VM may get, and reserves what others could take, such as a user id; written to the record
+   * before the first effect. `release` frees what was reserved, also when `plan` is all that was done; `open` reclaims what the plans
+   * of known VMs name.
+   */
   plan(vm: PlanRequest): JsonObject | Promise<JsonObject>;
 
   /** Makes the VM's resources: `created`. */
