@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openForTest } from '@microvm/conformance';
 import {
-  findProcesses,
+  searchProcesses,
   processIdentity,
   watcherPath,
   watchProcess,
@@ -24,7 +24,7 @@ async function ownAndDieUnwatched(stateDir: string): Promise<ProcessIdentity> {
   const [vmm] = (await once(owner, 'message')) as [ProcessIdentity];
   // It must not start another watcher in between.
   owner.kill('SIGSTOP');
-  for (const found of await findProcesses(watcherPath())) {
+  for (const found of (await searchProcesses({ argument: watcherPath() })).found) {
     const status = await readFile(`/proc/${found.pid}/status`, 'utf8').catch(() => '');
     if (!status.includes(`PPid:\t${owner.pid}\n`)) continue;
     const watcher = watchProcess(found);

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { createTemporaryState } from '../src/temporary-state.js';
 
 const tsx = createRequire(import.meta.url).resolve('tsx');
@@ -64,7 +64,7 @@ it('goes when the process has exited by itself', async () => {
 
 /** Resolves when the process that guards a folder has found somebody in it, and waits. */
 async function guardWaits(path: string): Promise<void> {
-  await vi.waitFor(async () => {
+  const waits = async (): Promise<boolean> => {
     const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
     const commands = await Promise.all(
       ids.map(async (pid) => ({
@@ -74,8 +74,9 @@ async function guardWaits(path: string): Promise<void> {
       })),
     );
     const guard = commands.find(({ line }) => line.endsWith(`microvm-guard\0${path}\0`));
-    expect(commands.some(({ line, parent }) => line === 'sleep\x001\0' && parent === guard?.pid)).toBe(true);
-  });
+    return commands.some(({ line, parent }) => line === 'sleep\x001\0' && parent === guard?.pid);
+  };
+  await expect.poll(waits).toBe(true);
 }
 
 it('does not go before the processes that work in it', async () => {
