@@ -151,7 +151,8 @@ test('a guest that was frozen when it was captured is frozen when it was restore
   await resume(restored);
   const client = await clientOf(restored);
   expect((await client.ping()).isFrozen).toBe(true);
-  await expect(client.exec({ argv: ['true'] }).result).rejects.toThrow(/EBUSY/);
+  const early = client.exec({ argv: ['true'], timeoutMs: 200 });
+  await expect(early.result).rejects.toMatchObject({ code: 'MICROVM_GUEST_BUSY' });
   await client.thaw({ epoch: 2, wallClockMs: Date.now() + 60_000, entropy: Buffer.alloc(64, 1) });
   expect(await outputOf(client, 'echo runs')).toBe('runs');
   await untilConsole(restored, 'fake-kernel: entropy added: 64 bytes');

