@@ -15,7 +15,7 @@ async function openWithoutAgent(options: OpenOptions): Promise<VmRuntime> {
   });
 }
 
-const factory: ProviderFactory = { ...nativeFactory, open: openWithoutAgent, hasLiveGuests: false };
+const factory: ProviderFactory = { ...nativeFactory, open: openWithoutAgent };
 
 // Without real binaries the suite says so and counts as skipped.
 describeProvider('firecracker, on the real binary, without guests', factory);

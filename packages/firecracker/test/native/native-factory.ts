@@ -8,4 +8,5 @@ export const WITHOUT_GUEST: VmSpec = { agent: 'none', shutdownTimeoutMs: 0 };
 export const nativeFactory = {
   ...firecrackerFactory({ kvm: 'unchecked' }, { deadlineFactor: 6, childModule: './native/crash-child.ts' }),
   spec: WITHOUT_GUEST,
+  hasLiveGuests: false,
 };
