@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { MIB } from '@microvm/runtime';
 import { TemporaryFolder } from './temporary-folder.js';
 
 const run = promisify(execFile);
@@ -30,7 +31,7 @@ export class LoopMount implements AsyncDisposable {
     try {
       await mkdir(path);
       await using file = await open(image, 'wx');
-      await file.truncate(sizeMib * 2 ** 20);
+      await file.truncate(sizeMib * MIB);
       const [program, ...options] = MKFS[fileSystem];
       await run(program, [...options, image]);
       await run('mount', ['-o', 'loop', image, path]);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open } from 'node:fs/promises';
+import { MIB } from '@microvm/runtime';
 
-const MIB = 2 ** 20;
 const BLOCK = randomBytes(MIB);
 
 /** A file of so many MiB, of which so many, evenly spread, are data. Its pages are in memory and on disk. */

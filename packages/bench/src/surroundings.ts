@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { arch, cpus, release, totalmem, version } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { MIB } from '@microvm/runtime';
 
 /** What the figures depend on: they mean nothing without it. */
 export interface Surroundings {
@@ -46,7 +47,7 @@ export async function describeSurroundings(): Promise<Surroundings> {
     machine: {
       cpu: processors[0]?.model ?? 'unknown',
       cores: processors.length,
-      memoryMib: Math.round(totalmem() / 2 ** 20),
+      memoryMib: Math.round(totalmem() / MIB),
       arch: arch(),
     },
     kernel: `${release()} ${version()}`,

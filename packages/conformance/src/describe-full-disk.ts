@@ -2,15 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, open, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isLive, type VmRuntime } from '@microvm/runtime';
+import { MIB, isLive, type VmRuntime } from '@microvm/runtime';
 import { describe, expect, test } from 'vitest';
 import { inspectProvider, registerUnusable } from './describe-provider.js';
 import { viewOf } from './expectations.js';
 import type { ProviderFactory } from './factory.js';
 import { filesOfVms, processesUsing } from './footprint.js';
 import { destroyAll } from './scene.js';
-
-const MIB = 1024 * 1024;
 
 /** A file system of its own, in memory, that can be filled to the last block. */
 class SmallDisk implements AsyncDisposable {

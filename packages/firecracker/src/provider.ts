@@ -9,6 +9,7 @@ import {
 import { IMAGE_SETTINGS } from '@microvm/image';
 import * as native from '@microvm/native';
 import {
+  MIB,
   COMMON_SETTINGS,
   commonOptionsShape,
   openRuntime,
@@ -73,7 +74,6 @@ export type FirecrackerOptions = z.input<typeof optionsSchema>;
 const DEFAULT_REGISTRY_DIR = '/run/microvm';
 // A dump of memory cannot be called off, and the guest must go on after it.
 const ABORT_GRACE_MS = 30_000;
-const MIB = 1024 * 1024;
 
 /**
  * A runtime whose VMs are Firecracker processes, each in the official jail with a user of its own (`defaults.jail: false`: without).

@@ -1,11 +1,10 @@
-import { resolveVmSpec, type JsonObject, type RestoreSource, type VmSpec } from '@microvm/runtime';
+import { MIB, resolveVmSpec, type JsonObject, type RestoreSource, type VmSpec } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
 import type { FirecrackerHost } from '../src/host/firecracker-host.js';
 import { checkSnapshot, describeCompatibility } from '../src/vm/compatibility.js';
 import { host } from './host.js';
 
 const resolve = (spec: VmSpec) => resolveVmSpec(spec, { kernelPath: '/k' });
-const MIB = 1024 * 1024;
 const PARTS: RestoreSource['parts'] = [
   { name: 'vmstate', role: 'vmstate', sizeBytes: 1024 },
   { name: 'memory', role: 'memory', sizeBytes: 128 * MIB },

@@ -1,5 +1,6 @@
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { MIB } from '@microvm/runtime';
 import { type Apt, type AptPackage, PackageMissing, withPackageLists } from './apt.js';
 import { findKernelPayload, hasPvhEntry } from './bzimage.js';
 import { makeEmptyExt4 } from './ext4.js';
@@ -23,7 +24,7 @@ export const BASE_FILES = {
 const KERNEL_PACKAGE = /^linux-image-6\.1\.(\d+)-(\d+)-cloud-amd64$/;
 const BUSYBOX_PACKAGE = 'busybox-static';
 const LZ4_PACKAGE = 'lz4';
-const DATA_DISK_BYTES = 64 * 1024 * 1024;
+const DATA_DISK_BYTES = 64 * MIB;
 
 export interface BaseImageOptions {
   readonly store: ImageStore;

@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bootId, writeDurable } from '@microvm/native';
 import type { PinnedContent } from '@microvm/runtime';
 import { z } from 'zod';
-import { ignoreAbsent } from './system-error.js';
+import { readJsonIfSound } from './read-json.js';
 
 const FILE = 'verified.json';
 // More sources than a host has kernels and templates; the ones that came in last are kept.
@@ -35,8 +34,7 @@ export class ContentNotes {
   }
 
   async open(): Promise<void> {
-    const text = await readFile(this.#path, 'utf8').catch(ignoreAbsent);
-    const notes = text === undefined ? undefined : parse(text);
+    const notes = await readJsonIfSound(this.#path, notesSchema);
     for (const [version, file] of Object.entries(notes?.sources ?? {})) this.#sources.set(version, file);
     if (notes?.bootId !== bootId()) return;
     for (const [digest, identity] of Object.entries(notes.verified)) this.#verified.set(digest, identity);
@@ -86,14 +84,5 @@ export class ContentNotes {
       sources: Object.fromEntries(this.#sources),
     };
     await writeDurable(this.#path, JSON.stringify(notes), { keepSpare: true });
-  }
-}
-
-function parse(text: string): z.infer<typeof notesSchema> | undefined {
-  try {
-    return notesSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    // Not JSON: see above.
-    return undefined;
   }
 }

@@ -2,15 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copyFile, digestFile, putDurable } from '@microvm/native';
-import type { Content, ContentCall, PinnedContent } from '@microvm/runtime';
+import { MIB, type Content, type ContentCall, type PinnedContent } from '@microvm/runtime';
 import { ContentNotes } from './content-notes.js';
-import { contentIdentity, versionOf, type SourceVersion } from './content-identity.js';
+import { contentIdentity, versionOf, type SourceVersion } from './file-identity.js';
 import { ignoreAbsent } from './system-error.js';
 
 const DIGEST = /^[0-9a-f]{64}$/;
 const MODE = 0o444;
 // Files without a user stay as long as all of them take no more than this: the next VM often wants the same kernel.
-const IDLE_BYTES = 512 * 1024 * 1024;
+const IDLE_BYTES = 512 * MIB;
 
 /**
  * Files by their content, each in the folder under its digest: root-owned or the user's own, readable, never written. What a VM reads

@@ -1,5 +1,4 @@
 import { rm } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { agentBinaryPath } from '@microvm/guest';
 import { abortSignalSchema, resolveOptions, type Setting } from '@microvm/runtime';
@@ -11,6 +10,7 @@ import { toContractError } from './host-errors.js';
 import { ImageStore, type StoreEntry } from './image-store.js';
 import { INITRD_FILE, makeInitrd } from './initrd-image.js';
 import type { OnImageProgress } from './progress.js';
+import { xdgFolder } from './xdg-folder.js';
 
 /** Of what the store's entries contain; another number makes everything anew. */
 const FORMAT = 1;
@@ -77,7 +77,7 @@ const optionsSchema = z.strictObject({
 export async function ensureDefaultImage(options: DefaultImageOptions = {}): Promise<DefaultImage> {
   const { cacheDir, refresh, onProgress, signal } = resolveOptions(optionsSchema, IMAGE_SETTINGS, options);
   return makeDefaultImage({
-    cacheDir: cacheDir ?? defaultCacheDir(process.env),
+    cacheDir: cacheDir ?? xdgFolder('cache', process.env),
     agentPath: agentBinaryPath(),
     host: await readHostFacts(),
     refresh,
@@ -111,12 +111,6 @@ export async function makeDefaultImage(inputs: ImageInputs): Promise<DefaultImag
       signal,
     });
   }
-}
-
-function defaultCacheDir(env: NodeJS.ProcessEnv): string {
-  // The XDG specification has relative paths ignored.
-  const xdg = env['XDG_CACHE_HOME'];
-  return join(xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), '.cache'), 'microvm');
 }
 
 async function selectedBase(store: ImageStore, { refresh }: ImageInputs): Promise<StoreEntry | undefined> {

@@ -1,8 +1,9 @@
 import { open, rm, truncate } from 'node:fs/promises';
+import { MIB } from '@microvm/runtime';
 import { runProgram } from './program.js';
 
 /** Below 8 MiB mkfs.ext4 leaves out the journal, without which a killed guest finds a damaged file system; below this there is little else. */
-export const MIN_EXT4_BYTES = 16 * 1024 * 1024;
+export const MIN_EXT4_BYTES = 16 * MIB;
 
 const SUPERBLOCK_MAGIC_AT = 1024 + 56;
 const SUPERBLOCK_MAGIC = 0xef53;

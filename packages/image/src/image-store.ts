@@ -1,19 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import {
-  lstat,
-  mkdir,
-  readdir,
-  readFile,
-  readlink,
-  rename,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
+import { lstat, mkdir, readdir, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { bootId } from '@microvm/native';
 import { z } from 'zod';
-import { identityOf, sha256OfFile } from './file-digest.js';
+import { sha256OfFile } from './file-digest.js';
+import { versionOfSize } from './file-identity.js';
+import { readJsonIfSound } from './read-json.js';
 import { hasCode, ignoreAbsent } from './system-error.js';
 
 const MANIFEST = 'manifest.json';
@@ -62,7 +54,7 @@ export class ImageStore {
    */
   async open(kind: EntryKind, key: string): Promise<StoreEntry | undefined> {
     const folder = this.#linkPath(kind, key);
-    const manifest = await readJson(join(folder, MANIFEST), manifestSchema);
+    const manifest = await readJsonIfSound(join(folder, MANIFEST), manifestSchema);
     if (manifest === undefined || !(await this.#isIntact(folder, manifest))) return undefined;
     return {
       key,
@@ -160,20 +152,20 @@ export class ImageStore {
   async #isIntact(folder: string, manifest: Manifest): Promise<boolean> {
     const identities: Record<string, string> = {};
     for (const [name, { sizeBytes }] of Object.entries(manifest.files)) {
-      const identity = await identityOf(join(folder, name), sizeBytes);
+      const identity = await versionOfSize(join(folder, name), sizeBytes);
       if (identity === undefined) return false;
       identities[name] = identity;
     }
-    const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-    const verified = await readJson(join(folder, VERIFIED), verifiedSchema);
-    const known = verified?.bootId === bootId ? verified.identities : {};
+    const verified = await readJsonIfSound(join(folder, VERIFIED), verifiedSchema);
+    const known = verified?.bootId === bootId() ? verified.identities : {};
     let isComplete = true;
     for (const [name, { sha256 }] of Object.entries(manifest.files)) {
       if (known[name] === identities[name]) continue;
       isComplete = false;
       if ((await sha256OfFile(join(folder, name), this.#signal)) !== sha256) return false;
     }
-    if (!isComplete) await writeAside(join(folder, VERIFIED), JSON.stringify({ bootId, identities }));
+    if (!isComplete)
+      await writeAside(join(folder, VERIFIED), JSON.stringify({ bootId: bootId(), identities }));
     return true;
   }
 
@@ -200,17 +192,6 @@ async function listFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile());
   return files.map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
-}
-
-/** Undefined when the file is absent or is not what it should be: the entry is made anew then. */
-async function readJson<T extends z.ZodType>(path: string, schema: T): Promise<z.output<T> | undefined> {
-  const text = await readFile(path, 'utf8').catch(ignoreAbsent);
-  if (text === undefined) return undefined;
-  try {
-    return schema.parse(JSON.parse(text));
-  } catch {
-    return undefined;
-  }
 }
 
 /** Replaces a file that only saves work; a cache that this user may not write to is as good without it. */

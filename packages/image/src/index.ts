@@ -4,3 +4,4 @@ export { ContentStore } from './content-store.js';
 export { createDisk } from './disk.js';
 export type { CreatedDisk, CreateDiskOptions } from './disk.js';
 export type { ImageProgress, ImageStep } from './progress.js';
+export { xdgFolder } from './xdg-folder.js';

@@ -2,10 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { MIB } from '@microvm/runtime';
 import { ContentStore } from '../src/content-store.js';
 import { makeTempDir } from './temp-dir.js';
 
-const MIB = 1024 * 1024;
 const call = { signal: new AbortController().signal };
 
 interface Scene {

@@ -1,13 +1,12 @@
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isVmRuntimeError } from '@microvm/runtime';
+import { MIB, isVmRuntimeError } from '@microvm/runtime';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { createDisk, type CreateDiskOptions } from '../src/disk.js';
 import { makeEmptyExt4 } from '../src/ext4.js';
 import { runProgram } from '../src/program.js';
 import { makeTempDir } from './temp-dir.js';
 
-const MIB = 1024 * 1024;
 let folder: string;
 
 beforeEach(async () => {

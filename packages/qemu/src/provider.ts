@@ -9,6 +9,7 @@ import {
 import { IMAGE_SETTINGS } from '@microvm/image';
 import * as native from '@microvm/native';
 import {
+  MIB,
   COMMON_SETTINGS,
   commonOptionsShape,
   openRuntime,
@@ -64,7 +65,6 @@ export type QemuOptions = z.input<typeof optionsSchema>;
 
 const DEFAULT_QEMU = 'qemu-system-x86_64';
 const DEFAULT_BOOT_SILENCE_MS = 20_000;
-const MIB = 1024 * 1024;
 
 /**
  * A runtime whose VMs are QEMU processes: real guests without KVM and without root. Makes the default guest image on first use,

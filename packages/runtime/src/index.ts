@@ -36,6 +36,7 @@ export { VmRuntime } from './contract/runtime.js';
 export type { RecoveryReport, VmQuery } from './contract/runtime.js';
 export { parseVmSpec, resolveVmSpec } from './contract/spec.js';
 export type { ResolvedVmSpec, VmSpec } from './contract/spec.js';
+export { MIB } from './contract/units.js';
 export { isLive, LIVE_STATES, TRANSITIONS, VM_STATES, VM_VERBS } from './contract/states.js';
 export type { VmState } from './contract/states.js';
 export { OWN_JOB_KINDS } from './contract/verbs.js';

@@ -3,6 +3,7 @@ import { closeSync, unlinkSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as native from '@microvm/native';
+import { MIB } from '@microvm/runtime';
 import type { BenchRun, Dimension, Measurement } from '../dimension.js';
 import { interleave } from '../interleave.js';
 import { SocketPeer } from '../socket-peer.js';
@@ -86,7 +87,7 @@ async function busyDelay(folder: string, call: Call, ticks: number): Promise<num
 
 async function eventLoopRows({ quick, log }: BenchRun): Promise<readonly Measurement[]> {
   await using folder = await TemporaryFolder.make();
-  await writeFile(join(folder.path, 'source'), Buffer.alloc(1 << 20, 'x'), { mode: 0o444 });
+  await writeFile(join(folder.path, 'source'), Buffer.alloc(MIB, 'x'), { mode: 0o444 });
   await mkdir(join(folder.path, 'jail'));
   using _peer = await SocketPeer.listen(join(folder.path, 'server'));
   const rows: Measurement[] = [];

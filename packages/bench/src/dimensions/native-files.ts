@@ -3,14 +3,13 @@ import { once } from 'node:events';
 import { chmod, constants, chown, copyFile, link, mkdir, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as native from '@microvm/native';
+import { MIB } from '@microvm/runtime';
 import type { Aim, BenchRun, Dimension, Measurement } from '../dimension.js';
 import { interleave, timeMs, type Sampler } from '../interleave.js';
 import { makeFile } from '../make-file.js';
 import { pairedRatio } from '../statistics.js';
 import { TemporaryFolder } from '../temporary-folder.js';
 import { LoopMount } from '../loop-mount.js';
-
-const MIB = 2 ** 20;
 
 async function runCp(option: string, from: string, to: string): Promise<void> {
   const [code] = (await once(spawn('cp', [option, from, to], { stdio: 'inherit' }), 'exit')) as [

@@ -2,12 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createDisk } from '@microvm/image';
 import { putDurable } from '@microvm/native';
-import type { Captured, DriverVm, Run } from '@microvm/runtime';
+import { MIB, type Captured, type DriverVm, type Run } from '@microvm/runtime';
 import { copyBounded, type FileSize } from './bounded-copy.js';
 import { DISKS_FOLDER, privateDrives, type PlannedDrive } from './planned-drive.js';
 import { progressOf } from './progress.js';
 
-const MIB = 1024 * 1024;
 const DISK_MODE = 0o600;
 // Of a VM that an older version made, nobody noted the size of its disks. Small enough to be counted exactly.
 const UNKNOWN_SIZE = { maxSizeBytes: 2 ** 44 };

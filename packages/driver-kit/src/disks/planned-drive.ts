@@ -1,9 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
-import type { ResolvedVmSpec, RestoreSource } from '@microvm/runtime';
+import { MIB, type ResolvedVmSpec, type RestoreSource } from '@microvm/runtime';
 import { z } from 'zod';
-
-const MIB = 1024 * 1024;
 
 /** The folder of a VM's private disks, in the folder that its drives are in. */
 export const DISKS_FOLDER = 'disks';

@@ -1,7 +1,6 @@
 import { open, stat } from 'node:fs/promises';
-import type { ResolvedVmSpec } from '@microvm/runtime';
+import { MIB, type ResolvedVmSpec } from '@microvm/runtime';
 
-const MIB = 1024 * 1024;
 const HEADER_BYTES = 0x300;
 const ELF_MAGIC = 0x464c457f;
 const PT_LOAD = 1;

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { rm, stat, statfs, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { dirname, isAbsolute, join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { xdgFolder } from '@microvm/image';
 import { copyFile } from '@microvm/native';
 import type { HostFinding } from '@microvm/runtime';
 
@@ -10,10 +10,7 @@ const MEMORY_FILE_SYSTEMS = [0x01021994, 0x858458f6];
 
 /** Where a driver's state is when nobody says so: `$XDG_STATE_HOME/microvm/<driver>`, else below `~/.local/state`. */
 export function defaultStateDir(driver: string, env: NodeJS.ProcessEnv): string {
-  // The XDG specification has relative paths ignored.
-  const xdg = env['XDG_STATE_HOME'];
-  const base = xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), '.local', 'state');
-  return join(base, 'microvm', driver);
+  return join(xdgFolder('state', env), driver);
 }
 
 /** What the file system of the state directory means for snapshots and disks; nothing for one that cannot be looked at. */

@@ -1,10 +1,10 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { privateDrives } from '@microvm/driver-kit';
+import { MIB } from '@microvm/runtime';
 import { VM_FILES } from './paths.js';
 import type { VmPlan } from './vm-plan.js';
 
-const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 // Logs only grow: what is given back to the file system at their front stays part of their size.
 const LOG_GROWTH_BYTES = 64 * GIB;

@@ -1,9 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { ignoreMissing } from '@microvm/driver-kit';
 import type { CgroupLimits } from '@microvm/native';
-import type { ResolvedVmSpec } from '@microvm/runtime';
+import { MIB, type ResolvedVmSpec } from '@microvm/runtime';
 
-const MIB = 1024 * 1024;
 const CPU_PERIOD_US = 100_000;
 
 /** A VM's limits as cgroup v2 takes them; empty when none was asked for. `memory.max` is the guest's memory and the headroom. */

@@ -2,7 +2,7 @@ import { constants, open, readFile, stat, type FileHandle } from 'node:fs/promis
 import { join } from 'node:path';
 import { ignoreMissing } from '@microvm/driver-kit';
 import { writeDurable } from '@microvm/native';
-import { VmRuntimeError, type VmmMetrics } from '@microvm/runtime';
+import { MIB, VmRuntimeError, type VmmMetrics } from '@microvm/runtime';
 import { z } from 'zod';
 import { MetricsTotals } from './metrics-totals.js';
 import { VM_FILES } from '../host/paths.js';
@@ -25,7 +25,7 @@ export interface MetricsLedgerLimits {
 
 const LIMITS: MetricsLedgerLimits = {
   keepUpBytes: 512 * 1024,
-  maxBehindBytes: 16 * 1024 * 1024,
+  maxBehindBytes: 16 * MIB,
   restMs: 10_000,
 };
 

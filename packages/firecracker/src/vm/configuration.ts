@@ -1,4 +1,4 @@
-import type { ResolvedVmSpec } from '@microvm/runtime';
+import { type ResolvedVmSpec, withoutUndefined } from '@microvm/runtime';
 import type * as wire from '../api/wire.js';
 
 type SpecRateLimiter = NonNullable<NonNullable<ResolvedVmSpec['entropy']>['rateLimiter']>;
@@ -39,7 +39,7 @@ export function configuration(input: ConfigurationInput): readonly wire.ApiReque
     ...(balloon === undefined ? [] : [put('/balloon', balloonDevice(balloon))]),
     ...(entropy === undefined
       ? []
-      : [put('/entropy', present({ rate_limiter: rateLimiter(entropy.rateLimiter) }))]),
+      : [put('/entropy', withoutUndefined({ rate_limiter: rateLimiter(entropy.rateLimiter) }))]),
     ...serialRequests(spec),
     ...(mmds === undefined ? [] : mmdsRequests(mmds)),
   ];
@@ -55,7 +55,7 @@ function put(path: string, body: unknown): wire.ApiRequest {
 }
 
 function machineConfiguration(spec: ResolvedVmSpec): wire.MachineConfiguration {
-  return present({
+  return withoutUndefined({
     vcpu_count: spec.vcpuCount,
     mem_size_mib: spec.memSizeMib,
     smt: spec.smt,
@@ -66,7 +66,11 @@ function machineConfiguration(spec: ResolvedVmSpec): wire.MachineConfiguration {
 }
 
 function bootSource({ files, bootArgs }: ConfigurationInput): wire.BootSource {
-  return present({ kernel_image_path: files.kernel, initrd_path: files.initrd, boot_args: bootArgs });
+  return withoutUndefined({
+    kernel_image_path: files.kernel,
+    initrd_path: files.initrd,
+    boot_args: bootArgs,
+  });
 }
 
 // The guest numbers its disks in the order of these requests: they go out one after the other over one connection.
@@ -76,7 +80,7 @@ function driveRequests(spec: ResolvedVmSpec, files: VmmFiles): wire.ApiRequest[]
     const tuning = specs.find((drive) => drive.driveId === driveId);
     // With an initrd it is that which mounts the disks: a root device would add `root=` to the kernel's arguments.
     const isRoot = index === 0 && driveId === ROOT_DRIVE_ID && spec.rootDrive !== undefined;
-    const drive: wire.Drive = present({
+    const drive: wire.Drive = withoutUndefined({
       drive_id: driveId,
       path_on_host: path,
       is_root_device: isRoot && spec.initrdPath === undefined,
@@ -93,7 +97,7 @@ function driveRequests(spec: ResolvedVmSpec, files: VmmFiles): wire.ApiRequest[]
 function networkInterface(
   nic: NonNullable<ResolvedVmSpec['networkInterfaces']>[number],
 ): wire.NetworkInterface {
-  return present({
+  return withoutUndefined({
     iface_id: nic.ifaceId,
     host_dev_name: nic.hostDevName ?? '',
     guest_mac: nic.guestMac,
@@ -104,7 +108,7 @@ function networkInterface(
 }
 
 function balloonDevice(balloon: NonNullable<ResolvedVmSpec['balloon']>): wire.Balloon {
-  return present({
+  return withoutUndefined({
     amount_mib: balloon.amountMib,
     deflate_on_oom: balloon.deflateOnOom ?? true,
     stats_polling_interval_s: balloon.statsPollingIntervalS,
@@ -118,7 +122,7 @@ function serialRequests({ serial }: ResolvedVmSpec): wire.ApiRequest[] {
 }
 
 function mmdsRequests(mmds: NonNullable<ResolvedVmSpec['mmds']>): wire.ApiRequest[] {
-  const config: wire.MmdsConfig = present({
+  const config: wire.MmdsConfig = withoutUndefined({
     version: mmds.version ?? 'V2',
     network_interfaces: mmds.networkInterfaces,
     ipv4_address: mmds.ipv4Address,
@@ -128,23 +132,14 @@ function mmdsRequests(mmds: NonNullable<ResolvedVmSpec['mmds']>): wire.ApiReques
 
 function rateLimiter(limiter: SpecRateLimiter | undefined): wire.RateLimiter | undefined {
   if (limiter === undefined) return undefined;
-  return present({ bandwidth: tokenBucket(limiter.bandwidth), ops: tokenBucket(limiter.ops) });
+  return withoutUndefined({ bandwidth: tokenBucket(limiter.bandwidth), ops: tokenBucket(limiter.ops) });
 }
 
 function tokenBucket(bucket: SpecBucket | undefined): wire.TokenBucket | undefined {
   if (bucket === undefined) return undefined;
-  return present({
+  return withoutUndefined({
     size: bucket.size,
     one_time_burst: bucket.oneTimeBurst,
     refill_time: bucket.refillTimeMs,
   });
-}
-
-type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
-  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
-};
-
-/** Without the fields that are undefined. */
-function present<T extends object>(fields: T): Present<T> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Present<T>;
 }

@@ -10,7 +10,7 @@ import {
   type SendOptions,
 } from '@microvm/driver-kit';
 import { waitForSocket, waitForVsock, type ProcessWatch, type VsockListener } from '@microvm/native';
-import type { Limits, VmEnding } from '@microvm/runtime';
+import { MIB, type Limits, type VmEnding } from '@microvm/runtime';
 import { ApiClient } from '../api/client.js';
 import type { ActionType, ApiRequest, InstanceInfo, SnapshotLoad } from '../api/wire.js';
 import { VM_FILES, VMM_FILES } from '../host/paths.js';
@@ -24,7 +24,7 @@ import type { MetricsLedger } from '../metrics/metrics-ledger.js';
 export const AGENT_PORT = 1024;
 const LOG_LIMIT_BYTES = 256 * 1024;
 // Firecracker writes a line of some 12 KiB each minute.
-const METRICS_LIMIT_BYTES = 1024 * 1024;
+const METRICS_LIMIT_BYTES = MIB;
 
 export interface LiveVmOptions {
   readonly vm: FirecrackerVm;

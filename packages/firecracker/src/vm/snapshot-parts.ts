@@ -1,10 +1,9 @@
 import { diskParts, type ExpectedPart, type PlannedDrive } from '@microvm/driver-kit';
-import type { ResolvedVmSpec } from '@microvm/runtime';
+import { MIB, type ResolvedVmSpec } from '@microvm/runtime';
 
 /** Names of the VMM's own files in a snapshot's folder. */
 export const PARTS = { state: 'vmstate', memory: 'memory' } as const;
 
-const MIB = 1024 * 1024;
 /** Devices and CPUs take some hundred KiB; Firecracker's own limit on what it reads is 10 MiB. */
 export const MAX_STATE_BYTES = 10 * MIB;
 

@@ -1,6 +1,6 @@
 import type { FaultRule } from '@microvm/fake-firecracker';
+import { MIB } from '@microvm/runtime';
 
-const MIB = 1024 * 1024;
 // The longest file that ext4 has is 16 TiB.
 const LONG_BYTES = 2 ** 43;
 const FLOOD_BYTES = 32 * MIB;

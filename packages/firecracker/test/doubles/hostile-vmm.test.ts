@@ -1,4 +1,4 @@
-import { isVmRuntimeError, type VmSpec } from '@microvm/runtime';
+import { MIB, isVmRuntimeError, type VmSpec } from '@microvm/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HOSTILE_MODES } from './hostile-modes.js';
 import {
@@ -10,7 +10,6 @@ import {
   VICTIM,
 } from './hostile-scene.js';
 
-const MIB = 1024 * 1024;
 const MEMORY_BYTES = 64 * MIB;
 const RECORD_BYTES = 128 * 1024;
 const SLACK = 2;

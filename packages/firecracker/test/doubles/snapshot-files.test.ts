@@ -1,12 +1,10 @@
 import { copyFile, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { VmRuntime, VmSpec, VmView } from '@microvm/runtime';
+import { MIB, type VmRuntime, type VmSpec, type VmView } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { imageDefaults } from '../factory.js';
 import { openDoubles } from './doubles.js';
-
-const MIB = 1024 * 1024;
 
 async function makeFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'fc-files-'));

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { destroyAll } from '@microvm/conformance';
-import type { VmView } from '@microvm/runtime';
+import { MIB, type VmView } from '@microvm/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFirecrackerRuntime, probeFirecracker } from '../../src/index.js';
 import { imageDefaults } from '../factory.js';
@@ -11,7 +11,6 @@ const report = await probeFirecracker();
 const reasons = report.findings.filter(({ severity }) => severity === 'error').map(({ message }) => message);
 const title = report.usable ? 'the bounds of a VM' : `not run: ${reasons.join('; ')}`;
 const TIMEOUT_MS = 600_000;
-const MIB = 1024 * 1024;
 
 describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
   let stateDir: string;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { destroyAll } from '@microvm/conformance';
 import { outputOf } from '@microvm/conformance/linux-guest';
-import type { VmRuntime, VmSpec } from '@microvm/runtime';
+import { MIB, type VmRuntime, type VmSpec } from '@microvm/runtime';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createFirecrackerRuntime, probeFirecracker } from '../../src/index.js';
 import { imageDefaults } from '../factory.js';
@@ -21,7 +21,6 @@ const report = await probeFirecracker();
 const reasons = report.findings.filter(({ severity }) => severity === 'error').map(({ message }) => message);
 const title = report.usable ? 'spec fields, as the guest sees them' : `not run: ${reasons.join('; ')}`;
 const TIMEOUT_MS = 900_000;
-const MIB = 1024 * 1024;
 const DISK_BYTES = 8 * MIB;
 const run = promisify(execFile);
 

@@ -1,3 +1,4 @@
+import { MIB } from '@microvm/runtime';
 import { FILES } from '../host/paths.js';
 import { CPU_MODEL, MACHINE_TYPE, machineDevices, type MachineConfig } from './machine.js';
 
@@ -77,7 +78,7 @@ export function commandLine(input: CommandLineInput): string[] {
 }
 
 function memoryObject(memory: MemoryBackend, memSizeMib: number): Record<string, unknown> {
-  const size = memSizeMib * 1024 * 1024;
+  const size = memSizeMib * MIB;
   switch (memory.kind) {
     case 'memfd':
       return { 'qom-type': 'memory-backend-memfd', id: 'ram', size, share: true };

@@ -1,4 +1,4 @@
-import { printable } from '@microvm/runtime';
+import { MIB, printable } from '@microvm/runtime';
 
 /** What QEMU said by itself. */
 export interface QmpEvent {
@@ -18,7 +18,7 @@ export type QmpMessage =
   | { readonly kind: 'event'; readonly event: QmpEvent };
 
 // No answer of the commands used here comes near it; a peer that sends more is not QEMU.
-const MAX_LINE_BYTES = 1024 * 1024;
+const MAX_LINE_BYTES = MIB;
 const MAX_VERSION_LENGTH = 64;
 const QUOTED_LENGTH = 80;
 const NEWLINE = 0x0a;

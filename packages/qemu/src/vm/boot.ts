@@ -1,5 +1,5 @@
 import { consoleSize, consoleTail, endedBeforeReady, untilConsole } from '@microvm/driver-kit';
-import { type Run, type VmEnding, type VmRuntimeError, within } from '@microvm/runtime';
+import { MIB, type Run, type VmEnding, type VmRuntimeError, within } from '@microvm/runtime';
 import type { StartMode } from '../process/command-line.js';
 import { kernelArgs } from '../process/kernel-args.js';
 import type { QemuContext } from './context.js';
@@ -13,7 +13,7 @@ const MOST_ATTEMPTS = 3;
 const NO_LIMIT_MS = 2 ** 31 - 1;
 // Printed soon after the place where a guest without a tick hangs (calibrate_delay, before vfs_caches_init).
 // More than a kernel says until then, however verbose.
-const BOOT_BYTES = 1024 * 1024;
+const BOOT_BYTES = MIB;
 const PAST_THE_HANG = 'Mount-cache hash table entries';
 
 /**

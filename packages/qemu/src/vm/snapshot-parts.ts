@@ -1,8 +1,7 @@
 import { diskParts, type ExpectedPart, type PlannedDrive } from '@microvm/driver-kit';
-import type { ResolvedVmSpec, SnapshotPart } from '@microvm/runtime';
+import { MIB, type ResolvedVmSpec, type SnapshotPart } from '@microvm/runtime';
 import type { MemoryForm } from './compatibility.js';
 
-const MIB = 1024 * 1024;
 /** Devices, CPUs and what a stream has beside the memory: some hundred KiB. */
 export const MAX_STATE_BYTES = 64 * MIB;
 

@@ -1,10 +1,11 @@
+import { MIB } from '../contract/units.js';
 import { resolveVmSpec, vmSpecSchema } from '../contract/spec.js';
 import { describeIssue } from './describe-issue.js';
 import { MANIFEST_FORMAT, manifestSchema, specProblem, type SnapshotManifest } from './manifest.js';
 import { portableSpec } from './portable-spec.js';
 
 /** More than any manifest of ours takes; a longer one is not read. */
-export const MANIFEST_MAX_BYTES = 4 * 1024 * 1024;
+export const MANIFEST_MAX_BYTES = 4 * MIB;
 
 /** A manifest that was read, or what is wrong with it. */
 export type ManifestRead =

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MIB } from '../contract/units.js';
 import { vmSpecSchema, type ResolvedVmSpec } from '../contract/spec.js';
 import { VM_STATES, type VmState } from '../contract/states.js';
 import type { JobKind } from '../contract/verbs.js';
@@ -76,7 +77,7 @@ export interface VmRecord {
 }
 
 /** More than any record of ours takes; a longer one is not read. */
-export const RECORD_MAX_BYTES = 64 * 1024 * 1024;
+export const RECORD_MAX_BYTES = 64 * MIB;
 
 /** A field that is written must be one that is read, and the other way round. */
 type Fields<T> = Record<keyof T, z.ZodType>;
@@ -84,7 +85,7 @@ type Fields<T> = Record<keyof T, z.ZodType>;
 // What is written is bounded where it enters; these bounds are for a file that somebody else wrote over.
 const idText = z.string().min(1).max(64);
 const timeText = z.string().min(1).max(40);
-const longText = z.string().max(8 * 1024 * 1024);
+const longText = z.string().max(8 * MIB);
 const hex32 = z.string().regex(/^[0-9a-f]{32}$/, '32 lower-case hex digits');
 const jsonObject = z.record(z.string().max(4096), z.unknown());
 const state = z.enum(VM_STATES);

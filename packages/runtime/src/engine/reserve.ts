@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { MIB } from '../contract/units.js';
 import { isNoSpace } from './translate-error.js';
 
 const FILE = '.reserve';
 // Some hundred records at once.
-const BYTES = 1024 * 1024;
+const BYTES = MIB;
 
 /** Room that is kept on the file system of a state directory: who wants to free space on a full one must write records first. */
 export class Reserve {

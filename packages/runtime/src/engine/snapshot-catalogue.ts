@@ -2,6 +2,7 @@ import assert from 'node:assert';
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { MIB } from '../contract/units.js';
 import { VmRuntimeError } from '../contract/errors.js';
 import type { Host } from '../ports/host.js';
 import type { ManifestPart, SnapshotManifest } from './manifest.js';
@@ -13,7 +14,7 @@ const SEAL = 'verified.json';
 
 type CatalogueHost = Pick<Host, 'bootId' | 'digestFile' | 'writeDurable'>;
 
-const SEAL_MAX_BYTES = 1024 * 1024;
+const SEAL_MAX_BYTES = MIB;
 const sealSchema = z.strictObject({ bootId: z.string(), files: z.array(z.string()) });
 
 /** Every published snapshot, by uid and by the VM it was taken of. */

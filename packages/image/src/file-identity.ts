@@ -1,3 +1,4 @@
+import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { ignoreAbsent } from './system-error.js';
 
@@ -18,11 +19,13 @@ export async function versionOf(path: string): Promise<SourceVersion> {
   if (!found.isFile()) {
     throw Object.assign(new Error(`"${path}" is no regular file`), { code: 'EISDIR', path });
   }
-  const { dev, ino, size, mtimeNs, ctimeNs, ctimeMs } = found;
-  return {
-    key: [dev, ino, size, mtimeNs, ctimeNs].join(':'),
-    isSettled: Date.now() - Number(ctimeMs) > SETTLED_MS,
-  };
+  return { key: keyOf(found), isSettled: Date.now() - Number(found.ctimeMs) > SETTLED_MS };
+}
+
+/** The key of a file's version; undefined when the file is absent or has another size. */
+export async function versionOfSize(path: string, sizeBytes: number): Promise<string | undefined> {
+  const found = await fileOfSize(path, sizeBytes);
+  return found === undefined ? undefined : keyOf(found);
 }
 
 /**
@@ -30,7 +33,15 @@ export async function versionOf(path: string): Promise<SourceVersion> {
  * it: every link that a jail gets of the file, and its removal, changes that.
  */
 export async function contentIdentity(path: string, sizeBytes: number): Promise<string | undefined> {
+  const found = await fileOfSize(path, sizeBytes);
+  return found === undefined ? undefined : [found.ino, found.size, found.mtimeNs].join(':');
+}
+
+function keyOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join(':');
+}
+
+async function fileOfSize(path: string, sizeBytes: number): Promise<BigIntStats | undefined> {
   const found = await stat(path, { bigint: true }).catch(ignoreAbsent);
-  if (found === undefined || !found.isFile() || found.size !== BigInt(sizeBytes)) return undefined;
-  return [found.ino, found.size, found.mtimeNs].join(':');
+  return found?.isFile() === true && found.size === BigInt(sizeBytes) ? found : undefined;
 }
