@@ -28,7 +28,8 @@ function listenForPolls(path: string): void {
   const readyAt = process.hrtime.bigint();
 }
 
-process.on('message', ({ way, path, delayMs }: AgentCall) => {
-  setTimeout(() => (way === 'dial-out' ? dialOut : listenForPolls)(path), delayMs);
+process.on('message', (calls: readonly AgentCall[]) => {
+  for (const { way, path, delayMs } of calls)
+    setTimeout(() => (way === 'dial-out' ? dialOut : listenForPolls)(path), delayMs);
 });
 process.send?.('up');
