@@ -5,6 +5,8 @@ export { describeCrashes } from './describe-crashes.js';
 export { describeFullDisk } from './describe-full-disk.js';
 export { describeProvider } from './describe-provider.js';
 export type { ChildModule, GuestEnding, GuestWorkload, OpenOptions, ProviderFactory } from './factory.js';
+export { openWithFewDescriptors } from './descriptors/open-with-few-descriptors.js';
+export type { FewDescriptorsReport } from './descriptors/run-few-descriptors-child.js';
 export { lifecycleCommands } from './model/lifecycle-commands.js';
 export type { LifecycleCommandsOptions } from './model/lifecycle-commands.js';
 export { LifecycleModel } from './model/model.js';

@@ -1,29 +1,15 @@
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openWithFewDescriptors } from '@microvm/conformance';
 import { expect, it, onTestFinished } from 'vitest';
 import { createInMemoryRuntime } from '../src/index.js';
 
-const CHILD = fileURLToPath(new URL('./few-descriptors-child.ts', import.meta.url));
-const LIMIT = 64;
-
-/** How each open of the state directory failed, in a process whose limit of descriptors was reached. */
-async function openWithFewDescriptors(stateDir: string): Promise<readonly unknown[]> {
-  // A shell sets the limit: Node has no call for it.
-  const node = `${stateDir}-node`;
-  onTestFinished(() => rm(node, { force: true }));
-  await writeFile(node, `#!/bin/sh\nulimit -n ${LIMIT} && exec '${process.execPath}' "$@"\n`);
-  await chmod(node, 0o755);
-  const child = fork(CHILD, [stateDir], {
-    execPath: node,
-    execArgv: ['--conditions=@microvm/source', '--import', 'tsx'],
-  });
-  const [failures] = (await once(child, 'message')) as [readonly unknown[]];
-  return failures;
-}
+const CHILD = {
+  path: fileURLToPath(new URL('./few-descriptors-child.ts', import.meta.url)),
+  execArgv: ['--conditions=@microvm/source', '--import', 'tsx'],
+};
 
 it('an open without enough descriptors fails as the host’s fault, and takes nothing away', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'microvm-few-'));
@@ -47,7 +33,7 @@ it('an open without enough descriptors fails as the host’s fault, and takes no
   const files = await readdir(join(stateDir, 'jobs'));
   expect(files.length).toBeGreaterThanOrEqual(40);
 
-  const failures = await openWithFewDescriptors(stateDir);
+  const { failures } = await openWithFewDescriptors(CHILD, stateDir);
   expect(failures.length).toBeGreaterThan(3);
   for (const failure of failures) {
     expect(failure).toMatchObject({

@@ -1,10 +1,10 @@
 import { KeepAlive, type SnapshotRef, type VmRuntime } from '@microvm/runtime';
+import { onBeforeExit } from './before-exit.js';
 import type { Context } from './context.js';
 import type { DriverChoice } from './drivers.js';
 import { launchVm } from './launch.js';
 import type { CreateOptions, CreateSpec, MicrovmOptions, OpenOptions } from './options.js';
 import { chooseDriver, openOwnRuntime, type OwnDriver, type OwnRuntime } from './own-runtime.js';
-import { onProcess } from './process-events.js';
 import { Snapshot } from './snapshot.js';
 import { Vm } from './vm.js';
 
@@ -118,7 +118,7 @@ export class Microvm implements AsyncDisposable {
     if (this.#own !== undefined) return this.#own;
     // A script that has destroyed its VMs need not close anything: it ends by itself, and ends clean.
     this.#stopWatchingIdle();
-    this.#stopWatchingIdle = onProcess('beforeExit', () => void this.close());
+    this.#stopWatchingIdle = onBeforeExit(() => void this.close());
     this.#own = this.#alive.during(this.#choose().then(openOwnRuntime)).catch((error: unknown) => {
       this.#own = undefined;
       throw error;

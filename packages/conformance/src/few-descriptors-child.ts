@@ -1,0 +1,1 @@
+export { runFewDescriptorsChild } from './descriptors/run-few-descriptors-child.js';
