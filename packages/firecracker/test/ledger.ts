@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readMounts } from '@microvm/driver-kit';
 import { listLinks } from '@microvm/native';
 
 /** All that a host has and that a VM could leave behind. */
@@ -31,8 +32,8 @@ export interface LedgerOptions {
 const OURS = /firecracker|jailer|microvm/;
 
 export async function takeLedger({ stateDir, scope, ownerId }: LedgerOptions): Promise<Ledger> {
-  const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter(Boolean);
-  const cgroups = mounts.find((line) => / - cgroup2 /.test(line))?.split(' ')[4] ?? '/nowhere';
+  const mounts = await readMounts();
+  const cgroups = mounts.find(({ type }) => type === 'cgroup2')?.point ?? '/nowhere';
   const isTheirs = (path: string): boolean => (scope === 'host' ? OURS.test(path) : path.includes(stateDir));
   const onlyHost = (names: readonly string[]): readonly string[] => (scope === 'host' ? names : []);
   return {
@@ -40,7 +41,7 @@ export async function takeLedger({ stateDir, scope, ownerId }: LedgerOptions): P
     cgroups: await foldersBelow(join(cgroups, 'microvm', scope === 'host' ? '' : (ownerId ?? 'nobody'))),
     namespaces: onlyHost(await namesIn('/run/netns')),
     links: onlyHost((await listLinks()).map(({ name }) => name).sort()),
-    mounts: mounts.map((line) => line.split(' ')[4] ?? '').filter(isTheirs),
+    mounts: mounts.map(({ point }) => point).filter(isTheirs),
     loopDevices: onlyHost((await namesIn('/sys/block')).filter((name) => /^loop\d/.test(name))),
     sockets: (await readFile('/proc/net/unix', 'utf8'))
       .split('\n')

@@ -1,10 +1,11 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, copyFile, mkdir, readFile, rm, rmdir } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { readMounts } from '@microvm/driver-kit';
 import type { ResolvedVmSpec } from '@microvm/runtime';
 import { summarize } from '../statistics.js';
 
@@ -167,6 +168,5 @@ function configuration(spec: ResolvedVmSpec): string[] {
 
 /** The driver gives each VM a cgroup where version 2 is mounted. */
 async function cgroupMount(): Promise<string | undefined> {
-  const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
-  return mounts.find((line) => / - cgroup2 /.test(line))?.split(' ')[4];
+  return (await readMounts()).find(({ type }) => type === 'cgroup2')?.point;
 }

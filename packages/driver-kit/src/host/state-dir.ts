@@ -38,7 +38,8 @@ export async function stateDirFindings(stateDir: string): Promise<HostFinding[]>
   ];
 }
 
-async function nearestFolder(path: string): Promise<string> {
+/** The folder that is there of those that a path leads through: where a folder of that path would be made. */
+export async function nearestFolder(path: string): Promise<string> {
   for (let folder = path; ; folder = dirname(folder)) {
     const found = await stat(folder).catch(() => undefined); // missing or not for us: the one above tells as much
     if (found?.isDirectory() === true || folder === dirname(folder)) return folder;

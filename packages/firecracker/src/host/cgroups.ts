@@ -1,7 +1,7 @@
 import assert from 'node:assert';
-import { readdir, readFile, rmdir } from 'node:fs/promises';
+import { readdir, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { ignoreMissing } from '@microvm/driver-kit';
+import { ignoreMissing, readMounts } from '@microvm/driver-kit';
 import type { VmPlan } from './vm-plan.js';
 
 /** The folder of the cgroups of all owners, below the mount. */
@@ -9,10 +9,7 @@ const ALL = 'microvm';
 
 /** Where cgroups of version 2 are mounted, alone or beside version 1; undefined where they are not. */
 export async function findCgroupMount(): Promise<string | undefined> {
-  // proc_pid_mountinfo(5): the mount point is the fifth field, the type follows the separator.
-  const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
-  const cgroup2 = mounts.find((line) => / - cgroup2 /.test(line));
-  return cgroup2?.split(' ')[4];
+  return (await readMounts()).find(({ type }) => type === 'cgroup2')?.point;
 }
 
 /**

@@ -15,6 +15,7 @@ import { findCgroupMount } from './cgroups.js';
 import { versionFindings } from './version-findings.js';
 import { execFileIn, type FirecrackerHost } from './firecracker-host.js';
 import { linkageOf } from './linkage.js';
+import { mountFindings, type MountFindings } from './mount-findings.js';
 
 export interface InspectOptions {
   /** Paths, or names to look up in PATH. */
@@ -48,9 +49,11 @@ export function inspectHost(options: InspectOptions): Promise<Inspection> {
 async function inspect(options: InspectOptions): Promise<Inspection> {
   const findings = architectureFindings();
   const firecracker = await findVmm(options.firecrackerPath, findings);
-  const jailer = await findJailer(options, firecracker, findings);
+  const mount = await mountFindings(options.stateDir);
+  const jailer = await findJailer(options, { firecracker, mount }, findings);
   if (options.kvm === 'required') findings.push(...kvmFindings(await probeKvm(), 'error'));
   findings.push(...(await stateDirFindings(options.stateDir)));
+  findings.push(...mount.always);
   if (firecracker !== undefined) findings.push(...versionFindings(firecracker.version, linuxRelease()));
   const usable = findings.every(({ severity }) => severity !== 'error');
   const report: HostReport = {
@@ -101,11 +104,11 @@ async function findVmm(name: string, findings: HostFinding[]): Promise<Program |
 
 async function findJailer(
   { jailerPath, jail }: InspectOptions,
-  firecracker: Program | undefined,
+  { firecracker, mount }: { readonly firecracker: Program | undefined; readonly mount: MountFindings },
   findings: HostFinding[],
 ): Promise<Program | undefined> {
-  // Without a jail as the default, one that is missing is a VM's matter that asks for it.
-  const own: HostFinding[] = [];
+  // Without a jail as the default, what is in its way is a matter of VMs that ask for one.
+  const own = [...mount.jailed];
   const jailer = isRoot() ? await findVersioned(jailerPath, 'jailer', own) : undefined;
   if (!isRoot()) own.push(needsRoot());
   if (firecracker !== undefined) own.push(...(await linkageFindings(firecracker.path)));
