@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as native from '../dist/index.js';
 import * as cgroups from './cgroup-fixture.js';
-import { EVERY_CALL, possibleCalls, prepareScene, type Scene } from './every-call.mjs';
+import { EVERY_CALL, possibleCalls, prepareFixture, type Fixture } from './every-call.mjs';
 import { openDescriptors } from './fixture.js';
 import * as network from './network-fixture.js';
 
@@ -12,22 +12,22 @@ const hasNetwork = (await network.reasonForSkip()) === undefined;
 const cgroupMount = cgroups.reasonForSkip() === undefined ? cgroups.cgroupMount() : undefined;
 const possible = possibleCalls({ cgroupMount, hasNetwork });
 
-let scene: Scene;
+let fixture: Fixture;
 const folder = mkdtempSync(join(tmpdir(), 'microvm-native-'));
 beforeAll(async () => {
-  scene = await prepareScene(folder, cgroupMount, hasNetwork);
+  fixture = await prepareFixture(folder, cgroupMount, hasNetwork);
 });
 afterAll(async () => {
-  await scene.close();
+  await fixture.close();
   rmSync(folder, { recursive: true });
 });
 
 describe('every call that returns a promise', () => {
   test.each(Object.keys(possible))('%s works, and rejects with the reason of a signal', async (name) => {
-    await possible[name]?.(scene, `${name}-99`, {});
+    await possible[name]?.(fixture, `${name}-99`, {});
     const reason = new Error('no more');
     const options = { signal: AbortSignal.abort(reason) };
-    await expect(possible[name]?.(scene, `${name}-99`, options)).rejects.toBe(reason);
+    await expect(possible[name]?.(fixture, `${name}-99`, options)).rejects.toBe(reason);
   });
 });
 

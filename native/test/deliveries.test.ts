@@ -83,7 +83,7 @@ async function lostBy(worker: string): Promise<unknown> {
 }
 
 /** A folder with a stand-in for Firecracker's socket, a file to open and a folder to lock. */
-async function scene(): Promise<string> {
+async function folderWithSocket(): Promise<string> {
   const folder = temporaryFolder();
   const device = await VsockDevice.listen(join(folder, 'up'));
   device.serve(PORT, (socket) => socket.write('OK 1\n'));
@@ -118,7 +118,7 @@ describe('a worker that is terminated in the moment in which it gets', () => {
   test.each(Object.entries({ ...STREAMS, ...RESULTS }))(
     'the result of %s leaves nothing of it',
     async (_, call) => {
-      const folder = await scene();
+      const folder = await folderWithSocket();
       expect(await lostBy(workerFile(folder, STOPPING_SIGNAL, call))).toEqual(NOTHING);
       expect(readdirSync(folder).filter((name) => name.endsWith('_1') && name.startsWith('v'))).toEqual([]);
       await expect(lockDirectory(join(folder, 'locked'))).resolves.toBeDefined();
@@ -126,7 +126,7 @@ describe('a worker that is terminated in the moment in which it gets', () => {
   );
 
   test.each(Object.entries(STREAMS))('the stream of %s leaves none, made or not', async (_, call) => {
-    const folder = await scene();
+    const folder = await folderWithSocket();
     for (const stopping of [STOPPING_SOCKET, STOPPING_AFTER_SOCKET]) {
       const preparation = `const signal = undefined; ${stopping}`;
       expect(await lostBy(workerFile(folder, preparation, call))).toEqual(NOTHING);

@@ -3,7 +3,7 @@
 // then in this process, which exits with 7 in the middle.
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { possibleCalls, prepareScene } from './every-call.mjs';
+import { possibleCalls, prepareFixture } from './every-call.mjs';
 
 const LANES = 4;
 const STEPS = 6;
@@ -11,12 +11,12 @@ const STEPS = 6;
 const [folder, name, cgroupMount, hasNetwork, step] = isMainThread ? process.argv.slice(2) : workerData;
 const mount = cgroupMount === '-' ? undefined : cgroupMount;
 
-function start(scene, round) {
-  const call = possibleCalls(scene)[name];
+function start(fixture, round) {
+  const call = possibleCalls(fixture)[name];
   const lanes = Array.from({ length: LANES }, (_, lane) => {
     // What an earlier one left in the middle is in nobody's way.
     const own = `${name}-${round}-${Number(step ?? 0) * 10 + lane}`;
-    return call(scene, own, {}).catch(() => {});
+    return call(fixture, own, {}).catch(() => {});
   });
   return Promise.all(lanes);
 }
@@ -25,12 +25,12 @@ async function turns(count) {
   for (let turn = 0; turn < count; ++turn) await new Promise(setImmediate);
 }
 
-async function terminateWorkers(scene) {
+async function terminateWorkers(fixture) {
   for (let at = 0; at < STEPS; ++at) {
     const worker = new Worker(fileURLToPath(import.meta.url), {
       // Else Node warns of descriptors that came from the addon and are closed by `fs`.
       trackUnmanagedFds: false,
-      workerData: [folder, name, cgroupMount, hasNetwork, at, scene.netns],
+      workerData: [folder, name, cgroupMount, hasNetwork, at, fixture.netns],
     });
     await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
     await turns(at);
@@ -39,20 +39,20 @@ async function terminateWorkers(scene) {
 }
 
 if (isMainThread) {
-  const scene = await prepareScene(folder, mount, hasNetwork === 'true');
+  const fixture = await prepareFixture(folder, mount, hasNetwork === 'true');
   const collector = setInterval(() => globalThis.gc(), 1);
-  await start(scene, 0);
-  await start(scene, 1);
+  await start(fixture, 0);
+  await start(fixture, 1);
   clearInterval(collector);
-  await terminateWorkers(scene);
+  await terminateWorkers(fixture);
   console.log('survived');
-  void start(scene, 2);
+  void start(fixture, 2);
   await turns(Number(process.pid) % STEPS);
   process.exit(7);
 } else {
-  const scene = { folder, netns: workerData[5], cgroupMount: mount, hasNetwork: hasNetwork === 'true' };
+  const fixture = { folder, netns: workerData[5], cgroupMount: mount, hasNetwork: hasNetwork === 'true' };
   for (let round = 10; ; ++round) {
-    const lanes = start(scene, round);
+    const lanes = start(fixture, round);
     parentPort.postMessage('in');
     await lanes;
   }

@@ -1,19 +1,19 @@
 import type { AbortOptions } from '../dist/index.js';
 
-export interface Scene {
+export interface Fixture {
   readonly folder: string;
   readonly cgroupMount: string | undefined;
   readonly hasNetwork: boolean;
   close(): Promise<void>;
 }
 
-export function prepareScene(
+export function prepareFixture(
   folder: string,
   cgroupMount: string | undefined,
   hasNetwork: boolean,
-): Promise<Scene>;
+): Promise<Fixture>;
 
-export type Use = (scene: Scene, name: string, options: AbortOptions) => Promise<unknown>;
+export type Use = (fixture: Fixture, name: string, options: AbortOptions) => Promise<unknown>;
 
 export const EVERY_CALL: Readonly<Record<string, Use>>;
 

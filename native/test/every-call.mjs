@@ -12,7 +12,7 @@ function ended(stream) {
 }
 
 /** What the calls work on, in a folder of its own. */
-export async function prepareScene(folder, cgroupMount, hasNetwork) {
+export async function prepareFixture(folder, cgroupMount, hasNetwork) {
   mkdirSync(join(folder, 'jail/firecracker'), { recursive: true });
   writeFileSync(join(folder, 'source'), Buffer.alloc(256 << 10, 'x'), { mode: 0o444 });
   mkdirSync(join(folder, 'beneath'));
@@ -36,7 +36,7 @@ export async function prepareScene(folder, cgroupMount, hasNetwork) {
 }
 
 /**
- * By the name of the call: `scene`, a name that nobody else uses at the time, and the call's last options. Whatever it has
+ * By the name of the call: `fixture`, a name that nobody else uses at the time, and the call's last options. Whatever it has
  * made is gone again when it resolves; it rejects as the call did.
  */
 const ANYWHERE = {

@@ -10,7 +10,7 @@ const owner = isRoot
   ? { uid: 54_321, gid: 54_322 }
   : { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 
-interface Scene {
+interface Fixture {
   readonly folder: string;
   readonly root: string;
   readonly kernel: string;
@@ -18,7 +18,7 @@ interface Scene {
   readonly plan: (rest: Omit<JailPlan, 'root' | 'uid' | 'gid'>) => JailPlan;
 }
 
-function scene(): Scene {
+function makeFixture(): Fixture {
   const folder = temporaryFolder();
   const kernel = join(folder, 'kernel');
   const template = join(folder, 'template');
@@ -42,7 +42,7 @@ function inventory(folder: string): Record<string, string> {
 }
 
 test('stages folders, shared and private files with their owners and modes', async () => {
-  const { root, kernel, template, plan } = scene();
+  const { root, kernel, template, plan } = makeFixture();
   const ours = `${String(process.getuid?.())}:${String(process.getgid?.())}`;
   const theirs = `${String(owner.uid)}:${String(owner.gid)}`;
   const staged = await stageJail(
@@ -89,7 +89,7 @@ test('stages folders, shared and private files with their owners and modes', asy
 });
 
 test('names that would leave the root are a TypeError before any effect', async () => {
-  const { folder, kernel, plan } = scene();
+  const { folder, kernel, plan } = makeFixture();
   for (const name of ['..', '../x', 'a/../../x', '/etc/x', '', '.', 'a//b', 'a/', 'a\0b', 5, undefined]) {
     for (const rest of [
       { shared: [{ name, from: kernel }] },
@@ -125,7 +125,7 @@ test('names that would leave the root are a TypeError before any effect', async 
 });
 
 test('a failure says what and where, and leaves nothing', async () => {
-  const { folder, kernel, template, root, plan } = scene();
+  const { folder, kernel, template, root, plan } = makeFixture();
   const before = inventory(folder);
   const error = await rejection(
     stageJail(
@@ -152,14 +152,14 @@ test('a failure says what and where, and leaves nothing', async () => {
 });
 
 test('a relative origin is meant from the present working directory', async () => {
-  const { kernel, root, plan } = scene();
+  const { kernel, root, plan } = makeFixture();
   const from = relative(process.cwd(), kernel);
   await stageJail({ ...plan({ shared: [{ name: 'kernel', from }] }), root: relative(process.cwd(), root) });
   expect(readFileSync(join(root, 'kernel'), 'utf8')).toBe('a kernel');
 });
 
 test('an aborted staging rejects with the reason and leaves nothing, whenever it comes', async () => {
-  const { folder, kernel, template, plan } = scene();
+  const { folder, kernel, template, plan } = makeFixture();
   const before = inventory(folder);
   const reason = new Error('enough');
   const many = plan({

@@ -2,7 +2,7 @@
 // Makes a call ROUNDS times, and as often again with an abort in its middle, and prints what this process holds before and after.
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import { possibleCalls, prepareScene } from './every-call.mjs';
+import { possibleCalls, prepareFixture } from './every-call.mjs';
 
 const LANES = 8;
 const WARM_UP = 24;
@@ -11,8 +11,8 @@ const POOL_THREADS = 64;
 
 const [folder, name, rounds, cgroupMount, hasNetwork] = process.argv.slice(2);
 const mount = cgroupMount === '-' ? undefined : cgroupMount;
-const scene = await prepareScene(folder, mount, hasNetwork === 'true');
-const call = possibleCalls(scene)[name];
+const fixture = await prepareFixture(folder, mount, hasNetwork === 'true');
+const call = possibleCalls(fixture)[name];
 
 function threadNames() {
   return readdirSync('/proc/self/task').map((task) => {
@@ -69,7 +69,7 @@ async function once(lane, round, isAborted) {
   const signal = isAborted ? abortSoon(round) : undefined;
   try {
     // Without the key where there is no signal: a caller's options have none either.
-    await call(scene, `${name}-${10 + lane}`, signal === undefined ? {} : { signal });
+    await call(fixture, `${name}-${10 + lane}`, signal === undefined ? {} : { signal });
     ends.done += 1;
   } catch (error) {
     if (isAborted && error === signal.reason) ends.aborted += 1;
@@ -104,5 +104,5 @@ const before = { ...held(), residentKib: residentKib() };
 before.threads += POOL_THREADS;
 await loop(Number(rounds));
 const after = { ...(await settled(before)), residentKib: residentKib() };
-await scene.close();
+await fixture.close();
 console.log(JSON.stringify({ before, after, ends }));

@@ -29,7 +29,7 @@ export const REVIEWED = [
     guard: 'if (!OwnsNamespace()) return EPERM;',
   },
   {
-    file: 'native/test/native/check.h',
+    file: 'native/test/core/check.h',
     call: 'kill(child, SIGKILL)',
     guard: 'if (child <= 0) return;',
   },

@@ -1,3 +1,3 @@
 export { MinimalDriver } from './driver.js';
-export { createMinimalRuntime } from './provider.js';
-export type { MinimalOptions } from './provider.js';
+export { createMinimalRuntime } from './create-runtime.js';
+export type { MinimalOptions } from './create-runtime.js';

@@ -26,7 +26,7 @@ Napi::Value CancelJob(const Napi::CallbackInfo& info) {
   if (reader.Failed() || job == jobs.end()) return info.Env().Undefined();
   const auto cancellation = job->second.cancellation;
   cancellation->Cancel();
-  AddonData::Of(info.Env()).mailbox->Jobs().Hasten(cancellation.get());
+  AddonData::Of(info.Env()).mailbox->Jobs().RaisePriority(cancellation.get());
   return info.Env().Undefined();
 }
 

@@ -30,7 +30,7 @@ Status RunningJobs::Run(JobQueue* queue, JobQueue::Job job) {
   return started;
 }
 
-void RunningJobs::Hasten(const Cancellation* cancellation) {
+void RunningJobs::RaisePriority(const Cancellation* cancellation) {
   JobQueue* queue = nullptr;
   {
     const std::lock_guard lock(mutex_);

@@ -21,7 +21,7 @@ class RunningJobs final : public EndsAtExit, public std::enable_shared_from_this
   Status Run(JobQueue* queue, JobQueue::Job job);
   // When it has not begun it does so at once, on the calling thread: for a job that sees that it is
   // cancelled.
-  void Hasten(const Cancellation* cancellation);
+  void RaisePriority(const Cancellation* cancellation);
 
   // Drops what has not begun and cancels the rest, and all that is still to come.
   void BeginEnd() override;

@@ -8,7 +8,7 @@ import { inspectProvider, registerUnusable } from './describe-provider.js';
 import { viewOf } from './expectations.js';
 import type { ProviderFactory } from './factory.js';
 import { filesOfVms, processesUsing } from './footprint.js';
-import { destroyAll } from './scene.js';
+import { destroyAll } from './shared-runtime.js';
 
 /** A file system of its own, in memory, that can be filled to the last block. */
 class SmallDisk implements AsyncDisposable {
@@ -73,13 +73,16 @@ export function describeFullDisk(name: string, factory: ProviderFactory): void {
   });
 }
 
-interface Scene {
+interface FullDiskFixture {
   readonly disk: SmallDisk;
   readonly runtime: VmRuntime;
   readonly factory: ProviderFactory;
 }
 
-async function onDisk(factory: ProviderFactory, act: (scene: Scene) => Promise<void>): Promise<void> {
+async function onDisk(
+  factory: ProviderFactory,
+  act: (fixture: FullDiskFixture) => Promise<void>,
+): Promise<void> {
   await using disk = await SmallDisk.mount(1024);
   await mkdir(disk.stateDir);
   const runtime = await factory.open({ stateDir: disk.stateDir });
@@ -94,7 +97,7 @@ async function onDisk(factory: ProviderFactory, act: (scene: Scene) => Promise<v
 
 const makesNoVm =
   (freeBytes: number) =>
-  async ({ disk, runtime, factory }: Scene): Promise<void> => {
+  async ({ disk, runtime, factory }: FullDiskFixture): Promise<void> => {
     const path = join(disk.folder, 'image');
     await writeFile(path, Buffer.alloc(MIB, 'x'));
     const spec = { ...factory.spec, drives: [{ driveId: 'data', path }] };
@@ -107,7 +110,7 @@ const makesNoVm =
     expect(await runtime.createVmWithSpec('late', spec)).toMatchObject({ state: 'created' });
   };
 
-async function takesNoSnapshot({ disk, runtime, factory }: Scene): Promise<void> {
+async function takesNoSnapshot({ disk, runtime, factory }: FullDiskFixture): Promise<void> {
   await runtime.createVmWithSpec('full', { ...factory.spec });
   await runtime.startVm('full');
   const files = await filesOfVms(disk.stateDir);
@@ -121,7 +124,7 @@ async function takesNoSnapshot({ disk, runtime, factory }: Scene): Promise<void>
 }
 
 /** Records are small, and room is kept for them: who wants to make room must be able to. */
-async function letsGo({ disk, runtime, factory }: Scene): Promise<void> {
+async function letsGo({ disk, runtime, factory }: FullDiskFixture): Promise<void> {
   await runtime.createVmWithSpec('full', { ...factory.spec });
   await runtime.startVm('full');
   await disk.fill();

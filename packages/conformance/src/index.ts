@@ -10,5 +10,5 @@ export type { FewDescriptorsReport } from './descriptors/run-few-descriptors-chi
 export { lifecycleCommands } from './model/lifecycle-commands.js';
 export type { LifecycleCommandsOptions } from './model/lifecycle-commands.js';
 export { LifecycleModel } from './model/model.js';
-export { destroyAll, openForTest, useScene } from './scene.js';
-export type { Scene } from './scene.js';
+export { destroyAll, openForTest, useSharedRuntime } from './shared-runtime.js';
+export type { SharedRuntime } from './shared-runtime.js';

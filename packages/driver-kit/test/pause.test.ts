@@ -7,7 +7,7 @@ import { ensureThawed } from '../src/guest/workload.js';
 import { PAUSE_STEPS, pauseVm, resumeVm, type PausableVm } from '../src/vm/pause.js';
 import { makeRun, makeVm } from './vm.js';
 
-interface Scene {
+interface Fixture {
   readonly live: PausableVm;
   readonly agent: ScriptedAgent;
   /** What happened, in order. */
@@ -23,7 +23,13 @@ interface Settings {
   readonly hold?: () => Promise<void>;
 }
 
-function makeScene({ handlers, hold, isFrozen = false, hasAgent = true, isRunning = true }: Settings): Scene {
+function makeFixture({
+  handlers,
+  hold,
+  isFrozen = false,
+  hasAgent = true,
+  isRunning = true,
+}: Settings): Fixture {
   const log: string[] = [];
   const thaws: ScriptedThaw[] = [];
   const agent = new ScriptedAgent(
@@ -65,7 +71,7 @@ function makeScene({ handlers, hold, isFrozen = false, hasAgent = true, isRunnin
 
 describe('pauseVm', () => {
   it('freezes the workload, then holds the CPUs', async () => {
-    const { live, log } = makeScene({});
+    const { live, log } = makeFixture({});
     const run = makeRun();
     await pauseVm(live, makeVm(), run);
     expect(log).toEqual(['freeze', 'hold']);
@@ -78,13 +84,13 @@ describe('pauseVm', () => {
     ['has no agent by its spec', { agent: 'none' as const }, {}],
     ['does not answer', {}, { hasAgent: false }],
   ])('holds a guest in the middle of its work that %s', async (_what, spec, settings) => {
-    const { live, log } = makeScene(settings);
+    const { live, log } = makeFixture(settings);
     await pauseVm(live, makeVm(spec), makeRun());
     expect(log).toEqual(['hold']);
   });
 
   it('lets the workload go on when the CPUs cannot be held', async () => {
-    const { live, agent, log } = makeScene({ hold: () => Promise.reject(new Error('the VMM hangs')) });
+    const { live, agent, log } = makeFixture({ hold: () => Promise.reject(new Error('the VMM hangs')) });
     await expect(pauseVm(live, makeVm(), makeRun())).rejects.toThrow('the VMM hangs');
     await expect.poll(() => agent.isFrozen).toBe(false);
     expect(log).toEqual(['freeze', 'hold', 'thaw']);
@@ -96,7 +102,7 @@ describe('a command that is asked for while its VM stands still', () => {
 
   it('is started after the thaw, although the VMM has cut the session by then', async () => {
     const heard: string[] = [];
-    const { live, log } = makeScene({ handlers: exec(heard) });
+    const { live, log } = makeFixture({ handlers: exec(heard) });
     const guest = await live.agent.guest();
     await pauseVm(live, makeVm(), makeRun());
     const early = guest.exec({ argv: ['x'] });
@@ -111,7 +117,7 @@ describe('a command that is asked for while its VM stands still', () => {
   });
 
   it('is started when the pause fails', async () => {
-    const { live } = makeScene({ hold: () => Promise.reject(new Error('the VMM hangs')) });
+    const { live } = makeFixture({ hold: () => Promise.reject(new Error('the VMM hangs')) });
     const guest = await live.agent.guest();
     const pausing = pauseVm(live, makeVm(), makeRun());
     const asked = guest.exec({ argv: ['x'] });
@@ -122,7 +128,7 @@ describe('a command that is asked for while its VM stands still', () => {
 
 describe('resumeVm', () => {
   it('lets the CPUs go on, then the workload, with nothing but the time after a pause', async () => {
-    const { live, log, thaws } = makeScene({ isRunning: false, isFrozen: true });
+    const { live, log, thaws } = makeFixture({ isRunning: false, isFrozen: true });
     const run = makeRun();
     await resumeVm(live, makeVm(), 'pause', run);
     expect(log).toEqual(['release', 'thaw']);
@@ -134,7 +140,7 @@ describe('resumeVm', () => {
   });
 
   it('makes another guest of it after a restore, with entropy of its own each time', async () => {
-    const scenes = [1, 2].map(() => makeScene({ isRunning: false, isFrozen: true }));
+    const scenes = [1, 2].map(() => makeFixture({ isRunning: false, isFrozen: true }));
     for (const { live } of scenes) await resumeVm(live, makeVm(), 'restore', makeRun());
     const [one, other] = scenes.map(({ thaws }) => thaws[0]);
     expect(one).toMatchObject({ epoch: 2, machineId: makeVm().instanceId });
@@ -146,15 +152,15 @@ describe('resumeVm', () => {
     let isFirst = true;
     const handlers = {
       thaw: () => {
-        scene.log.push('thaw');
-        if (isFirst) scene.agent.close();
+        fixture.log.push('thaw');
+        if (isFirst) fixture.agent.close();
         isFirst = false;
       },
     };
-    const scene = makeScene({ isRunning: false, isFrozen: true, handlers });
-    await resumeVm(scene.live, makeVm(), 'restore', makeRun());
-    expect(scene.log).toEqual(['release', 'thaw', 'thaw']);
-    expect(scene.agent.isFrozen).toBe(false);
+    const fixture = makeFixture({ isRunning: false, isFrozen: true, handlers });
+    await resumeVm(fixture.live, makeVm(), 'restore', makeRun());
+    expect(fixture.log).toEqual(['release', 'thaw', 'thaw']);
+    expect(fixture.agent.isFrozen).toBe(false);
   });
 
   it.each(['pause', 'restore'] as const)(
@@ -163,7 +169,7 @@ describe('resumeVm', () => {
       const thaw = () => {
         throw new ScriptedErrno('EPERM');
       };
-      const { live, log } = makeScene({ isRunning: false, isFrozen: true, handlers: { thaw } });
+      const { live, log } = makeFixture({ isRunning: false, isFrozen: true, handlers: { thaw } });
       const error = await resumeVm(live, makeVm(), how, makeRun()).catch((thrown: unknown) => thrown);
       if (!isVmRuntimeError(error, 'MICROVM_GUEST_UNREACHABLE')) throw error;
       expect(error.details.reason).toContain(`not repaired after a ${how}`);
@@ -175,20 +181,20 @@ describe('resumeVm', () => {
   it('holds it again and says what the caller said when that one left', async () => {
     const stop = new AbortController();
     const run = { ...makeRun(() => stop.abort(new Error('the caller left'))), signal: stop.signal };
-    const { live, log } = makeScene({ isRunning: false, isFrozen: true });
+    const { live, log } = makeFixture({ isRunning: false, isFrozen: true });
     await expect(resumeVm(live, makeVm(), 'pause', run)).rejects.toThrow('the caller left');
     expect(log).toEqual(['release', 'hold']);
   });
 
   it('asks nothing of a guest without an agent', async () => {
-    const { live, log } = makeScene({ isRunning: false });
+    const { live, log } = makeFixture({ isRunning: false });
     await resumeVm(live, makeVm({ agent: 'none' }), 'restore', makeRun());
     expect(log).toEqual(['release']);
   });
 
   it('has all its steps in the list for drivers', async () => {
     const run = makeRun();
-    const { live } = makeScene({});
+    const { live } = makeFixture({});
     await pauseVm(live, makeVm(), run);
     await resumeVm(live, makeVm(), 'pause', run);
     expect(run.steps).toEqual(PAUSE_STEPS);
@@ -199,16 +205,16 @@ describe('ensureThawed', () => {
   const given = { vm: makeVm(), signal: new AbortController().signal };
 
   it('lets a workload go on that a broken pause left frozen, and no other', async () => {
-    const frozen = makeScene({ isFrozen: true });
+    const frozen = makeFixture({ isFrozen: true });
     await ensureThawed(frozen.live.agent, given);
     expect(frozen.log).toEqual(['thaw']);
-    const going = makeScene({});
+    const going = makeFixture({});
     await ensureThawed(going.live.agent, given);
     expect(going.log).toEqual([]);
   });
 
   it('takes a guest that does not answer for one that runs', async () => {
-    const { live } = makeScene({ hasAgent: false });
+    const { live } = makeFixture({ hasAgent: false });
     await ensureThawed(live.agent, given);
   });
 });

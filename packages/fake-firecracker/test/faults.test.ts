@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { faultyFirecracker, writeFaults, type FaultRule } from '../src/index.js';
-import { boot, bootVm, BOOT_ARGS, clientOf, newFolder, pause, stageFiles, startVmm } from './scene.js';
+import { boot, bootVm, BOOT_ARGS, clientOf, newFolder, pause, stageFiles, startVmm } from './fixture.js';
 import { dialGuest, type VmmProcess } from './vmm-process.js';
 
 async function faultyVm(...rules: FaultRule[]): Promise<VmmProcess> {

@@ -19,7 +19,7 @@ import {
   resume,
   stageFiles,
   startVmm,
-} from './scene.js';
+} from './fixture.js';
 import { dialGuest, guestsOf, type VmmProcess } from './vmm-process.js';
 
 const PORT_OF_NOBODY = 77;

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { faultyFirecracker, type FaultRule } from '../src/index.js';
-import { newFolder, startVmm } from './scene.js';
+import { newFolder, startVmm } from './fixture.js';
 import type { VmmProcess } from './vmm-process.js';
 
 const GET = 'GET /version HTTP/1.1\r\n\r\n';

@@ -17,7 +17,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { fakeFirecrackerPath, fakeJailerPath } from '../src/index.js';
 import { realFirecracker, realJailer } from './drift/real-binaries.js';
 import { formatConversations, parseConversations } from './drift/script.js';
-import { boot, capture, clientOf, newFolder, outputOf, pause, resume, stageFiles } from './scene.js';
+import { boot, capture, clientOf, newFolder, outputOf, pause, resume, stageFiles } from './fixture.js';
 import { VmmProcess } from './vmm-process.js';
 
 const UID = 54_321;

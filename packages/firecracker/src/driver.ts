@@ -29,7 +29,7 @@ import {
   type VmSpec,
 } from '@microvm/runtime';
 import { Cgroups } from './host/cgroups.js';
-import { installExecFile, type FirecrackerHost } from './host/firecracker-host.js';
+import { installExecFile, type HostFacts } from './host/host-facts.js';
 import { sweepOrphans } from './host/sweep.js';
 import { UidPool } from './host/uid-pool.js';
 import { diskTarget, jailsFolder, makePlan, readPlan } from './host/vm-plan.js';
@@ -53,7 +53,7 @@ import { restoreVm } from './vm/restore.js';
 import { finishShutdown } from './vm/shutdown.js';
 
 export interface FirecrackerDriverOptions extends ProcessDriverOptions {
-  readonly host: FirecrackerHost;
+  readonly hostFacts: HostFacts;
   readonly maxMemSizeMib: number;
   /** Where the runtimes of this host say which user ids are theirs. */
   readonly registryDir: string;
@@ -88,28 +88,28 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
 
   constructor(options: FirecrackerDriverOptions) {
     super(options);
-    const { host, stateDir, registryDir } = options;
+    const { hostFacts, stateDir, registryDir } = options;
     this.capabilities = capabilitiesOf(options);
     this.#registryDir = registryDir;
     this.#context = {
-      host,
+      hostFacts,
       stateDir,
-      cgroups: new Cgroups(host.cgroupMount),
+      cgroups: new Cgroups(hostFacts.cgroupMount),
       table: this.table,
       metrics: new MetricsLedgers(),
     };
   }
 
   override async open(events: DriverEvents, known: readonly KnownVm[]): Promise<void> {
-    const { host, stateDir, cgroups } = this.#context;
+    const { hostFacts, stateDir, cgroups } = this.#context;
     await super.open(events, known);
     const ownerId = await openOwnerId(stateDir);
     cgroups.open(ownerId);
-    await installExecFile(host);
+    await installExecFile(hostFacts);
     await mkdir(jailsFolder(stateDir), { recursive: true, mode: 0o700 });
     const left = await sweepOrphans({ stateDir, cgroups, known });
     this.#users = usersOf(known);
-    if (host.jailerPath === undefined) return;
+    if (hostFacts.jailerPath === undefined) return;
     const hasCgroup = (otherId: string): Promise<boolean> => cgroups.hasAnyOf(otherId);
     const registryDir = this.#registryDir;
     this.#uids = await UidPool.open({ ownerId, stateDir, registryDir, hasCgroup }, [
@@ -119,13 +119,13 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
   }
 
   checkSpec(spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
-    return checkSpec(this.#context.host, spec, given);
+    return checkSpec(this.#context.hostFacts, spec, given);
   }
 
   async plan({ instanceId, spec, source }: PlanRequest): Promise<JsonObject> {
-    const { host, cgroups } = this.#context;
+    const { hostFacts, cgroups } = this.#context;
     const drives = await planNewDrives(spec, source);
-    const isJailed = spec.jail ?? host.jailerPath !== undefined;
+    const isJailed = spec.jail ?? hostFacts.jailerPath !== undefined;
     return makePlan({
       instanceId,
       spec,
@@ -136,11 +136,11 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
   }
 
   override checkCapture(vm: DriverVm, memory: boolean): void {
-    checkCapture(this.#context.host.version, vm, memory);
+    checkCapture(this.#context.hostFacts.version, vm, memory);
   }
 
   async checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
-    checkSnapshot(this.#context.host, source, spec);
+    checkSnapshot(this.#context.hostFacts, source, spec);
   }
 
   override async release(vm: DriverVm): Promise<readonly string[]> {
@@ -177,7 +177,7 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
   }
 
   protected override checkPause(vm: FirecrackerVm): void {
-    checkPause(this.#context.host.version, vm);
+    checkPause(this.#context.hostFacts.version, vm);
   }
 
   protected finishShutdown(
@@ -235,7 +235,7 @@ function usersOf(known: readonly KnownVm[]): ReadonlyMap<string, number> {
   return new Map(users.filter((user): user is [string, number] => user[1] !== null));
 }
 
-function capabilitiesOf({ host, maxMemSizeMib }: FirecrackerDriverOptions): Capabilities {
+function capabilitiesOf({ hostFacts, maxMemSizeMib }: FirecrackerDriverOptions): Capabilities {
   return defineCapabilities({
     pause: true,
     memorySnapshot: true,
@@ -264,8 +264,8 @@ function capabilitiesOf({ host, maxMemSizeMib }: FirecrackerDriverOptions): Capa
       balloon: true,
       entropy: true,
       mmds: true,
-      resourceLimits: host.cgroupMount !== undefined,
-      jail: host.jailerPath !== undefined,
+      resourceLimits: hostFacts.cgroupMount !== undefined,
+      jail: hostFacts.jailerPath !== undefined,
       consoleSwitch: true,
     },
     limits: { maxVcpuCount: MAX_VCPU_COUNT, maxMemSizeMib },

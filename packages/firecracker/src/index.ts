@@ -1,2 +1,2 @@
-export { createFirecrackerRuntime, FIRECRACKER_SETTINGS, probeFirecracker } from './provider.js';
-export type { FirecrackerOptions } from './provider.js';
+export { createFirecrackerRuntime, FIRECRACKER_SETTINGS, probeFirecracker } from './create-runtime.js';
+export type { FirecrackerOptions } from './create-runtime.js';

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseVmSpec, resolveVmSpec, type DriverVm, type VmSpec } from '@microvm/runtime';
 import { beforeAll, afterAll, describe, expect, it } from 'vitest';
-import type { FirecrackerHost } from '../src/host/firecracker-host.js';
+import type { HostFacts } from '../src/host/host-facts.js';
 import { checkSpec } from '../src/vm/check-spec.js';
 import { checkCapture, checkPause } from '../src/vm/pause.js';
-import { host } from './host.js';
+import { hostFacts } from './host.js';
 
 let folder: string;
 let elf: string;
@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-const check = (on: FirecrackerHost, spec: VmSpec): Promise<void> =>
+const check = (on: HostFacts, spec: VmSpec): Promise<void> =>
   checkSpec(on, resolveVmSpec(parseVmSpec({ kernelPath: elf, ...spec }), {}), spec);
 
 const nic = { ifaceId: 'eth0', hostDevName: 'tap0' };
@@ -68,7 +68,7 @@ describe('a spec', () => {
       { details: { path: 'spec.rootDrive.path' } },
     ],
   ])('is refused for %s', async (_, spec, error) => {
-    await expect(check(host(), spec)).rejects.toMatchObject(error);
+    await expect(check(hostFacts(), spec)).rejects.toMatchObject(error);
   });
 
   it.each<[string, string, VmSpec]>([
@@ -80,20 +80,20 @@ describe('a spec', () => {
     ],
     ['1.13.1', 'Firecracker 1.14.0', { balloon: { amountMib: 0, freePageReporting: true } }],
   ])('that %s lacks is refused with the release that has it', async (version, availableIn, spec) => {
-    await expect(check(host(version), spec)).rejects.toMatchObject({
+    await expect(check(hostFacts(version), spec)).rejects.toMatchObject({
       code: 'MICROVM_UNSUPPORTED',
       details: { availableIn: expect.stringContaining(availableIn) as string },
     });
-    await check(host('1.17.0'), spec);
+    await check(hostFacts('1.17.0'), spec);
   });
 
   it('may name a CPU template where Firecracker keeps what the guest needs of it', async () => {
     const spec: VmSpec = { cpuTemplate: 'T2' };
-    await check(host('1.16.1', { kernelRelease: '6.12.48-cloud-amd64' }), spec);
-    await check(host('1.16.2', { kernelRelease: '6.18.0' }), spec);
-    await check(host('1.16.1', { kernelRelease: '6.18.0' }), { cpuTemplate: 'None' });
+    await check(hostFacts('1.16.1', { kernelRelease: '6.12.48-cloud-amd64' }), spec);
+    await check(hostFacts('1.16.2', { kernelRelease: '6.18.0' }), spec);
+    await check(hostFacts('1.16.1', { kernelRelease: '6.18.0' }), { cpuTemplate: 'None' });
     for (const kernelRelease of ['6.13.0-rc1', '6.18.3', '7.0.0']) {
-      await expect(check(host('1.16.1', { kernelRelease }), spec)).rejects.toMatchObject({
+      await expect(check(hostFacts('1.16.1', { kernelRelease }), spec)).rejects.toMatchObject({
         code: 'MICROVM_UNSUPPORTED',
         details: {
           feature: `spec.cpuTemplate on Linux ${kernelRelease}`,
@@ -104,18 +104,20 @@ describe('a spec', () => {
   });
 
   it('may name a compressed kernel where Firecracker takes one', async () => {
-    await check(host('1.17.0'), { kernelPath: bzImage });
-    await check(host('1.16.1'), { kernelPath: elf });
-    await expect(check(host('1.16.1'), { kernelPath: bzImage })).rejects.toMatchObject({
+    await check(hostFacts('1.17.0'), { kernelPath: bzImage });
+    await check(hostFacts('1.16.1'), { kernelPath: elf });
+    await expect(check(hostFacts('1.16.1'), { kernelPath: bzImage })).rejects.toMatchObject({
       code: 'MICROVM_UNSUPPORTED',
     });
   });
 
   it('asks for a jail and for limits only where there are such', async () => {
-    await expect(check(host('1.17.0', { jailerPath: undefined }), { jail: true })).rejects.toMatchObject({
-      code: 'MICROVM_UNSUPPORTED',
-    });
-    const noCgroup = host('1.17.0', { cgroupMount: undefined });
+    await expect(check(hostFacts('1.17.0', { jailerPath: undefined }), { jail: true })).rejects.toMatchObject(
+      {
+        code: 'MICROVM_UNSUPPORTED',
+      },
+    );
+    const noCgroup = hostFacts('1.17.0', { cgroupMount: undefined });
     await expect(check(noCgroup, { limits: { pidsMax: 9 } })).rejects.toMatchObject({
       code: 'MICROVM_UNSUPPORTED',
     });
@@ -134,20 +136,20 @@ describe('a pause and a capture', () => {
 
   it('are refused where the guest’s vsock would not survive them', () => {
     for (const broken of ['1.16.0', '1.16.1']) {
-      const { version } = host(broken);
+      const { version } = hostFacts(broken);
       expect(() => checkPause(version, vm({}))).toThrow(/Firecracker 1\.16\.2 or one before 1\.16\.0/);
       expect(() => checkCapture(version, vm({}), true)).toThrow(/1\.16\.2/);
       checkPause(version, vm({ agent: 'none' }));
       checkCapture(version, vm({}), false);
     }
     for (const sound of ['1.13.0', '1.15.1', '1.16.2', '1.17.0-dev', '1.17.0']) {
-      checkPause(host(sound).version, vm({}));
-      checkCapture(host(sound).version, vm({}), true);
+      checkPause(hostFacts(sound).version, vm({}));
+      checkCapture(hostFacts(sound).version, vm({}), true);
     }
   });
 
   it('with memory is refused for a VM on huge pages', () => {
-    const { version } = host();
+    const { version } = hostFacts();
     expect(() => checkCapture(version, vm({ hugePages: '2M' }), true)).toThrow(/huge pages/);
     checkCapture(version, vm({ hugePages: '2M' }), false);
   });

@@ -1,8 +1,8 @@
 import { MIB, resolveVmSpec, type JsonObject, type RestoreSource, type VmSpec } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
-import type { FirecrackerHost } from '../src/host/firecracker-host.js';
+import type { HostFacts } from '../src/host/host-facts.js';
 import { checkSnapshot, describeCompatibility } from '../src/vm/compatibility.js';
-import { host } from './host.js';
+import { hostFacts } from './host.js';
 
 const resolve = (spec: VmSpec) => resolveVmSpec(spec, { kernelPath: '/k' });
 const PARTS: RestoreSource['parts'] = [
@@ -10,7 +10,7 @@ const PARTS: RestoreSource['parts'] = [
   { name: 'memory', role: 'memory', sizeBytes: 128 * MIB },
 ];
 
-function sourceOf(taker: FirecrackerHost, spec: VmSpec = {}): RestoreSource {
+function sourceOf(taker: HostFacts, spec: VmSpec = {}): RestoreSource {
   const compatibility = describeCompatibility(taker, resolve(spec));
   return {
     snapshotUid: '0'.repeat(32),
@@ -24,11 +24,11 @@ function sourceOf(taker: FirecrackerHost, spec: VmSpec = {}): RestoreSource {
   };
 }
 
-const check = async (here: FirecrackerHost, source: RestoreSource, spec: VmSpec = {}): Promise<void> =>
+const check = async (here: HostFacts, source: RestoreSource, spec: VmSpec = {}): Promise<void> =>
   checkSnapshot(here, source, resolve(spec));
 
-const firecracker = (version: string, snapshotFormat: string | null): FirecrackerHost =>
-  host(version, { snapshotFormat });
+const firecracker = (version: string, snapshotFormat: string | null): HostFacts =>
+  hostFacts(version, { snapshotFormat });
 
 describe('a snapshot with memory', () => {
   it.each([
@@ -62,14 +62,14 @@ describe('a snapshot with memory', () => {
   });
 
   it('is refused on another processor or with another template', async () => {
-    const source = sourceOf(host());
-    await expect(check(host('1.17.0', { cpuFingerprint: 'y' }), source)).rejects.toThrow(/cpu: /);
-    await expect(check(host(), source, { cpuTemplate: 'T2' })).rejects.toThrow(/cpuTemplate: /);
+    const source = sourceOf(hostFacts());
+    await expect(check(hostFacts('1.17.0', { cpuFingerprint: 'y' }), source)).rejects.toThrow(/cpu: /);
+    await expect(check(hostFacts(), source, { cpuTemplate: 'T2' })).rejects.toThrow(/cpuTemplate: /);
   });
 
   it('is refused when its description is none of this driver', async () => {
-    const source = { ...sourceOf(host()), compatibility: { memoryForm: 'chain' } };
-    await expect(check(host(), source)).rejects.toMatchObject({ code: 'MICROVM_SNAPSHOT_INCOMPATIBLE' });
+    const source = { ...sourceOf(hostFacts()), compatibility: { memoryForm: 'chain' } };
+    await expect(check(hostFacts(), source)).rejects.toMatchObject({ code: 'MICROVM_SNAPSHOT_INCOMPATIBLE' });
   });
 
   it.each<[string, RestoreSource['parts'], string]>([
@@ -82,7 +82,7 @@ describe('a snapshot with memory', () => {
       'disk-root.raw',
     ],
   ])('is refused when its manifest lists %s', async (_what, parts, part) => {
-    await expect(check(host(), { ...sourceOf(host()), parts })).rejects.toMatchObject({
+    await expect(check(hostFacts(), { ...sourceOf(hostFacts()), parts })).rejects.toMatchObject({
       code: 'MICROVM_SNAPSHOT_CORRUPT',
       details: { part },
     });

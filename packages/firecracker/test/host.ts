@@ -1,5 +1,5 @@
 import { VmmVersion } from '../src/api/version.js';
-import type { FirecrackerHost } from '../src/host/firecracker-host.js';
+import type { HostFacts } from '../src/host/host-facts.js';
 
 /** Reads a version that there is. */
 export function versionOf(text: string): VmmVersion {
@@ -9,7 +9,7 @@ export function versionOf(text: string): VmmVersion {
 }
 
 /** A host that has all, with this Firecracker. */
-export function host(version = '1.17.0', extra: Partial<FirecrackerHost> = {}): FirecrackerHost {
+export function hostFacts(version = '1.17.0', extra: Partial<HostFacts> = {}): HostFacts {
   return {
     firecrackerPath: '/f',
     execFile: '/e',

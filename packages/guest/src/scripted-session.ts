@@ -16,7 +16,7 @@ import {
 import { encodeMark, MarkScanner } from './sync.js';
 
 /** What a session needs of its guest. */
-export interface SessionHost {
+export interface SessionOwner {
   info(): AgentInfo;
   /** A frame of a stream that is open; false: there is no such stream. */
   onStreamFrame(frame: Frame): boolean;
@@ -29,7 +29,7 @@ export interface SessionHost {
 /** The guest's end of one connection: from bytes to requests, and answers back. */
 export class ScriptedSession {
   readonly #stream: Duplex;
-  readonly #host: SessionHost;
+  readonly #owner: SessionOwner;
   readonly #scanner = new MarkScanner();
   #decoder: FrameDecoder | undefined;
   #id: Buffer | undefined;
@@ -38,9 +38,9 @@ export class ScriptedSession {
   #exec: { readonly stream: number; readonly parts: Buffer[] } | undefined;
   #outputWindow = 0;
 
-  constructor(stream: Duplex, host: SessionHost) {
+  constructor(stream: Duplex, owner: SessionOwner) {
     this.#stream = stream;
-    this.#host = host;
+    this.#owner = owner;
     stream.on('data', (chunk: Buffer) => {
       this.#receive(chunk);
     });
@@ -61,7 +61,7 @@ export class ScriptedSession {
 
   send(type: FrameType, stream: number, payload?: Buffer): void {
     if (!this.#isOpen) return;
-    this.#stream.write(encodeFrame(makeFrame(type, stream, this.#host.info().epoch, payload)));
+    this.#stream.write(encodeFrame(makeFrame(type, stream, this.#owner.info().epoch, payload)));
   }
 
   close(): void {
@@ -92,7 +92,7 @@ export class ScriptedSession {
   }
 
   #drop(): void {
-    if (this.#isOpen) this.#host.onDrop();
+    if (this.#isOpen) this.#owner.onDrop();
     this.#decoder = undefined;
     this.#exec = undefined;
     this.#isOpen = false;
@@ -104,17 +104,17 @@ export class ScriptedSession {
       this.#onHello(frame);
       return;
     }
-    const { epoch } = this.#host.info();
+    const { epoch } = this.#owner.info();
     if (frame.epoch > epoch) throw new ProtocolError('epoch of the future');
     if (frame.stream === 0) throw new ProtocolError('frame outside of a stream');
-    if (frame.epoch < epoch || this.#host.onStreamFrame(frame)) return;
+    if (frame.epoch < epoch || this.#owner.onStreamFrame(frame)) return;
     if (this.#exec !== undefined && this.#exec.stream !== frame.stream) {
       throw new ProtocolError('EXEC not finished');
     }
     if (this.#exec === undefined && frame.stream <= this.#lastStream) return;
     this.#lastStream = frame.stream;
     if (frame.type === FrameType.exec) this.#onExec(frame);
-    else this.#host.onRequest(frame);
+    else this.#owner.onRequest(frame);
   }
 
   #onExec(frame: Frame): void {
@@ -124,7 +124,7 @@ export class ScriptedSession {
     if (payload.length > MAX_EXEC_BODY) throw new ProtocolError('EXEC too long');
     if ((frame.flags & FLAG_MORE) !== 0) return;
     this.#exec = undefined;
-    this.#host.onRequest({ ...frame, payload });
+    this.#owner.onRequest({ ...frame, payload });
   }
 
   #onHello(frame: Frame): void {
@@ -140,7 +140,7 @@ export class ScriptedSession {
       highestVersion: PROTOCOL_VERSION,
       maxStreams: MAX_STREAMS,
       stdinWindow: STDIN_WINDOW,
-      info: this.#host.info(),
+      info: this.#owner.info(),
     });
     this.#isOpen = true;
     this.#stream.write(encodeMark(hello.session));

@@ -79,7 +79,7 @@ export async function ensureDefaultImage(options: DefaultImageOptions = {}): Pro
   return makeDefaultImage({
     cacheDir: cacheDir ?? xdgFolder('cache', process.env),
     agentPath: agentBinaryPath(),
-    host: await readHostFacts(),
+    hostFacts: await readHostFacts(),
     refresh,
     onProgress,
     signal,
@@ -90,7 +90,7 @@ export async function ensureDefaultImage(options: DefaultImageOptions = {}): Pro
 export interface ImageInputs extends DefaultImageOptions {
   readonly cacheDir: string;
   readonly agentPath: string;
-  readonly host: HostFacts;
+  readonly hostFacts: HostFacts;
   /** Added to apt's environment. */
   readonly aptEnv?: Readonly<Record<string, string>>;
 }
@@ -119,7 +119,7 @@ async function selectedBase(store: ImageStore, { refresh }: ImageInputs): Promis
 }
 
 async function newBase(store: ImageStore, inputs: ImageInputs): Promise<StoreEntry> {
-  requireDebian(inputs.host);
+  requireDebian(inputs.hostFacts);
   const { refresh = false, signal, aptEnv, onProgress = () => {} } = inputs;
   const workDir = await store.makeFolder();
   try {

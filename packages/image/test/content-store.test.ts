@@ -8,14 +8,14 @@ import { makeTempDir } from './temp-dir.js';
 
 const call = { signal: new AbortController().signal };
 
-interface Scene {
+interface Fixture {
   readonly folder: string;
   readonly store: ContentStore;
   readonly source: (name: string, text?: string) => Promise<string>;
   readonly digests: () => Promise<string[]>;
 }
 
-async function makeScene(): Promise<Scene> {
+async function makeFixture(): Promise<Fixture> {
   const root = await makeTempDir();
   const folder = join(root, 'images');
   const store = new ContentStore(folder);
@@ -32,7 +32,7 @@ async function makeScene(): Promise<Scene> {
   };
 }
 
-async function nextBoot({ folder }: Scene): Promise<ContentStore> {
+async function nextBoot({ folder }: Fixture): Promise<ContentStore> {
   const path = join(folder, 'verified.json');
   const notes = JSON.parse(await readFile(path, 'utf8')) as object;
   await writeFile(path, JSON.stringify({ ...notes, bootId: 'another' }));
@@ -43,7 +43,7 @@ async function nextBoot({ folder }: Scene): Promise<ContentStore> {
 
 describe('a content store', () => {
   test('has one file for one content, whatever it is called, and does not follow changes of the source', async () => {
-    const { store, source, digests } = await makeScene();
+    const { store, source, digests } = await makeFixture();
     const path = await source('a', 'kernel');
     const [one, two] = await Promise.all([
       store.pin(path, call),
@@ -58,7 +58,7 @@ describe('a content store', () => {
   });
 
   test('brings a file in once for many callers, and again when the one that did it is aborted', async () => {
-    const { store, source, digests } = await makeScene();
+    const { store, source, digests } = await makeFixture();
     const path = await source('a', 'x'.repeat(8 * MIB));
     const abort = new AbortController();
     const first = store.pin(path, { signal: abort.signal });
@@ -74,11 +74,11 @@ describe('a content store', () => {
     ['cut short', async (path: string) => truncate(path, 3)],
     ['gone', async (path: string) => rm(path)],
   ])('notices a file that is %s on the next boot, and brings it in again', async (_what, damage) => {
-    const scene = await makeScene();
-    const path = await scene.source('a', 'kernel');
-    const file = await scene.store.pin(path, call);
-    await damage(scene.store.path(file.digest));
-    const store = await nextBoot(scene);
+    const fixture = await makeFixture();
+    const path = await fixture.source('a', 'kernel');
+    const file = await fixture.store.pin(path, call);
+    await damage(fixture.store.path(file.digest));
+    const store = await nextBoot(fixture);
     expect(await store.problem(file, call)).toEqual(expect.any(String));
     expect(await store.pin(path, call)).toEqual(file);
     expect(await store.problem(file, call)).toBeUndefined();
@@ -86,23 +86,23 @@ describe('a content store', () => {
   });
 
   test('reads a file whole once per boot of the host only', async () => {
-    const scene = await makeScene();
-    const file = await scene.store.pin(await scene.source('a', 'kernel'), call);
-    const path = scene.store.path(file.digest);
-    const times = join(scene.folder, '..', 'times');
+    const fixture = await makeFixture();
+    const file = await fixture.store.pin(await fixture.source('a', 'kernel'), call);
+    const path = fixture.store.path(file.digest);
+    const times = join(fixture.folder, '..', 'times');
     await writeFile(times, '');
     execFileSync('touch', ['-r', path, times]);
     await writeFile(path, 'kernxl');
     execFileSync('touch', ['-r', times, path]);
-    const again = new ContentStore(scene.folder);
+    const again = new ContentStore(fixture.folder);
     await again.open();
     // Nobody may write to it: that it was read before in this boot is enough.
     expect(await again.problem(file, call)).toBeUndefined();
-    expect(await (await nextBoot(scene)).problem(file, call)).toContain('damaged');
+    expect(await (await nextBoot(fixture)).problem(file, call)).toContain('damaged');
   });
 
   test('keeps what is in use or held; of the rest the last used up to 512 MiB', async () => {
-    const { store, source, digests } = await makeScene();
+    const { store, source, digests } = await makeFixture();
     const pins = [];
     for (const name of ['a', 'b', 'c', 'd']) {
       const path = await source(name);
@@ -120,7 +120,7 @@ describe('a content store', () => {
   });
 
   test('removes what a killed process left half made', async () => {
-    const { folder, store, digests } = await makeScene();
+    const { folder, store, digests } = await makeFixture();
     await writeFile(join(folder, '.0123456789abcdef.partial'), 'x');
     await mkdir(join(folder, 'lost'));
     await store.open();
@@ -129,7 +129,7 @@ describe('a content store', () => {
   });
 
   test.each(['a folder', 'nothing'])('refuses %s', async (what) => {
-    const { folder, store, digests } = await makeScene();
+    const { folder, store, digests } = await makeFixture();
     const path = what === 'nothing' ? join(folder, 'no') : folder;
     await expect(store.pin(path, call)).rejects.toMatchObject({
       code: expect.stringMatching(/ENOENT|EISDIR/) as string,

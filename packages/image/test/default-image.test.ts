@@ -37,7 +37,7 @@ beforeEach(async () => {
   inputs = {
     cacheDir: join(folder, 'cache'),
     agentPath: join(folder, 'agent'),
-    host: DEBIAN,
+    hostFacts: DEBIAN,
     aptEnv: repository.env,
     onProgress: (step) => progress.push(step),
   };
@@ -215,8 +215,8 @@ describe('what cannot work is a typed error', () => {
     ['a derivative of Debian', { osRelease: 'ID=ubuntu\nID_LIKE=debian\n', arch: 'x64' }, 'not-debian'],
     ['a system without os-release', { osRelease: undefined, arch: 'x64' }, 'not-debian'],
     ['another architecture', { ...DEBIAN, arch: 'arm64' }, 'not-x86-64'],
-  ])('%s: the remedy is to give a kernel', async (_name, host, finding) => {
-    const error = await rejection(makeDefaultImage({ ...inputs, host }), 'MICROVM_HOST_UNSUPPORTED');
+  ])('%s: the remedy is to give a kernel', async (_name, hostFacts, finding) => {
+    const error = await rejection(makeDefaultImage({ ...inputs, hostFacts }), 'MICROVM_HOST_UNSUPPORTED');
     expect(error.details.findings).toEqual([finding]);
     expect(error.remedy).toMatch(/`kernelPath`.*`initrdPath`/);
   });
@@ -224,7 +224,7 @@ describe('what cannot work is a typed error', () => {
   test('another distribution with a full cache works', async () => {
     const first = await makeDefaultImage(inputs);
     const elsewhere = { osRelease: 'ID=fedora\n', arch: 'x64' };
-    expect(await makeDefaultImage({ ...inputs, host: elsewhere })).toEqual(first);
+    expect(await makeDefaultImage({ ...inputs, hostFacts: elsewhere })).toEqual(first);
   });
 
   test('a repository without such a kernel', async () => {

@@ -14,7 +14,7 @@ export type {
 } from './guest/guest-script.js';
 export { IN_MEMORY_SETTINGS } from './options.js';
 export type { InMemoryOptions } from './options.js';
-export { createInMemoryRuntime } from './provider.js';
+export { createInMemoryRuntime } from './create-runtime.js';
 export { createVirtualClock } from './virtual-clock.js';
 export type { VirtualClock } from './virtual-clock.js';
 export { createWorld } from './world.js';

@@ -35,7 +35,7 @@ export interface Harness {
 export function makeDriver(options: Partial<InMemoryDriverOptions> = {}): InMemoryDriver {
   return new InMemoryDriver({
     capabilities: capabilitiesOf(undefined, {
-      isDurable: options.host !== undefined,
+      isDurable: options.hostCalls !== undefined,
       isShared: options.isShared ?? false,
     }),
     clock: systemClock,
@@ -45,7 +45,7 @@ export function makeDriver(options: Partial<InMemoryDriverOptions> = {}): InMemo
     cpuModel: 'virtual',
     isShared: false,
     onBreach: () => undefined,
-    host: undefined,
+    hostCalls: undefined,
     world: createWorld(),
     faults: createFaults(),
     ...options,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import * as native from '@microvm/native';
-import { openRuntime, type Host, type VmRuntime } from '@microvm/runtime';
+import { openRuntime, type HostCalls, type VmRuntime } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createInMemoryRuntime, createWorld, type World } from '../src/index.js';
 import { makeDriver } from './driver-harness.js';
@@ -75,15 +75,15 @@ describe('a runtime whose state directory was removed', () => {
 describe('a job that fails, and whose failure cannot be written', () => {
   it('rejects with its own error, and leaves the VM as it is', async () => {
     const stateDir = await makeStateDir();
-    const host = brokenHost();
-    const driver = makeDriver({ host });
+    const hostCalls = brokenHost();
+    const driver = makeDriver({ hostCalls });
     const runtime = await openRuntime({
       driver,
-      host,
+      hostCalls,
       stateDir,
       onStep(step) {
         if (step !== 'startVm:intent') return;
-        host.isBroken = true;
+        hostCalls.isBroken = true;
         throw Object.assign(new Error('planted'), { code: 'EPLANTED' });
       },
     });
@@ -96,21 +96,21 @@ describe('a job that fails, and whose failure cannot be written', () => {
   });
 });
 
-interface BrokenHost extends Host {
+interface BrokenHost extends HostCalls {
   isBroken: boolean;
 }
 
 /** A host that refuses durable writes when it is told to. */
 function brokenHost(): BrokenHost {
-  const host: BrokenHost = {
+  const hostCalls: BrokenHost = {
     ...native,
     isBroken: false,
     async writeDurable(path, data, options) {
-      if (host.isBroken) throw Object.assign(new Error(`EMFILE: ${path}`), { code: 'EMFILE' });
+      if (hostCalls.isBroken) throw Object.assign(new Error(`EMFILE: ${path}`), { code: 'EMFILE' });
       await native.writeDurable(path, data, options);
     },
   };
-  return host;
+  return hostCalls;
 }
 
 async function canBeImmutable(): Promise<boolean> {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import * as native from '@microvm/native';
-import { openRuntime, type Host, type JobView, type VmEvent, type VmRuntime } from '@microvm/runtime';
+import { openRuntime, type HostCalls, type JobView, type VmEvent, type VmRuntime } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
 import { createFaults, createInMemoryRuntime, type Faults } from '../src/index.js';
 import { makeDriver } from './driver-harness.js';
@@ -87,15 +87,15 @@ describe('a VM that is renamed while its guest ends', () => {
     const faults = createFaults();
     const stateDir = await mkdtemp(join(tmpdir(), 'microvm-test-'));
     let onWrite = (): void => undefined;
-    const host: Host = {
+    const hostCalls: HostCalls = {
       ...native,
       async writeDurable(path, data, options) {
         onWrite();
         await native.writeDurable(path, data, options);
       },
     };
-    const driver = makeDriver({ faults, host });
-    await using runtime = await openRuntime({ driver, host, stateDir });
+    const driver = makeDriver({ faults, hostCalls });
+    await using runtime = await openRuntime({ driver, hostCalls, stateDir });
     await runtime.createVm('a');
     const { instanceId } = await runtime.startVm('a');
     const halting = faults.add({ at: 'halt', kind: 'hang' });

@@ -23,7 +23,7 @@ import {
   type VmEnding,
   type VmSpec,
 } from '@microvm/runtime';
-import type { QemuHost } from './host/qemu-host.js';
+import type { HostFacts } from './host/host-facts.js';
 import { makePlan } from './host/vm-plan.js';
 import { surveyVmms, vmmsOf } from './process/find-vmm.js';
 import { lifeOf, stateOf } from './vm/adopt.js';
@@ -40,7 +40,7 @@ import { restoreVm } from './vm/restore.js';
 import { finishShutdown } from './vm/shutdown.js';
 
 export interface QemuDriverOptions extends ProcessDriverOptions {
-  readonly host: QemuHost;
+  readonly hostFacts: HostFacts;
   readonly maxMemSizeMib: number;
   readonly bootSilenceMs: number;
 }
@@ -68,10 +68,10 @@ export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
 
   constructor(options: QemuDriverOptions) {
     super(options);
-    const { host, bootSilenceMs, maxMemSizeMib, stateDir } = options;
+    const { hostFacts, bootSilenceMs, maxMemSizeMib, stateDir } = options;
     this.capabilities = capabilitiesOf(maxMemSizeMib);
     this.#stateDir = stateDir;
-    this.#context = { host, table: this.table, bootSilenceMs };
+    this.#context = { hostFacts, table: this.table, bootSilenceMs };
   }
 
   checkSpec(spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
@@ -84,7 +84,7 @@ export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
 
   async checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
     if (source.networkOverrides.length > 0) throw unsupported('spec.networkOverrides');
-    checkSnapshot(this.#context.host, source, spec);
+    checkSnapshot(this.#context.hostFacts, source, spec);
   }
 
   survey(): Promise<ReadonlySet<string>> {

@@ -1,2 +1,2 @@
-export { createQemuRuntime, probeQemu, QEMU_SETTINGS } from './provider.js';
-export type { QemuOptions } from './provider.js';
+export { createQemuRuntime, probeQemu, QEMU_SETTINGS } from './create-runtime.js';
+export type { QemuOptions } from './create-runtime.js';

@@ -10,7 +10,7 @@ import { destroyAll } from '@microvm/conformance';
 import { endGuest, outputOf, readCounter } from '@microvm/conformance/linux-guest';
 import type { VmRuntime } from '@microvm/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openIn } from './scene.js';
+import { openIn } from './open-runtime.js';
 
 const NOBODY = 65_534;
 const isRoot = process.geteuid?.() === 0;

@@ -6,7 +6,7 @@ import { isVmRuntimeError } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createQemuRuntime, probeQemu } from '../src/index.js';
 import { imageDefaults } from './factory.js';
-import { openForTest } from './scene.js';
+import { openForTest } from './open-runtime.js';
 
 async function makeFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'qemu-boot-'));

@@ -6,7 +6,7 @@ import { resolveVmSpec, type VmSpec } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { checkSpec } from '../src/vm/check-spec.js';
 import { imageDefaults } from './factory.js';
-import { openForTest } from './scene.js';
+import { openForTest } from './open-runtime.js';
 
 /** Files of all that a spec names: QEMU is not asked, so what is in them does not matter. */
 async function makeSpec(count: number, spec: VmSpec = {}): Promise<ReturnType<typeof resolveVmSpec>> {

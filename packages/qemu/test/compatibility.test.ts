@@ -7,10 +7,10 @@ import {
   type VmSpec,
 } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
-import type { QemuHost } from '../src/host/qemu-host.js';
+import type { HostFacts } from '../src/host/host-facts.js';
 import { checkSnapshot, describeMachine } from '../src/vm/compatibility.js';
 
-const host: QemuHost = {
+const hostFacts: HostFacts = {
   qemuPath: '/usr/bin/qemu-system-x86_64',
   qemuVersion: '7.2.22',
   accelerator: 'tcg',
@@ -22,7 +22,7 @@ function resolve(spec: VmSpec): ResolvedVmSpec {
   return resolveVmSpec(spec, { kernelPath: '/k' });
 }
 
-async function sourceOf(spec: ResolvedVmSpec, taker: QemuHost = host): Promise<RestoreSource> {
+async function sourceOf(spec: ResolvedVmSpec, taker: HostFacts = hostFacts): Promise<RestoreSource> {
   const compatibility = describeMachine(taker, spec, 'apart');
   return {
     snapshotUid: '0'.repeat(32),
@@ -36,13 +36,13 @@ async function sourceOf(spec: ResolvedVmSpec, taker: QemuHost = host): Promise<R
   };
 }
 
-const check = async (here: QemuHost, source: RestoreSource, spec: ResolvedVmSpec): Promise<void> =>
+const check = async (here: HostFacts, source: RestoreSource, spec: ResolvedVmSpec): Promise<void> =>
   checkSnapshot(here, source, spec);
 
 async function reasonAgainst(
   source: RestoreSource,
   spec: ResolvedVmSpec,
-  here: QemuHost = host,
+  here: HostFacts = hostFacts,
 ): Promise<string> {
   const error = await check(here, source, spec).catch((thrown: unknown) => thrown);
   if (error === undefined) return 'none';
@@ -73,7 +73,7 @@ describe('checkSnapshot', () => {
     ['another accelerator', { accelerator: 'kvm' as const }, /accelerator: taken with "kvm"/],
     ['a clock that counts faster', { tscKhz: 3_000_000 }, /2596098 kHz/],
   ])('refuses one that was taken with %s', async (_what, other, reason) => {
-    expect(await reasonAgainst(await sourceOf(spec, { ...host, ...other }), spec)).toMatch(reason);
+    expect(await reasonAgainst(await sourceOf(spec, { ...hostFacts, ...other }), spec)).toMatch(reason);
   });
 
   it.each([
@@ -82,11 +82,11 @@ describe('checkSnapshot', () => {
     ['a clock that nobody knows', { tscKhz: undefined }],
     ['another processor, as it is emulated', { cpuFingerprint: 'other' }],
   ])('takes one that was taken with %s', async (_what, other) => {
-    expect(await reasonAgainst(await sourceOf(spec, { ...host, ...other }), spec)).toBe('none');
+    expect(await reasonAgainst(await sourceOf(spec, { ...hostFacts, ...other }), spec)).toBe('none');
   });
 
   it('refuses another processor under KVM, where the guest sees it', async () => {
-    const kvm = { ...host, accelerator: 'kvm' as const };
+    const kvm = { ...hostFacts, accelerator: 'kvm' as const };
     const source = await sourceOf(spec, { ...kvm, cpuFingerprint: 'other' });
     expect(await reasonAgainst(source, spec, kvm)).toMatch(/^cpu: /);
   });
@@ -110,7 +110,7 @@ describe('checkSnapshot', () => {
   ])('refuses a snapshot whose manifest does not list what is read: %s', async (_what, change) => {
     const source = await sourceOf(spec);
     const changed = { ...source, parts: change(source.parts) };
-    await expect(check(host, changed, spec)).rejects.toMatchObject({
+    await expect(check(hostFacts, changed, spec)).rejects.toMatchObject({
       code: 'MICROVM_SNAPSHOT_CORRUPT',
     });
   });

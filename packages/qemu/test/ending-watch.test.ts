@@ -5,12 +5,12 @@ import type { ProcessExit } from '@microvm/native';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { EndingWatch } from '../src/vm/ending-watch.js';
 
-interface Scene {
+interface Fixture {
   readonly watch: EndingWatch;
   readonly exit: (exit: ProcessExit) => void;
 }
 
-async function makeWatch(console = ''): Promise<Scene> {
+async function makeWatch(console = ''): Promise<Fixture> {
   const folder = await mkdtemp(join(tmpdir(), 'qemu-ending-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   await writeFile(join(folder, 'console.log'), console);

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { useScene } from '@microvm/conformance';
+import { useSharedRuntime } from '@microvm/conformance';
 import { outputOf, readCounter } from '@microvm/conformance/linux-guest';
 import { isVmRuntimeError, type ConsoleOptions } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
 import { qemuFactory } from './factory.js';
-import { openForTest } from './scene.js';
+import { openForTest } from './open-runtime.js';
 
 async function readConsole(console: AsyncIterable<Buffer>): Promise<string> {
   const chunks: Buffer[] = [];
@@ -65,14 +65,14 @@ describe('a command', () => {
 });
 
 describe('a restored VM', () => {
-  const scene = useScene(qemuFactory);
+  const shared = useSharedRuntime(qemuFactory);
 
   it('stands still while it is paused and then knows what time it is', async () => {
-    const { vmId, guest } = await scene.restore();
-    await scene.runtime.pauseVm(vmId);
+    const { vmId, guest } = await shared.restore();
+    await shared.runtime.pauseVm(vmId);
     // The time that passes is what this is about.
     await delay(2500);
-    await scene.runtime.resumeVm(vmId);
+    await shared.runtime.resumeVm(vmId);
     const seconds = Number(await outputOf(guest, 'date +%s'));
     expect(Math.abs(seconds - Date.now() / 1000)).toBeLessThan(2);
     const count = await readCounter(guest);
@@ -80,29 +80,29 @@ describe('a restored VM', () => {
   });
 
   it('can be paused and captured twice without running in between', async () => {
-    const { vmId, guest } = await scene.restore();
-    await scene.runtime.pauseVm(vmId);
-    await scene.runtime.snapshotVm(vmId, 'one');
-    await scene.runtime.snapshotVm(vmId, 'two');
-    expect((await scene.runtime.getVm(vmId))?.state).toBe('paused');
-    await scene.runtime.resumeVm(vmId);
+    const { vmId, guest } = await shared.restore();
+    await shared.runtime.pauseVm(vmId);
+    await shared.runtime.snapshotVm(vmId, 'one');
+    await shared.runtime.snapshotVm(vmId, 'two');
+    expect((await shared.runtime.getVm(vmId))?.state).toBe('paused');
+    await shared.runtime.resumeVm(vmId);
     const count = await readCounter(guest);
     for (const snapshotId of ['one', 'two']) {
       const copyId = `${vmId}-${snapshotId}`;
-      await scene.runtime.createVmWithSpec(copyId, { restoreFrom: { vmId, snapshotId } });
-      expect(await readCounter(await scene.runtime.guest(copyId))).toBeGreaterThan(0);
+      await shared.runtime.createVmWithSpec(copyId, { restoreFrom: { vmId, snapshotId } });
+      expect(await readCounter(await shared.runtime.guest(copyId))).toBeGreaterThan(0);
     }
     await expect.poll(() => readCounter(guest)).toBeGreaterThan(count);
   });
 
   it('goes on from where it was, as often as wanted, each with a clock, entropy and identity of its own', async () => {
-    const [a, b] = await Promise.all([scene.restore(), scene.restore()]);
+    const [a, b] = await Promise.all([shared.restore(), shared.restore()]);
     for (const { vmId, guest } of [a, b]) {
-      expect(await readCounter(guest)).toBeGreaterThanOrEqual(scene.count);
+      expect(await readCounter(guest)).toBeGreaterThanOrEqual(shared.count);
       expect((await guest.ping()).epoch).toBe(2);
       const seconds = Number(await outputOf(guest, 'date +%s'));
       expect(Math.abs(seconds - Date.now() / 1000)).toBeLessThan(2);
-      const view = await scene.runtime.getVm(vmId);
+      const view = await shared.runtime.getVm(vmId);
       expect(await outputOf(guest, 'cat /etc/machine-id')).toBe(view?.instanceId);
     }
     const random = 'head -c 16 /dev/urandom | od -An -tx1';
@@ -110,13 +110,13 @@ describe('a restored VM', () => {
   });
 
   it('can be captured itself, and so on: each form of memory gives the other', async () => {
-    let { vmId, guest } = await scene.restore();
+    let { vmId, guest } = await shared.restore();
     let count = await readCounter(guest);
     for (const snapshotId of ['second', 'third']) {
-      await scene.runtime.snapshotVm(vmId, snapshotId);
-      const nextId = scene.newId();
-      await scene.runtime.createVmWithSpec(nextId, { restoreFrom: { vmId, snapshotId } });
-      [vmId, guest] = [nextId, await scene.runtime.guest(nextId)];
+      await shared.runtime.snapshotVm(vmId, snapshotId);
+      const nextId = shared.newId();
+      await shared.runtime.createVmWithSpec(nextId, { restoreFrom: { vmId, snapshotId } });
+      [vmId, guest] = [nextId, await shared.runtime.guest(nextId)];
       const next = await readCounter(guest);
       expect(next).toBeGreaterThanOrEqual(count);
       count = next;
@@ -125,19 +125,19 @@ describe('a restored VM', () => {
   });
 
   it('runs on while another that came from it is destroyed, and leaves the snapshot as it was', async () => {
-    const [a, b] = await Promise.all([scene.restore(), scene.restore()]);
+    const [a, b] = await Promise.all([shared.restore(), shared.restore()]);
     await outputOf(a.guest, 'dd if=/dev/urandom of=/run/junk bs=1M count=8');
-    await scene.runtime.destroyVm(a.vmId);
+    await shared.runtime.destroyVm(a.vmId);
     const count = await readCounter(b.guest);
     await expect.poll(() => readCounter(b.guest)).toBeGreaterThan(count);
-    await scene.runtime.verifySnapshot({ snapshotUid: scene.snapshotUid });
+    await shared.runtime.verifySnapshot({ snapshotUid: shared.snapshotUid });
   });
 
   it('has a console of its own, bounded while its guest floods it', async () => {
-    const { vmId, guest } = await scene.restore({ consoleLimitBytes: 8192 });
+    const { vmId, guest } = await shared.restore({ consoleLimitBytes: 8192 });
     await outputOf(guest, 'seq 1 6000 > /dev/console');
     const read = (options?: ConsoleOptions): Promise<string> =>
-      readConsole(scene.runtime.consoleVm(vmId, options));
+      readConsole(shared.runtime.consoleVm(vmId, options));
     // The command has ended when the terminal has taken what it wrote; the serial port sends on, and the kernel may add a line of its own.
     await expect.poll(() => read()).toMatch(/\n6000\r?\n/);
     expect((await read()).length).toBeLessThanOrEqual(2 * 8192);

@@ -83,7 +83,7 @@ export type {
 export { systemClock } from './ports/clock.js';
 export type { Clock } from './ports/clock.js';
 export type { Content, ContentCall, PinnedContent } from './ports/content.js';
-export type { DirectoryLock, Host } from './ports/host.js';
+export type { DirectoryLock, HostCalls } from './ports/host-calls.js';
 export { KeepAlive } from './engine/keep-alive.js';
 export { openRuntime } from './engine/open-runtime.js';
 export type { EngineOptions } from './engine/open-runtime.js';

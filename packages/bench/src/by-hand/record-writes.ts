@@ -1,6 +1,6 @@
 import { open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Host } from '@microvm/runtime';
+import type { HostCalls } from '@microvm/runtime';
 
 /** One durable change of a file that the engine asked its host for. */
 export type RecordedWrite =
@@ -9,23 +9,23 @@ export type RecordedWrite =
   | { readonly kind: 'rename'; readonly from: string; readonly to: string };
 
 /** The same host, which notes every durable change. */
-export function recordingHost(host: Host, writes: RecordedWrite[]): Host {
+export function recordingHost(hostCalls: HostCalls, writes: RecordedWrite[]): HostCalls {
   return {
-    bootId: () => host.bootId(),
-    processIdentity: (pid) => host.processIdentity(pid),
-    lockDirectory: (path) => host.lockDirectory(path),
-    digestFile: (path, options) => host.digestFile(path, options),
+    bootId: () => hostCalls.bootId(),
+    processIdentity: (pid) => hostCalls.processIdentity(pid),
+    lockDirectory: (path) => hostCalls.lockDirectory(path),
+    digestFile: (path, options) => hostCalls.digestFile(path, options),
     writeDurable(path, data, options) {
       writes.push({ kind: 'write', path, sizeBytes: Buffer.byteLength(data) });
-      return host.writeDurable(path, data, options);
+      return hostCalls.writeDurable(path, data, options);
     },
     removeDurable(path) {
       writes.push({ kind: 'remove', path });
-      return host.removeDurable(path);
+      return hostCalls.removeDurable(path);
     },
     renameDurable(from, to) {
       writes.push({ kind: 'rename', from, to });
-      return host.renameDurable(from, to);
+      return hostCalls.renameDurable(from, to);
     },
   };
 }

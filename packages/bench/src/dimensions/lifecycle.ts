@@ -44,8 +44,12 @@ async function journalRow({ quick, log }: BenchRun, workers: number): Promise<Me
   const lives = workers === 1 ? (quick ? 10 : 20) : workers * (quick ? 1 : 3);
   const pairs = quick ? 2 : 20;
   const writes: RecordedWrite[] = [];
-  const host = recordingHost(native, writes);
-  const runtime = await openRuntime({ driver: new NullDriver(), stateDir: join(folder.path, 'state'), host });
+  const hostCalls = recordingHost(native, writes);
+  const runtime = await openRuntime({
+    driver: new NullDriver(),
+    stateDir: join(folder.path, 'state'),
+    hostCalls,
+  });
   const live = () => atOnce(lives, workers, (index) => liveOnce(runtime, `vm-${String(index)}`));
   try {
     writes.length = 0;

@@ -13,7 +13,7 @@ import type { HostFinding, HostReport } from '@microvm/runtime';
 import { OLDEST_VERSION, TESTED_RELEASES, VmmVersion } from '../api/version.js';
 import { findCgroupMount } from './cgroups.js';
 import { versionFindings } from './version-findings.js';
-import { execFileIn, type FirecrackerHost } from './firecracker-host.js';
+import { execFileIn, type HostFacts } from './host-facts.js';
 import { linkageOf } from './linkage.js';
 import { mountFindings, type MountFindings } from './mount-findings.js';
 
@@ -30,7 +30,7 @@ export interface InspectOptions {
 export interface Inspection {
   readonly report: HostReport;
   /** Absent when VMs cannot run here. */
-  readonly host?: FirecrackerHost;
+  readonly hostFacts?: HostFacts;
 }
 
 interface Program {
@@ -64,7 +64,7 @@ async function inspect(options: InspectOptions): Promise<Inspection> {
     ...(firecracker === undefined ? {} : { vmmVersion: firecracker.version.text }),
   };
   if (!usable || firecracker === undefined) return { report };
-  const host: FirecrackerHost = {
+  const hostFacts: HostFacts = {
     firecrackerPath: firecracker.path,
     execFile: execFileIn(options.stateDir),
     jailerPath: jailer?.path,
@@ -74,7 +74,7 @@ async function inspect(options: InspectOptions): Promise<Inspection> {
     cpuFingerprint: await readCpuFingerprint(),
     cgroupMount: isRoot() ? await findCgroupMount() : undefined,
   };
-  return { report, host };
+  return { report, hostFacts };
 }
 
 async function snapshotFormatOf(path: string): Promise<string | null> {

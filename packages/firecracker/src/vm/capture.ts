@@ -54,13 +54,13 @@ export async function captureVm(
   return {
     parts,
     diskCopy,
-    vmmVersion: context.host.version.text,
-    compatibility: describeCompatibility(context.host, vm.spec),
+    vmmVersion: context.hostFacts.version.text,
+    compatibility: describeCompatibility(context.hostFacts, vm.spec),
   };
 }
 
 async function captureMemory(
-  { table, host }: FirecrackerContext,
+  { table, hostFacts }: FirecrackerContext,
   vm: FirecrackerVm,
   directory: string,
   run: Run,
@@ -71,7 +71,7 @@ async function captureMemory(
     snapshot_path: VMM_FILES.savedState,
     mem_file_path: VMM_FILES.savedMemory,
     // The guest stands still meanwhile, and what is published is a copy, which is synced as such.
-    ...(host.version.supports('unsynced-dump') ? { sync_snapshot_files: false } : {}),
+    ...(hostFacts.version.supports('unsynced-dump') ? { sync_snapshot_files: false } : {}),
   };
   try {
     await dump(live, vm, body).catch(async (error: unknown) => {

@@ -2,7 +2,7 @@ import { open, stat } from 'node:fs/promises';
 import { checkSpecFiles } from '@microvm/driver-kit';
 import { netnsExists } from '@microvm/native';
 import { invalidArgument, unsupported, type ResolvedVmSpec, type VmSpec } from '@microvm/runtime';
-import type { FirecrackerHost } from '../host/firecracker-host.js';
+import type { HostFacts } from '../host/host-facts.js';
 import { isLinuxAtLeast } from '../host/linux-release.js';
 import { netnsOf } from '../host/vm-plan.js';
 import { ROOT_DRIVE_ID } from './configuration.js';
@@ -13,15 +13,15 @@ const ELF_MAGIC = '7f454c46';
  * Refuses what Firecracker, this release of it or this host would not take, before any effect. `given` is the caller's part of the spec:
  * a restored VM reads no file of a path.
  */
-export async function checkSpec(host: FirecrackerHost, spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
+export async function checkSpec(hostFacts: HostFacts, spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
   checkIds(spec);
-  checkInterfaces(host, spec);
-  checkSerial(host, spec);
-  checkJail(host, spec);
-  checkMachine(host, spec);
+  checkInterfaces(hostFacts, spec);
+  checkSerial(hostFacts, spec);
+  checkJail(hostFacts, spec);
+  checkMachine(hostFacts, spec);
   await checkSpecFiles(spec, given);
   await checkNamespace(spec);
-  if (given.restoreFrom === undefined) await checkKernel(host, spec);
+  if (given.restoreFrom === undefined) await checkKernel(hostFacts, spec);
 }
 
 function checkIds({ rootDrive, drives = [] }: ResolvedVmSpec): void {
@@ -33,7 +33,7 @@ function checkIds({ rootDrive, drives = [] }: ResolvedVmSpec): void {
   );
 }
 
-function checkInterfaces({ version }: FirecrackerHost, spec: ResolvedVmSpec): void {
+function checkInterfaces({ version }: HostFacts, spec: ResolvedVmSpec): void {
   for (const [index, nic] of (spec.networkInterfaces ?? []).entries()) {
     // A network of the runtime's own is to come; a TAP of the caller's works.
     if (nic.hostDevName === undefined)
@@ -61,7 +61,7 @@ async function checkNamespace({ networkInterfaces = [] }: ResolvedVmSpec): Promi
   );
 }
 
-function checkSerial({ version }: FirecrackerHost, { serial }: ResolvedVmSpec): void {
+function checkSerial({ version }: HostFacts, { serial }: ResolvedVmSpec): void {
   const limiter = serial?.rateLimiter;
   if (limiter === undefined) return;
   if (limiter.ops !== undefined) throw unsupported('spec.serial.rateLimiter.ops');
@@ -70,16 +70,16 @@ function checkSerial({ version }: FirecrackerHost, { serial }: ResolvedVmSpec): 
   }
 }
 
-function checkJail(host: FirecrackerHost, { jail, limits }: ResolvedVmSpec): void {
-  if (jail === true && host.jailerPath === undefined)
+function checkJail(hostFacts: HostFacts, { jail, limits }: ResolvedVmSpec): void {
+  if (jail === true && hostFacts.jailerPath === undefined)
     throw unsupported('spec.jail', 'a runtime with a jailer');
-  if (limits !== undefined && host.cgroupMount === undefined) {
+  if (limits !== undefined && hostFacts.cgroupMount === undefined) {
     throw unsupported('spec.limits', 'a host with cgroup v2');
   }
 }
 
 function checkMachine(
-  { version, kernelRelease }: FirecrackerHost,
+  { version, kernelRelease }: HostFacts,
   { hugePages, memSizeMib, cpuTemplate, balloon }: ResolvedVmSpec,
 ): void {
   const feature = 'cpu-templates-on-linux-6.13';
@@ -94,7 +94,7 @@ function checkMachine(
     throw invalidArgument('spec.memSizeMib', 'an even number with 2M pages');
 }
 
-async function checkKernel({ version }: FirecrackerHost, { kernelPath }: ResolvedVmSpec): Promise<void> {
+async function checkKernel({ version }: HostFacts, { kernelPath }: ResolvedVmSpec): Promise<void> {
   if (kernelPath === undefined || version.supports('bzimage-kernel')) return;
   if ((await stat(kernelPath)).size < 4) return;
   const file = await open(kernelPath, 'r');

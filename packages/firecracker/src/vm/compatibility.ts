@@ -2,7 +2,7 @@ import { checkParts, differenceIn, incompatibleSnapshot, planDrives } from '@mic
 import type { JsonObject, ResolvedVmSpec, RestoreSource } from '@microvm/runtime';
 import { z } from 'zod';
 import { VmmVersion } from '../api/version.js';
-import type { FirecrackerHost } from '../host/firecracker-host.js';
+import type { HostFacts } from '../host/host-facts.js';
 import { partsOf } from './snapshot-parts.js';
 
 const compatibility = z.strictObject({
@@ -16,50 +16,50 @@ const compatibility = z.strictObject({
 
 /** What a host has to be like to take over the state of a VM of this one. */
 export function describeCompatibility(
-  host: FirecrackerHost,
+  hostFacts: HostFacts,
   spec: ResolvedVmSpec,
 ): z.infer<typeof compatibility> {
   return {
     memoryForm: 'full',
-    snapshotFormat: host.snapshotFormat,
-    cpu: host.cpuFingerprint,
+    snapshotFormat: hostFacts.snapshotFormat,
+    cpu: hostFacts.cpuFingerprint,
     cpuTemplate: spec.cpuTemplate ?? 'None',
   };
 }
 
 /** Refuses a snapshot that has not the files of one, or that this host or this Firecracker would not load, before any process starts. */
-export function checkSnapshot(host: FirecrackerHost, source: RestoreSource, spec: ResolvedVmSpec): void {
+export function checkSnapshot(hostFacts: HostFacts, source: RestoreSource, spec: ResolvedVmSpec): void {
   if (source.memory) {
-    const reason = reasonAgainst(host, source, spec);
+    const reason = reasonAgainst(hostFacts, source, spec);
     if (reason !== undefined) throw incompatibleSnapshot(source, reason);
   }
   checkParts(source, partsOf(spec, planDrives(spec), source.memory));
 }
 
 function reasonAgainst(
-  host: FirecrackerHost,
+  hostFacts: HostFacts,
   source: RestoreSource,
   spec: ResolvedVmSpec,
 ): string | undefined {
   const taken = readCompatibility(source.compatibility);
   if (taken === undefined) return 'its description is not one of this driver';
-  if (!isReadable(host, source, taken.snapshotFormat)) {
-    const formats = `format ${taken.snapshotFormat ?? 'unknown'}, not ${host.snapshotFormat ?? 'unknown'}`;
-    return `taken with Firecracker ${source.vmmVersion}, this is ${host.version.text}: ${formats}`;
+  if (!isReadable(hostFacts, source, taken.snapshotFormat)) {
+    const formats = `format ${taken.snapshotFormat ?? 'unknown'}, not ${hostFacts.snapshotFormat ?? 'unknown'}`;
+    return `taken with Firecracker ${source.vmmVersion}, this is ${hostFacts.version.text}: ${formats}`;
   }
-  return differenceIn(['cpu', 'cpuTemplate'], taken, describeCompatibility(host, spec));
+  return differenceIn(['cpu', 'cpuTemplate'], taken, describeCompatibility(hostFacts, spec));
 }
 
 /**
  * Firecracker loads its own format: of the same major version, and no newer minor one (src/vmm/src/snapshot/mod.rs); a load of any
  * other ends the process. Where a format is not known the release has to be the same.
  */
-function isReadable(host: FirecrackerHost, source: RestoreSource, format: string | null): boolean {
-  if (format === null || host.snapshotFormat === null) {
-    return VmmVersion.find(source.vmmVersion)?.release === host.version.release;
+function isReadable(hostFacts: HostFacts, source: RestoreSource, format: string | null): boolean {
+  if (format === null || hostFacts.snapshotFormat === null) {
+    return VmmVersion.find(source.vmmVersion)?.release === hostFacts.version.release;
   }
   const [major, minor] = format.split('.').map(Number);
-  const [ownMajor, ownMinor] = host.snapshotFormat.split('.').map(Number);
+  const [ownMajor, ownMinor] = hostFacts.snapshotFormat.split('.').map(Number);
   return major === ownMajor && (minor ?? 0) <= (ownMinor ?? 0);
 }
 

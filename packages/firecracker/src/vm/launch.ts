@@ -93,7 +93,7 @@ function limitUnsupported(controller: string, cause: Error): VmRuntimeError {
   });
 }
 
-function spawn({ host, stateDir }: FirecrackerContext, vm: FirecrackerVm): ReturnType<typeof spawnVmm> {
+function spawn({ hostFacts, stateDir }: FirecrackerContext, vm: FirecrackerVm): ReturnType<typeof spawnVmm> {
   const { uid } = vm.plan;
   const cgroup = vm.cgroupName;
   const netnsPath = vm.plan.netnsPath ?? undefined;
@@ -101,7 +101,7 @@ function spawn({ host, stateDir }: FirecrackerContext, vm: FirecrackerVm): Retur
     uid === null
       ? undefined
       : {
-          jailerPath: host.jailerPath ?? '',
+          jailerPath: hostFacts.jailerPath ?? '',
           chrootBaseDir: join(jailsFolder(stateDir), '..'),
           uid,
           gid: uid,
@@ -110,7 +110,7 @@ function spawn({ host, stateDir }: FirecrackerContext, vm: FirecrackerVm): Retur
         };
   return spawnVmm({
     instanceId: vm.instanceId,
-    execFile: host.execFile,
+    execFile: hostFacts.execFile,
     directory: vm.directory,
     jail,
     workingDirectory: vm.vmmFolder,

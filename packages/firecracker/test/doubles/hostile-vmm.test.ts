@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HOSTILE_MODES } from './hostile-modes.js';
 import {
   BYSTANDER,
-  HostileScene,
+  HostileFixture,
   openDescriptors,
   PEAK_MEMORY,
   SNAPSHOT_ID,
   VICTIM,
-} from './hostile-scene.js';
+} from './hostile-fixture.js';
 
 const MEMORY_BYTES = 64 * MIB;
 const RECORD_BYTES = 128 * 1024;
@@ -27,16 +27,16 @@ interface Attack {
   readonly skip?: number;
   /** What goes before is done with a VMM that is sound, and the call starts another one. */
   readonly isLate?: true;
-  readonly before?: (scene: HostileScene) => Promise<unknown>;
-  readonly call: (scene: HostileScene, patience: Patience) => Promise<unknown>;
+  readonly before?: (fixture: HostileFixture) => Promise<unknown>;
+  readonly call: (fixture: HostileFixture, patience: Patience) => Promise<unknown>;
 }
 
-const create = ({ runtime, spec }: HostileScene, own: VmSpec = {}): Promise<unknown> =>
+const create = ({ runtime, spec }: HostileFixture, own: VmSpec = {}): Promise<unknown> =>
   runtime.createVmWithSpec(VICTIM, { ...spec, ...own });
 
-async function start(scene: HostileScene, own: VmSpec = {}): Promise<void> {
-  await create(scene, own);
-  await scene.runtime.startVm(VICTIM);
+async function start(fixture: HostileFixture, own: VmSpec = {}): Promise<void> {
+  await create(fixture, own);
+  await fixture.runtime.startVm(VICTIM);
 }
 
 // Nobody but the VMM can be asked to end it.
@@ -60,7 +60,7 @@ const ATTACKS: Readonly<Record<string, Attack>> = {
   resumeVm: {
     on: 'PATCH /vm',
     skip: 1,
-    before: async (scene) => start(scene).then(() => scene.runtime.pauseVm(VICTIM)),
+    before: async (fixture) => start(fixture).then(() => fixture.runtime.pauseVm(VICTIM)),
     call: ({ runtime }, patience) => runtime.resumeVm(VICTIM, patience),
   },
   snapshotVm: {
@@ -85,52 +85,52 @@ const ATTACKS: Readonly<Record<string, Attack>> = {
   stopVm: {
     on: 'PUT /actions',
     skip: 1,
-    before: (scene) => start(scene, WITHOUT_AGENT),
+    before: (fixture) => start(fixture, WITHOUT_AGENT),
     call: ({ runtime }, patience) => runtime.stopVm(VICTIM, patience),
   },
   'startVm of a stopped VM': {
     on: 'PUT /actions',
     isLate: true,
-    before: async (scene) => start(scene, WITHOUT_AGENT).then(() => scene.runtime.stopVm(VICTIM)),
+    before: async (fixture) => start(fixture, WITHOUT_AGENT).then(() => fixture.runtime.stopVm(VICTIM)),
     call: ({ runtime }, patience) => runtime.startVm(VICTIM, patience),
   },
   'an open of the state directory': {
     on: 'GET /',
     before: start,
-    call: (scene) => scene.reopen(),
+    call: (fixture) => fixture.reopen(),
   },
 };
 
 describe.each(Object.entries(HOSTILE_MODES))('a VMM that %s', (_, { only, stalls, ...mode }) => {
-  let scene: HostileScene;
+  let fixture: HostileFixture;
   let descriptors: number;
   beforeAll(async () => {
-    scene = await HostileScene.open();
+    fixture = await HostileFixture.open();
     descriptors = openDescriptors().length;
   });
-  afterAll(() => scene.close());
+  afterAll(() => fixture.close());
 
   const attacks = Object.entries(ATTACKS).filter(([name]) => only === undefined || only === name);
 
   it.each(attacks)('at %s harms nobody but its own VM', async (_name, attack) => {
     const { before, call, on, skip = 0, isLate = false } = attack;
     const rule = { ...mode, on, skip, times: 0 };
-    if (!isLate) await scene.turn(rule);
-    await before?.(scene).catch(onlyTyped);
-    if (isLate) await scene.turn(rule);
+    if (!isLate) await fixture.turn(rule);
+    await before?.(fixture).catch(onlyTyped);
+    if (isLate) await fixture.turn(rule);
     const bytes = PEAK_MEMORY.now();
     PEAK_MEMORY.forget();
-    await call(scene, { timeoutMs: stalls === true ? SHORT_MS : LONG_MS }).catch(onlyTyped);
-    await scene.turn();
-    expect((await scene.recordBytes(VICTIM)) ?? 0).toBeLessThan(RECORD_BYTES);
-    const { runtime } = scene;
+    await call(fixture, { timeoutMs: stalls === true ? SHORT_MS : LONG_MS }).catch(onlyTyped);
+    await fixture.turn();
+    expect((await fixture.recordBytes(VICTIM)) ?? 0).toBeLessThan(RECORD_BYTES);
+    const { runtime } = fixture;
     const { state = 'destroyed' } = (await runtime.getVm(VICTIM)) ?? {};
     if (state !== 'destroyed') {
       expect(await runtime.destroyVm(VICTIM)).toMatchObject({ state: 'destroyed' });
     }
     expect(PEAK_MEMORY.read() - bytes).toBeLessThan(MEMORY_BYTES);
-    expect(await scene.bystander()).toEqual(scene.unharmed);
-    expect(await scene.jails()).toBe(1);
+    expect(await fixture.bystander()).toEqual(fixture.unharmed);
+    expect(await fixture.jails()).toBe(1);
   });
 
   // One that each attack leaves behind would be ten here; the VM beside them may have its connections anew.

@@ -1,4 +1,4 @@
-import type { Capabilities, Clock, Host } from '@microvm/runtime';
+import type { Capabilities, Clock, HostCalls } from '@microvm/runtime';
 import type { Images } from './disks.js';
 import type { Faults } from '../faults.js';
 import type { GuestScript } from '../guest/guest-script.js';
@@ -21,5 +21,5 @@ export interface InMemoryDriverOptions {
   readonly isShared: boolean;
   readonly onBreach: OnBreach;
   /** Needed when VMs have folders. */
-  readonly host: Pick<Host, 'writeDurable'> | undefined;
+  readonly hostCalls: Pick<HostCalls, 'writeDurable'> | undefined;
 }

@@ -50,7 +50,7 @@ export class InMemoryDriver implements VmDriver {
   constructor(options: InMemoryDriverOptions) {
     this.capabilities = options.capabilities;
     this.#options = options;
-    this.#files = new VmFiles(options.host);
+    this.#files = new VmFiles(options.hostCalls);
     this.#snapshots = new Snapshots(this.#files, options.world);
     const onEnded = (vm: MemoryVm, ending: VmEnding): void => this.#onEnded(vm, ending);
     this.#methods = new MethodRunner({

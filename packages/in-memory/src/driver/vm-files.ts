@@ -2,7 +2,7 @@ import { appendFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type CaptureTarget,
-  type Host,
+  type HostCalls,
   type RestoreSource,
   type SnapshotPart,
   VmRuntimeError,
@@ -23,7 +23,7 @@ const CONSOLE = 'console.log';
 const DISKS_PART: SnapshotPart = { name: DISKS, role: 'disk' };
 const MEMORY_PART: SnapshotPart = { name: MEMORY, role: 'memory' };
 
-type DurableWrites = Pick<Host, 'writeDurable'>;
+type DurableWrites = Pick<HostCalls, 'writeDurable'>;
 
 /** Undefined where there is no such file. */
 async function readIfThere(path: string): Promise<Buffer | undefined> {
@@ -37,11 +37,11 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
 
 /** The part of a VM that outlives the process: its disks and its console, in the VM's folder. Without a folder nothing is written. */
 export class VmFiles {
-  readonly #host: DurableWrites | undefined;
+  readonly #hostCalls: DurableWrites | undefined;
   readonly #saving = new WeakMap<MemoryVm, Promise<void>>();
 
-  constructor(host: DurableWrites | undefined) {
-    this.#host = host;
+  constructor(hostCalls: DurableWrites | undefined) {
+    this.#hostCalls = hostCalls;
   }
 
   /** Undefined when no guest has written to the disks yet: they hold what the spec's images hold. */
@@ -104,9 +104,9 @@ export class VmFiles {
   }
 
   #durable(): DurableWrites {
-    if (this.#host === undefined)
+    if (this.#hostCalls === undefined)
       throw new Error('a VM has a folder, but the driver was made without a host');
-    return this.#host;
+    return this.#hostCalls;
   }
 
   /** Writes a snapshot's files into its folder. */

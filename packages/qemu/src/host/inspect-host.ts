@@ -9,7 +9,7 @@ import {
 } from '@microvm/driver-kit';
 import { probeKvm } from '@microvm/native';
 import type { HostFinding, HostReport } from '@microvm/runtime';
-import { releaseOf, type Accelerator, type QemuHost } from './qemu-host.js';
+import { releaseOf, type Accelerator, type HostFacts } from './host-facts.js';
 import { readTscKhz } from './tsc.js';
 
 export interface InspectOptions {
@@ -22,7 +22,7 @@ export interface InspectOptions {
 export interface Inspection {
   readonly report: HostReport;
   /** Absent when VMs cannot run here. */
-  readonly host?: QemuHost;
+  readonly hostFacts?: HostFacts;
 }
 
 const TESTED_RELEASE = '7.2';
@@ -51,7 +51,7 @@ async function inspect(options: InspectOptions): Promise<Inspection> {
   if (!usable || qemu === undefined) return { report };
   const { path: qemuPath, version: qemuVersion } = qemu;
   const cpuFingerprint = await readCpuFingerprint();
-  return { report, host: { qemuPath, qemuVersion, accelerator, tscKhz, cpuFingerprint } };
+  return { report, hostFacts: { qemuPath, qemuVersion, accelerator, tscKhz, cpuFingerprint } };
 }
 
 interface Qemu {

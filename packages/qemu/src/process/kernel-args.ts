@@ -1,5 +1,5 @@
 import type { ResolvedVmSpec } from '@microvm/runtime';
-import type { Accelerator } from '../host/qemu-host.js';
+import type { Accelerator } from '../host/host-facts.js';
 
 // `reboot=t`: the machine has no keyboard controller to reset it. `panic=-1`: a kernel without the pvpanic module ends too.
 // `cryptomgr.notests`, `random.trust_cpu=on`: a tenth of the boot time under emulation.

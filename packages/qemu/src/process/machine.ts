@@ -1,5 +1,5 @@
 import type { ResolvedVmSpec } from '@microvm/runtime';
-import type { Accelerator } from '../host/qemu-host.js';
+import type { Accelerator } from '../host/host-facts.js';
 import type { DriveConfig } from '../host/vm-plan.js';
 
 /** All of a machine that its guest can see; two machines that are equal here can load each other's state. */

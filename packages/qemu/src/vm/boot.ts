@@ -21,7 +21,7 @@ const PAST_THE_HANG = 'Mount-cache hash table entries';
  * attempt that shows no sign of life before that point is killed and made again, twice at most.
  */
 export async function bootVm(context: QemuContext, vm: QemuVm, run: Run): Promise<LiveVm> {
-  const isEmulated = context.host.accelerator === 'tcg';
+  const isEmulated = context.hostFacts.accelerator === 'tcg';
   for (let attempt = 1; ; attempt += 1) {
     const written = await consoleSize(vm.directory);
     const start = startMode(context, vm);
@@ -39,12 +39,12 @@ export async function bootVm(context: QemuContext, vm: QemuVm, run: Run): Promis
   }
 }
 
-function startMode({ host }: QemuContext, vm: QemuVm): StartMode {
+function startMode({ hostFacts }: QemuContext, vm: QemuVm): StartMode {
   const { kernelPath, initrdPath } = vm.plan;
   return {
     kind: 'boot',
     kernelPath,
-    kernelArgs: kernelArgs({ spec: vm.spec, accelerator: host.accelerator, tscKhz: host.tscKhz }),
+    kernelArgs: kernelArgs({ spec: vm.spec, accelerator: hostFacts.accelerator, tscKhz: hostFacts.tscKhz }),
     ...(initrdPath === null ? {} : { initrdPath }),
   };
 }

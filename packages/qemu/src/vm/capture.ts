@@ -32,8 +32,8 @@ export async function captureVm(
     return {
       parts: [...(form === undefined ? [] : memoryParts(form)), ...disks],
       diskCopy,
-      vmmVersion: memory?.version ?? context.host.qemuVersion,
-      compatibility: form === undefined ? {} : describeMachine(context.host, vm.spec, form),
+      vmmVersion: memory?.version ?? context.hostFacts.qemuVersion,
+      compatibility: form === undefined ? {} : describeMachine(context.hostFacts, vm.spec, form),
     };
   } catch (error) {
     await removeParts(directory, plan);

@@ -1,7 +1,7 @@
 import { checkParts, differenceIn, incompatibleSnapshot, planDrives } from '@microvm/driver-kit';
 import type { JsonObject, ResolvedVmSpec, RestoreSource } from '@microvm/runtime';
 import { z } from 'zod';
-import { releaseOf, type QemuHost } from '../host/qemu-host.js';
+import { releaseOf, type HostFacts } from '../host/host-facts.js';
 import { driveConfigs } from '../host/vm-plan.js';
 import { CPU_MODEL, MACHINE_TYPE, machineConfig, machineDevices } from '../process/machine.js';
 import { partsOf } from './snapshot-parts.js';
@@ -28,35 +28,43 @@ const TSC_TOLERANCE = 0.001;
  * Refuses a snapshot that has not the files of one, or whose state would not load here or would load and hang, before any process
  * starts.
  */
-export function checkSnapshot(host: QemuHost, source: RestoreSource, spec: ResolvedVmSpec): void {
+export function checkSnapshot(hostFacts: HostFacts, source: RestoreSource, spec: ResolvedVmSpec): void {
   if (source.memory) {
-    const reason = reasonAgainst(host, source, spec);
+    const reason = reasonAgainst(hostFacts, source, spec);
     if (reason !== undefined) throw incompatibleSnapshot(source, reason);
   }
   const form = source.memory ? readCompatibility(source.compatibility)?.memoryForm : undefined;
   checkParts(source, partsOf(spec, planDrives(spec), form));
 }
 
-function reasonAgainst(host: QemuHost, source: RestoreSource, spec: ResolvedVmSpec): string | undefined {
+function reasonAgainst(
+  hostFacts: HostFacts,
+  source: RestoreSource,
+  spec: ResolvedVmSpec,
+): string | undefined {
   const { vmmVersion } = source;
-  if (releaseOf(vmmVersion) !== releaseOf(host.qemuVersion)) {
-    return `taken with QEMU ${vmmVersion}, this is ${host.qemuVersion}`;
+  if (releaseOf(vmmVersion) !== releaseOf(hostFacts.qemuVersion)) {
+    return `taken with QEMU ${vmmVersion}, this is ${hostFacts.qemuVersion}`;
   }
   const taken = readCompatibility(source.compatibility);
   if (taken === undefined) return 'its description is not one of this driver';
-  return incompatibility(taken, describeMachine(host, spec, taken.memoryForm));
+  return incompatibility(taken, describeMachine(hostFacts, spec, taken.memoryForm));
 }
 
 /** What a machine has to be like to take over the state of this one. */
-export function describeMachine(host: QemuHost, spec: ResolvedVmSpec, memoryForm: MemoryForm): Compatibility {
-  const { accelerator } = host;
+export function describeMachine(
+  hostFacts: HostFacts,
+  spec: ResolvedVmSpec,
+  memoryForm: MemoryForm,
+): Compatibility {
+  const { accelerator } = hostFacts;
   const machine = machineConfig(spec, accelerator, driveConfigs(planDrives(spec)));
   return {
     memoryForm,
     machine: MACHINE_TYPE,
     accelerator,
-    cpu: accelerator === 'kvm' ? `${CPU_MODEL}/${host.cpuFingerprint}` : CPU_MODEL,
-    tscKhz: host.tscKhz ?? null,
+    cpu: accelerator === 'kvm' ? `${CPU_MODEL}/${hostFacts.cpuFingerprint}` : CPU_MODEL,
+    tscKhz: hostFacts.tscKhz ?? null,
     devices: [...machineDevices(machine)],
   };
 }

@@ -1,10 +1,10 @@
 import type { VmTable } from '@microvm/driver-kit';
-import type { QemuHost } from '../host/qemu-host.js';
+import type { HostFacts } from '../host/host-facts.js';
 import type { LiveVm } from './live-vm.js';
 
 /** What the operations on VMs share. */
 export interface QemuContext {
-  readonly host: QemuHost;
+  readonly hostFacts: HostFacts;
   readonly table: VmTable<LiveVm>;
   /** How long a boot under emulation may show no sign of life, in milliseconds. */
   readonly bootSilenceMs: number;

@@ -17,7 +17,7 @@ export interface LaunchOptions {
 
 /** Starts a VM's QEMU and connects to its monitor. What fails leaves a process for `halt`. */
 export async function launch(
-  { host, table }: QemuContext,
+  { hostFacts, table }: QemuContext,
   vm: QemuVm,
   options: LaunchOptions,
   run: Run,
@@ -27,10 +27,10 @@ export async function launch(
     run.signal.throwIfAborted();
     const process = await spawnVmm({
       ...input,
-      qemuPath: host.qemuPath,
+      qemuPath: hostFacts.qemuPath,
       directory: vm.directory,
       instanceId: vm.instanceId,
-      machine: machineConfig(vm.spec, host.accelerator, driveConfigs(vm.plan.drives)),
+      machine: machineConfig(vm.spec, hostFacts.accelerator, driveConfigs(vm.plan.drives)),
     });
     return new LiveVm(vm, process);
   });

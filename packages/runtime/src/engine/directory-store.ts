@@ -2,7 +2,7 @@ import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { unsupported, VmRuntimeError } from '../contract/errors.js';
-import type { DirectoryLock, Host } from '../ports/host.js';
+import type { DirectoryLock, HostCalls } from '../ports/host-calls.js';
 import { FolderSync } from './folder-sync.js';
 import { makeStateDirectory } from './make-state-directory.js';
 import type { SnapshotManifest } from './manifest.js';
@@ -23,28 +23,28 @@ const READS_AT_ONCE = 32;
 export class DirectoryStore implements StateStore {
   readonly isDurable = true;
   readonly #root: string;
-  readonly #host: Host;
+  readonly #hostCalls: HostCalls;
   readonly #lock: DirectoryLock;
   readonly #reserve: Reserve;
   readonly #newVms: FolderSync;
 
-  private constructor(root: string, host: Host, lock: DirectoryLock, reserve: Reserve) {
+  private constructor(root: string, hostCalls: HostCalls, lock: DirectoryLock, reserve: Reserve) {
     this.#root = root;
-    this.#host = host;
+    this.#hostCalls = hostCalls;
     this.#lock = lock;
     this.#reserve = reserve;
     this.#newVms = new FolderSync(() => syncPath(join(root, 'vms')));
   }
 
   /** Makes the folders where they are missing and takes the lock. Errors: STATE_LOCKED, the system's. */
-  static async open(root: string, host: Host): Promise<DirectoryStore> {
+  static async open(root: string, hostCalls: HostCalls): Promise<DirectoryStore> {
     await makeStateDirectory(root);
-    const lock = await host.lockDirectory(root).catch((error: unknown) => {
+    const lock = await hostCalls.lockDirectory(root).catch((error: unknown) => {
       throw lockError(root, error);
     });
     for (const folder of FOLDERS) await mkdir(join(root, folder), { recursive: true, mode: 0o700 });
     await syncPath(root);
-    return new DirectoryStore(root, host, lock, await Reserve.open(root));
+    return new DirectoryStore(root, hostCalls, lock, await Reserve.open(root));
   }
 
   async load(): Promise<LoadedState> {
@@ -133,7 +133,7 @@ export class DirectoryStore implements StateStore {
     const path = join(this.vmDirectory(record.instanceId), RECORD);
     // A destroyed VM's record is not written again: keep no spare file.
     const keepSpare = record.state !== 'destroyed';
-    return this.#host.writeDurable(path, JSON.stringify(record), { keepSpare });
+    return this.#hostCalls.writeDurable(path, JSON.stringify(record), { keepSpare });
   }
 
   async clearVm(instanceId: string): Promise<void> {
@@ -148,14 +148,14 @@ export class DirectoryStore implements StateStore {
     const directory = this.vmDirectory(instanceId);
     // The record goes last: a folder whose record is gone is swept at the next open, one that has it is a VM.
     await this.clearVm(instanceId).catch(ignoreMissing);
-    await this.#host.removeDurable(join(directory, RECORD)).catch(ignoreMissing);
+    await this.#hostCalls.removeDurable(join(directory, RECORD)).catch(ignoreMissing);
     await rm(directory, { recursive: true, force: true });
     await this.#reserve.refill();
   }
 
   saveJob(job: FinishedJob): Promise<void> {
     const path = join(this.#root, 'jobs', `${job.jobId}.json`);
-    return this.#reserve.lend(() => this.#host.writeDurable(path, JSON.stringify(job)));
+    return this.#reserve.lend(() => this.#hostCalls.writeDurable(path, JSON.stringify(job)));
   }
 
   async removeJob(jobId: string): Promise<void> {
@@ -183,15 +183,15 @@ export class DirectoryStore implements StateStore {
     if (Buffer.byteLength(text) > MANIFEST_MAX_BYTES) {
       throw unsupported(`a snapshot whose description takes more than ${MANIFEST_MAX_BYTES} bytes`);
     }
-    await this.#host.writeDurable(join(staging, MANIFEST), text);
-    await this.#host.renameDurable(staging, this.snapshotDirectory(manifest.snapshotUid));
+    await this.#hostCalls.writeDurable(join(staging, MANIFEST), text);
+    await this.#hostCalls.renameDurable(staging, this.snapshotDirectory(manifest.snapshotUid));
   }
 
   async removeSnapshot(snapshotUid: string): Promise<void> {
     const published = this.snapshotDirectory(snapshotUid);
     const staging = this.#stagingDirectory(snapshotUid);
     // Renamed back first: a half-removed snapshot must not be found under its published name.
-    await this.#host.renameDurable(published, staging).catch(ignoreMissing);
+    await this.#hostCalls.renameDurable(published, staging).catch(ignoreMissing);
     await rm(staging, { recursive: true, force: true });
     await this.#reserve.refill();
   }

@@ -5,7 +5,7 @@ import type { VmRuntime } from '../contract/runtime.js';
 import { systemClock, type Clock } from '../ports/clock.js';
 import type { Content } from '../ports/content.js';
 import type { VmDriver } from '../ports/driver.js';
-import type { Host } from '../ports/host.js';
+import type { HostCalls } from '../ports/host-calls.js';
 import { Announcer } from './announcer.js';
 import { Background } from './background.js';
 import { sweepContent } from './content-use.js';
@@ -29,7 +29,7 @@ import { VolatileStore } from './volatile-store.js';
 export interface EngineOptions extends CommonOptions {
   readonly driver: VmDriver;
   /** Needed with `stateDir`. */
-  readonly host?: Host | undefined;
+  readonly hostCalls?: HostCalls | undefined;
   /** Where the files are kept that VMs only read; a driver whose VMs read none has no need of it. */
   readonly content?: Content | undefined;
   /** Default: the system's. */
@@ -53,11 +53,11 @@ export async function openRuntime(options: EngineOptions): Promise<VmRuntime> {
   }
 }
 
-async function openStore({ stateDir, host }: EngineOptions): Promise<StateStore> {
+async function openStore({ stateDir, hostCalls }: EngineOptions): Promise<StateStore> {
   if (stateDir === undefined) return new VolatileStore();
-  if (host === undefined) throw invalidArgument('host', 'a host beside stateDir');
+  if (hostCalls === undefined) throw invalidArgument('hostCalls', 'the calls of the host, beside stateDir');
   try {
-    return await DirectoryStore.open(stateDir, host);
+    return await DirectoryStore.open(stateDir, hostCalls);
   } catch (error) {
     throw translateError(error, `open "${stateDir}"`);
   }
@@ -98,7 +98,7 @@ function contextOf(
   options: EngineOptions,
   { hub, background }: { readonly hub: EventHub; readonly background: Background },
 ): EngineContext {
-  const { driver, host, content, onStep, clock = systemClock } = options;
+  const { driver, hostCalls, content, onStep, clock = systemClock } = options;
   const announcer = new Announcer(hub, clock);
   const book = new JobBook({
     historyLimit: options.jobHistoryLimit ?? 8,
@@ -113,7 +113,7 @@ function contextOf(
     journal: new Journal({ store, book, announcer, clock, onStep }),
     announcer,
     fleet: new Fleet(),
-    catalogue: new SnapshotCatalogue(store, host),
+    catalogue: new SnapshotCatalogue(store, hostCalls),
     store,
     content,
     book,

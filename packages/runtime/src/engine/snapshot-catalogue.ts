@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { MIB } from '../contract/units.js';
 import { VmRuntimeError } from '../contract/errors.js';
-import type { Host } from '../ports/host.js';
+import type { HostCalls } from '../ports/host-calls.js';
 import type { ManifestPart, SnapshotManifest } from './manifest.js';
 import { readJson } from './read-json.js';
 import type { StateStore } from './state-store.js';
@@ -12,7 +12,7 @@ import type { StateStore } from './state-store.js';
 /** Kept beside the manifest: which files were read whole, and found right, since this host booted. */
 const SEAL = 'verified.json';
 
-type CatalogueHost = Pick<Host, 'bootId' | 'digestFile' | 'writeDurable'>;
+type CatalogueCalls = Pick<HostCalls, 'bootId' | 'digestFile' | 'writeDurable'>;
 
 const SEAL_MAX_BYTES = MIB;
 const sealSchema = z.strictObject({ bootId: z.string(), files: z.array(z.string()) });
@@ -20,7 +20,7 @@ const sealSchema = z.strictObject({ bootId: z.string(), files: z.array(z.string(
 /** Every published snapshot, by uid and by the VM it was taken of. */
 export class SnapshotCatalogue {
   readonly #store: StateStore;
-  readonly #host: CatalogueHost | undefined;
+  readonly #hostCalls: CatalogueCalls | undefined;
   readonly #bootId: string;
   readonly #manifests = new Map<string, SnapshotManifest>();
   readonly #byInstance = new Map<string, readonly SnapshotManifest[]>();
@@ -32,15 +32,15 @@ export class SnapshotCatalogue {
   readonly #sealed = new Map<string, string>();
 
   /** Without a host nothing is kept in files, and nothing digested. */
-  constructor(store: StateStore, host: CatalogueHost | undefined) {
+  constructor(store: StateStore, hostCalls: CatalogueCalls | undefined) {
     this.#store = store;
-    this.#host = host;
-    this.#bootId = host?.bootId() ?? '';
+    this.#hostCalls = hostCalls;
+    this.#bootId = hostCalls?.bootId() ?? '';
   }
 
   async digest(path: string, signal: AbortSignal): Promise<string> {
-    assert(this.#host !== undefined, 'what lies in files has a host');
-    return (await this.#host.digestFile(path, { signal })).root;
+    assert(this.#hostCalls !== undefined, 'a catalogue of files has the calls of the host');
+    return (await this.#hostCalls.digestFile(path, { signal })).root;
   }
 
   load(
@@ -174,7 +174,7 @@ export class SnapshotCatalogue {
     if (directory === undefined) return;
     const files = await Promise.all(parts.map((part) => identify(snapshotUid, directory, part)));
     const seal: z.infer<typeof sealSchema> = { bootId: this.#bootId, files };
-    await this.#host?.writeDurable(join(directory, SEAL), JSON.stringify(seal));
+    await this.#hostCalls?.writeDurable(join(directory, SEAL), JSON.stringify(seal));
     this.#sealed.set(snapshotUid, JSON.stringify(files));
   }
 }

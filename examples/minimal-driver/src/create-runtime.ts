@@ -11,7 +11,7 @@ export interface MinimalOptions extends CommonOptions {
 export function createMinimalRuntime(options: MinimalOptions): Promise<VmRuntime> {
   const { stateDir } = options;
   const driver = new MinimalDriver({ stateDir, probe: () => probe(stateDir) });
-  return openRuntime({ ...options, driver, host: native, content: stateContent(stateDir) });
+  return openRuntime({ ...options, driver, hostCalls: native, content: stateContent(stateDir) });
 }
 
 async function probe(stateDir: string): Promise<HostReport> {

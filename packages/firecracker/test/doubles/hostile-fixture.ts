@@ -18,7 +18,7 @@ const ABORT_GRACE_MS = 500;
 const DISK_BYTES = 1024 * 1024;
 
 /** A runtime with a VM that runs and is nobody's enemy, and a snapshot of it, beside which others turn hostile. */
-export class HostileScene {
+export class HostileFixture {
   readonly stateDir: string;
   readonly #folder: string;
   #runtime: VmRuntime;
@@ -30,20 +30,20 @@ export class HostileScene {
     this.#runtime = runtime;
   }
 
-  static async open(): Promise<HostileScene> {
+  static async open(): Promise<HostileFixture> {
     const folder = await mkdtemp(join(tmpdir(), 'fc-hostile-'));
     await writeFile(join(folder, 'disk'), Buffer.alloc(DISK_BYTES));
-    const scene = new HostileScene(folder, await open(join(folder, 'state')));
-    const { runtime } = scene;
-    await runtime.createVmWithSpec(BYSTANDER, scene.spec);
-    scene.#bystanderPid = (await runtime.startVm(BYSTANDER)).vmm?.pid;
+    const fixture = new HostileFixture(folder, await open(join(folder, 'state')));
+    const { runtime } = fixture;
+    await runtime.createVmWithSpec(BYSTANDER, fixture.spec);
+    fixture.#bystanderPid = (await runtime.startVm(BYSTANDER)).vmm?.pid;
     await runtime.snapshotVm(BYSTANDER, SNAPSHOT_ID);
     // What stays open from the first VM on, and from the session that follows the snapshot, is open before anything is counted.
-    await runtime.createVmWithSpec(VICTIM, scene.spec);
+    await runtime.createVmWithSpec(VICTIM, fixture.spec);
     await runtime.startVm(VICTIM);
     await runtime.destroyVm(VICTIM);
-    await scene.bystander();
-    return scene;
+    await fixture.bystander();
+    return fixture;
   }
 
   /** A VM with a disk of its own. */
@@ -73,7 +73,7 @@ export class HostileScene {
     return { pid: view?.vmm?.pid, says };
   }
 
-  get unharmed(): Awaited<ReturnType<HostileScene['bystander']>> {
+  get unharmed(): Awaited<ReturnType<HostileFixture['bystander']>> {
     return { pid: this.#bystanderPid, says: 'well' };
   }
 
@@ -101,17 +101,17 @@ export class HostileScene {
 async function open(stateDir: string): Promise<VmRuntime> {
   const { firecrackerPath = '', jailerPath = '' } = DOUBLES;
   const inspect = { firecrackerPath, jailerPath, jail: true, kvm: 'unchecked', stateDir } as const;
-  const { host, report } = await inspectHost(inspect);
-  if (host === undefined) throw new Error(JSON.stringify(report));
+  const { hostFacts, report } = await inspectHost(inspect);
+  if (hostFacts === undefined) throw new Error(JSON.stringify(report));
   const driver = new FirecrackerDriver({
-    host,
+    hostFacts,
     stateDir,
     maxMemSizeMib: 1024,
     registryDir: '/run/microvm',
     probe: () => Promise.resolve(report),
   });
   const defaults = await imageDefaults();
-  return openRuntime({ abortGraceMs: ABORT_GRACE_MS, stateDir, defaults, driver, host: native });
+  return openRuntime({ abortGraceMs: ABORT_GRACE_MS, stateDir, defaults, driver, hostCalls: native });
 }
 
 /** The most resident memory of this process since `forget`, in bytes. */

@@ -5,8 +5,11 @@ import { firecrackerFactory } from '../factory.js';
 export const WITHOUT_GUEST: VmSpec = { agent: 'none', shutdownTimeoutMs: 0 };
 
 /** The real binaries without guests that make progress: enough for the suite of crashes, which asks no guest. */
-export const nativeFactory = {
-  ...firecrackerFactory({ kvm: 'unchecked' }, { deadlineFactor: 6, childModule: './native/crash-child.ts' }),
+export const guestlessFactory = {
+  ...firecrackerFactory(
+    { kvm: 'unchecked' },
+    { deadlineFactor: 6, childModule: './without-guests/crash-child.ts' },
+  ),
   spec: WITHOUT_GUEST,
   hasLiveGuests: false,
 };

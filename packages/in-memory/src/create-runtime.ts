@@ -1,4 +1,4 @@
-import { openRuntime, resolveOptions, systemClock, type Host, type VmRuntime } from '@microvm/runtime';
+import { openRuntime, resolveOptions, systemClock, type HostCalls, type VmRuntime } from '@microvm/runtime';
 import { capabilitiesOf } from './driver/capabilities.js';
 import type { DiskContent, Images } from './driver/disks.js';
 import { InMemoryDriver } from './driver/driver.js';
@@ -10,7 +10,7 @@ import type { Latencies } from './driver/method-runner.js';
 import { createWorld } from './world.js';
 
 /** The addon is what makes files durable; without files nothing of it is loaded. */
-function loadHost(): Promise<Host> {
+function loadHostCalls(): Promise<HostCalls> {
   return import('@microvm/native');
 }
 
@@ -41,10 +41,10 @@ export async function createInMemoryRuntime(options?: InMemoryOptions): Promise<
   const { clock = systemClock, guest = {}, faults = [], latencyMs, capabilities, images, ...rest } = resolved;
   const { cpuModel = 'virtual', world, onBreach = () => undefined, ...common } = rest;
   const controller = faults instanceof Faults ? faults : createFaults(faults);
-  const host = common.stateDir === undefined ? undefined : await loadHost();
+  const hostCalls = common.stateDir === undefined ? undefined : await loadHostCalls();
   const isShared = world !== undefined;
   const driver = new InMemoryDriver({
-    capabilities: capabilitiesOf(capabilities, { isDurable: host !== undefined, isShared }),
+    capabilities: capabilitiesOf(capabilities, { isDurable: hostCalls !== undefined, isShared }),
     clock,
     faults: controller,
     guest,
@@ -54,9 +54,9 @@ export async function createInMemoryRuntime(options?: InMemoryOptions): Promise<
     world: world ?? createWorld(),
     isShared,
     onBreach,
-    host,
+    hostCalls,
   });
-  const runtime = await openRuntime({ ...common, driver, host, clock });
+  const runtime = await openRuntime({ ...common, driver, hostCalls, clock });
   controller.attach({ end: (vmId, end) => endGuest(runtime, driver, vmId, end) });
   return runtime;
 }

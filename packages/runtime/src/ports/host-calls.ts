@@ -9,7 +9,7 @@ export interface DirectoryLock {
  * The engine's port to the host. `@microvm/native` has these by the same names, so that it can be passed as it is. All run off the
  * main thread; their errors are in Node's shape (`code`, `errno`, `syscall`, `path`).
  */
-export interface Host {
+export interface HostCalls {
   bootId(): string;
   /** Rejects with `EWOULDBLOCK` and the holder's `pid`, where another process holds it. */
   lockDirectory(path: string): Promise<DirectoryLock>;

@@ -78,11 +78,11 @@ export async function createQemuRuntime(options?: QemuOptions): Promise<VmRuntim
     options,
   );
   const inspect = inspectOptions({ qemuPath, accelerator, stateDir: common.stateDir });
-  const { report, host } = await inspectHost(inspect);
-  if (host === undefined) throw hostUnsupported('open a QEMU runtime', report);
+  const { report, hostFacts } = await inspectHost(inspect);
+  if (hostFacts === undefined) throw hostUnsupported('open a QEMU runtime', report);
   const { stateDir } = inspect;
   const driver = new QemuDriver({
-    host,
+    hostFacts,
     stateDir,
     maxMemSizeMib: Math.floor(totalmem() / MIB),
     bootSilenceMs: bootSilenceMs ?? DEFAULT_BOOT_SILENCE_MS,
@@ -94,7 +94,7 @@ export async function createQemuRuntime(options?: QemuOptions): Promise<VmRuntim
     stateDir,
     defaults,
     driver,
-    host: native,
+    hostCalls: native,
     content: stateContent(stateDir),
   });
 }

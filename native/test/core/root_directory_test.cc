@@ -19,9 +19,9 @@ using microvm::test::WriteText;
 namespace {
 
 // A root with one of everything, and something to be found outside of it.
-class Scene {
+class Fixture {
  public:
-  Scene() {
+  Fixture() {
     mkdir((folder_ / "root").c_str(), 0700);
     mkdir((folder_ / "root/d").c_str(), 0700);
     WriteText(folder_ / "outside", "secret");
@@ -65,44 +65,44 @@ TEST(names_that_stay_beneath) {
 }
 
 TEST(opens_files_and_refuses_all_else) {
-  const Scene scene;
-  auto file = scene.Root().OpenFileOrSocket("d/f", O_RDWR, 0);
+  const Fixture fixture;
+  auto file = fixture.Root().OpenFileOrSocket("d/f", O_RDWR, 0);
   CHECK(file.Ok() && TextOf(file.Value().Get()) == "inside");
   CHECK((fcntl(file.Value().Get(), F_GETFD) & FD_CLOEXEC) != 0);
-  CHECK(scene.Number("none") == ENOENT);
-  CHECK(scene.Number("d") == EISDIR);
-  CHECK(scene.Number("fifo") == EINVAL);
-  CHECK(scene.Number("fifo", O_WRONLY) == EINVAL);
-  CHECK(scene.Number("d/f/g") == ENOTDIR);
-  for (const char* name : {"to-f", "out"}) CHECK(scene.Number(name) == ELOOP);
+  CHECK(fixture.Number("none") == ENOENT);
+  CHECK(fixture.Number("d") == EISDIR);
+  CHECK(fixture.Number("fifo") == EINVAL);
+  CHECK(fixture.Number("fifo", O_WRONLY) == EINVAL);
+  CHECK(fixture.Number("d/f/g") == ENOTDIR);
+  for (const char* name : {"to-f", "out"}) CHECK(fixture.Number(name) == ELOOP);
   for (const char* name : {"to-d/f", "up/outside"}) {
-    const int number = scene.Number(name);
+    const int number = fixture.Number(name);
     CHECK(number == ELOOP || number == ENOTDIR);
   }
-  CHECK(scene.Number("../outside") == EINVAL && scene.Number(scene / "outside") == EINVAL);
+  CHECK(fixture.Number("../outside") == EINVAL && fixture.Number(fixture / "outside") == EINVAL);
 }
 
 TEST(makes_a_file_when_asked_but_never_through_a_link) {
-  const Scene scene;
-  CHECK(scene.Number("new", O_WRONLY | O_CREAT) == 0 && Exists(scene / "root/new"));
-  CHECK(scene.Number("new", O_WRONLY | O_CREAT | O_EXCL) == EEXIST);
-  CHECK(scene.Number("d/f", O_WRONLY | O_CREAT | O_TRUNC) == 0 && ReadText(scene / "root/d/f").empty());
-  CHECK(symlink("../made", (scene / "root/dangling").c_str()) == 0);
-  CHECK(scene.Number("dangling", O_WRONLY | O_CREAT) == ELOOP);
-  CHECK(scene.Number("out", O_WRONLY | O_CREAT | O_TRUNC) == ELOOP);
-  CHECK(!Exists(scene / "made") && ReadText(scene / "outside") == "secret");
+  const Fixture fixture;
+  CHECK(fixture.Number("new", O_WRONLY | O_CREAT) == 0 && Exists(fixture / "root/new"));
+  CHECK(fixture.Number("new", O_WRONLY | O_CREAT | O_EXCL) == EEXIST);
+  CHECK(fixture.Number("d/f", O_WRONLY | O_CREAT | O_TRUNC) == 0 && ReadText(fixture / "root/d/f").empty());
+  CHECK(symlink("../made", (fixture / "root/dangling").c_str()) == 0);
+  CHECK(fixture.Number("dangling", O_WRONLY | O_CREAT) == ELOOP);
+  CHECK(fixture.Number("out", O_WRONLY | O_CREAT | O_TRUNC) == ELOOP);
+  CHECK(!Exists(fixture / "made") && ReadText(fixture / "outside") == "secret");
 }
 
 TEST(a_socket_gives_a_handle_to_connect_to) {
-  const Scene scene;
+  const Fixture fixture;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  const std::string path = scene / "root/s";
+  const std::string path = fixture / "root/s";
   memcpy(address.sun_path, path.c_str(), path.size() + 1);
   const UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   CHECK(bind(listener.Get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
   CHECK(listen(listener.Get(), 1) == 0);
-  auto handle = scene.Root().OpenFileOrSocket("s", O_RDWR, 0);
+  auto handle = fixture.Root().OpenFileOrSocket("s", O_RDWR, 0);
   CHECK(handle.Ok());
   const std::string self = "/proc/self/fd/" + std::to_string(handle.Value().Get());
   memcpy(address.sun_path, self.c_str(), self.size() + 1);
@@ -111,30 +111,30 @@ TEST(a_socket_gives_a_handle_to_connect_to) {
 }
 
 TEST(a_root_that_is_a_link_or_a_file_is_none) {
-  const Scene scene;
-  CHECK(!RootDirectory::Open(scene / "root/to-d").Ok());
-  CHECK(!RootDirectory::Open(scene / "outside").Ok());
-  CHECK(RootDirectory::Open(scene / "none").Error().number == ENOENT);
+  const Fixture fixture;
+  CHECK(!RootDirectory::Open(fixture / "root/to-d").Ok());
+  CHECK(!RootDirectory::Open(fixture / "outside").Ok());
+  CHECK(RootDirectory::Open(fixture / "none").Error().number == ENOENT);
 }
 
 // Somebody swaps a folder for a link to the outside and back all the time; what is opened is inside even so.
 TEST(a_swapped_folder_leads_nowhere) {
-  const Scene scene;
-  mkdir((scene / "trap").c_str(), 0700);
-  WriteText(scene / "trap/f", "secret");
-  CHECK(symlink((scene / "trap").c_str(), (scene / "root/e").c_str()) == 0);
+  const Fixture fixture;
+  mkdir((fixture / "trap").c_str(), 0700);
+  WriteText(fixture / "trap/f", "secret");
+  CHECK(symlink((fixture / "trap").c_str(), (fixture / "root/e").c_str()) == 0);
   std::atomic<bool> is_over{false};
   size_t opened = 0;
   std::atomic<int> turn{0};
   JobQueue::ForData().RunTogether("test", 2, [&] {
     if (turn.fetch_add(1) == 0) {
-      const std::string d = scene / "root/d";
-      const std::string e = scene / "root/e";
+      const std::string d = fixture / "root/d";
+      const std::string e = fixture / "root/e";
       while (!is_over) CHECK(renameat2(AT_FDCWD, d.c_str(), AT_FDCWD, e.c_str(), RENAME_EXCHANGE) == 0);
       return;
     }
     for (int i = 0; i < 5000; ++i) {
-      auto file = scene.Root().OpenFileOrSocket("d/f", O_RDONLY, 0);
+      auto file = fixture.Root().OpenFileOrSocket("d/f", O_RDONLY, 0);
       if (!file.Ok()) continue;
       ++opened;
       CHECK(TextOf(file.Value().Get()) == "inside");

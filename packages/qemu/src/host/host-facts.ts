@@ -2,7 +2,7 @@
 export type Accelerator = 'kvm' | 'tcg';
 
 /** What was found out about the host when the runtime was opened; it holds for the runtime's life. */
-export interface QemuHost {
+export interface HostFacts {
   /** Absolute. */
   readonly qemuPath: string;
   readonly qemuVersion: string;

@@ -9,7 +9,7 @@ const FOLDER_PREFIX = join(tmpdir(), 'microvm-test-');
 const HOOK_TIMEOUT_MS = 300_000;
 
 /** One runtime for a file of a driver's own tests, with a snapshot of a VM at work, which the tests' VMs come from. */
-export class Scene {
+export class SharedRuntime {
   readonly #factory: ProviderFactory;
   #runtime: VmRuntime | undefined;
   #stateDir = '';
@@ -23,7 +23,7 @@ export class Scene {
   }
 
   get runtime(): VmRuntime {
-    if (this.#runtime === undefined) throw new Error('the scene is not set');
+    if (this.#runtime === undefined) throw new Error('the runtime is not open');
     return this.#runtime;
   }
 
@@ -36,7 +36,7 @@ export class Scene {
   }
 
   /** Before the tests. */
-  async set(): Promise<void> {
+  async open(): Promise<void> {
     const { workload, spec = {} } = this.#factory;
     if (workload === undefined) throw new Error('the factory has no workload');
     this.#stateDir = await mkdtemp(FOLDER_PREFIX);
@@ -64,20 +64,20 @@ export class Scene {
   }
 
   /** After the tests. */
-  async strike(): Promise<void> {
+  async close(): Promise<void> {
     await this.#runtime?.close();
     await rm(this.#stateDir, { recursive: true, force: true });
   }
 }
 
-/** Sets a scene before the tests of a file or block, destroys its VMs after each, and strikes it at the end. */
-export function useScene(factory: ProviderFactory): Scene {
+/** Opens a runtime before the tests of a file or block, destroys its VMs after each test, and closes the runtime at the end. */
+export function useSharedRuntime(factory: ProviderFactory): SharedRuntime {
   const timeoutMs = HOOK_TIMEOUT_MS * (factory.deadlineFactor ?? 1);
-  const scene = new Scene(factory);
-  beforeAll(() => scene.set(), timeoutMs);
-  afterEach(() => destroyAll(scene.runtime), timeoutMs);
-  afterAll(() => scene.strike(), timeoutMs);
-  return scene;
+  const shared = new SharedRuntime(factory);
+  beforeAll(() => shared.open(), timeoutMs);
+  afterEach(() => destroyAll(shared.runtime), timeoutMs);
+  afterAll(() => shared.close(), timeoutMs);
+  return shared;
 }
 
 /** Destroys every VM of a runtime. */

@@ -5,7 +5,7 @@ import type { VmmVersion } from '../api/version.js';
 import { EXEC_NAME } from './paths.js';
 
 /** What was found out about the host when the runtime was opened; it holds for the runtime's life. */
-export interface FirecrackerHost {
+export interface HostFacts {
   /** Absolute; the caller's. */
   readonly firecrackerPath: string;
   /** The copy of it that VMs run: a jail's folder must not depend on the caller's name for it. */
@@ -28,7 +28,7 @@ export function execFileIn(stateDir: string): string {
 }
 
 /** Makes that copy, whole or not at all; VMs that run have one of their own. */
-export async function installExecFile({ firecrackerPath, execFile }: FirecrackerHost): Promise<void> {
+export async function installExecFile({ firecrackerPath, execFile }: HostFacts): Promise<void> {
   await mkdir(dirname(execFile), { recursive: true, mode: 0o700 });
   await copyFile(firecrackerPath, execFile);
   await chmod(execFile, 0o755);

@@ -6,7 +6,7 @@ import type { VmRuntime } from '@microvm/runtime';
 import { onTestFinished } from 'vitest';
 import { createFirecrackerRuntime, probeFirecracker, type FirecrackerOptions } from '../../src/index.js';
 import { imageDefaults } from '../factory.js';
-import { WITHOUT_GUEST } from './native-factory.js';
+import { WITHOUT_GUEST } from './guestless-factory.js';
 
 /*
  * The real Firecracker and its jailer on a host whose KVM need not be able to run Linux: all of the host's side works there, only the

@@ -92,11 +92,11 @@ export async function createFirecrackerRuntime(options?: FirecrackerOptions): Pr
     ...common
   } = resolved;
   const inspect = inspectOptions(resolved);
-  const { report, host } = await inspectHost(inspect);
-  if (host === undefined) throw hostUnsupported('open a Firecracker runtime', report);
+  const { report, hostFacts } = await inspectHost(inspect);
+  if (hostFacts === undefined) throw hostUnsupported('open a Firecracker runtime', report);
   const { stateDir } = inspect;
   const driver = new FirecrackerDriver({
-    host,
+    hostFacts,
     stateDir,
     maxMemSizeMib: Math.floor(totalmem() / MIB),
     registryDir: registryDir ?? DEFAULT_REGISTRY_DIR,
@@ -109,7 +109,7 @@ export async function createFirecrackerRuntime(options?: FirecrackerOptions): Pr
     stateDir,
     defaults,
     driver,
-    host: native,
+    hostCalls: native,
     content: stateContent(stateDir),
   });
 }

@@ -83,7 +83,7 @@ TEST(what_comes_after_the_end_is_cancelled) {
   CHECK(*late.has_ended);
 }
 
-TEST(a_hastened_job_runs_at_once) {
+TEST(a_job_of_raised_priority_runs_at_once) {
   const auto jobs = RunningJobs::Create();
   JobQueue* queue = NewQueue(1);
   const Endless first;
@@ -92,7 +92,7 @@ TEST(a_hastened_job_runs_at_once) {
   const auto cancellation = std::make_shared<Cancellation>();
   bool has_run = false;
   CHECK(jobs->Run(queue, NewJob(cancellation, [&has_run] { has_run = true; })).Ok());
-  jobs->Hasten(cancellation.get());
+  jobs->RaisePriority(cancellation.get());
   CHECK(has_run);
   jobs->BeginEnd();
   jobs->AwaitEnd();

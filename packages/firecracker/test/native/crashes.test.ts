@@ -1,5 +1,0 @@
-import { describeCrashes } from '@microvm/conformance';
-import { nativeFactory } from './native-factory.js';
-
-// Without real binaries the suite says so and counts as skipped.
-describeCrashes('firecracker, on the real binary', nativeFactory);

@@ -1,5 +1,0 @@
-import { describeFullDisk } from '@microvm/conformance';
-import { nativeFactory } from './native-factory.js';
-
-// Without real binaries the suite says so and counts as skipped.
-describeFullDisk('firecracker, on the real binary, without guests', nativeFactory);

@@ -1,0 +1,4 @@
+import { runCrashChild } from '@microvm/conformance/crash-child';
+import { guestlessFactory } from './guestless-factory.js';
+
+runCrashChild(guestlessFactory);
