@@ -8,18 +8,14 @@ import {
   type ProcessDriverOptions,
 } from '@microvm/driver-kit';
 import { watchProcess, type ProcessIdentity } from '@microvm/native';
-import {
-  defineCapabilities,
-  type Captured,
-  type CaptureTarget,
-  type DriverVm,
-  type JsonObject,
-  type Limits,
-  type PlanRequest,
-  type ResolvedVmSpec,
-  type RestoreSource,
-  type Run,
-  type VmEnding,
+import type {
+  DriverSupport,
+  DriverVm,
+  JsonObject,
+  Limits,
+  PlanRequest,
+  Run,
+  VmEnding,
 } from '@microvm/runtime';
 import { FILES, makePlan, readPlan, type MinimalVm } from './host/vm-plan.js';
 import { surveyVmms, vmmsOf } from './process/find-vmm.js';
@@ -32,20 +28,13 @@ import { checkSnapshot, restoreVm } from './vm/restore.js';
 /** What the driver is asked for, method by method, in the order in which a VM meets them. */
 export class MinimalDriver extends ProcessDriver<MinimalVm, LiveVm> {
   readonly name = 'minimal';
-  readonly capabilities = defineCapabilities({
-    pause: true,
-    memorySnapshot: true,
-    diskSnapshot: true,
+  readonly support: DriverSupport = {
     rename: true,
-    concurrentRestores: true,
-    console: true,
-    metrics: true,
-    durable: true,
     adoption: true,
     ownerDeathWatcher: true,
     spec: { rootDrive: true, extraDrives: true },
     limits: { maxVcpuCount: 1, maxMemSizeMib: 1024 },
-  });
+  };
   readonly steps = [
     'prepare:disks',
     'boot:spawned',
@@ -57,6 +46,15 @@ export class MinimalDriver extends ProcessDriver<MinimalVm, LiveVm> {
     'restore:spawned',
     'restore:loaded',
   ];
+  override readonly snapshots = this.snapshotsBy({
+    memory: true,
+    disks: true,
+    concurrentRestores: true,
+    networkOverrides: false,
+    checkSnapshot: async (source, spec) => checkSnapshot(source, spec),
+    capture: (vm, target, run) => captureVm(this.table, vm, target, run),
+    restore: (vm, source, run) => restoreVm(this.table, vm, source, run),
+  });
   readonly #stateDir: string;
 
   constructor(options: ProcessDriverOptions) {
@@ -65,15 +63,11 @@ export class MinimalDriver extends ProcessDriver<MinimalVm, LiveVm> {
   }
 
   async checkSpec(): Promise<void> {
-    // This VMM takes all that `capabilities` lets through.
+    // This VMM takes all that `support` lets through.
   }
 
   plan(request: PlanRequest): Promise<JsonObject> {
     return makePlan(request);
-  }
-
-  async checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
-    checkSnapshot(source, spec);
   }
 
   survey(): Promise<ReadonlySet<string>> {
@@ -105,14 +99,6 @@ export class MinimalDriver extends ProcessDriver<MinimalVm, LiveVm> {
 
   protected clearLife(vm: MinimalVm): Promise<void> {
     return clearLife(this.table, vm);
-  }
-
-  protected captureVm(vm: MinimalVm, target: CaptureTarget, run: Run): Promise<Captured> {
-    return captureVm(this.table, vm, target, run);
-  }
-
-  protected restoreVm(vm: MinimalVm, source: RestoreSource, run: Run): Promise<LiveVm | undefined> {
-    return restoreVm(this.table, vm, source, run);
   }
 
   protected removeFiles({ directory }: MinimalVm): Promise<readonly string[]> {

@@ -48,10 +48,9 @@ it('rejects, and never throws, what is asked of a VM whose VMM is not there', as
   };
   const run: Run = { signal: new AbortController().signal, progress: () => {}, step: async () => {} };
   const calls = [
-    () => driver.pause(vm, run),
-    () => driver.resume(vm, 'pause', run),
+    () => driver.pausing.pause(vm, run),
+    () => driver.pausing.resume(vm, 'pause', run),
     () => driver.shutdown(vm, run),
-    () => driver.guest(vm),
   ];
   const refusals = calls.map((call) => call().catch((error: unknown) => error));
   for (const refusal of refusals) expect(await refusal).toMatchObject({ code: 'MICROVM_VMM_EXITED' });

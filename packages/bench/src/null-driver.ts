@@ -1,4 +1,3 @@
-import { defineCapabilities, unsupported } from '@microvm/runtime';
 import type { Adoption, HostReport, VmDriver, VmEnding } from '@microvm/runtime';
 
 const POWERED_OFF: VmEnding = { reason: 'shutdown', exitCode: 0, signal: null, lastLogLines: [] };
@@ -10,10 +9,7 @@ const POWERED_OFF: VmEnding = { reason: 'shutdown', exitCode: 0, signal: null, l
 export class NullDriver implements VmDriver {
   readonly name = 'null';
   readonly steps: readonly string[] = [];
-  readonly capabilities = defineCapabilities({
-    durable: true,
-    limits: { maxVcpuCount: 32, maxMemSizeMib: 2 ** 20 },
-  });
+  readonly support = { limits: { maxVcpuCount: 32, maxMemSizeMib: 2 ** 20 } };
 
   async open(): Promise<void> {}
   async probe(): Promise<HostReport> {
@@ -29,20 +25,10 @@ export class NullDriver implements VmDriver {
   async boot(): Promise<Record<string, never>> {
     return {};
   }
-  async pause(): Promise<void> {}
-  async resume(): Promise<void> {}
   async shutdown(): Promise<VmEnding> {
     return POWERED_OFF;
   }
   async halt(): Promise<void> {}
-  checkCapture(): void {}
-  async capture(): Promise<never> {
-    throw unsupported('capture');
-  }
-  async checkSnapshot(): Promise<void> {}
-  async restore(): Promise<never> {
-    throw unsupported('restore');
-  }
   async release(): Promise<readonly string[]> {
     return [];
   }
@@ -52,15 +38,5 @@ export class NullDriver implements VmDriver {
   async adopt(): Promise<Adoption> {
     return { state: 'ended', ending: POWERED_OFF };
   }
-  async guest(): Promise<never> {
-    throw unsupported('guest');
-  }
-  console(): AsyncIterable<Buffer> {
-    throw unsupported('console');
-  }
-  async metrics(): Promise<never> {
-    throw unsupported('metrics');
-  }
   async close(): Promise<void> {}
-  forgetSnapshot(): void {}
 }

@@ -9,24 +9,20 @@ import {
   type ProcessDriverOptions,
 } from '@microvm/driver-kit';
 import type { ProcessIdentity } from '@microvm/native';
-import {
-  type Capabilities,
-  type Captured,
-  type CaptureTarget,
-  defineCapabilities,
-  type DriverEvents,
-  type DriverMetrics,
-  type DriverVm,
-  type JsonObject,
-  type KnownVm,
-  type Limits,
-  type MetricsRequest,
-  type PlanRequest,
-  type ResolvedVmSpec,
-  type RestoreSource,
-  type Run,
-  type VmEnding,
-  type VmSpec,
+import type {
+  DriverEvents,
+  DriverMetrics,
+  DriverSupport,
+  DriverVm,
+  JsonObject,
+  KnownVm,
+  Limits,
+  MetricsRequest,
+  PlanRequest,
+  ResolvedVmSpec,
+  Run,
+  VmEnding,
+  VmSpec,
 } from '@microvm/runtime';
 import { Cgroups } from './host/cgroups.js';
 import { installExecFile, type HostFacts } from './host/host-facts.js';
@@ -64,7 +60,7 @@ const MAX_VCPU_COUNT = 32;
 /** VMs on Firecracker, each in the official jail unless its spec says otherwise. */
 export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
   readonly name = 'firecracker';
-  readonly capabilities: Capabilities;
+  readonly support: DriverSupport;
   readonly steps = [
     'prepare:disks',
     ...['prepare', 'boot', 'restore'].flatMap((method) => [
@@ -80,6 +76,17 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
     'restore:disks',
     'restore:loaded',
   ];
+  override readonly guestAgent = this.agentOfGuests();
+  override readonly snapshots = this.snapshotsBy({
+    memory: true,
+    disks: true,
+    concurrentRestores: true,
+    networkOverrides: true,
+    checkCapture: (vm, memory) => checkCapture(this.#context.hostFacts.version, vm, memory),
+    checkSnapshot: async (source, spec) => checkSnapshot(this.#context.hostFacts, source, spec),
+    capture: (vm, target, run) => captureVm(this.#context, vm, target, run),
+    restore: (vm, source, run) => restoreVm(this.#context, vm, source, run),
+  });
   readonly #registryDir: string;
   readonly #context: FirecrackerContext;
   #uids: UidPool | undefined;
@@ -89,7 +96,7 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
   constructor(options: FirecrackerDriverOptions) {
     super(options);
     const { hostFacts, stateDir, registryDir } = options;
-    this.capabilities = capabilitiesOf(options);
+    this.support = supportOf(options);
     this.#registryDir = registryDir;
     this.#context = {
       hostFacts,
@@ -133,14 +140,6 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
       uid: isJailed ? (this.#uids?.take() ?? null) : null,
       hasCgroup: cgroups.areAvailable,
     });
-  }
-
-  override checkCapture(vm: DriverVm, memory: boolean): void {
-    checkCapture(this.#context.hostFacts.version, vm, memory);
-  }
-
-  async checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
-    checkSnapshot(this.#context.hostFacts, source, spec);
   }
 
   override async release(vm: DriverVm): Promise<readonly string[]> {
@@ -193,14 +192,6 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
     return clearLife(this.#context, vm);
   }
 
-  protected captureVm(vm: FirecrackerVm, target: CaptureTarget, run: Run): Promise<Captured> {
-    return captureVm(this.#context, vm, target, run);
-  }
-
-  protected restoreVm(vm: FirecrackerVm, source: RestoreSource, run: Run): Promise<LiveVm> {
-    return restoreVm(this.#context, vm, source, run);
-  }
-
   protected removeFiles(vm: FirecrackerVm): Promise<readonly string[]> {
     return removeVmFiles(this.#context, vm);
   }
@@ -235,18 +226,9 @@ function usersOf(known: readonly KnownVm[]): ReadonlyMap<string, number> {
   return new Map(users.filter((user): user is [string, number] => user[1] !== null));
 }
 
-function capabilitiesOf({ hostFacts, maxMemSizeMib }: FirecrackerDriverOptions): Capabilities {
-  return defineCapabilities({
-    pause: true,
-    memorySnapshot: true,
-    diskSnapshot: true,
+function supportOf({ hostFacts, maxMemSizeMib }: FirecrackerDriverOptions): DriverSupport {
+  return {
     rename: true,
-    concurrentRestores: true,
-    networkOverrides: true,
-    guestAgent: true,
-    console: true,
-    metrics: true,
-    durable: true,
     adoption: true,
     ownerDeathWatcher: true,
     spec: {
@@ -269,5 +251,5 @@ function capabilitiesOf({ hostFacts, maxMemSizeMib }: FirecrackerDriverOptions):
       consoleSwitch: true,
     },
     limits: { maxVcpuCount: MAX_VCPU_COUNT, maxMemSizeMib },
-  });
+  };
 }

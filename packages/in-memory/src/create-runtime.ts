@@ -44,7 +44,7 @@ export async function createInMemoryRuntime(options?: InMemoryOptions): Promise<
   const hostCalls = common.stateDir === undefined ? undefined : await loadHostCalls();
   const isShared = world !== undefined;
   const driver = new InMemoryDriver({
-    capabilities: capabilitiesOf(capabilities, { isDurable: hostCalls !== undefined, isShared }),
+    capabilities: capabilitiesOf(capabilities, isShared),
     clock,
     faults: controller,
     guest,

@@ -34,10 +34,7 @@ export interface Harness {
 /** A driver that nobody has opened. */
 export function makeDriver(options: Partial<InMemoryDriverOptions> = {}): InMemoryDriver {
   return new InMemoryDriver({
-    capabilities: capabilitiesOf(undefined, {
-      isDurable: options.hostCalls !== undefined,
-      isShared: options.isShared ?? false,
-    }),
+    capabilities: capabilitiesOf(undefined, options.isShared ?? false),
     clock: systemClock,
     guest: {},
     latencies: {},
@@ -116,8 +113,8 @@ export function sourceOf(target: CaptureTarget, captured: Captured): RestoreSour
 /** A memory snapshot of a running VM, as the engine takes it. */
 export async function snapshotOf(driver: InMemoryDriver, vm: DriverVm): Promise<RestoreSource> {
   const target = makeTarget(true);
-  await driver.pause(vm, makeRun());
-  const captured = await driver.capture(vm, target, makeRun());
-  await driver.resume(vm, 'pause', makeRun());
+  await driver.pausing!.pause(vm, makeRun());
+  const captured = await driver.snapshots!.capture(vm, target, makeRun());
+  await driver.pausing!.resume(vm, 'pause', makeRun());
   return sourceOf(target, captured);
 }

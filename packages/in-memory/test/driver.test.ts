@@ -23,7 +23,7 @@ function grabGuest(): { readonly script: GuestScript; readonly guest: () => Scri
 
 async function readConsole({ driver }: Harness, vm: ReturnType<typeof makeVm>): Promise<string> {
   let text = '';
-  for await (const chunk of driver.console(vm, {})) text += chunk.toString();
+  for await (const chunk of driver.console!.read(vm, {})) text += chunk.toString();
   return text;
 }
 
@@ -35,12 +35,12 @@ describe('steps', () => {
     const target = makeTarget(true);
     await driver.prepare(vm, run);
     await driver.boot(vm, run);
-    await driver.pause(vm, run);
-    const captured = await driver.capture(vm, target, run);
+    await driver.pausing!.pause(vm, run);
+    const captured = await driver.snapshots!.capture(vm, target, run);
     const clone = makeVm(driver);
-    await driver.restore(clone, sourceOf(target, captured), run);
-    await driver.resume(clone, 'restore', run);
-    await driver.resume(vm, 'pause', run);
+    await driver.snapshots!.restore(clone, sourceOf(target, captured), run);
+    await driver.pausing!.resume(clone, 'restore', run);
+    await driver.pausing!.resume(vm, 'pause', run);
     await driver.shutdown(vm, run);
     expect(run.steps).toEqual([
       'prepare:disks',
@@ -130,7 +130,9 @@ describe('guests', () => {
           ending: { reason, exitCode, signal: null, lastLogLines: expect.any(Array) as unknown },
         },
       ]);
-      await expect(driver.pause(vm, makeRun())).rejects.toMatchObject({ code: 'MICROVM_VMM_EXITED' });
+      await expect(driver.pausing!.pause(vm, makeRun())).rejects.toMatchObject({
+        code: 'MICROVM_VMM_EXITED',
+      });
       await driver.halt(vm);
       expect((await driver.survey()).size).toBe(0);
       await driver.boot(vm, makeRun());
@@ -172,10 +174,10 @@ describe('guests', () => {
     const sleeping = guest()
       .sleep(50)
       .then(() => (isAwake = true));
-    await driver.pause(vm, makeRun());
+    await driver.pausing!.pause(vm, makeRun());
     await clock.advance(100);
     expect(isAwake).toBe(false);
-    await driver.resume(vm, 'pause', makeRun());
+    await driver.pausing!.resume(vm, 'pause', makeRun());
     await sleeping;
   });
 });
@@ -247,7 +249,7 @@ describe('snapshots', () => {
     guest().disk()?.write('/note', 'after');
 
     const clones = [makeVm(driver), makeVm(driver)];
-    for (const clone of clones) await driver.restore(clone, source, makeRun());
+    for (const clone of clones) await driver.snapshots!.restore(clone, source, makeRun());
     const [first, second] = clones.map(({ instanceId }) => world.vms.get(instanceId));
     expect(first?.memory).toEqual({ counter: 7, nested: { list: [1] } });
     expect(first?.disks.disk('/', first.spec)?.read('/note')?.toString()).toBe('before');
@@ -261,13 +263,13 @@ describe('snapshots', () => {
     const { driver, world } = await openDriver({ guest: script });
     const vm = await runningVm(driver);
     guest().memory['counter'] = 1;
-    await driver.pause(vm, makeRun());
+    await driver.pausing!.pause(vm, makeRun());
     guest().memory['counter'] = 2;
     guest().disk()?.write('/late', '');
     const target = makeTarget(true);
-    const captured = await driver.capture(vm, target, makeRun());
+    const captured = await driver.snapshots!.capture(vm, target, makeRun());
     const clone = makeVm(driver);
-    await driver.restore(clone, sourceOf(target, captured), makeRun());
+    await driver.snapshots!.restore(clone, sourceOf(target, captured), makeRun());
     const restored = world.vms.get(clone.instanceId);
     expect(restored?.memory).toEqual({ counter: 1 });
     expect(restored?.disks.disk('/', restored.spec)?.list()).toEqual([]);
@@ -281,10 +283,10 @@ describe('snapshots', () => {
     guest().disk('data')?.write('/rows', '1');
     await driver.shutdown(vm, makeRun());
     const target = makeTarget(false);
-    const captured = await driver.capture(vm, target, makeRun());
+    const captured = await driver.snapshots!.capture(vm, target, makeRun());
     expect(captured.parts.map(({ role }) => role)).toEqual(['disk']);
     const clone = makeVm(driver, { drives: [{ driveId: 'data', path: '/data' }] });
-    await driver.restore(clone, sourceOf(target, captured), makeRun());
+    await driver.snapshots!.restore(clone, sourceOf(target, captured), makeRun());
     for (const each of [vm, clone]) {
       await driver.boot(each, makeRun());
       expect(guest().memory).toEqual({});
@@ -297,11 +299,11 @@ describe('snapshots', () => {
     const vm = await runningVm(driver);
     const source = await snapshotOf(driver, vm);
     const clone = makeVm(driver);
-    await driver.restore(clone, source, makeRun());
-    await driver.resume(clone, 'restore', makeRun());
+    await driver.snapshots!.restore(clone, source, makeRun());
+    await driver.pausing!.resume(clone, 'restore', makeRun());
     const again = makeVm(driver);
-    await driver.restore(again, await snapshotOf(driver, clone), makeRun());
-    await driver.resume(again, 'restore', makeRun());
+    await driver.snapshots!.restore(again, await snapshotOf(driver, clone), makeRun());
+    await driver.pausing!.resume(again, 'restore', makeRun());
     const epochs = [vm, clone, again].map(({ instanceId }) => world.vms.get(instanceId)?.epoch);
     expect(epochs).toEqual([1, 2, 3]);
     await driver.halt(again);
@@ -313,17 +315,17 @@ describe('snapshots', () => {
     const taken = await openDriver({ cpuModel: 'skylake' });
     const source = await snapshotOf(taken.driver, await runningVm(taken.driver));
     const { driver } = await openDriver({ cpuModel: 'milan' });
-    await expect(driver.checkSnapshot(source, makeVm(driver).spec)).rejects.toMatchObject({
+    await expect(driver.snapshots!.checkSnapshot(source, makeVm(driver).spec)).rejects.toMatchObject({
       code: 'MICROVM_SNAPSHOT_INCOMPATIBLE',
     });
-    await taken.driver.checkSnapshot(source, makeVm(driver).spec);
+    await taken.driver.snapshots!.checkSnapshot(source, makeVm(driver).spec);
   });
 
   test('a snapshot that was forgotten holds no memory any more', async () => {
     const { driver, world } = await openDriver();
     const { snapshotUid } = await snapshotOf(driver, await runningVm(driver));
     expect(world.snapshots.size).toBe(1);
-    driver.forgetSnapshot(snapshotUid);
+    driver.snapshots!.forget!(snapshotUid);
     expect(world.snapshots.size).toBe(0);
   });
 });
@@ -382,13 +384,13 @@ describe('worlds', () => {
     const first = await openDriver({ isShared: true });
     const running = await runningVm(first.driver);
     const paused = await runningVm(first.driver);
-    await first.driver.pause(paused, makeRun());
+    await first.driver.pausing!.pause(paused, makeRun());
     await first.driver.close();
     const { driver } = await openDriver({ isShared: true, world: first.world });
     expect(await driver.survey()).toEqual(new Set([running.instanceId, paused.instanceId]));
     expect(await driver.adopt(running, makeRun())).toEqual({ state: 'running' });
     expect(await driver.adopt(paused, makeRun())).toEqual({ state: 'paused' });
-    await driver.resume(paused, 'pause', makeRun());
+    await driver.pausing!.resume(paused, 'pause', makeRun());
   });
 
   test('VMs of a driver’s own world end with it', async () => {

@@ -43,7 +43,7 @@ describe('places', () => {
     const { driver, faults } = await openDriver();
     const vm = await runningVm(driver);
     faults.add({ at: 'pause:held', kind: 'fail', error: planted });
-    await expect(driver.pause(vm, makeRun())).rejects.toBe(planted);
+    await expect(driver.pausing!.pause(vm, makeRun())).rejects.toBe(planted);
     expect(await driver.adopt(vm, makeRun())).toEqual({ state: 'paused' });
   });
 
@@ -58,13 +58,17 @@ describe('places', () => {
         () => driver.checkSpec(vm.spec, {}),
         () => driver.prepare(other, makeRun()),
         () => driver.boot(other, makeRun()),
-        () => driver.guest(vm),
-        () => driver.pause(vm, makeRun()),
+        () => driver.guestAgent!.guest(vm),
+        () => driver.pausing!.pause(vm, makeRun()),
         () =>
-          driver.capture(vm, { snapshotUid: '0'.repeat(32), directory: undefined, memory: true }, makeRun()),
-        () => driver.resume(vm, 'pause', makeRun()),
-        () => driver.checkSnapshot(source, vm.spec),
-        () => driver.restore(makeVm(driver), source, makeRun()),
+          driver.snapshots!.capture(
+            vm,
+            { snapshotUid: '0'.repeat(32), directory: undefined, memory: true },
+            makeRun(),
+          ),
+        () => driver.pausing!.resume(vm, 'pause', makeRun()),
+        () => driver.snapshots!.checkSnapshot(source, vm.spec),
+        () => driver.snapshots!.restore(makeVm(driver), source, makeRun()),
         () => driver.adopt(vm, makeRun()),
         () => driver.shutdown(vm, makeRun()),
         () => driver.halt(vm),
@@ -151,7 +155,7 @@ describe('crash', () => {
     const { driver, faults, ended } = await openDriver();
     const vm = await runningVm(driver);
     faults.add({ at: 'pause', kind: 'crash', ending: { reason: 'panic', exitCode: 1, signal: null } });
-    await expect(driver.pause(vm, makeRun())).rejects.toMatchObject({ code: 'MICROVM_VMM_EXITED' });
+    await expect(driver.pausing!.pause(vm, makeRun())).rejects.toMatchObject({ code: 'MICROVM_VMM_EXITED' });
     expect(ended).toMatchObject([{ ending: { reason: 'panic', exitCode: 1, signal: null } }]);
   });
 

@@ -12,7 +12,7 @@ interface Talk extends Harness {
 async function talk(script: GuestScript = {}, options: Parameters<typeof openDriver>[0] = {}): Promise<Talk> {
   const harness = await openDriver({ guest: script, ...options });
   const vm = await runningVm(harness.driver);
-  const guest = await harness.driver.guest(vm);
+  const guest = await harness.driver.guestAgent!.guest(vm);
   return { ...harness, vm, guest, run: (...argv) => guest.exec({ argv, input: '' }).result };
 }
 
@@ -82,10 +82,10 @@ describe('default commands', () => {
     const { driver, vm, run } = await talk();
     expect([await text(run('counter')), await text(run('counter'))]).toEqual(['1\n', '2\n']);
     const clone = makeVm(driver);
-    await driver.restore(clone, await snapshotOf(driver, vm), makeRun());
-    await driver.resume(clone, 'restore', makeRun());
+    await driver.snapshots!.restore(clone, await snapshotOf(driver, vm), makeRun());
+    await driver.pausing!.resume(clone, 'restore', makeRun());
     expect(await text(run('counter'))).toBe('3\n');
-    const inClone = await driver.guest(clone);
+    const inClone = await driver.guestAgent!.guest(clone);
     expect(await text(inClone.exec({ argv: ['counter'] }).result)).toBe('3\n');
     expect(await text(run('counter'))).toBe('4\n');
   });
@@ -151,7 +151,7 @@ describe('scripts', () => {
     });
     await run('speak');
     const chunks: Buffer[] = [];
-    for await (const chunk of driver.console(vm, { tailBytes: 21 })) chunks.push(chunk);
+    for await (const chunk of driver.console!.read(vm, { tailBytes: 21 })) chunks.push(chunk);
     expect(Buffer.concat(chunks).toString()).toBe('hello from the guest\n');
   });
 });
@@ -164,17 +164,17 @@ describe('reaching the guest', () => {
 
   test('callers share one agent; a guest that nobody reaches has none', async () => {
     const { driver, vm, guest } = await talk();
-    expect(await driver.guest(vm)).toBe(guest);
+    expect(await driver.guestAgent!.guest(vm)).toBe(guest);
   });
 
   test('nothing answers while the VM is paused; afterwards the conversation goes on', async () => {
     const { driver, vm, guest } = await talk();
-    await driver.pause(vm, makeRun());
+    await driver.pausing!.pause(vm, makeRun());
     let answered = false;
     const pinging = guest.ping().then(() => (answered = true));
     for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setImmediate(resolve));
     expect(answered).toBe(false);
-    await driver.resume(vm, 'pause', makeRun());
+    await driver.pausing!.resume(vm, 'pause', makeRun());
     await pinging;
   });
 
@@ -187,17 +187,21 @@ describe('reaching the guest', () => {
     await expect(guest.ping()).rejects.toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
     await driver.halt(vm);
     await driver.boot(vm, makeRun());
-    await (await driver.guest(vm)).ping();
+    await (await driver.guestAgent!.guest(vm)).ping();
     expect(breaches).toEqual([]);
   });
 
   test('a guest that does not run, or has no agent, cannot be reached', async () => {
     const { driver, vm } = await talk();
-    await driver.pause(vm, makeRun());
-    await expect(driver.guest(vm)).rejects.toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
+    await driver.pausing!.pause(vm, makeRun());
+    await expect(driver.guestAgent!.guest(vm)).rejects.toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
     const silent = await runningVm(driver, { agent: 'none' });
-    await expect(driver.guest(silent)).rejects.toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
-    await expect(driver.guest(makeVm(driver))).rejects.toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
+    await expect(driver.guestAgent!.guest(silent)).rejects.toMatchObject({
+      code: 'MICROVM_GUEST_UNREACHABLE',
+    });
+    await expect(driver.guestAgent!.guest(makeVm(driver))).rejects.toMatchObject({
+      code: 'MICROVM_GUEST_UNREACHABLE',
+    });
   });
 
   test('after a lost connection the next caller gets a new one, to the same guest', async () => {
@@ -205,7 +209,7 @@ describe('reaching the guest', () => {
     await run('counter');
     (guest as unknown as { close(reason: string): void }).close('test');
     await expect(guest.ping()).rejects.toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
-    const next = await driver.guest(vm);
+    const next = await driver.guestAgent!.guest(vm);
     expect(await text(next.exec({ argv: ['counter'] }).result)).toBe('2\n');
   });
 });

@@ -18,15 +18,15 @@ type Act = (harness: Harness, vm: DriverVm) => Promise<unknown>;
 const METHODS = {
   prepare: ({ driver }, vm) => driver.prepare(vm, makeRun()),
   boot: ({ driver }, vm) => driver.boot(vm, makeRun()),
-  pause: ({ driver }, vm) => driver.pause(vm, makeRun()),
-  resume: ({ driver }, vm) => driver.resume(vm, 'pause', makeRun()),
+  pause: ({ driver }, vm) => driver.pausing!.pause(vm, makeRun()),
+  resume: ({ driver }, vm) => driver.pausing!.resume(vm, 'pause', makeRun()),
   shutdown: ({ driver }, vm) => driver.shutdown(vm, makeRun()),
   halt: ({ driver }, vm) => driver.halt(vm),
-  'capture with memory': ({ driver }, vm) => driver.capture(vm, makeTarget(true), makeRun()),
-  'capture of disks': ({ driver }, vm) => driver.capture(vm, makeTarget(false), makeRun()),
+  'capture with memory': ({ driver }, vm) => driver.snapshots!.capture(vm, makeTarget(true), makeRun()),
+  'capture of disks': ({ driver }, vm) => driver.snapshots!.capture(vm, makeTarget(false), makeRun()),
   restore: async (harness, vm) => {
     const source = await snapshotOf(harness.driver, await runningVm(harness.driver));
-    return harness.driver.restore(vm, source, makeRun());
+    return harness.driver.snapshots!.restore(vm, source, makeRun());
   },
   release: ({ driver }, vm) => driver.release(vm),
   adopt: ({ driver }, vm) => driver.adopt(vm, makeRun()),
@@ -118,7 +118,7 @@ describe('turns', () => {
     const vm = await runningVm(harness.driver);
     const hang = harness.faults.add({ at: 'pause', kind: 'hang', ignoresSignal: true });
     const abort = new AbortController();
-    const pausing = harness.driver.pause(vm, makeRun(abort.signal));
+    const pausing = harness.driver.pausing!.pause(vm, makeRun(abort.signal));
     await hang.reached;
     abort.abort();
     await harness.driver.halt(vm);
@@ -136,7 +136,7 @@ describe('other rules', () => {
     const vm = makeVm(harness.driver);
     await METHODS.restore(harness, vm);
     expect(await outcome(METHODS.resume(harness, vm))).toBe('forbidden');
-    await harness.driver.resume(vm, 'restore', makeRun());
+    await harness.driver.pausing!.resume(vm, 'restore', makeRun());
   });
 
   test('a VM comes with the plan that was made for it', async () => {
@@ -154,37 +154,36 @@ describe('other rules', () => {
     expect(await outcome(harness.driver.survey())).toBe('forbidden');
   });
 
-  test('an ability that is switched off is never used', async () => {
-    const off = { pause: false, guestAgent: false, console: false, memorySnapshot: false } as const;
-    const capabilities = capabilitiesOf(off, { isDurable: false, isShared: false });
-    const harness = await openDriver({ capabilities });
+  test('what is switched off is not there, and a kind of snapshot that is switched off is never taken', async () => {
+    const off = { guestAgent: false, console: false, metrics: false, memorySnapshot: false } as const;
+    const harness = await openDriver({ capabilities: capabilitiesOf(off, false) });
+    const { guestAgent, console, metering } = harness.driver;
+    expect({ guestAgent, console, metering }).toEqual({});
     const vm = await runningVm(harness.driver);
-    expect(await outcome(harness.driver.guest(vm))).toBe('forbidden');
-    const reading = async (): Promise<void> => {
-      for await (const _ of harness.driver.console(vm, {})) return;
-    };
-    expect(await outcome(reading())).toBe('forbidden');
     await METHODS.pause(harness, vm);
     expect(await outcome(METHODS['capture with memory'](harness, vm))).toBe('forbidden');
+    const still = capabilitiesOf({ pause: false, memorySnapshot: false, diskSnapshot: false }, false);
+    const { pausing, snapshots } = (await openDriver({ capabilities: still })).driver;
+    expect({ pausing, snapshots }).toEqual({});
   });
 
   test('without concurrent restores a second live VM of a snapshot is refused, a later one is not', async () => {
-    const capabilities = capabilitiesOf({ concurrentRestores: false }, { isDurable: false, isShared: false });
+    const capabilities = capabilitiesOf({ concurrentRestores: false }, false);
     const { driver } = await openDriver({ capabilities });
     const origin = await runningVm(driver);
     const target = makeTarget(true);
-    await driver.pause(origin, makeRun());
-    const source = sourceOf(target, await driver.capture(origin, target, makeRun()));
+    await driver.pausing!.pause(origin, makeRun());
+    const source = sourceOf(target, await driver.snapshots!.capture(origin, target, makeRun()));
     const [first, second] = [makeVm(driver), makeVm(driver)];
-    await driver.restore(first, source, makeRun());
-    await expect(driver.checkSnapshot(source, second.spec)).rejects.toMatchObject({
+    await driver.snapshots!.restore(first, source, makeRun());
+    await expect(driver.snapshots!.checkSnapshot(source, second.spec)).rejects.toMatchObject({
       code: 'MICROVM_UNSUPPORTED',
     });
-    await expect(driver.restore(second, source, makeRun())).rejects.toMatchObject({
+    await expect(driver.snapshots!.restore(second, source, makeRun())).rejects.toMatchObject({
       code: 'MICROVM_UNSUPPORTED',
     });
     await driver.release(second);
     await driver.halt(first);
-    await driver.restore(second, source, makeRun());
+    await driver.snapshots!.restore(second, source, makeRun());
   });
 });

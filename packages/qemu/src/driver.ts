@@ -7,21 +7,16 @@ import {
   type ProcessDriverOptions,
 } from '@microvm/driver-kit';
 import type { ProcessIdentity } from '@microvm/native';
-import {
-  type Capabilities,
-  type Captured,
-  type CaptureTarget,
-  defineCapabilities,
-  type DriverVm,
-  type JsonObject,
-  type Limits,
-  type PlanRequest,
-  type ResolvedVmSpec,
-  type RestoreSource,
-  type Run,
-  unsupported,
-  type VmEnding,
-  type VmSpec,
+import type {
+  DriverSupport,
+  DriverVm,
+  JsonObject,
+  Limits,
+  PlanRequest,
+  ResolvedVmSpec,
+  Run,
+  VmEnding,
+  VmSpec,
 } from '@microvm/runtime';
 import type { HostFacts } from './host/host-facts.js';
 import { makePlan } from './host/vm-plan.js';
@@ -50,7 +45,7 @@ const MAX_VCPU_COUNT = 32;
 /** VMs on QEMU's `microvm` machine. */
 export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
   readonly name = 'qemu';
-  readonly capabilities: Capabilities;
+  readonly support: DriverSupport;
   readonly steps = [
     'prepare:disks',
     'boot:started',
@@ -63,13 +58,23 @@ export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
     'restore:started',
     'restore:loaded',
   ];
+  override readonly guestAgent = this.agentOfGuests();
+  override readonly snapshots = this.snapshotsBy({
+    memory: true,
+    disks: true,
+    concurrentRestores: true,
+    networkOverrides: false,
+    checkSnapshot: async (source, spec) => checkSnapshot(this.#context.hostFacts, source, spec),
+    capture: (vm, target, run) => captureVm(this.#context, vm, target, run),
+    restore: (vm, source, run) => restoreVm(this.#context, vm, source, run),
+  });
   readonly #stateDir: string;
   readonly #context: QemuContext;
 
   constructor(options: QemuDriverOptions) {
     super(options);
     const { hostFacts, bootSilenceMs, maxMemSizeMib, stateDir } = options;
-    this.capabilities = capabilitiesOf(maxMemSizeMib);
+    this.support = supportOf(maxMemSizeMib);
     this.#stateDir = stateDir;
     this.#context = { hostFacts, table: this.table, bootSilenceMs };
   }
@@ -80,11 +85,6 @@ export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
 
   async plan({ spec, source }: PlanRequest): Promise<JsonObject> {
     return makePlan(spec, await planNewDrives(spec, source));
-  }
-
-  async checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
-    if (source.networkOverrides.length > 0) throw unsupported('spec.networkOverrides');
-    checkSnapshot(this.#context.hostFacts, source, spec);
   }
 
   survey(): Promise<ReadonlySet<string>> {
@@ -112,14 +112,6 @@ export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
     return clearLife(this.#context, vm);
   }
 
-  protected captureVm(vm: QemuVm, target: CaptureTarget, run: Run): Promise<Captured> {
-    return captureVm(this.#context, vm, target, run);
-  }
-
-  protected restoreVm(vm: QemuVm, source: RestoreSource, run: Run): Promise<LiveVm | undefined> {
-    return restoreVm(this.#context, vm, source, run);
-  }
-
   protected removeFiles(vm: QemuVm): Promise<readonly string[]> {
     return removeVmFiles(vm);
   }
@@ -137,20 +129,12 @@ export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
   }
 }
 
-function capabilitiesOf(maxMemSizeMib: number): Capabilities {
-  return defineCapabilities({
-    pause: true,
-    memorySnapshot: true,
-    diskSnapshot: true,
+function supportOf(maxMemSizeMib: number): DriverSupport {
+  return {
     rename: true,
-    concurrentRestores: true,
-    guestAgent: true,
-    console: true,
-    metrics: true,
-    durable: true,
     adoption: true,
     ownerDeathWatcher: true,
     spec: { initrd: true, rootDrive: true, extraDrives: true, entropy: true },
     limits: { maxVcpuCount: MAX_VCPU_COUNT, maxMemSizeMib },
-  });
+  };
 }

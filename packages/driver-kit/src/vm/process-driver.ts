@@ -1,14 +1,17 @@
 import type { ProcessIdentity } from '@microvm/native';
 import type {
   Adoption,
-  Capabilities,
   Captured,
   CaptureTarget,
-  ConsoleOptions,
+  DriverConsole,
   DriverEvents,
+  DriverGuestAgent,
+  DriverMetering,
   DriverMetrics,
+  DriverPausing,
+  DriverSnapshots,
+  DriverSupport,
   DriverVm,
-  Guest,
   HostReport,
   JsonObject,
   KnownVm,
@@ -40,6 +43,14 @@ export type ProcessLife = VmmLife & PausableVm & HaltableVm;
 /** What a VMM says of its guest: that it is there, or why it ended although the VMM did not. */
 export type FoundState = 'running' | 'paused' | { readonly ended: EndingReason };
 
+/** Snapshots as a VMM brings them to `ProcessDriver`. */
+export interface ProcessSnapshots<Vm, Live> extends Omit<DriverSnapshots, 'capture' | 'restore' | 'forget'> {
+  /** Writes a snapshot's files. */
+  readonly capture: (vm: Vm, target: CaptureTarget, run: Run) => Promise<Captured>;
+  /** Makes a VM's resources from a snapshot. With memory it answers a life whose guest stands still. */
+  readonly restore: (vm: Vm, source: RestoreSource, run: Run) => Promise<Live | undefined>;
+}
+
 export interface ProcessDriverOptions {
   readonly stateDir: string;
   readonly probe: () => Promise<HostReport>;
@@ -56,8 +67,18 @@ const STATUS_TIMEOUT_MS = 4000;
  */
 export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLife> implements VmDriver {
   abstract readonly name: string;
-  abstract readonly capabilities: Capabilities;
+  abstract readonly support: DriverSupport;
   abstract readonly steps: readonly string[];
+  readonly pausing: DriverPausing = {
+    pause: (vm, run) => this.#pause(vm, run),
+    resume: (vm, how, run) => this.#resume(vm, how, run),
+  };
+  /** `snapshotsBy` makes the object from what the VMM brings. */
+  readonly snapshots: DriverSnapshots | undefined;
+  /** `agentOfGuests` makes the object where the VMM's guests have our agent. */
+  readonly guestAgent: DriverGuestAgent | undefined;
+  readonly console: DriverConsole = { read: (vm, options) => this.#consoles.read(vm, options) };
+  readonly metering: DriverMetering = { metrics: (vm, how) => this.#metrics(vm, how) };
   protected readonly table: VmTable<Live>;
   readonly #probe: () => Promise<HostReport>;
   readonly #consoles = new Consoles();
@@ -69,7 +90,6 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
 
   abstract checkSpec(spec: ResolvedVmSpec, given: VmSpec): Promise<void>;
   abstract plan(vm: PlanRequest): Promise<JsonObject>;
-  abstract checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void>;
   abstract survey(): Promise<ReadonlySet<string>>;
 
   /** Reads the plan and derives what follows from it: the one place where that is done for a call. */
@@ -87,10 +107,6 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
   ): Promise<VmEnding>;
   /** Removes one life of a VM: its VMM, known to this process or not, and what that worked with. Idempotent. */
   protected abstract clearLife(vm: Vm): Promise<void>;
-  /** Writes a snapshot's files. */
-  protected abstract captureVm(vm: Vm, target: CaptureTarget, run: Run): Promise<Captured>;
-  /** Makes a VM's resources from a snapshot. With memory it answers a life whose guest stands still. */
-  protected abstract restoreVm(vm: Vm, source: RestoreSource, run: Run): Promise<Live | undefined>;
   /** Removes the files of a VM that has no life; answers what is still there afterwards. */
   protected abstract removeFiles(vm: Vm): Promise<readonly string[]>;
   /** Every VMM of a VM that lives on this host, recorded or not. */
@@ -134,16 +150,6 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
     return infoOf(live);
   }
 
-  async pause(vm: DriverVm, run: Run): Promise<void> {
-    const planned = this.vmOf(vm);
-    this.checkPause(planned);
-    await pauseVm(this.table.liveOf(vm), planned, run);
-  }
-
-  async resume(vm: DriverVm, how: Resumption, run: Run): Promise<void> {
-    await resumeVm(this.table.liveOf(vm), this.vmOf(vm), how, run);
-  }
-
   async shutdown(vm: DriverVm, run: Run): Promise<VmEnding> {
     const planned = this.vmOf(vm);
     const live = this.table.liveOf(vm);
@@ -159,18 +165,6 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
 
   async halt(vm: DriverVm): Promise<void> {
     await this.#halt(this.vmOf(vm));
-  }
-
-  checkCapture(_vm: DriverVm, _memory: boolean): void {}
-
-  async capture(vm: DriverVm, target: CaptureTarget, run: Run): Promise<Captured> {
-    return this.captureVm(this.vmOf(vm), target, run);
-  }
-
-  async restore(vm: DriverVm, source: RestoreSource, run: Run): Promise<VmmInfo> {
-    const live = await this.restoreVm(this.vmOf(vm), source, run);
-    if (source.memory && live !== undefined) this.table.reportEnd(live);
-    return infoOf(live);
   }
 
   async release(vm: DriverVm): Promise<readonly string[]> {
@@ -202,26 +196,42 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
     return { state, vmm: live.identity };
   }
 
-  async guest(vm: DriverVm): Promise<Guest> {
-    return this.table.liveOf(vm).agent.guest();
-  }
-
-  console(vm: DriverVm, options: ConsoleOptions): AsyncIterable<Buffer> {
-    return this.#consoles.read(vm, options);
-  }
-
-  async metrics(vm: DriverVm, how: MetricsRequest): Promise<DriverMetrics> {
-    const live = this.table.get(vm.instanceId);
-    return this.metricsOf(this.vmOf(vm), live?.hasEnded === false ? live : undefined, how);
-  }
-
   async close(): Promise<void> {
     this.#consoles.close();
     await this.table.close();
   }
 
-  forgetSnapshot(): void {
-    // The engine keeps snapshots in the state directory; a driver without one keeps them itself.
+  /** For `snapshots`: the driver's own part gets each VM with its plan read. */
+  protected snapshotsBy({ capture, restore, ...rest }: ProcessSnapshots<Vm, Live>): DriverSnapshots {
+    return {
+      ...rest,
+      capture: async (vm, target, run) => capture(this.vmOf(vm), target, run),
+      restore: async (vm, source, run) => {
+        const live = await restore(this.vmOf(vm), source, run);
+        if (source.memory && live !== undefined) this.table.reportEnd(live);
+        return infoOf(live);
+      },
+    };
+  }
+
+  /** For `guestAgent`. */
+  protected agentOfGuests(): DriverGuestAgent {
+    return { guest: async (vm) => this.table.liveOf(vm).agent.guest() };
+  }
+
+  async #pause(vm: DriverVm, run: Run): Promise<void> {
+    const planned = this.vmOf(vm);
+    this.checkPause(planned);
+    await pauseVm(this.table.liveOf(vm), planned, run);
+  }
+
+  async #resume(vm: DriverVm, how: Resumption, run: Run): Promise<void> {
+    await resumeVm(this.table.liveOf(vm), this.vmOf(vm), how, run);
+  }
+
+  async #metrics(vm: DriverVm, how: MetricsRequest): Promise<DriverMetrics> {
+    const live = this.table.get(vm.instanceId);
+    return this.metricsOf(this.vmOf(vm), live?.hasEnded === false ? live : undefined, how);
   }
 
   async #halt(vm: Vm): Promise<void> {

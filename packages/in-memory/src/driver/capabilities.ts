@@ -58,14 +58,8 @@ export const capabilitiesSchema = z.strictObject({
 
 export type CapabilitySwitches = z.infer<typeof capabilitiesSchema>;
 
-export interface Surroundings {
-  readonly isDurable: boolean;
-  /** VMs outlive the runtime: its world was given to it. */
-  readonly isShared: boolean;
-}
-
-/** All that a VM in memory can do, but for what is switched off. */
-export function capabilitiesOf(switches: CapabilitySwitches | undefined, around: Surroundings): Capabilities {
+/** All that a VM in memory can do, but for what is switched off. `isShared`: VMs outlive the runtime, because its world was given to it. */
+export function capabilitiesOf(switches: CapabilitySwitches | undefined, isShared: boolean): Capabilities {
   const { spec, limits, ...rest } = switches ?? {};
   return defineCapabilities({
     pause: true,
@@ -78,8 +72,7 @@ export function capabilitiesOf(switches: CapabilitySwitches | undefined, around:
     console: true,
     metrics: true,
     ...withoutUndefined(rest),
-    durable: around.isDurable,
-    adoption: around.isShared,
+    adoption: isShared,
     spec: { ...EVERY_FEATURE, ...withoutUndefined(spec ?? {}) },
     limits: { maxVcpuCount: 32, maxMemSizeMib: MAX_MEM_SIZE_MIB, ...withoutUndefined(limits ?? {}) },
   });

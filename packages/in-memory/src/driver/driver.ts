@@ -4,8 +4,14 @@ import type {
   Captured,
   CaptureTarget,
   ConsoleOptions,
+  DriverConsole,
   DriverEvents,
+  DriverGuestAgent,
+  DriverMetering,
   DriverMetrics,
+  DriverPausing,
+  DriverSnapshots,
+  DriverSupport,
   DriverVm,
   Guest,
   HostReport,
@@ -37,7 +43,12 @@ const LOST: VmEnding = { reason: 'lost', exitCode: 'unknown', signal: null, last
 /** VMs that are nothing but memory, with the states, the errors and the rules of real ones. */
 export class InMemoryDriver implements VmDriver {
   readonly name = 'in-memory';
-  readonly capabilities: Capabilities;
+  readonly support: DriverSupport;
+  readonly pausing: DriverPausing | undefined;
+  readonly snapshots: DriverSnapshots | undefined;
+  readonly guestAgent: DriverGuestAgent | undefined;
+  readonly console: DriverConsole | undefined;
+  readonly metering: DriverMetering | undefined;
   readonly steps = DRIVER_STEPS;
   readonly #options: InMemoryDriverOptions;
   readonly #files: VmFiles;
@@ -48,7 +59,6 @@ export class InMemoryDriver implements VmDriver {
   #events: DriverEvents | undefined;
 
   constructor(options: InMemoryDriverOptions) {
-    this.capabilities = options.capabilities;
     this.#options = options;
     this.#files = new VmFiles(options.hostCalls);
     this.#snapshots = new Snapshots(this.#files, options.world);
@@ -64,6 +74,14 @@ export class InMemoryDriver implements VmDriver {
       surroundings: this.#methods,
       files: this.#files,
     });
+    const { capabilities } = options;
+    this.support = supportOf(capabilities);
+    this.pausing = capabilities.pause ? this.#pausing() : undefined;
+    this.snapshots =
+      capabilities.memorySnapshot || capabilities.diskSnapshot ? this.#snapshotting(capabilities) : undefined;
+    this.guestAgent = capabilities.guestAgent ? { guest: (vm) => this.#guest(vm) } : undefined;
+    this.console = capabilities.console ? { read: (vm, options) => this.#console(vm, options) } : undefined;
+    this.metering = capabilities.metrics ? { metrics: (vm) => this.#metrics(vm) } : undefined;
   }
 
   async open(events: DriverEvents): Promise<void> {
@@ -114,7 +132,7 @@ export class InMemoryDriver implements VmDriver {
     });
   }
 
-  async pause(of: DriverVm, run: Run): Promise<void> {
+  async #pause(of: DriverVm, run: Run): Promise<void> {
     this.#insistOpen('pause');
     const found = this.#methods.find(of);
     await this.#methods.perform({ method: 'pause', of, vm: found, run }, async (action) => {
@@ -125,7 +143,7 @@ export class InMemoryDriver implements VmDriver {
     });
   }
 
-  async resume(of: DriverVm, how: Resumption, run: Run): Promise<void> {
+  async #resume(of: DriverVm, how: Resumption, run: Run): Promise<void> {
     this.#insistOpen('resume');
     const found = this.#methods.find(of);
     await this.#methods.perform({ method: 'resume', of, vm: found, run }, async (action) => {
@@ -173,16 +191,12 @@ export class InMemoryDriver implements VmDriver {
     });
   }
 
-  checkCapture(): void {
-    // What it cannot, `capabilities` says.
-  }
-
-  async capture(of: DriverVm, target: CaptureTarget, run: Run): Promise<Captured> {
+  async #capture(of: DriverVm, target: CaptureTarget, run: Run): Promise<Captured> {
     this.#insistOpen('capture');
     const found = this.#methods.findOrLoad(of);
     return this.#methods.perform({ method: 'capture', of, vm: found, run }, async (action) => {
       const vm = present(found);
-      this.#methods.rules.insistCapturable(vm, of, target, this.capabilities);
+      this.#methods.rules.insistCapturable(vm, of, target, this.#options.capabilities);
       await this.#snapshots.write(imageOf(vm), target);
       if (target.memory) await action.step('capture:memory');
       await action.step('capture:disks');
@@ -191,16 +205,16 @@ export class InMemoryDriver implements VmDriver {
     });
   }
 
-  async checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
+  async #checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void> {
     this.#insistOpen('checkSnapshot');
     await this.#methods.enter('checkSnapshot');
     checkSnapshot(source, { ...this.#options, spec });
   }
 
-  async restore(of: DriverVm, source: RestoreSource, run: Run): Promise<VmmInfo> {
+  async #restore(of: DriverVm, source: RestoreSource, run: Run): Promise<VmmInfo> {
     this.#insistOpen('restore');
     return this.#methods.performNew({ method: 'restore', of, run }, async (action, vm) => {
-      checkConcurrency(source, this.capabilities, this.#options.world);
+      checkConcurrency(source, this.#options.capabilities, this.#options.world);
       if (source.memory) vm.memoryFrom = source.snapshotUid;
       const memory = await this.#snapshots.loadDisks(vm, source);
       await this.#files.save(vm, of.directory);
@@ -245,28 +259,22 @@ export class InMemoryDriver implements VmDriver {
     });
   }
 
-  async guest(of: DriverVm): Promise<Guest> {
+  async #guest(of: DriverVm): Promise<Guest> {
     this.#insistOpen('guest');
-    this.#methods.rules.insist(
-      this.capabilities.guestAgent,
-      'guest, although capabilities.guestAgent is false',
-    );
     await this.#methods.enter('guest', of.vmId);
     return this.#sessions.open(this.#methods.find(of), of);
   }
 
-  async *console(of: DriverVm, options: ConsoleOptions): AsyncGenerator<Buffer> {
+  async *#console(of: DriverVm, options: ConsoleOptions): AsyncGenerator<Buffer> {
     this.#insistOpen('console');
-    this.#methods.rules.insist(this.capabilities.console, 'console, although capabilities.console is false');
     const vm = this.#methods.findOrLoad(of);
     await vm?.loading;
     const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
     if (vm !== undefined) yield* vm.console.read({ ...options, signal: AbortSignal.any(signals) });
   }
 
-  async metrics(of: DriverVm): Promise<DriverMetrics> {
+  async #metrics(of: DriverVm): Promise<DriverMetrics> {
     this.#insistOpen('metrics');
-    this.#methods.rules.insist(this.capabilities.metrics, 'metrics, although capabilities.metrics is false');
     const vm = this.#methods.findOrLoad(of);
     await vm?.loading;
     if (vm === undefined) return { vmm: { counters: {}, gauges: {} } };
@@ -280,10 +288,6 @@ export class InMemoryDriver implements VmDriver {
     this.#closing.abort();
     this.#sessions.closeAll();
     if (!this.#options.isShared) this.#options.world.vms.clear();
-  }
-
-  forgetSnapshot(snapshotUid: string): void {
-    this.#snapshots.forget(snapshotUid);
   }
 
   /** Makes a guest or its VMM end by itself, as a test wishes. Throws where there is none, or where a paused guest would have to act. */
@@ -309,8 +313,37 @@ export class InMemoryDriver implements VmDriver {
     return { vmId: of.vmId, script, surroundings: this.#methods, signal: run.signal };
   }
 
+  #pausing(): DriverPausing {
+    return {
+      pause: (vm, run) => this.#pause(vm, run),
+      resume: (vm, how, run) => this.#resume(vm, how, run),
+    };
+  }
+
+  #snapshotting(capabilities: Capabilities): DriverSnapshots {
+    const { memorySnapshot, diskSnapshot, concurrentRestores, networkOverrides } = capabilities;
+    return {
+      memory: memorySnapshot,
+      disks: diskSnapshot,
+      concurrentRestores,
+      networkOverrides,
+      capture: (vm, target, run) => this.#capture(vm, target, run),
+      checkSnapshot: (source, spec) => this.#checkSnapshot(source, spec),
+      restore: (vm, source, run) => this.#restore(vm, source, run),
+      forget: (snapshotUid) => this.#forgetSnapshot(snapshotUid),
+    };
+  }
+
+  #forgetSnapshot(snapshotUid: string): void {
+    this.#snapshots.forget(snapshotUid);
+  }
+
   #insistOpen(method: string): void {
     const isOpen = this.#events !== undefined && !this.#closing.signal.aborted;
     this.#methods.rules.insist(isOpen, `${method} of a driver that is not open`);
   }
+}
+
+function supportOf({ rename, adoption, spec, limits }: Capabilities): DriverSupport {
+  return { rename, adoption, spec, limits };
 }

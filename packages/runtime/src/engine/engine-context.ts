@@ -1,3 +1,4 @@
+import type { Capabilities } from '../contract/capabilities.js';
 import type { VmSpec } from '../contract/spec.js';
 import type { VmView } from '../contract/views.js';
 import type { Clock } from '../ports/clock.js';
@@ -14,6 +15,7 @@ import type { StateStore } from './state-store.js';
 /** What verbs work with. */
 export interface EngineContext {
   readonly driver: VmDriver;
+  readonly capabilities: Capabilities;
   readonly calls: DriverCalls;
   readonly journal: Journal;
   readonly announcer: Announcer;

@@ -27,6 +27,7 @@ import {
 } from '../contract/verbs.js';
 import type { JobView, SnapshotView, VmView } from '../contract/views.js';
 import type { Background } from './background.js';
+import { featureOf } from './driver-features.js';
 import { viewOf, type EngineContext } from './engine-context.js';
 import type { EventHub } from './event-hub.js';
 import type { JobRunner } from './job-runner.js';
@@ -57,15 +58,10 @@ export class LifecycleEngine extends VmRuntime {
 
   constructor(parts: LifecycleEngineParts) {
     super();
-    const { driver, store } = parts.context;
     this.#context = parts.context;
     this.#parts = parts;
     this.recovery = parts.recovery;
-    this.capabilities = Object.freeze({
-      ...driver.capabilities,
-      durable: store.isDurable,
-      adoption: store.isDurable && driver.capabilities.adoption,
-    });
+    this.capabilities = parts.context.capabilities;
   }
 
   override createVm(vmId: string, options?: OperationOptions): Promise<VmView> {
@@ -202,7 +198,8 @@ export class LifecycleEngine extends VmRuntime {
         },
       );
     }
-    return this.#context.driver.guest(this.#context.calls.driverVm(vm));
+    const { calls, driver } = this.#context;
+    return featureOf(driver, 'guestAgent').guest(calls.driverVm(vm));
   }
 
   override async *consoleVm(vmId: string, options: ConsoleOptions = {}): AsyncIterable<Buffer> {
@@ -212,7 +209,8 @@ export class LifecycleEngine extends VmRuntime {
     const parsed = parseConsoleOptions(options);
     // A destroyed VM has no console any more, and nothing to follow.
     if (vm.record.state === 'destroyed') return;
-    yield* this.#context.driver.console(this.#context.calls.driverVm(vm), parsed);
+    const { calls, driver } = this.#context;
+    yield* featureOf(driver, 'console').read(calls.driverVm(vm), parsed);
   }
 
   override close(): Promise<void> {

@@ -11,6 +11,7 @@ import { Background } from './background.js';
 import { sweepContent } from './content-use.js';
 import { DirectoryStore } from './directory-store.js';
 import { DriverCalls } from './driver-calls.js';
+import { capabilitiesOf } from './driver-features.js';
 import type { EngineContext } from './engine-context.js';
 import { EventHub } from './event-hub.js';
 import { Fleet } from './fleet.js';
@@ -109,6 +110,7 @@ function contextOf(
   const abortGraceMs = options.abortGraceMs ?? 5_000;
   return {
     driver,
+    capabilities: capabilitiesOf(driver, store.isDurable),
     calls: new DriverCalls({ driver, store, content, clock, abortGraceMs, onStep }),
     journal: new Journal({ store, book, announcer, clock, onStep }),
     announcer,

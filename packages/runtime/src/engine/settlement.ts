@@ -75,7 +75,7 @@ export async function removeUnpublished(
   await catalogue
     .remove(snapshotUid)
     .catch((error: unknown) => warnOf(`remove snapshot ${snapshotUid}`, error));
-  driver.forgetSnapshot(snapshotUid);
+  driver.snapshots?.forget?.(snapshotUid);
 }
 
 /** What is true of a VM that was live: asked of its VMM. One that does not answer is taken to be as it was. */

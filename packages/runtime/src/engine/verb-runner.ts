@@ -73,9 +73,9 @@ export class VerbRunner {
   }
 
   #requireCapability({ kind, needs }: Pick<Verb<JobKind>, 'kind' | 'needs'>): void {
-    const { capabilities, name } = this.#context.driver;
+    const { capabilities, driver } = this.#context;
     if (needs.length === 0 || needs.some((capability) => capabilities[capability])) return;
-    throw unsupported(`${kind} by the driver "${name}"`);
+    throw unsupported(`${kind} by the driver "${driver.name}"`);
   }
 }
 

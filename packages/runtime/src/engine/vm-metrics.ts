@@ -1,5 +1,6 @@
 import type { DriverMetrics, VmMetrics } from '../contract/metrics.js';
 import { isLive } from '../contract/states.js';
+import { featureOf } from './driver-features.js';
 import type { EngineContext } from './engine-context.js';
 import type { Vm } from './fleet.js';
 import { translateError } from './translate-error.js';
@@ -26,7 +27,7 @@ async function ask(
 ): Promise<DriverMetrics> {
   const { vmId, state } = vm.record;
   try {
-    return await driver.metrics(calls.driverVm(vm), { isLive: isLive(state), signal });
+    return await featureOf(driver, 'metering').metrics(calls.driverVm(vm), { isLive: isLive(state), signal });
   } catch (error) {
     signal?.throwIfAborted();
     throw translateError(error, `metricsVm "${vmId}"`);

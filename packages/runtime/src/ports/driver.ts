@@ -1,4 +1,4 @@
-import type { Capabilities } from '../contract/capabilities.js';
+import type { Capabilities, SpecFeatures } from '../contract/capabilities.js';
 import type { Guest } from '../contract/guest.js';
 import type { HostReport } from '../contract/host-report.js';
 import type { DriverMetrics } from '../contract/metrics.js';
@@ -107,22 +107,92 @@ export interface DriverEvents {
   ended(instanceId: string, ending: VmEnding): void;
 }
 
+/** What a driver says of itself. The rest of `Capabilities` follows from the feature objects that it has, so that none is claimed without code. */
+export interface DriverSupport {
+  readonly rename?: boolean;
+  /** Living VMs can be taken over by the next process; `adopt` does it. */
+  readonly adoption?: boolean;
+  readonly ownerDeathWatcher?: boolean;
+  /** Fields of a spec that the driver takes. One that is absent is refused by the engine. */
+  readonly spec?: Partial<SpecFeatures>;
+  readonly limits: Capabilities['limits'];
+}
+
+/** Feature of a driver: a guest can be held and goes on. Memory snapshots need it. */
+export interface DriverPausing {
+  /** Freezes the workload and holds the CPUs: `paused`. Without effect on a VM that is paused. */
+  pause(vm: DriverVm, run: Run): Promise<void>;
+  /** `running` again, the guest repaired before its workload goes on. Without effect on a running VM. */
+  resume(vm: DriverVm, how: Resumption, run: Run): Promise<void>;
+}
+
+/** Feature of a driver: snapshots. */
+export interface DriverSnapshots {
+  /** It takes and restores memory snapshots of paused VMs; needs `pausing`. */
+  readonly memory: boolean;
+  /** It takes and restores snapshots of the disks alone. */
+  readonly disks: boolean;
+  /** Any number of VMs restored from one snapshot live at once. */
+  readonly concurrentRestores: boolean;
+  readonly networkOverrides: boolean;
+  /** Refuses a capture that this VM does not allow, before any effect: `MICROVM_UNSUPPORTED`. Absent: each VM allows it. */
+  checkCapture?(vm: DriverVm, memory: boolean): void;
+  /** Writes the snapshot's files. With `memory` the VM is paused and stays so. */
+  capture(vm: DriverVm, target: CaptureTarget, run: Run): Promise<Captured>;
+  /** Refuses a snapshot that this host or VMM cannot take, before any effect: `MICROVM_SNAPSHOT_INCOMPATIBLE`. */
+  checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void>;
+  /** Makes a VM's resources from a snapshot: `paused` with memory (workload frozen), `created` without. */
+  restore(vm: DriverVm, source: RestoreSource, run: Run): Promise<VmmInfo>;
+  /** Forgets a snapshot that was kept by uid; for a driver that works without a state directory. */
+  forget?(snapshotUid: string): void;
+}
+
+/** Feature of a driver: an agent in the guest. */
+export interface DriverGuestAgent {
+  guest(vm: DriverVm): Promise<Guest>;
+}
+
+/** Feature of a driver: the console of a VM can be read. */
+export interface DriverConsole {
+  read(vm: DriverVm, options: ConsoleOptions): AsyncIterable<Buffer>;
+}
+
+/** Feature of a driver: metrics of its VMs. */
+export interface DriverMetering {
+  /**
+   * In bounded time, also while another method is at work, and whatever has become of the VMM. Rejects only by the signal or for the
+   * state directory.
+   */
+  metrics(vm: DriverVm, how: MetricsRequest): Promise<DriverMetrics>;
+}
+
 /**
  * Makes host effects for one kind of VMM; knows no ids, no jobs, no journal. The engine calls one method at a time per VM, many VMs at
  * once. A method rejects with a `VmRuntimeError` where a code fits, else with the system's own error. `halt` and `release` work in
  * every condition, also half-way through another method that was interrupted by a crash of the process, and may be called again.
+ *
+ * The optional members are features. The engine refuses with `MICROVM_UNSUPPORTED` what needs one that a driver has not.
  */
 export interface VmDriver {
   readonly name: string;
-  readonly capabilities: Capabilities;
+  readonly support: DriverSupport;
   /** Every step name that `Run.step` is called with. */
   readonly steps: readonly string[];
+
+  readonly pausing?: DriverPausing | undefined;
+  readonly snapshots?: DriverSnapshots | undefined;
+  readonly guestAgent?: DriverGuestAgent | undefined;
+  readonly console?: DriverConsole | undefined;
+  readonly metering?: DriverMetering | undefined;
 
   /** Called once, before anything else but `probe`, with every VM whose host resources may be there. */
   open(events: DriverEvents, known: readonly KnownVm[]): Promise<void>;
   probe(): Promise<HostReport>;
 
-  /** Refuses what `capabilities` cannot say, such as a missing file, before any effect: `MICROVM_UNSUPPORTED`, `MICROVM_INVALID_ARGUMENT`. The engine has checked features and limits already. */
+  /**
+   * Refuses what `support` cannot say, such as a missing file, before any effect: `MICROVM_UNSUPPORTED`, `MICROVM_INVALID_ARGUMENT`.
+   * The engine has checked features and limits already.
+   */
   checkSpec(spec: ResolvedVmSpec, overrides: VmSpec): Promise<void>;
   /**
    * Names every host resource that the VM may get, and reserves what others could take, such as a user id; written to the record
@@ -135,37 +205,21 @@ export interface VmDriver {
   prepare(vm: DriverVm, run: Run): Promise<VmmInfo>;
   /** Cold boot; resolves when the guest is ready: `running`. After a failure the engine calls `halt`. */
   boot(vm: DriverVm, run: Run): Promise<VmmInfo>;
-  /** Freezes the workload and holds the CPUs: `paused`. Without effect on a VM that is paused. */
-  pause(vm: DriverVm, run: Run): Promise<void>;
-  /** `running` again, the guest repaired before its workload goes on. Without effect on a running VM. */
-  resume(vm: DriverVm, how: Resumption, run: Run): Promise<void>;
   /** Asks the guest to flush and halt, waits, forces; afterwards the VMM is gone. Rejects only by the signal. */
   shutdown(vm: DriverVm, run: Run): Promise<VmEnding>;
   /** Ends the VMM at once, keeps the disks. */
   halt(vm: DriverVm): Promise<void>;
-  /** Refuses a capture that this VM does not allow, before any effect: `MICROVM_UNSUPPORTED`. */
-  checkCapture(vm: DriverVm, memory: boolean): void;
-  /** Writes the snapshot's files. With `memory` the VM is paused and stays so. */
-  capture(vm: DriverVm, target: CaptureTarget, run: Run): Promise<Captured>;
-  /** Refuses a snapshot that this host or VMM cannot take, before any effect: `MICROVM_SNAPSHOT_INCOMPATIBLE`. */
-  checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void>;
-  /** Makes a VM's resources from a snapshot: `paused` with memory (workload frozen), `created` without. */
-  restore(vm: DriverVm, source: RestoreSource, run: Run): Promise<VmmInfo>;
   /** Removes all the VM has but its folder, and verifies it; answers what is left. */
   release(vm: DriverVm): Promise<readonly string[]>;
 
   /** `instanceId`s of every VMM of ours that lives on this host, in one look. */
   survey(): Promise<ReadonlySet<string>>;
-  /** Asks the VMM what is true: takes over a living VM after a restart, and answers for one that this process holds after a method broke off. */
+  /**
+   * Asks the VMM what is true: takes over a living VM after a restart, and answers for one that this process holds after a method broke
+   * off.
+   */
   adopt(vm: DriverVm, run: Run): Promise<Adoption>;
-
-  guest(vm: DriverVm): Promise<Guest>;
-  console(vm: DriverVm, options: ConsoleOptions): AsyncIterable<Buffer>;
-  /** In bounded time, also while another method is at work, and whatever has become of the VMM. Rejects only by the signal or for the state directory. */
-  metrics(vm: DriverVm, how: MetricsRequest): Promise<DriverMetrics>;
 
   /** Lets go of what belongs to this process: watches, connections. VMs run on. */
   close(): Promise<void>;
-  /** Forgets a snapshot that was kept by uid; only without a state directory. */
-  forgetSnapshot(snapshotUid: string): void;
 }

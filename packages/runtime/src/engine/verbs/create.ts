@@ -5,6 +5,7 @@ import { parseVmSpec, resolveVmSpec, type ResolvedVmSpec, type VmSpec } from '..
 import type { VerbArgs } from '../../contract/verbs.js';
 import type { RestoreSource } from '../../ports/driver.js';
 import { endingOf } from '../ending.js';
+import { featureOf } from '../driver-features.js';
 import type { EngineContext } from '../engine-context.js';
 import { guardFree, type Vm } from '../fleet.js';
 import type { Job } from '../job.js';
@@ -44,7 +45,7 @@ function parseSpec(value: unknown, path: string): VmSpec {
 }
 
 async function execute(context: EngineContext, args: CreateArgs, job: Job): Promise<JobResult> {
-  const { catalogue, content, driver, store, defaults } = context;
+  const { catalogue, content, store, defaults } = context;
   guardFree(context.fleet, args.vmId);
   const { restoreFrom, networkOverrides } = args.spec;
   if (restoreFrom === undefined) {
@@ -56,7 +57,7 @@ async function execute(context: EngineContext, args: CreateArgs, job: Job): Prom
   const manifest = requireSnapshot(context, restoreFrom);
   const release = catalogue.hold(manifest.snapshotUid);
   try {
-    if (hasAny(networkOverrides) && !driver.capabilities.networkOverrides)
+    if (hasAny(networkOverrides) && !context.capabilities.networkOverrides)
       throw unsupported('spec.networkOverrides');
     const directory = store.snapshotDirectory(manifest.snapshotUid) ?? manifest.snapshotUid;
     const spec = restoredSpec({ given: args.spec, defaults, manifest, directory });
@@ -76,8 +77,11 @@ function pinNew({ content }: EngineContext, spec: ResolvedVmSpec, signal: AbortS
 }
 
 /** Refuses what the driver or this host cannot do, before any effect. */
-async function checkSpec({ driver }: EngineContext, spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
-  const { capabilities } = driver;
+async function checkSpec(
+  { capabilities, driver }: EngineContext,
+  spec: ResolvedVmSpec,
+  given: VmSpec,
+): Promise<void> {
   // Nothing could ever let such a VM go on.
   if (given.resumeImmediately === false && !capabilities.pause) throw unsupported('spec.resumeImmediately');
   refuseUnsupported(spec, capabilities);
@@ -122,11 +126,13 @@ async function makeEffects(
     const { vmm } = await calls.perform(job, (run) => driver.prepare(calls.driverVm(vm), run));
     return { state: 'created', vmm };
   }
-  const { vmm } = await calls.perform(job, (run) => driver.restore(calls.driverVm(vm), source, run));
+  const { vmm } = await calls.perform(job, (run) =>
+    featureOf(driver, 'snapshots').restore(calls.driverVm(vm), source, run),
+  );
   if (!source.memory) return { state: 'created', vmm };
   journal.changeInMemory(vm, { vmm });
   if (args.spec.resumeImmediately === false) return { state: 'paused', vmm, unrepaired: true };
-  await calls.perform(job, (run) => driver.resume(calls.driverVm(vm), 'restore', run));
+  await calls.perform(job, (run) => featureOf(driver, 'pausing').resume(calls.driverVm(vm), 'restore', run));
   return { state: 'running', vmm };
 }
 
@@ -193,7 +199,7 @@ async function checkSource(
     compatibility,
     networkOverrides: given.networkOverrides ?? [],
   };
-  await context.driver.checkSnapshot(source, spec);
+  await featureOf(context.driver, 'snapshots').checkSnapshot(source, spec);
   await context.catalogue.verify(manifest, { full: false, signal });
   return source;
 }

@@ -37,7 +37,7 @@ async function execute(
   if (!catalogue.has(snapshotUid)) throw snapshotNotFound(snapshot);
   guardUnused(context, snapshotUid);
   await catalogue.remove(snapshotUid);
-  driver.forgetSnapshot(snapshotUid);
+  driver.snapshots?.forget?.(snapshotUid);
   await sweepContent(context);
   await journal.step(`${job.kind}:committed`);
   announcer.emit({ type: 'snapshot-deleted', snapshotUid });

@@ -1,3 +1,4 @@
+import { featureOf } from '../driver-features.js';
 import type { EngineContext } from '../engine-context.js';
 import type { Vm } from '../fleet.js';
 import type { Job } from '../job.js';
@@ -15,7 +16,7 @@ export const resumeVm: Verb<'resumeVm'> = vmVerb({
 
 export async function resume({ calls, driver }: EngineContext, vm: Vm, job: Job): Promise<RecordPatch> {
   const how = vm.record.unrepaired === true ? 'restore' : 'pause';
-  await calls.perform(job, (run) => driver.resume(calls.driverVm(vm), how, run));
+  await calls.perform(job, (run) => featureOf(driver, 'pausing').resume(calls.driverVm(vm), how, run));
   return { ...NEW_LIFE, unrepaired: undefined };
 }
 
@@ -24,7 +25,7 @@ export async function undoResume(context: EngineContext, vm: Vm): Promise<Settle
   if (truth.state !== 'running') return undone(truth);
   const { calls, driver } = context;
   try {
-    await calls.bounded((run) => driver.pause(calls.driverVm(vm), run));
+    await calls.bounded((run) => featureOf(driver, 'pausing').pause(calls.driverVm(vm), run));
     return undone({ ...truth, state: 'paused' });
   } catch {
     return asFound(await askVmm(context, vm));

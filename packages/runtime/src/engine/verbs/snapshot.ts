@@ -5,6 +5,7 @@ import { unsupported, VmRuntimeError } from '../../contract/errors.js';
 import { parseSnapshotId, parseVmId } from '../../contract/ids.js';
 import { isLive } from '../../contract/states.js';
 import type { Captured, SnapshotPart } from '../../ports/driver.js';
+import { featureOf } from '../driver-features.js';
 import type { EngineContext } from '../engine-context.js';
 import type { Vm } from '../fleet.js';
 import type { Job } from '../job.js';
@@ -36,7 +37,7 @@ async function perform(context: EngineContext, { vm, args, job }: Work<'snapshot
   guardFreeName(context, vm, snapshotId);
   const memory = isLive(vm.record.state);
   requireCapability(context, memory);
-  context.driver.checkCapture(context.calls.driverVm(vm), memory);
+  featureOf(context.driver, 'snapshots').checkCapture?.(context.calls.driverVm(vm), memory);
   const snapshotUid = randomBytes(16).toString('hex');
   return change(context, vm, job, {
     intent: { snapshotUid },
@@ -80,7 +81,7 @@ async function undoSnapshot(
   if (from !== 'running' || truth.state !== 'paused') return undone(truth);
   const { calls, driver } = context;
   try {
-    await calls.bounded((run) => driver.resume(calls.driverVm(vm), 'pause', run));
+    await calls.bounded((run) => featureOf(driver, 'pausing').resume(calls.driverVm(vm), 'pause', run));
     return undone({ ...truth, state: 'running' });
   } catch {
     return asFound(await askVmm(context, vm));
@@ -95,8 +96,7 @@ function guardFreeName({ catalogue }: EngineContext, vm: Vm, snapshotId: string)
   });
 }
 
-function requireCapability({ driver }: EngineContext, memory: boolean): void {
-  const { capabilities } = driver;
+function requireCapability({ capabilities }: EngineContext, memory: boolean): void {
   if (memory && !capabilities.memorySnapshot) throw unsupported('a snapshot with memory');
   if (!memory && !capabilities.diskSnapshot) throw unsupported('a snapshot of disks alone');
 }
@@ -115,9 +115,13 @@ async function capture(
 ): Promise<{ captured: Captured; pausedMs: number }> {
   const isRunning = vm.record.state === 'running';
   const start = clock.monotonic();
-  if (isRunning) await calls.perform(job, (run) => driver.pause(calls.driverVm(vm), run));
-  const captured = await calls.perform(job, (run) => driver.capture(calls.driverVm(vm), target, run));
-  if (isRunning) await calls.perform(job, (run) => driver.resume(calls.driverVm(vm), 'pause', run));
+  if (isRunning)
+    await calls.perform(job, (run) => featureOf(driver, 'pausing').pause(calls.driverVm(vm), run));
+  const captured = await calls.perform(job, (run) =>
+    featureOf(driver, 'snapshots').capture(calls.driverVm(vm), target, run),
+  );
+  if (isRunning)
+    await calls.perform(job, (run) => featureOf(driver, 'pausing').resume(calls.driverVm(vm), 'pause', run));
   return { captured, pausedMs: isRunning ? Math.round(clock.monotonic() - start) : 0 };
 }
 

@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { capabilitiesOf, featureOf } from '../src/engine/driver-features.js';
+import type { DriverPausing, DriverSnapshots, DriverSupport } from '../src/index.js';
+
+const support: DriverSupport = {
+  rename: true,
+  adoption: true,
+  spec: { initrd: true },
+  limits: { maxVcpuCount: 2, maxMemSizeMib: 512 },
+};
+const bare = { name: 'bare', support };
+const unused = (): never => {
+  throw new Error('not called here');
+};
+const pausing: DriverPausing = { pause: unused, resume: unused };
+const snapshots: DriverSnapshots = {
+  memory: true,
+  disks: true,
+  concurrentRestores: true,
+  networkOverrides: true,
+  capture: unused,
+  checkSnapshot: unused,
+  restore: unused,
+};
+
+describe('what a driver can do', () => {
+  it('is without features what it says of itself, and nothing else', () => {
+    const { limits, spec, ...flags } = capabilitiesOf(bare, true);
+    expect(Object.entries(flags).filter(([, isThere]) => isThere)).toEqual([
+      ['rename', true],
+      ['durable', true],
+      ['adoption', true],
+    ]);
+    expect(limits).toEqual(support.limits);
+    expect(Object.entries(spec).filter(([, isThere]) => isThere)).toEqual([['initrd', true]]);
+  });
+
+  it('has each feature that there is an object for', () => {
+    const guestAgent = { guest: unused };
+    const console = { read: unused };
+    const metering = { metrics: unused };
+    const driver = { ...bare, pausing, snapshots, guestAgent, console, metering };
+    const { limits: _l, spec: _s, ...flags } = capabilitiesOf(driver, true);
+    expect(Object.entries(flags).filter(([, isThere]) => !isThere)).toEqual([['ownerDeathWatcher', false]]);
+  });
+
+  it('has no memory snapshots where a VM cannot be paused', () => {
+    const capabilities = capabilitiesOf({ ...bare, snapshots }, true);
+    expect(capabilities).toMatchObject({ pause: false, memorySnapshot: false, diskSnapshot: true });
+  });
+
+  it('adopts nothing without a state directory', () => {
+    expect(capabilitiesOf(bare, false)).toMatchObject({ durable: false, adoption: false });
+  });
+
+  it('is refused by name where the object is not there', () => {
+    expect(() => featureOf(bare, 'pausing')).toThrow(
+      expect.objectContaining({
+        code: 'MICROVM_UNSUPPORTED',
+        message: expect.stringContaining('pausing') as string,
+      }),
+    );
+    expect(featureOf({ ...bare, pausing }, 'pausing')).toBe(pausing);
+  });
+});
