@@ -82,7 +82,10 @@ export default tseslint.config(
     ],
     ignores: ['**/*.d.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],
-    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    // One program for all packages: with one for each, sources are checked again for every package that uses them.
+    languageOptions: {
+      parserOptions: { project: ['tsconfig.json'], tsconfigRootDir: import.meta.dirname },
+    },
     rules: {
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/consistent-type-imports': 'error',

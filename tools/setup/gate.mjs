@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { findFirecracker, runTestbed } from '../testbed/testbed.mjs';
 import { bin, main, ROOT, run, runWatched, step, StepFailed } from './run.mjs';
-import { nx, setup } from './setup.mjs';
+import { setup } from './setup.mjs';
 import { countsIn, Tally } from './tally.mjs';
 
 const HELP = `Usage: npm test [-- [--only STEP]... [VITEST ARGUMENT...]]
@@ -21,7 +21,7 @@ steps; a step without tests, such as lint, counts as one.
 const STEPS = {
   format: () => run('npm', ['run', '--silent', 'format:check']),
   lint: () => run('npm', ['run', '--silent', 'lint']),
-  typecheck: async () => void (await nx('typecheck')),
+  typecheck: () => run(bin('tsc'), []),
   cpp: (onLine) => runWatched('npm', ['run', '--silent', 'test:cpp', '-w', 'native'], onLine),
   tsan: (onLine) => runWatched('npm', ['run', '--silent', 'test:tsan', '-w', 'native'], onLine),
   fuzz: () => run('npm', ['run', '--silent', 'fuzz', '-w', 'native']),

@@ -24,7 +24,7 @@ export async function setup({ requirements = GATE_REQUIREMENTS, projects } = {})
 }
 
 /** Runs one target of these projects, or of all; with CI set, nothing comes from nx's cache. */
-export async function nx(target, projects) {
+async function nx(target, projects) {
   const options = ['--outputStyle=static', ...(isCi() ? ['--skip-nx-cache'] : [])];
   // In the order that the dependencies say, but without packages that only tests need.
   if (projects !== undefined) options.push('-p', projects.join(), '--excludeTaskDependencies');
