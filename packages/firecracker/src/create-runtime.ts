@@ -1,24 +1,14 @@
-import { totalmem } from 'node:os';
-import {
-  defaultStateDir,
-  hostUnsupported,
-  imageOptionsShape,
-  stateContent,
-  withDefaultImage,
-} from '@microvm/driver-kit';
+import { isAbsolute } from 'node:path';
+import { defaultStateDir, imageOptionsShape, openOnHost } from '@microvm/driver-kit';
 import { IMAGE_SETTINGS } from '@microvm/image';
-import * as native from '@microvm/native';
 import {
-  MIB,
   COMMON_SETTINGS,
   commonOptionsShape,
-  openRuntime,
   resolveOptions,
   type HostReport,
   type Setting,
   type VmRuntime,
 } from '@microvm/runtime';
-import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { FirecrackerDriver } from './driver.js';
 import { inspectHost, type InspectOptions } from './host/inspect-host.js';
@@ -82,36 +72,17 @@ const ABORT_GRACE_MS = 30_000;
  */
 export async function createFirecrackerRuntime(options?: FirecrackerOptions): Promise<VmRuntime> {
   const resolved = resolveOptions(optionsSchema, SETTINGS, options);
-  const {
-    firecrackerPath: _f,
-    jailerPath: _j,
-    kvm: _k,
-    registryDir,
-    cacheDir,
-    onImageProgress,
-    ...common
-  } = resolved;
+  const { firecrackerPath: _f, jailerPath: _j, kvm: _k, registryDir, ...rest } = resolved;
   const inspect = inspectOptions(resolved);
-  const { report, hostFacts } = await inspectHost(inspect);
-  if (hostFacts === undefined) throw hostUnsupported('open a Firecracker runtime', report);
-  const { stateDir } = inspect;
-  const driver = new FirecrackerDriver({
-    hostFacts,
-    stateDir,
-    maxMemSizeMib: Math.floor(totalmem() / MIB),
-    registryDir: registryDir ?? DEFAULT_REGISTRY_DIR,
-    probe: async () => (await inspectHost(inspect)).report,
-  });
-  const defaults = await withDefaultImage(common.defaults ?? {}, { cacheDir, onProgress: onImageProgress });
-  return openRuntime({
-    ...common,
-    abortGraceMs: common.abortGraceMs ?? ABORT_GRACE_MS,
-    stateDir,
-    defaults,
-    driver,
-    hostCalls: native,
-    content: stateContent(stateDir),
-  });
+  return openOnHost(
+    {
+      operation: 'open a Firecracker runtime',
+      inspect: () => inspectHost(inspect),
+      makeDriver: (parts) =>
+        new FirecrackerDriver({ ...parts, registryDir: registryDir ?? DEFAULT_REGISTRY_DIR }),
+    },
+    { ...rest, abortGraceMs: rest.abortGraceMs ?? ABORT_GRACE_MS, stateDir: inspect.stateDir },
+  );
 }
 
 /** Can Firecracker VMs run on this host, and how: what `probe()` of a runtime answers, without opening one. */

@@ -1,18 +1,8 @@
-import { totalmem } from 'node:os';
-import {
-  defaultStateDir,
-  hostUnsupported,
-  imageOptionsShape,
-  stateContent,
-  withDefaultImage,
-} from '@microvm/driver-kit';
+import { defaultStateDir, imageOptionsShape, openOnHost } from '@microvm/driver-kit';
 import { IMAGE_SETTINGS } from '@microvm/image';
-import * as native from '@microvm/native';
 import {
-  MIB,
   COMMON_SETTINGS,
   commonOptionsShape,
-  openRuntime,
   resolveOptions,
   type HostReport,
   type Setting,
@@ -72,31 +62,17 @@ const DEFAULT_BOOT_SILENCE_MS = 20_000;
  * Errors: INVALID_ARGUMENT, HOST_UNSUPPORTED, STATE_LOCKED, STATE_CORRUPT, NO_SPACE, HOST_FAILURE.
  */
 export async function createQemuRuntime(options?: QemuOptions): Promise<VmRuntime> {
-  const { qemuPath, accelerator, bootSilenceMs, cacheDir, onImageProgress, ...common } = resolveOptions(
-    optionsSchema,
-    SETTINGS,
-    options,
+  const { qemuPath, accelerator, bootSilenceMs, ...rest } = resolveOptions(optionsSchema, SETTINGS, options);
+  const inspect = inspectOptions({ qemuPath, accelerator, stateDir: rest.stateDir });
+  return openOnHost(
+    {
+      operation: 'open a QEMU runtime',
+      inspect: () => inspectHost(inspect),
+      makeDriver: (parts) =>
+        new QemuDriver({ ...parts, bootSilenceMs: bootSilenceMs ?? DEFAULT_BOOT_SILENCE_MS }),
+    },
+    { ...rest, stateDir: inspect.stateDir },
   );
-  const inspect = inspectOptions({ qemuPath, accelerator, stateDir: common.stateDir });
-  const { report, hostFacts } = await inspectHost(inspect);
-  if (hostFacts === undefined) throw hostUnsupported('open a QEMU runtime', report);
-  const { stateDir } = inspect;
-  const driver = new QemuDriver({
-    hostFacts,
-    stateDir,
-    maxMemSizeMib: Math.floor(totalmem() / MIB),
-    bootSilenceMs: bootSilenceMs ?? DEFAULT_BOOT_SILENCE_MS,
-    probe: async () => (await inspectHost(inspect)).report,
-  });
-  const defaults = await withDefaultImage(common.defaults ?? {}, { cacheDir, onProgress: onImageProgress });
-  return openRuntime({
-    ...common,
-    stateDir,
-    defaults,
-    driver,
-    hostCalls: native,
-    content: stateContent(stateDir),
-  });
 }
 
 /** Can QEMU VMs run on this host, and how: what `probe()` of a runtime answers, without opening one. */

@@ -8,7 +8,7 @@ import {
   planDrives,
   type VmTable,
 } from '@microvm/driver-kit';
-import { unsupported, type ResolvedVmSpec, type RestoreSource, type Run } from '@microvm/runtime';
+import type { ResolvedVmSpec, RestoreSource, Run } from '@microvm/runtime';
 import type { MinimalVm } from '../host/vm-plan.js';
 import { launch } from './boot.js';
 import { MEMORY_PART, VMM_VERSION } from './capture.js';
@@ -18,7 +18,6 @@ const MAX_MEMORY_BYTES = 1024 * 1024;
 
 /** Refuses a snapshot that has not the files of one, or that this VMM would not load, before any process starts. */
 export function checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): void {
-  if (source.networkOverrides.length > 0) throw unsupported('spec.networkOverrides');
   if (source.memory && source.vmmVersion !== VMM_VERSION) {
     throw incompatibleSnapshot(source, `taken with ${source.vmmVersion}, this is ${VMM_VERSION}`);
   }

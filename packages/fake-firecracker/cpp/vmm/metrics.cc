@@ -15,6 +15,15 @@ struct Group {
   const char* name;
   const char* fields;
 };
+// Of one network interface, and of all of them together.
+constexpr const char* kNetwork =
+    "activate_fails cfg_fails no_rx_avail_buffer no_tx_avail_buffer event_fails rx_queue_event_count "
+    "rx_event_rate_limiter_count rx_rate_limiter_throttled rx_tap_event_count rx_bytes_count "
+    "rx_packets_count rx_fails rx_count tap_read_fails tap_write_fails tap_write_agg tx_bytes_count "
+    "tx_malformed_frames tx_fails tx_count tx_packets_count tx_queue_event_count "
+    "tx_rate_limiter_event_count tx_rate_limiter_throttled tx_spoofed_mac_count "
+    "tx_remaining_reqs_count";
+
 constexpr Group kGroups[] = {
     {"api_server", "process_startup_time_us process_startup_time_cpu_us"},
     {"balloon",
@@ -45,20 +54,8 @@ constexpr Group kGroups[] = {
     {"mmds",
      "rx_accepted rx_accepted_err rx_accepted_unusual rx_bad_eth rx_invalid_token rx_no_token "
      "rx_count tx_bytes tx_count tx_errors tx_frames connections_created connections_destroyed"},
-    {"net_*",
-     "activate_fails cfg_fails no_rx_avail_buffer no_tx_avail_buffer event_fails rx_queue_event_count "
-     "rx_event_rate_limiter_count rx_rate_limiter_throttled rx_tap_event_count rx_bytes_count "
-     "rx_packets_count rx_fails rx_count tap_read_fails tap_write_fails tap_write_agg tx_bytes_count "
-     "tx_malformed_frames tx_fails tx_count tx_packets_count tx_queue_event_count "
-     "tx_rate_limiter_event_count tx_rate_limiter_throttled tx_spoofed_mac_count "
-     "tx_remaining_reqs_count"},
-    {"net",
-     "activate_fails cfg_fails no_rx_avail_buffer no_tx_avail_buffer event_fails rx_queue_event_count "
-     "rx_event_rate_limiter_count rx_rate_limiter_throttled rx_tap_event_count rx_bytes_count "
-     "rx_packets_count rx_fails rx_count tap_read_fails tap_write_fails tap_write_agg tx_bytes_count "
-     "tx_malformed_frames tx_fails tx_count tx_packets_count tx_queue_event_count "
-     "tx_rate_limiter_event_count tx_rate_limiter_throttled tx_spoofed_mac_count "
-     "tx_remaining_reqs_count"},
+    {"net_*", kNetwork},
+    {"net", kNetwork},
     {"patch_api_requests",
      "drive_count drive_fails network_count network_fails machine_cfg_count machine_cfg_fails "
      "mmds_count mmds_fails hotplug_memory_count hotplug_memory_fails pmem_count pmem_fails"},

@@ -1,15 +1,16 @@
 import { release as linuxRelease } from 'node:os';
 import {
-  architectureFindings,
-  findProgram,
+  findVersionedProgram,
+  inspectHostFor,
   kvmFindings,
-  orHostFailure,
   outputOfProgram,
   readCpuFingerprint,
-  stateDirFindings,
+  type FoundProgram,
+  type HostLook,
+  type Inspection,
 } from '@microvm/driver-kit';
 import { probeKvm } from '@microvm/native';
-import type { HostFinding, HostReport } from '@microvm/runtime';
+import type { HostFinding } from '@microvm/runtime';
 import { OLDEST_VERSION, TESTED_RELEASES, VmmVersion } from '../api/version.js';
 import { findCgroupMount } from './cgroups.js';
 import { versionFindings } from './version-findings.js';
@@ -27,44 +28,26 @@ export interface InspectOptions {
   readonly stateDir: string;
 }
 
-export interface Inspection {
-  readonly report: HostReport;
-  /** Absent when VMs cannot run here. */
-  readonly hostFacts?: HostFacts;
-}
-
-interface Program {
-  readonly path: string;
-  readonly version: VmmVersion;
-}
+type Program = FoundProgram<VmmVersion>;
 
 const INSTALL =
   'install a release of Firecracker with its jailer, or name the paths in `firecrackerPath`, `jailerPath`';
 
 /** Finds out what Firecracker, jailer and KVM VMs get on this host, and what is in the way. */
-export function inspectHost(options: InspectOptions): Promise<Inspection> {
-  return orHostFailure(inspect(options));
+export function inspectHost(options: InspectOptions): Promise<Inspection<HostFacts>> {
+  const { stateDir } = options;
+  return inspectHostFor({ driver: 'firecracker', stateDir }, (findings) => look(options, findings));
 }
 
-async function inspect(options: InspectOptions): Promise<Inspection> {
-  const findings = architectureFindings();
+async function look(options: InspectOptions, findings: HostFinding[]): Promise<HostLook<HostFacts>> {
   const firecracker = await findVmm(options.firecrackerPath, findings);
   const mount = await mountFindings(options.stateDir);
   const jailer = await findJailer(options, { firecracker, mount }, findings);
   if (options.kvm === 'required') findings.push(...kvmFindings(await probeKvm(), 'error'));
-  findings.push(...(await stateDirFindings(options.stateDir)));
   findings.push(...mount.always);
-  if (firecracker !== undefined) findings.push(...versionFindings(firecracker.version, linuxRelease()));
-  const usable = findings.every(({ severity }) => severity !== 'error');
-  const report: HostReport = {
-    driver: 'firecracker',
-    usable,
-    accelerator: 'kvm',
-    findings,
-    ...(firecracker === undefined ? {} : { vmmVersion: firecracker.version.text }),
-  };
-  if (!usable || firecracker === undefined) return { report };
-  const hostFacts: HostFacts = {
+  if (firecracker === undefined) return { accelerator: 'kvm', vmm: undefined };
+  findings.push(...versionFindings(firecracker.version, linuxRelease()));
+  const facts = async (): Promise<HostFacts> => ({
     firecrackerPath: firecracker.path,
     execFile: execFileIn(options.stateDir),
     jailerPath: jailer?.path,
@@ -73,8 +56,8 @@ async function inspect(options: InspectOptions): Promise<Inspection> {
     kernelRelease: linuxRelease(),
     cpuFingerprint: await readCpuFingerprint(),
     cgroupMount: isRoot() ? await findCgroupMount() : undefined,
-  };
-  return { report, hostFacts };
+  });
+  return { accelerator: 'kvm', vmm: { version: firecracker.version.text, facts } };
 }
 
 async function snapshotFormatOf(path: string): Promise<string | null> {
@@ -124,18 +107,13 @@ async function findJailer(
   return own.length === 0 ? jailer : undefined;
 }
 
-async function findVersioned(
+function findVersioned(
   name: string,
   what: 'firecracker' | 'jailer',
   findings: HostFinding[],
 ): Promise<Program | undefined> {
-  const path = await findProgram(name, process.env['PATH'] ?? '');
-  const version =
-    path === undefined ? undefined : VmmVersion.find((await outputOfProgram(path, ['--version'])) ?? '');
-  if (path !== undefined && version !== undefined) return { path, version };
-  const message = path === undefined ? `there is no "${name}"` : `"${path}" does not say its version`;
-  findings.push({ code: `${what}-missing`, severity: 'error', message, remedy: INSTALL });
-  return undefined;
+  const versionOf = (text: string): VmmVersion | undefined => VmmVersion.find(text);
+  return findVersionedProgram({ name, versionOf, code: `${what}-missing`, remedy: INSTALL }, findings);
 }
 
 function isRoot(): boolean {

@@ -1,14 +1,15 @@
 import {
-  architectureFindings,
-  findProgram,
+  findVersionedProgram,
+  inspectHostFor,
   kvmFindings,
-  orHostFailure,
   outputOfProgram,
   readCpuFingerprint,
-  stateDirFindings,
+  type FoundProgram,
+  type HostLook,
+  type Inspection,
 } from '@microvm/driver-kit';
 import { probeKvm } from '@microvm/native';
-import type { HostFinding, HostReport } from '@microvm/runtime';
+import type { HostFinding } from '@microvm/runtime';
 import { releaseOf, type Accelerator, type HostFacts } from './host-facts.js';
 import { readTscKhz } from './tsc.js';
 
@@ -19,54 +20,38 @@ export interface InspectOptions {
   readonly stateDir: string;
 }
 
-export interface Inspection {
-  readonly report: HostReport;
-  /** Absent when VMs cannot run here. */
-  readonly hostFacts?: HostFacts;
-}
-
 const TESTED_RELEASE = '7.2';
 const INSTALL_QEMU = 'install it: apt-get install qemu-system-x86, or name its path in `qemuPath`';
 
 /** Finds out what QEMU and what accelerator VMs get on this host, and what is in the way. */
-export function inspectHost(options: InspectOptions): Promise<Inspection> {
-  return orHostFailure(inspect(options));
+export function inspectHost(options: InspectOptions): Promise<Inspection<HostFacts>> {
+  return inspectHostFor({ driver: 'qemu', stateDir: options.stateDir }, (findings) =>
+    look(options, findings),
+  );
 }
 
-async function inspect(options: InspectOptions): Promise<Inspection> {
-  const findings = architectureFindings();
+async function look(options: InspectOptions, findings: HostFinding[]): Promise<HostLook<HostFacts>> {
   const qemu = await inspectQemu(options.qemuPath, findings);
   const accelerator = await chooseAccelerator(options.accelerator, findings);
   const tscKhz = readTscKhz();
   if (accelerator === 'tcg' && tscKhz === undefined) findings.push(tscUnknown());
-  findings.push(...(await stateDirFindings(options.stateDir)));
-  const usable = findings.every(({ severity }) => severity !== 'error');
-  const report: HostReport = {
-    driver: 'qemu',
-    usable,
-    accelerator,
-    findings,
-    ...(qemu === undefined ? {} : { vmmVersion: qemu.version }),
-  };
-  if (!usable || qemu === undefined) return { report };
+  if (qemu === undefined) return { accelerator, vmm: undefined };
   const { path: qemuPath, version: qemuVersion } = qemu;
-  const cpuFingerprint = await readCpuFingerprint();
-  return { report, hostFacts: { qemuPath, qemuVersion, accelerator, tscKhz, cpuFingerprint } };
+  const facts = async (): Promise<HostFacts> => {
+    const cpuFingerprint = await readCpuFingerprint();
+    return { qemuPath, qemuVersion, accelerator, tscKhz, cpuFingerprint };
+  };
+  return { accelerator, vmm: { version: qemuVersion, facts } };
 }
 
-interface Qemu {
-  readonly path: string;
-  readonly version: string;
-}
-
-async function inspectQemu(name: string, findings: HostFinding[]): Promise<Qemu | undefined> {
-  const path = await findProgram(name, process.env['PATH'] ?? '');
-  const version = /version ([\d.]+)/.exec((path && (await outputOfProgram(path, ['--version']))) ?? '')?.[1];
-  if (path === undefined || version === undefined) {
-    const message = path === undefined ? `there is no "${name}"` : `"${path}" does not say its version`;
-    findings.push({ code: 'qemu-missing', severity: 'error', message, remedy: INSTALL_QEMU });
-    return undefined;
-  }
+async function inspectQemu(name: string, findings: HostFinding[]): Promise<FoundProgram<string> | undefined> {
+  const versionOf = (text: string): string | undefined => /version ([\d.]+)/.exec(text)?.[1];
+  const found = await findVersionedProgram(
+    { name, versionOf, code: 'qemu-missing', remedy: INSTALL_QEMU },
+    findings,
+  );
+  if (found === undefined) return undefined;
+  const { path, version } = found;
   if (!/^microvm /m.test((await outputOfProgram(path, ['-machine', 'help'])) ?? '')) {
     findings.push({
       code: 'qemu-without-microvm',
@@ -82,7 +67,7 @@ async function inspectQemu(name: string, findings: HostFinding[]): Promise<Qemu 
       message: `QEMU ${version}: this driver was run on ${TESTED_RELEASE}`,
     });
   }
-  return { path, version };
+  return found;
 }
 
 async function chooseAccelerator(
