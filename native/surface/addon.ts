@@ -47,6 +47,7 @@ export interface Addon {
   readonly cancelWait: (id: number) => void;
   /** What the addon delivers goes with the environment unless it was claimed. */
   readonly claim: (id: number) => void;
+  readonly closeDescriptor: (fd: number) => void;
   readonly closeListener: (id: number) => Promise<void>;
   readonly closeProcess: (id: number) => void;
   readonly connectUnix: (path: string) => Promise<DeliveredDescriptor>;
@@ -89,6 +90,7 @@ export interface Addon {
   readonly searchProcesses: (query: ProcessQuery) => Promise<ProcessSearchResult>;
   readonly sendDescriptors: (socket: number, data: Uint8Array, fds: readonly number[]) => void;
   readonly setLink: (request: NetworkRequest) => Started<void>;
+  readonly socketPair: () => readonly [number, number];
   readonly spawnProcess: (request: object) => Promise<AddonProcess>;
   readonly stageJail: (plan: JailPlan) => Started<StagedJail>;
   /** Before any other call. */

@@ -36,7 +36,7 @@ function openFlags(flags: keyof typeof OPEN_FLAGS | number): number {
  * Opens a regular file or a socket below a folder whose content may be hostile: whatever is done to it meanwhile, the file lies
  * beneath and no link was followed. Other things are refused untouched: a FIFO does not hang, a device is not opened.
  *
- * @returns a descriptor, which the caller owns. Of a socket it is a mere handle (O_PATH, the flags do not matter): connect to
+ * @returns a descriptor, which the caller owns ({@link closeDescriptor}). Of a socket it is a mere handle (O_PATH, the flags do not matter): connect to
  * `/proc/self/fd/<descriptor>` while it is open.
  * @throws TypeError for a name that is no plain relative path; SystemError (as rejection): `ELOOP` or `ENOTDIR` for a link on the way,
  * `EISDIR` for a folder, `EINVAL` for a FIFO or a device, `ENOENT`…

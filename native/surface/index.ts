@@ -8,6 +8,7 @@
 
 export * from './cgroup.js';
 export * from './copy.js';
+export * from './descriptors.js';
 export * from './digest.js';
 export * from './discard.js';
 export * from './durable.js';

@@ -6,7 +6,7 @@ import { loadAddon } from './load.js';
 /**
  * Connects to a unix stream socket. The path may have any length (Node and the kernel stop at 107 bytes). An abort closes it.
  *
- * @returns a connected, non-blocking, close-on-exec descriptor; the caller owns it: `new net.Socket({ fd })`.
+ * @returns a connected, non-blocking, close-on-exec descriptor; the caller owns it: `new net.Socket({ fd })`, {@link closeDescriptor}.
  * @throws SystemError (as rejection): `ENOENT`, `ECONNREFUSED`, `EAGAIN` when the listener's queue is full…
  */
 export function connectUnix(path: string, options: AbortOptions = {}): Promise<number> {
@@ -48,6 +48,16 @@ export function listenUnix(path: string, options: ListenOptions = {}): Promise<n
     },
   );
   return listening.then(({ id, fd }) => claimed(id, fd));
+}
+
+/**
+ * Makes two connected unix stream sockets that have no path: what a child process gets one end of.
+ *
+ * @returns non-blocking, close-on-exec descriptors; the caller owns both: `new net.Socket({ fd })`, {@link closeDescriptor}.
+ * @throws SystemError: `EMFILE`, `ENFILE`.
+ */
+export function socketPair(): readonly [number, number] {
+  return loadAddon().socketPair();
 }
 
 /**

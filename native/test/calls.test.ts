@@ -75,6 +75,8 @@ const RIGHT: Readonly<Record<string, readonly unknown[]>> = {
   listRoutes: [{}],
   processIdentity: [1],
   watchProcess: [identity],
+  closeDescriptor: [987_654],
+  socketPair: [],
   sendDescriptors: [1, Buffer.from('x'), [1]],
 };
 
@@ -107,7 +109,7 @@ function expectTypeErrors(name: string, wrong: readonly (readonly unknown[])[]):
 }
 
 test('the table of wrong arguments has every call', () => {
-  const synchronous = ['processIdentity', 'watchProcess', 'sendDescriptors'];
+  const synchronous = ['processIdentity', 'watchProcess', 'closeDescriptor', 'socketPair', 'sendDescriptors'];
   expect(Object.keys(RIGHT).sort()).toEqual([...Object.keys(EVERY_CALL), ...synchronous].sort());
 });
 

@@ -51,7 +51,15 @@ function runLoop(name: string): Promise<Loop> {
 }
 
 /** What has no promise, and so nothing that could be aborted. */
-const SYNCHRONOUS = ['processIdentity', 'bootId', 'watchProcess', 'sendDescriptors', 'watcherPath'];
+const SYNCHRONOUS = [
+  'processIdentity',
+  'bootId',
+  'watchProcess',
+  'closeDescriptor',
+  'socketPair',
+  'sendDescriptors',
+  'watcherPath',
+];
 
 test('every call of the package is in the loops', () => {
   const all = Object.entries(native).filter(([, value]) => typeof value === 'function');
@@ -85,6 +93,8 @@ test('nor do a thousand of those that return no promise', async () => {
     expect(native.processIdentity(process.pid)).toEqual(own);
     expect(native.bootId()).toBe(own.bootId);
     expect(native.watcherPath()).toMatch(/microvm-watcher$/);
+    for (const fd of native.socketPair()) native.closeDescriptor(fd);
+    expect(() => native.closeDescriptor(987_654)).toThrow('EBADF');
     expect(() => native.sendDescriptors(socket, Buffer.from('x'), [987_654])).toThrow('EBADF');
   };
   use();

@@ -1,8 +1,16 @@
 import { closeSync, fstatSync, mkdirSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, Socket, type Server } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
-import { connectUnix, listenUnix, sendDescriptors, spawnProcess } from '../dist/index.js';
+import {
+  closeDescriptor,
+  connectUnix,
+  listenUnix,
+  sendDescriptors,
+  socketPair,
+  spawnProcess,
+} from '../dist/index.js';
 import { openDescriptors, rejection, temporaryFolder } from './fixture.js';
 
 async function echoServer(path: string): Promise<Server> {
@@ -97,6 +105,24 @@ test('descriptors arrive in another process, open and usable', async () => {
   closeSync(sent);
   expect(await answers).toBe('hello:ping');
   closeSync(ours);
+});
+
+test('two ends of a connection without a path', async () => {
+  const [first, second] = socketPair();
+  const socket = new Socket({ fd: first, readable: true, writable: true });
+  const peer = new Socket({ fd: second, readable: true, writable: true });
+  peer.pipe(peer);
+  socket.end('hello');
+  expect(await text(socket)).toBe('hello');
+});
+
+test('a descriptor is closed once', () => {
+  const [first, second] = socketPair();
+  closeDescriptor(first);
+  expect(() => closeDescriptor(first)).toThrow('EBADF');
+  expect(() => fstatSync(first)).toThrow('EBADF');
+  expect(fstatSync(second).isSocket()).toBe(true);
+  closeDescriptor(second);
 });
 
 test('wrong arguments and descriptors of sendDescriptors', () => {

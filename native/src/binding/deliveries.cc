@@ -4,6 +4,7 @@
 
 #include "binding/addon_data.h"
 #include "binding/features.h"
+#include "binding/promise.h"
 #include "binding/reader.h"
 #include "core/lent_fd.h"
 
@@ -54,10 +55,20 @@ Napi::Value Return(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value CloseDescriptor(const Napi::CallbackInfo& info) {
+  Reader reader(info);
+  const auto fd = static_cast<int>(reader.Integer(info[0], "fd", 0, INT32_MAX));
+  if (reader.Failed()) return info.Env().Undefined();
+  const auto closed = core::CloseOwned(fd);
+  if (!closed.Ok()) MakeSystemError(info.Env(), closed.Error()).ThrowAsJavaScriptException();
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 void RegisterDeliveries(Napi::Env env, Napi::Object exports) {
   exports.Set("claim", Napi::Function::New(env, Claim, "claim"));
+  exports.Set("closeDescriptor", Napi::Function::New(env, CloseDescriptor, "closeDescriptor"));
   exports.Set("giveBack", Napi::Function::New(env, Return, "giveBack"));
 }
 

@@ -27,6 +27,19 @@ Napi::Value ListenUnix(const Napi::CallbackInfo& info) {
       info.Env(), [=] { return core::ListenUnix(path, options); }, DeliverDescriptor);
 }
 
+// A synchronous call: its result cannot be lost on the way, as that of a promise can.
+Napi::Value SocketPair(const Napi::CallbackInfo& info) {
+  auto made = core::MakeSocketPair();
+  if (!made.Ok()) {
+    MakeSystemError(info.Env(), made.Error()).ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+  Napi::Array ends = Napi::Array::New(info.Env(), 2);
+  ends.Set(0U, made.Value().first.Release());
+  ends.Set(1U, made.Value().second.Release());
+  return ends;
+}
+
 Napi::Value SendDescriptors(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const auto socket = static_cast<int>(reader.Integer(info[0], "socketFd", 0, INT32_MAX));
@@ -47,6 +60,7 @@ Napi::Value SendDescriptors(const Napi::CallbackInfo& info) {
 void RegisterSocket(Napi::Env env, Napi::Object exports) {
   exports.Set("connectUnix", Napi::Function::New(env, ConnectUnix, "connectUnix"));
   exports.Set("listenUnix", Napi::Function::New(env, ListenUnix, "listenUnix"));
+  exports.Set("socketPair", Napi::Function::New(env, SocketPair, "socketPair"));
   exports.Set("sendDescriptors", Napi::Function::New(env, SendDescriptors, "sendDescriptors"));
 }
 

@@ -1,5 +1,6 @@
 #include "core/lent_fd.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "core/handles.h"
@@ -14,6 +15,12 @@ LentFd::File LentFd::FileOf(int fd) {
 
 void LentFd::CloseIfSame() const {
   if (file_ && FileOf(fd_) == file_) UniqueFd(fd_).Reset();
+}
+
+Status CloseOwned(int fd) {
+  if (fcntl(fd, F_GETFD) < 0) return SysError::Last("close");
+  UniqueFd(fd).Reset();
+  return {};
 }
 
 }  // namespace microvm::core

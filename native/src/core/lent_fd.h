@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "core/result.h"
+
 namespace microvm::core {
 
 // The number of a descriptor that was given to somebody who may or may not have come to own it. Remembers
@@ -25,5 +27,9 @@ class LentFd {
   int fd_;
   File file_;
 };
+
+// Closes a descriptor that is the caller's. EBADF: nothing has the number. Whatever else the kernel says of
+// it, the number is free afterwards.
+Status CloseOwned(int fd);
 
 }  // namespace microvm::core

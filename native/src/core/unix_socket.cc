@@ -126,6 +126,14 @@ Result<UniqueFd> ListenUnix(const std::string& path, const ListenOptions& option
   return socket;
 }
 
+Result<SocketPair> MakeSocketPair() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) {
+    return SysError::Last("socketpair");
+  }
+  return SocketPair{UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
 Status SendDescriptors(int socket, std::string_view data, const std::vector<int>& fds) {
   const int64_t deadline = NowMs() + kSendTimeoutMs;
   std::vector<char> control(CMSG_SPACE(fds.size() * sizeof(int)));

@@ -32,6 +32,13 @@ struct ListenOptions {
 // When the file can be seen by others it may not have its owner and mode yet, but nobody can connect before.
 Result<UniqueFd> ListenUnix(const std::string& path, const ListenOptions& options);
 
+struct SocketPair {
+  UniqueFd first;
+  UniqueFd second;
+};
+// Two ends of one connection, which nobody else can reach.
+Result<SocketPair> MakeSocketPair();
+
 // Sends all of the data, the descriptors with its first byte; waits up to a second for room.
 Status SendDescriptors(int socket, std::string_view data, const std::vector<int>& fds);
 

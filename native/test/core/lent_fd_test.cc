@@ -63,4 +63,13 @@ TEST(does_nothing_about_what_was_never_open) {
   CHECK(IsOpen(next.Get()));
 }
 
+TEST(closes_what_is_owned_once) {
+  const int fd = NewSocket();
+  CHECK(CloseOwned(fd).Ok());
+  CHECK(!IsOpen(fd));
+  const auto again = CloseOwned(fd);
+  CHECK(!again.Ok() && again.Error().number == EBADF);
+  CHECK(std::string(again.Error().syscall) == "close");
+}
+
 RUN_TESTS()

@@ -53,6 +53,18 @@ Pair MakePair(int extra_flags) {
 
 }  // namespace
 
+TEST(makes_two_ends_without_a_path) {
+  auto made = MakeSocketPair();
+  CHECK(made.Ok());
+  const int first = made.Value().first.Get();
+  const int second = made.Value().second.Get();
+  CHECK(send(first, "x", 1, 0) == 1);
+  char byte = 0;
+  CHECK(recv(second, &byte, 1, 0) == 1 && byte == 'x');
+  CHECK(recv(first, &byte, 1, 0) == -1 && errno == EAGAIN);
+  CHECK((fcntl(first, F_GETFD) & FD_CLOEXEC) != 0 && (fcntl(second, F_GETFD) & FD_CLOEXEC) != 0);
+}
+
 TEST(connects_at_paths_of_any_length) {
   const TemporaryFolder folder;
   for (const size_t length : {1, 60, 150, 250}) {

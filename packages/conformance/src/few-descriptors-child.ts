@@ -1,1 +1,2 @@
-export { runFewDescriptorsChild } from './descriptors/run-few-descriptors-child.js';
+export { openTask, runFewDescriptorsChild } from './children/few-descriptors-child.js';
+export type { FewDescriptorsTask } from './children/few-descriptors-child.js';

@@ -52,7 +52,7 @@ async function ownWatchers(earlier: ProcessIdentity | undefined): Promise<Proces
 describe('OwnerDeathWatcher', () => {
   it('ends what is on its list when our end of the line is closed, with its folder', async () => {
     const folder = await makeFolder();
-    const watcher = new OwnerDeathWatcher(folder);
+    const watcher = new OwnerDeathWatcher();
     const [kept, doomed] = [await makeWard(folder, 'kept'), await makeWard(folder, 'doomed')];
     await watcher.add(kept.process.identity, kept.directory);
     await watcher.add(doomed.process.identity, doomed.directory);
@@ -65,7 +65,7 @@ describe('OwnerDeathWatcher', () => {
 
   it('comes back when it is killed, and knows what it was told', async () => {
     const folder = await makeFolder();
-    const watcher = new OwnerDeathWatcher(folder);
+    const watcher = new OwnerDeathWatcher();
     const ward = await makeWard(folder, 'ward');
     await watcher.add(ward.process.identity, ward.directory);
     const first = await ownWatcher();
@@ -78,8 +78,7 @@ describe('OwnerDeathWatcher', () => {
   });
 
   it('closes at once where it was never needed', async () => {
-    const folder = await makeFolder();
-    await new OwnerDeathWatcher(folder).close();
-    expect(await readdir(folder)).toEqual([]);
+    await new OwnerDeathWatcher().close();
+    expect(await ownWatchers(undefined)).toEqual([]);
   });
 });

@@ -1,4 +1,5 @@
-import { runFewDescriptorsChild } from '@microvm/conformance/few-descriptors-child';
+import { openTask, runFewDescriptorsChild } from '@microvm/conformance/few-descriptors-child';
 import { createInMemoryRuntime } from '../src/index.js';
 
-await runFewDescriptorsChild((stateDir) => createInMemoryRuntime({ stateDir }));
+const [stateDir = ''] = process.argv.slice(2);
+await runFewDescriptorsChild(openTask(stateDir, (folder) => createInMemoryRuntime({ stateDir: folder })));

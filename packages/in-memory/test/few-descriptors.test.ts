@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openWithFewDescriptors } from '@microvm/conformance';
+import { withFewDescriptors } from '@microvm/conformance';
 import { expect, it, onTestFinished } from 'vitest';
 import { createInMemoryRuntime } from '../src/index.js';
 
@@ -33,7 +33,7 @@ it('an open without enough descriptors fails as the host’s fault, and takes no
   const files = await readdir(join(stateDir, 'jobs'));
   expect(files.length).toBeGreaterThanOrEqual(40);
 
-  const { failures } = await openWithFewDescriptors(CHILD, stateDir);
+  const { failures } = await withFewDescriptors(CHILD, [stateDir]);
   expect(failures.length).toBeGreaterThan(3);
   for (const failure of failures) {
     expect(failure).toMatchObject({

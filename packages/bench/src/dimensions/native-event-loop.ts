@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, unlinkSync } from 'node:fs';
+import { unlinkSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as native from '@microvm/native';
@@ -41,7 +41,7 @@ const KINDS: Readonly<Record<string, Call>> = {
   listenUnix: async (folder, _index, later) => {
     const path = join(folder, `socket-${randomUUID()}`);
     const fd = await native.listenUnix(path);
-    later(() => closeSync(fd));
+    later(() => native.closeDescriptor(fd));
     later(() => unlinkSync(path));
   },
   waitForSocket: async (folder) => {

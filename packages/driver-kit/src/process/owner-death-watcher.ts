@@ -1,11 +1,7 @@
-import { once } from 'node:events';
-import { closeSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { Socket } from 'node:net';
 import {
-  connectUnix,
-  listenUnix,
+  closeDescriptor,
+  socketPair,
   spawnProcess,
   watcherPath,
   type ProcessIdentity,
@@ -22,20 +18,14 @@ interface Running {
  * however we ended. Started when the first such VM is, and again should it be killed.
  */
 export class OwnerDeathWatcher {
-  readonly #stateDir: string;
   /** What the program has been told, by pid. */
   readonly #wards = new Map<number, string>();
   #running: Promise<Running> | undefined;
   #isClosed = false;
 
-  constructor(stateDir: string) {
-    this.#stateDir = stateDir;
-  }
-
   /** To be called before a VMM is started: so that nothing lies between its start and `add`. */
   async ready(): Promise<void> {
-    this.#running ??= this.#start();
-    await this.#running;
+    await this.#run();
   }
 
   /** From when it resolves, the VMM ends with us and these folders of its VM go, cgroups among them. */
@@ -62,41 +52,44 @@ export class OwnerDeathWatcher {
 
   // An order that cannot be given went to a watcher that was killed: the next one is told all of them.
   async #tell(order: string): Promise<void> {
-    const running = await this.#running;
+    const running = await this.#running?.catch(() => undefined);
     await new Promise<void>((resolve) => {
       if (running === undefined) resolve();
       else running.line.write(order, () => resolve());
     });
   }
 
+  /** One that could not be started is tried again by the next VM that is to be watched. */
+  #run(): Promise<Running> {
+    this.#running ??= this.#start().catch((error: unknown) => {
+      this.#running = undefined;
+      throw error;
+    });
+    return this.#running;
+  }
+
   async #start(): Promise<Running> {
-    const path = join(this.#stateDir, `.watcher-${process.pid}.sock`);
-    await rm(path, { force: true });
-    const server = createServer().listen({ fd: await listenUnix(path) });
-    // Asked for before there is one: it may come while we wait for our own end.
-    const connected = once(server, 'connection') as Promise<[Socket]>;
-    // No pipe can be made from Node: a socket that is connected to itself is one.
-    const end = await connectUnix(path);
+    const [ours, theirs] = socketPair();
+    const line = new Socket({ fd: ours, readable: true, writable: true });
+    line.on('error', () => line.destroy());
+    // It is there for the end of the process and must not put it off.
+    line.unref();
     try {
-      const [line] = await connected;
-      line.on('error', () => line.destroy());
-      // It is there for the end of the process and must not put it off.
-      line.unref();
-      const watcher = await spawnProcess({ file: watcherPath(), fds: [null, null, null, end] });
+      const watcher = await spawnProcess({ file: watcherPath(), fds: [null, null, null, theirs] });
       for (const order of this.#wards.values()) line.write(order);
       void watcher.exited.then(() => this.#restart());
       return { process: watcher, line };
+    } catch (error) {
+      line.destroy();
+      throw error;
     } finally {
-      closeSync(end);
-      server.close();
-      await rm(path, { force: true });
+      closeDescriptor(theirs);
     }
   }
 
   #restart(): void {
     if (this.#isClosed) return;
-    this.#running = this.#start();
-    // Tried again by the next VM that is to be watched.
-    this.#running.catch(() => (this.#running = undefined));
+    this.#running = undefined;
+    this.#run().catch(() => undefined);
   }
 }

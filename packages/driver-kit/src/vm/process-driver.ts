@@ -79,12 +79,11 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
   readonly guestAgent: DriverGuestAgent | undefined;
   readonly console: DriverConsole = { read: (vm, options) => this.#consoles.read(vm, options) };
   readonly metering: DriverMetering = { metrics: (vm, how) => this.#metrics(vm, how) };
-  protected readonly table: VmTable<Live>;
+  protected readonly table = new VmTable<Live>();
   readonly #probe: () => Promise<HostReport>;
   readonly #consoles = new Consoles();
 
-  protected constructor({ stateDir, probe }: ProcessDriverOptions) {
-    this.table = new VmTable(stateDir);
+  protected constructor({ probe }: ProcessDriverOptions) {
     this.#probe = probe;
   }
 

@@ -6,12 +6,8 @@ import type { VmmLife } from './vmm-life.js';
 export class VmTable<Live extends VmmLife> {
   readonly #live = new Map<string, Live>();
   readonly #starting = new Map<string, Promise<unknown>>();
-  readonly #ownerDeath: OwnerDeathWatcher;
+  readonly #ownerDeath = new OwnerDeathWatcher();
   #events: DriverEvents = { ended: () => undefined };
-
-  constructor(stateDir: string) {
-    this.#ownerDeath = new OwnerDeathWatcher(stateDir);
-  }
 
   /** Says who is told of ends that nobody asked for. */
   open(events: DriverEvents): void {

@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { chmod, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -9,7 +8,7 @@ import {
   privateDrives,
   type FileSize,
 } from '@microvm/driver-kit';
-import { openBeneath } from '@microvm/native';
+import { closeDescriptor, openBeneath } from '@microvm/native';
 import {
   isVmRuntimeError,
   VmRuntimeError,
@@ -141,6 +140,6 @@ async function publish(
     await copyBounded(`/proc/self/fd/${fd}`, to, { vmId, file: name, size, step: 'memory' }, run);
     await chmod(to, PUBLISHED_MODE);
   } finally {
-    closeSync(fd);
+    closeDescriptor(fd);
   }
 }

@@ -2,7 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openWithFewDescriptors } from '@microvm/conformance';
+import { withFewDescriptors } from '@microvm/conformance';
+import type { RecoveryReport } from '@microvm/runtime';
 import { expect, it, onTestFinished } from 'vitest';
 import { openDoubles } from './doubles.js';
 
@@ -21,11 +22,11 @@ it.each([true, false])(
     await first.createVmWithSpec('a', { jail });
     const { vmm } = await first.startVm('a');
     await first.close();
-    const { failures, recovery } = await openWithFewDescriptors(CHILD, stateDir);
+    const { failures, result } = await withFewDescriptors<RecoveryReport>(CHILD, [stateDir]);
     expect(failures.length).toBeGreaterThan(3);
     for (const failure of failures)
       expect(failure).toMatchObject({ code: 'MICROVM_HOST_FAILURE', retryable: true });
-    expect(recovery).toMatchObject({ adopted: [{ vmId: 'a', state: 'running' }], ended: [] });
+    expect(result).toMatchObject({ adopted: [{ vmId: 'a', state: 'running' }], ended: [] });
     const last = await openDoubles({ stateDir });
     expect(await last.pauseVm('a')).toMatchObject({ state: 'paused', vmm });
   },

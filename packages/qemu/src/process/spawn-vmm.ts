@@ -1,7 +1,6 @@
-import { closeSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { hasCode } from '@microvm/driver-kit';
-import { listenUnix, spawnProcess, type SpawnedProcess } from '@microvm/native';
+import { closeDescriptor, listenUnix, spawnProcess, type SpawnedProcess } from '@microvm/native';
 import { VmRuntimeError } from '@microvm/runtime';
 import { pathOf } from '../host/paths.js';
 import { commandLine, type CommandLineInput } from './command-line.js';
@@ -41,7 +40,7 @@ export async function spawnVmm(options: SpawnVmmOptions): Promise<SpawnedProcess
   } catch (error) {
     throw hasCode(error, 'ENOENT', 'EACCES') ? cannotRun(qemuPath, error) : error;
   } finally {
-    for (const fd of sockets) closeSync(fd);
+    for (const fd of sockets) closeDescriptor(fd);
     await log.close();
   }
 }

@@ -1,0 +1,1 @@
+export { liveInWorker } from './children/live-in-worker.js';
