@@ -1,8 +1,8 @@
 import tseslint from 'typescript-eslint';
 
 /**
- * Who may import whom: nothing imports upward, nothing reaches into another package's inside. `native` imports nothing of ours.
- * Tests may also use the conformance suite and the in-memory runtime.
+ * Who may import whom: nothing imports upward, nothing reaches into another package's inside. `native`
+ * imports nothing of ours. Tests may also use the conformance suite and the in-memory runtime.
  */
 const IMPORTS = {
   'packages/runtime': [],
@@ -53,7 +53,10 @@ function importRules(allowed) {
   };
 }
 
-/** A test's own limit says how quick the machine is. The only ones are in vitest.config.ts, and end what would never end. */
+/**
+ * A test's own limit says how quick the machine is. The only ones are in vitest.config.ts, and end what would
+ * never end.
+ */
 const NO_LIMIT = 'no limit of its own, which a busy machine reaches';
 const LIMITED_CALLS = [
   "CallExpression[callee.property.name='poll']",
@@ -82,7 +85,8 @@ export default tseslint.config(
     ],
     ignores: ['**/*.d.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],
-    // One program for all packages: with one for each, sources are checked again for every package that uses them.
+    // One program for all packages: with one for each, sources are checked again for every package that uses
+    // them.
     languageOptions: {
       parserOptions: { project: ['tsconfig.json'], tsconfigRootDir: import.meta.dirname },
     },

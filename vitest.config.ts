@@ -23,8 +23,8 @@ function nameOf(folder: string): string {
 }
 
 /**
- * A busy machine makes the gate slower, never red: tests wait for events and states, and these limits only end a test that would
- * never end. No test sets a shorter one of its own.
+ * A busy machine makes the gate slower, never red: tests wait for events and states, and these limits only
+ * end a test that would never end. No test sets a shorter one of its own.
  */
 const NEVER_MS = 15 * 60_000;
 

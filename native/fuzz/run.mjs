@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Builds the fuzz targets and runs each for some seconds: npm run fuzz -w native [-- SECONDS]. Says so when there is no clang.
+// Builds the fuzz targets and runs each for some seconds: npm run fuzz -w native [-- SECONDS]. Says so when
+// there is no clang.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';

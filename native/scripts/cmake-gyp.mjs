@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-// prebuildify drives node-gyp; this answers its one call, `rebuild --arch=… --release`, with the usual build by cmake-js, which does
-// nothing when that is fresh. prebuildify moves the addon away that it finds in its own folder, so it gets a copy; the executables
-// go beside the addon from here, which is all that it takes itself.
+// prebuildify drives node-gyp; this answers its one call, `rebuild --arch=… --release`, with the usual build
+// by cmake-js, which does nothing when that is fresh. prebuildify moves the addon away that it finds in its
+// own folder, so it gets a copy; the executables go beside the addon from here, which is all that it takes
+// itself.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';

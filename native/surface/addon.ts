@@ -35,8 +35,9 @@ export interface WaitRequest {
 type NetworkRequest = object;
 
 /**
- * The functions of the addon (`src/binding`), each with the arguments that it reads and what it yields. They check their arguments and
- * throw a TypeError; the public functions in front of them resolve paths, know signals, and name things by objects instead of numbers.
+ * The functions of the addon (`src/binding`), each with the arguments that it reads and what it yields. They
+ * check their arguments and throw a TypeError; the public functions in front of them resolve paths, know
+ * signals, and name things by objects instead of numbers.
  */
 export interface Addon {
   readonly acceptSocket: (listener: number, request: WaitRequest) => Started<DeliveredDescriptor>;

@@ -2,8 +2,8 @@ import { abortable, absolute, invalid, object } from './calls.js';
 import { loadAddon } from './load.js';
 
 /*
- * Cgroups of version 2: on a mount that is all of it, or on the one beside version 1 of a hybrid host. What is killed and
- * removed is always a cgroup: a path in another file system is `EINVAL`.
+ * Cgroups of version 2: on a mount that is all of it, or on the one beside version 1 of a hybrid host. What
+ * is killed and removed is always a cgroup: a path in another file system is `EINVAL`.
  */
 
 const KILL_TIMEOUT_MS = 10_000;
@@ -12,9 +12,9 @@ const KILL_TIMEOUT_MS = 10_000;
 const CONTROL_FILE = /^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)+$/;
 
 /**
- * Control files and what is written to them, in this order: `{ 'memory.max': 134217728, 'cpu.max': '50000 100000' }`. Of an
- * array each element is a write of its own, as `io.max` wants one for each device. `memory.swap.*` is left out on a kernel that does not
- * account for swap, which has no such files.
+ * Control files and what is written to them, in this order: `{ 'memory.max': 134217728, 'cpu.max': '50000
+ * 100000' }`. Of an array each element is a write of its own, as `io.max` wants one for each device.
+ * `memory.swap.*` is left out on a kernel that does not account for swap, which has no such files.
  */
 export type CgroupLimits = Readonly<
   Record<string, number | string | readonly (number | string)[] | undefined>
@@ -44,13 +44,13 @@ function text(value: unknown, name: string): string {
 }
 
 /**
- * Makes a cgroup with its limits, or nothing. Cgroups missing above it are made too, and in all of them the controllers
- * that the limits need are switched on (`cgroup.subtree_control`); both stay.
+ * Makes a cgroup with its limits, or nothing. Cgroups missing above it are made too, and in all of them the
+ * controllers that the limits need are switched on (`cgroup.subtree_control`); both stay.
  *
- * @throws SystemError (as rejection): `EEXIST` when it exists. `ENOTSUP`: there is no such controller for it; `object` is
- * its name and `path` the cgroup that lacks it. `EBUSY` with a controller as `object`: the cgroup at `path` has processes
- * of its own, so that those below it can have no limits. `EACCES`: not delegated to this user. `EINVAL`: no cgroup v2, or a
- * value that the kernel refuses; `ENOENT`: no such control file.
+ * @throws SystemError (as rejection): `EEXIST` when it exists. `ENOTSUP`: there is no such controller for it;
+ * `object` is its name and `path` the cgroup that lacks it. `EBUSY` with a controller as `object`: the cgroup
+ * at `path` has processes of its own, so that those below it can have no limits. `EACCES`: not delegated to
+ * this user. `EINVAL`: no cgroup v2, or a value that the kernel refuses; `ENOENT`: no such control file.
  */
 export function createCgroup(path: string, options: CreateCgroupOptions = {}): Promise<void> {
   const { limits = {}, signal } = object(options, 'options');
@@ -61,9 +61,15 @@ export function createCgroup(path: string, options: CreateCgroupOptions = {}): P
 }
 
 export interface KillCgroupOptions {
-  /** How long the processes may take to end; default 10,000. One that waits for a device cannot be killed meanwhile. */
+  /**
+   * How long the processes may take to end; default 10,000. One that waits for a device cannot be killed
+   * meanwhile.
+   */
   readonly timeoutMs?: number;
-  /** An abort rejects with the signal's reason: processes that were killed by then stay so, the cgroup is there. */
+  /**
+   * An abort rejects with the signal's reason: processes that were killed by then stay so, the cgroup is
+   * there.
+   */
   readonly signal?: AbortSignal;
 }
 
@@ -72,19 +78,20 @@ export interface CgroupEnd {
   /** False: there was none. */
   readonly existed: boolean;
   /**
-   * Processes of it, and of the cgroups beneath it, that the kernel has killed for want of memory; null when it had no
-   * memory controller.
+   * Processes of it, and of the cgroups beneath it, that the kernel has killed for want of memory; null when
+   * it had no memory controller.
    */
   readonly oomKills: number | null;
 }
 
 /**
- * Kills every process in a cgroup and beneath it, waits until the last has ended (by the kernel's event) and removes the
- * cgroups, lowest first. A process that comes in meanwhile is killed too. Whoever has ended is in no cgroup, but stays a
- * zombie until its parent looks. May be called again, also at the same time.
+ * Kills every process in a cgroup and beneath it, waits until the last has ended (by the kernel's event) and
+ * removes the cgroups, lowest first. A process that comes in meanwhile is killed too. Whoever has ended is in
+ * no cgroup, but stays a zombie until its parent looks. May be called again, also at the same time.
  *
- * @throws SystemError (as rejection): `ETIMEDOUT` names the processes that are left; `EDEADLK`: we are in it ourselves,
- * `EBUSY`: it is the root of the hierarchy, `EINVAL`: no cgroup v2. With these three nothing has been killed.
+ * @throws SystemError (as rejection): `ETIMEDOUT` names the processes that are left; `EDEADLK`: we are in it
+ * ourselves, `EBUSY`: it is the root of the hierarchy, `EINVAL`: no cgroup v2. With these three nothing has
+ * been killed.
  */
 export function killCgroup(path: string, options: KillCgroupOptions = {}): Promise<CgroupEnd> {
   const { timeoutMs = KILL_TIMEOUT_MS, signal } = object(options, 'options');

@@ -1,10 +1,12 @@
 import { loadAddon } from './load.js';
 
 /**
- * Closes a descriptor that a call of this package has yielded. `fs.closeSync` closes it as well, but in a worker Node counts the descriptors
- * that were opened by `fs.open`, and warns of every other one that is closed by `fs.close`.
+ * Closes a descriptor that a call of this package has yielded. `fs.closeSync` closes it as well, but in a
+ * worker Node counts the descriptors that were opened by `fs.open`, and warns of every other one that is
+ * closed by `fs.close`.
  *
- * @throws SystemError: `EBADF` when nothing has this number. Any other error of close(2) is not told: the number is free after it.
+ * @throws SystemError: `EBADF` when nothing has this number. Any other error of close(2) is not told: the
+ * number is free after it.
  */
 export function closeDescriptor(fd: number): void {
   loadAddon().closeDescriptor(fd);

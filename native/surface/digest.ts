@@ -17,11 +17,11 @@ export interface FileDigest {
 }
 
 /**
- * Digests a regular file in chunks, with all processors, off the main thread. Holes are not read; they count as zeros. The memory that
- * it takes does not depend on the size of the file.
+ * Digests a regular file in chunks, with all processors, off the main thread. Holes are not read; they count
+ * as zeros. The memory that it takes does not depend on the size of the file.
  *
- * @throws SystemError (as rejection): `EFBIG` for a file larger than the caller allows, 16 TiB without a word of the caller; `EIO`
- * with syscall `read` when the size changed meanwhile.
+ * @throws SystemError (as rejection): `EFBIG` for a file larger than the caller allows, 16 TiB without a word
+ * of the caller; `EIO` with syscall `read` when the size changed meanwhile.
  */
 export function digestFile(path: string, digestOptions: DigestOptions = {}): Promise<FileDigest> {
   const { signal, ...options } = object(digestOptions, 'options');

@@ -4,24 +4,28 @@ import { loadAddon } from './load.js';
 
 export interface WriteDurableOptions extends AbortOptions {
   /**
-   * For a file that is written again and again: the one that is replaced stays beside it as `.spare-<name>` and is the one that is
-   * written next time, so that the file system need not make and free a file each time. Whoever opened the file two writes ago may
-   * read a mixture then. Without effect where the file system cannot exchange names (`RENAME_EXCHANGE`). Default: false.
+   * For a file that is written again and again: the one that is replaced stays beside it as `.spare-<name>`
+   * and is the one that is written next time, so that the file system need not make and free a file each
+   * time. Whoever opened the file two writes ago may read a mixture then. Without effect where the file
+   * system cannot exchange names (`RENAME_EXCHANGE`). Default: false.
    */
   readonly keepSpare?: boolean;
 }
 
 /**
- * Replaces a file atomically and durably: when the promise resolves, the new content survives a power cut; a crash at any
- * moment leaves the old or the new content. A temporary file named `.tmp-<16 hex digits>` exists beside the
- * target meanwhile (only a kill leaves one behind). Mode 0600 for a new file, that of the old one else.
+ * Replaces a file atomically and durably: when the promise resolves, the new content survives a power cut; a
+ * crash at any moment leaves the old or the new content. A temporary file named `.tmp-<16 hex digits>` exists
+ * beside the target meanwhile (only a kill leaves one behind). Mode 0600 for a new file, that of the old one
+ * else.
  *
- * Calls in flight at the same time are committed together, so many at once cost little more than one. Calls on the same
- * path take effect in the order they were made; so do those on a folder and on what is in it.
+ * Calls in flight at the same time are committed together, so many at once cost little more than one. Calls
+ * on the same path take effect in the order they were made; so do those on a folder and on what is in it.
  *
- * An abort is of use only before the call: afterwards nobody could say which of the two contents a crash would leave.
+ * An abort is of use only before the call: afterwards nobody could say which of the two contents a crash
+ * would leave.
  *
- * @throws SystemError (as rejection); the old content is untouched then, unless the syscall is `fsync` of the folder.
+ * @throws SystemError (as rejection); the old content is untouched then, unless the syscall is `fsync` of the
+ * folder.
  */
 export function writeDurable(
   path: string,
@@ -33,7 +37,10 @@ export function writeDurable(
   return unlessAborted(signal, () => loadAddon().writeDurable(file, data, keepSpare));
 }
 
-/** Unlinks a file, durably. Ordered and committed together with {@link writeDurable}. `ENOENT` when there is none. */
+/**
+ * Unlinks a file, durably. Ordered and committed together with {@link writeDurable}. `ENOENT` when there is
+ * none.
+ */
 export function removeDurable(path: string, options: AbortOptions = {}): Promise<void> {
   const { signal } = object(options, 'options');
   const file = absolute(path, 'path');
@@ -41,8 +48,8 @@ export function removeDurable(path: string, options: AbortOptions = {}): Promise
 }
 
 /**
- * Renames a file or folder, durably in both folders; what is at `to` is replaced as by rename(2). Ordered and committed
- * together with {@link writeDurable}.
+ * Renames a file or folder, durably in both folders; what is at `to` is replaced as by rename(2). Ordered and
+ * committed together with {@link writeDurable}.
  */
 export function renameDurable(from: string, to: string, options: AbortOptions = {}): Promise<void> {
   const { signal } = object(options, 'options');

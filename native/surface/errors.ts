@@ -11,9 +11,9 @@ export interface SystemError extends Error {
 }
 
 /**
- * The last argument of every call that returns a promise, or a part of its options. An abort rejects with the signal's reason.
- * What has been done by then: see the call. Without a word there it is one step long, which either has not begun or is carried
- * through, so that an abort that comes later has no effect.
+ * The last argument of every call that returns a promise, or a part of its options. An abort rejects with the
+ * signal's reason. What has been done by then: see the call. Without a word there it is one step long, which
+ * either has not begun or is carried through, so that an abort that comes later has no effect.
  */
 export interface AbortOptions {
   readonly signal?: AbortSignal;

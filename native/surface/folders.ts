@@ -33,13 +33,14 @@ function openFlags(flags: keyof typeof OPEN_FLAGS | number): number {
 }
 
 /**
- * Opens a regular file or a socket below a folder whose content may be hostile: whatever is done to it meanwhile, the file lies
- * beneath and no link was followed. Other things are refused untouched: a FIFO does not hang, a device is not opened.
+ * Opens a regular file or a socket below a folder whose content may be hostile: whatever is done to it
+ * meanwhile, the file lies beneath and no link was followed. Other things are refused untouched: a FIFO does
+ * not hang, a device is not opened.
  *
- * @returns a descriptor, which the caller owns ({@link closeDescriptor}). Of a socket it is a mere handle (O_PATH, the flags do not matter): connect to
- * `/proc/self/fd/<descriptor>` while it is open.
- * @throws TypeError for a name that is no plain relative path; SystemError (as rejection): `ELOOP` or `ENOTDIR` for a link on the way,
- * `EISDIR` for a folder, `EINVAL` for a FIFO or a device, `ENOENT`…
+ * @returns a descriptor, which the caller owns ({@link closeDescriptor}). Of a socket it is a mere handle
+ * (O_PATH, the flags do not matter): connect to `/proc/self/fd/<descriptor>` while it is open.
+ * @throws TypeError for a name that is no plain relative path; SystemError (as rejection): `ELOOP` or
+ * `ENOTDIR` for a link on the way, `EISDIR` for a folder, `EINVAL` for a FIFO or a device, `ENOENT`…
  */
 export function openBeneath(root: string, name: string, options: OpenBeneathOptions = {}): Promise<number> {
   const { flags = 'r', mode = 0o600, signal } = object(options, 'options');
@@ -54,8 +55,8 @@ export interface RemovedTree {
   readonly files: number;
   readonly folders: number;
   /**
-   * What could not be removed, by `path`, and why: `EXDEV` is a mount. The first 32; the folders that hold it are there too and are
-   * not told. Empty: all is gone.
+   * What could not be removed, by `path`, and why: `EXDEV` is a mount. The first 32; the folders that hold it
+   * are there too and are not told. Empty: all is gone.
    */
   readonly left: readonly SystemError[];
   /** How many there are in all. */
@@ -63,9 +64,10 @@ export interface RemovedTree {
 }
 
 /**
- * Removes a folder with all that is in it, as far as it can, and says what it removed. Crosses no mount (before Linux 5.6 a bind
- * mount of the same file system is not seen) and follows no link. When there is nothing the counts are 0. An abort ends it
- * early; what was removed then is gone, and it may be called again.
+ * Removes a folder with all that is in it, as far as it can, and says what it removed. Crosses no mount
+ * (before Linux 5.6 a bind mount of the same file system is not seen) and follows no link. When there is
+ * nothing the counts are 0. An abort ends it early; what was removed then is gone, and it may be called
+ * again.
  */
 export function removeTree(root: string, options: AbortOptions = {}): Promise<RemovedTree> {
   const { signal } = object(options, 'options');

@@ -1,6 +1,7 @@
 /**
  * System primitives for microVMs. Linux only. Importing this module does nothing: the addon is loaded by the
- * first call, which throws an error that names platform, architecture, C library and remedy when it cannot be.
+ * first call, which throws an error that names platform, architecture, C library and remedy when it cannot
+ * be.
  *
  * Every system error has Node's own shape ({@link SystemError}). Wrong arguments are a `TypeError`, thrown
  * synchronously, before any effect (also by the functions that return a promise).

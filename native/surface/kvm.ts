@@ -2,7 +2,10 @@ import { object, untilAborted } from './calls.js';
 import type { AbortOptions } from './errors.js';
 import { loadAddon } from './load.js';
 
-/** One thing that the probe found: a finding of a driver's report but for how bad it is, which the driver knows. */
+/**
+ * One thing that the probe found: a finding of a driver's report but for how bad it is, which the driver
+ * knows.
+ */
 export interface KvmFinding {
   readonly code: KvmFindingCode;
   readonly message: string;
@@ -26,9 +29,9 @@ export type KvmFindingCode =
 /** One step of the tiny guest. */
 export interface KvmStage {
   /**
-   * In this order: 16-bit code; 64-bit code with paging; an exception through the IDT and back; a timer interrupt;
-   * instructions of the Linux kernel that some hosts cannot interpret; two million instructions within 200 ms of
-   * processor time, as some hosts interpret all kernel code.
+   * In this order: 16-bit code; 64-bit code with paging; an exception through the IDT and back; a timer
+   * interrupt; instructions of the Linux kernel that some hosts cannot interpret; two million instructions
+   * within 200 ms of processor time, as some hosts interpret all kernel code.
    */
   readonly name: 'real-mode' | 'long-mode' | 'exception' | 'timer-interrupt' | 'kernel-code' | 'speed';
   readonly passed: boolean;
@@ -37,7 +40,9 @@ export interface KvmStage {
 }
 
 export interface KvmReport {
-  /** True only when a guest took an exception and a timer interrupt in 64-bit mode, at a processor's speed. */
+  /**
+   * True only when a guest took an exception and a timer interrupt in 64-bit mode, at a processor's speed.
+   */
   readonly usable: boolean;
   /** What is wrong, worst first; empty when usable. */
   readonly findings: readonly KvmFinding[];
@@ -51,9 +56,9 @@ export interface KvmReport {
 }
 
 /**
- * Finds out whether KVM can run Linux here, by running a tiny guest. Takes a few milliseconds on a processor, never
- * more than five seconds, on a thread of its own. A host without KVM is a report, not an error. An abort rejects at once; the
- * tiny guest ends by itself.
+ * Finds out whether KVM can run Linux here, by running a tiny guest. Takes a few milliseconds on a processor,
+ * never more than five seconds, on a thread of its own. A host without KVM is a report, not an error. An
+ * abort rejects at once; the tiny guest ends by itself.
  */
 export function probeKvm(options: AbortOptions = {}): Promise<KvmReport> {
   const { signal } = object(options, 'options');

@@ -16,7 +16,8 @@ let addon: Addon | undefined;
 /**
  * The addon, loaded by the first call.
  *
- * @throws Error with code `MICROVM_NATIVE_NOT_LOADED`, which says for what host there is no binary and what to do.
+ * @throws Error with code `MICROVM_NATIVE_NOT_LOADED`, which says for what host there is no binary and what
+ * to do.
  */
 export function loadAddon(): Addon {
   addon ??= load();

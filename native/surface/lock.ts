@@ -28,9 +28,9 @@ class HeldLock implements DirectoryLock {
 }
 
 /**
- * Takes the exclusive lock of a directory (flock on `<path>/lock`). It is not inherited by processes made with
- * {@link spawnProcess} or `node:child_process`. A second lock in the same process fails too.
- * An abort lets go of it.
+ * Takes the exclusive lock of a directory (flock on `<path>/lock`). It is not inherited by processes made
+ * with {@link spawnProcess} or `node:child_process`. A second lock in the same process fails too. An abort
+ * lets go of it.
  *
  * @throws LockHeldError (as rejection) when it is held; SystemError otherwise.
  */

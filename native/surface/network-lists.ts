@@ -12,7 +12,10 @@ export interface LinkInfo {
   readonly mac: string | null;
   readonly mtu: number;
   readonly alias: string | null;
-  /** Of a veth: the index of the other end and the number its namespace has in this one; null when it is the same one. */
+  /**
+   * Of a veth: the index of the other end and the number its namespace has in this one; null when it is the
+   * same one.
+   */
   readonly peer: { readonly index: number; readonly netnsId: number | null } | null;
   readonly tap: {
     readonly owner: number | null;

@@ -4,11 +4,12 @@ import { loadAddon } from './load.js';
 import { aboutNetns } from './network-call.js';
 
 /*
- * Network namespaces, links, addresses and routes, by netlink: no external program. Every call works on a thread of its own
- * that lives as long as the call. All need CAP_NET_ADMIN, those that enter or make a namespace CAP_SYS_ADMIN too.
+ * Network namespaces, links, addresses and routes, by netlink: no external program. Every call works on a
+ * thread of its own that lives as long as the call. All need CAP_NET_ADMIN, those that enter or make a
+ * namespace CAP_SYS_ADMIN too.
  *
- * `netns` is the path of a namespace's file: one of {@link createNetns}, of `ip netns` or `/proc/<pid>/ns/net`. Without it
- * the call is about our own namespace, "the host" below.
+ * `netns` is the path of a namespace's file: one of {@link createNetns}, of `ip netns` or
+ * `/proc/<pid>/ns/net`. Without it the call is about our own namespace, "the host" below.
  */
 
 const DELETION_TIMEOUT_MS = 10_000;
@@ -25,8 +26,8 @@ export interface NetworkError extends SystemError {
 
 export interface NetworkCallOptions {
   /**
-   * An abort rejects with the signal's reason if there was still something to stop: a call that is one step long either
-   * has not begun or is carried through.
+   * An abort rejects with the signal's reason if there was still something to stop: a call that is one step
+   * long either has not begun or is carried through.
    */
   readonly signal?: AbortSignal;
 }
@@ -37,9 +38,11 @@ export interface NetworkTarget {
 }
 
 /**
- * Makes a network namespace and keeps it by a bind mount at this path, where nothing may be. Its loopback is down.
+ * Makes a network namespace and keeps it by a bind mount at this path, where nothing may be. Its loopback is
+ * down.
  *
- * @throws NetworkError (as rejection): `EEXIST` when there is a file, `ENOENT` when the folder is missing, `EPERM`.
+ * @throws NetworkError (as rejection): `EEXIST` when there is a file, `ENOENT` when the folder is missing,
+ * `EPERM`.
  */
 export function createNetns(path: string, options: NetworkCallOptions = {}): Promise<void> {
   const { signal } = object(options, 'options');
@@ -53,12 +56,14 @@ export interface DeleteNetnsOptions extends NetworkCallOptions {
 }
 
 /**
- * Lets go of a namespace and waits until every link of the host that had its peer in there is gone: then their names and
- * addresses are free. Also removes what a crash or a reboot left: the file without the namespace.
+ * Lets go of a namespace and waits until every link of the host that had its peer in there is gone: then
+ * their names and addresses are free. Also removes what a crash or a reboot left: the file without the
+ * namespace.
  *
  * @returns false when there was nothing at the path.
- * @throws NetworkError (as rejection): `ETIMEDOUT` names a link that is still there, since some process holds the namespace
- * (the mount and the file are gone even so); `EINVAL` when the path is any other file, which is left alone.
+ * @throws NetworkError (as rejection): `ETIMEDOUT` names a link that is still there, since some process holds
+ * the namespace (the mount and the file are gone even so); `EINVAL` when the path is any other file, which is
+ * left alone.
  */
 export function deleteNetns(path: string, options: DeleteNetnsOptions = {}): Promise<boolean> {
   const { signal, timeoutMs = DELETION_TIMEOUT_MS } = object(options, 'options');
@@ -95,7 +100,10 @@ export interface LinkPlan {
   readonly mtu?: number;
   /** Such as `02:00:00:00:00:01`; default: the kernel's, random. */
   readonly mac?: string;
-  /** With the length of the prefix, such as `10.0.0.1/30` or `fd00::1/64`. IPv6 ones are usable at once (no DAD). */
+  /**
+   * With the length of the prefix, such as `10.0.0.1/30` or `fd00::1/64`. IPv6 ones are usable at once (no
+   * DAD).
+   */
   readonly addresses?: readonly string[];
   readonly routes?: readonly RoutePlan[];
 }
@@ -118,21 +126,23 @@ export interface VethPlan extends LinkPlan {
 }
 
 /**
- * A slot: a network namespace with its links. Plain data that says everything the slot will be made of, so that it can
- * be written down before the slot is made, and the slot removed after a crash.
+ * A slot: a network namespace with its links. Plain data that says everything the slot will be made of, so
+ * that it can be written down before the slot is made, and the slot removed after a crash.
  */
 export interface NetworkSlotPlan {
   /** Where the namespace is kept; the folder must exist. */
   readonly netns: string;
-  /** Written inside before there are links, such as `{ 'net.ipv4.ip_forward': '1' }`; only names of `net.`. */
+  /**
+   * Written inside before there are links, such as `{ 'net.ipv4.ip_forward': '1' }`; only names of `net.`.
+   */
   readonly sysctls?: Readonly<Record<string, string>>;
   readonly taps?: readonly TapPlan[];
   readonly veths?: readonly VethPlan[];
 }
 
 /**
- * Makes all of the plan, or nothing: a failure or an abort leaves nothing behind. The loopback of the slot is up. The host's
- * end of a pair has the path of the namespace as its alias, which says to whom it belongs.
+ * Makes all of the plan, or nothing: a failure or an abort leaves nothing behind. The loopback of the slot is
+ * up. The host's end of a pair has the path of the namespace as its alias, which says to whom it belongs.
  *
  * @throws NetworkError (as rejection): `EEXIST` with the path or the name of the link that exists…
  */
@@ -141,9 +151,10 @@ export function createNetworkSlot(plan: NetworkSlotPlan, options?: NetworkCallOp
 }
 
 /**
- * Removes what there is of the plan: whole, or as a crash left it. Never touches a link of the host that only has the same
- * name. When it resolves, the host's links are gone, their names and addresses free; the kernel frees the rest soon, or when
- * the last process has left the namespace. After a failure or an abort it may be called again.
+ * Removes what there is of the plan: whole, or as a crash left it. Never touches a link of the host that only
+ * has the same name. When it resolves, the host's links are gone, their names and addresses free; the kernel
+ * frees the rest soon, or when the last process has left the namespace. After a failure or an abort it may be
+ * called again.
  *
  * @returns false when there was nothing.
  * @throws NetworkError (as rejection).
@@ -158,8 +169,8 @@ export function createTap(tap: TapPlan & NetworkTarget, options?: NetworkCallOpt
 }
 
 /**
- * Makes a veth pair, whole or not at all: one end in the namespace, `host` in ours (both in ours without `netns`).
- * `EEXIST` names the end whose name is taken.
+ * Makes a veth pair, whole or not at all: one end in the namespace, `host` in ours (both in ours without
+ * `netns`). `EEXIST` names the end whose name is taken.
  */
 export function createVeth(veth: VethPlan & NetworkTarget, options?: NetworkCallOptions): Promise<void> {
   return aboutNetns('createVeth', veth, options);
@@ -176,7 +187,8 @@ export interface LinkSettings extends NetworkTarget {
 }
 
 /**
- * Changes a link. The kernel changes one thing after the other, `up` last, and stops at the first that it refuses.
+ * Changes a link. The kernel changes one thing after the other, `up` last, and stops at the first that it
+ * refuses.
  *
  * @throws NetworkError (as rejection): `ENODEV`, `EINVAL`…
  */
@@ -202,14 +214,17 @@ export interface AddressTarget extends LinkTarget {
   readonly address: string;
 }
 
-/** Gives a link an address. `EEXIST` when it has it. An IPv6 one is usable at once: nobody looks for duplicates. */
+/**
+ * Gives a link an address. `EEXIST` when it has it. An IPv6 one is usable at once: nobody looks for
+ * duplicates.
+ */
 export function addAddress(address: AddressTarget, options?: NetworkCallOptions): Promise<void> {
   return aboutNetns('addAddress', address, options);
 }
 
 /**
- * Takes an address away. The kernel then also drops the other IPv4 addresses of that link in the same network, when this
- * was the first of them and `promote_secondaries` is off.
+ * Takes an address away. The kernel then also drops the other IPv4 addresses of that link in the same
+ * network, when this was the first of them and `promote_secondaries` is off.
  *
  * @returns false when the link did not have it (or there is no such link or namespace).
  */
@@ -219,13 +234,17 @@ export function deleteAddress(address: AddressTarget, options?: NetworkCallOptio
 
 export interface RouteTarget extends RoutePlan, LinkTarget {}
 
-/** Adds a route. `EEXIST` when there is one to that network with that metric; `ENETUNREACH` when `via` is not on the link. */
+/**
+ * Adds a route. `EEXIST` when there is one to that network with that metric; `ENETUNREACH` when `via` is not
+ * on the link.
+ */
 export function addRoute(route: RouteTarget, options?: NetworkCallOptions): Promise<void> {
   return aboutNetns('addRoute', route, options);
 }
 
 /**
- * Deletes the first route to that network through that link; `via`, `source` and `metric` count only when given.
+ * Deletes the first route to that network through that link; `via`, `source` and `metric` count only when
+ * given.
  *
  * @returns false when there is none (or no such link or namespace).
  */

@@ -13,8 +13,8 @@ export interface ProcessIdentity {
 }
 
 /**
- * The identity of a living process (a zombie counts as living until it is reaped), or undefined when no process
- * has this pid.
+ * The identity of a living process (a zombie counts as living until it is reaped), or undefined when no
+ * process has this pid.
  */
 export function processIdentity(pid: number): ProcessIdentity | undefined {
   return loadAddon().processIdentity(pid);
@@ -28,15 +28,18 @@ export function bootId(): string {
 /** How a process ended. */
 export interface ProcessExit {
   /**
-   * The exit code; null when a signal ended the process; `'unknown'` when the kernel did not tell. That is so for
-   * a process that is not our child (before Linux 6.15, which does tell), and for one that was gone already.
+   * The exit code; null when a signal ended the process; `'unknown'` when the kernel did not tell. That is so
+   * for a process that is not our child (before Linux 6.15, which does tell), and for one that was gone
+   * already.
    */
   readonly exitCode: number | null | 'unknown';
   /** The name of the signal that ended the process, such as `SIGKILL`; else null. */
   readonly signal: NodeJS.Signals | null;
 }
 
-/** A process whose end is watched through a pidfd; signals can never reach a later process with the same pid. */
+/**
+ * A process whose end is watched through a pidfd; signals can never reach a later process with the same pid.
+ */
 export interface ProcessWatch {
   readonly identity: ProcessIdentity;
   /**
@@ -89,7 +92,8 @@ export interface SpawnOptions {
   readonly cwd?: string;
   /**
    * Descriptor i of the child is a copy of our descriptor `fds[i]`; null is `/dev/null`. 0, 1 and 2 are
-   * `/dev/null` when not given. The child has no other descriptor. You may close yours as soon as the call has returned.
+   * `/dev/null` when not given. The child has no other descriptor. You may close yours as soon as the call
+   * has returned.
    */
   readonly fds?: readonly (number | null)[];
   /** User of the child. Supplementary groups are dropped when `uid` or `gid` is given. */
@@ -158,12 +162,12 @@ function environment(env: NonNullable<SpawnOptions['env']>): string[] {
 }
 
 /**
- * Starts a process: own session (no terminal signal reaches it), default signal handlers, no signal blocked, only
- * the descriptors given. Nothing is copied from our memory, so a big heap costs nothing; the event loop is not held.
- * Resolves when the new program has been executed.
+ * Starts a process: own session (no terminal signal reaches it), default signal handlers, no signal blocked,
+ * only the descriptors given. Nothing is copied from our memory, so a big heap costs nothing; the event loop
+ * is not held. Resolves when the new program has been executed.
  *
- * @throws SystemError (as rejection) of the step that failed, also when that step was in the child: `execve`, `chdir`,
- * `setns`, `setresuid`…; nothing is left then.
+ * @throws SystemError (as rejection) of the step that failed, also when that step was in the child: `execve`,
+ * `chdir`, `setns`, `setresuid`…; nothing is left then.
  */
 export function spawnProcess(options: SpawnOptions): Promise<SpawnedProcess> {
   const { args = [], fds = [], env = process.env, signal } = object(options, 'options');
@@ -181,8 +185,9 @@ export function spawnProcess(options: SpawnOptions): Promise<SpawnedProcess> {
 }
 
 /**
- * Watches a process that is not our child (adopted after a restart). A pid that was used again by another process, or
- * an identity of an earlier boot, counts as gone: `exited` resolves with exit code `'unknown'` and `kill` returns false.
+ * Watches a process that is not our child (adopted after a restart). A pid that was used again by another
+ * process, or an identity of an earlier boot, counts as gone: `exited` resolves with exit code `'unknown'`
+ * and `kill` returns false.
  *
  * @throws SystemError when the pidfd cannot be had (`EMFILE`…).
  */

@@ -4,8 +4,9 @@ import { loadAddon } from './load.js';
 import type { ProcessIdentity } from './process.js';
 
 /**
- * Which processes a search is for: those that all given fields are true of. Nobody but root can make a process whose `uid`, `cgroup`
- * and `root` are those of a VM; its arguments anybody can write. The command line is read last, and only of candidates.
+ * Which processes a search is for: those that all given fields are true of. Nobody but root can make a
+ * process whose `uid`, `cgroup` and `root` are those of a VM; its arguments anybody can write. The command
+ * line is read last, and only of candidates.
  */
 export interface ProcessQuery {
   /** Only these: what is known of a recorded process now. */
@@ -14,7 +15,10 @@ export interface ProcessQuery {
   readonly uid?: number;
   /** The path in cgroup v2 as `/proc/<pid>/cgroup` has it: below the mount, with a leading slash. */
   readonly cgroup?: string;
-  /** The root folder or the working directory. Folders are compared as files, so a jail in a mount namespace of its own is recognised. */
+  /**
+   * The root folder or the working directory. Folders are compared as files, so a jail in a mount namespace
+   * of its own is recognised.
+   */
   readonly root?: string;
   readonly cwd?: string;
   /** A part of at least one argument. */
@@ -26,7 +30,10 @@ export interface ProcessQuery {
 export interface FoundProcess extends ProcessIdentity {
   /** The real user. */
   readonly uid: number;
-  /** The links of `/proc/<pid>`, as the process's own mount namespace names the folders; empty when we may not see them. */
+  /**
+   * The links of `/proc/<pid>`, as the process's own mount namespace names the folders; empty when we may not
+   * see them.
+   */
   readonly root: string;
   readonly cwd: string;
   /** As of {@link ProcessQuery.cgroup}; empty where there is no cgroup v2. */
@@ -35,10 +42,15 @@ export interface FoundProcess extends ProcessIdentity {
   readonly args: readonly string[];
 }
 
-/** A process of which `/proc` did not tell by the deadline whether it is one of those looked for. It may be. */
+/**
+ * A process of which `/proc` did not tell by the deadline whether it is one of those looked for. It may be.
+ */
 export interface UnansweredProcess {
   readonly pid: number;
-  /** Known by then; a process that was unanswered in an earlier search, and is not read again until that read ends, has neither. */
+  /**
+   * Known by then; a process that was unanswered in an earlier search, and is not read again until that read
+   * ends, has neither.
+   */
   readonly startTime?: string;
   readonly uid?: number;
 }
@@ -51,9 +63,10 @@ export interface ProcessSearchResult {
 }
 
 /**
- * Looks for processes; never our own. A hostile process can make a read of its `/proc/<pid>/cmdline` wait for ever (its memory lies
- * on a file system that does not answer). Threads of their own do such reads, and a search ends at its deadline without them. At most
- * 64 such threads are left behind in a process. An abort rejects at once.
+ * Looks for processes; never our own. A hostile process can make a read of its `/proc/<pid>/cmdline` wait for
+ * ever (its memory lies on a file system that does not answer). Threads of their own do such reads, and a
+ * search ends at its deadline without them. At most 64 such threads are left behind in a process. An abort
+ * rejects at once.
  *
  * @throws SystemError (as rejection): `ENOENT` when `root` or `cwd` is not there…
  */

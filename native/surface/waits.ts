@@ -6,11 +6,11 @@ import { loadAddon } from './load.js';
 import type { ProcessIdentity, ProcessWatch } from './process.js';
 
 /*
- * Waits for unix sockets: of a VMM's API, and of Firecracker's vsock in both directions. One thread does all waits of the
- * process; a wait costs nothing but memory and a descriptor until something happens.
+ * Waits for unix sockets: of a VMM's API, and of Firecracker's vsock in both directions. One thread does all
+ * waits of the process; a wait costs nothing but memory and a descriptor until something happens.
  *
- * Paths may be of any length. What connects refuses a symbolic link as the last name: a VMM may write to its folder, and
- * could lead us to any socket of the host.
+ * Paths may be of any length. What connects refuses a symbolic link as the last name: a VMM may write to its
+ * folder, and could lead us to any socket of the host.
  */
 
 const DEADLINE_MS = 30_000;
@@ -21,15 +21,17 @@ const BACKLOG = 511;
 /** Why a wait ended without a connection, and where it stood. */
 export interface WaitError extends SystemError {
   /**
-   * `ETIMEDOUT`: the deadline passed. `ESRCH`: the process has ended. `EBADF`: the listener was closed. `EPROTO`: whoever
-   * answers does not speak Firecracker's vsock. `ELOOP`, `ENOTSOCK`, `EACCES`, `ENOTDIR`…: waiting would not help.
+   * `ETIMEDOUT`: the deadline passed. `ESRCH`: the process has ended. `EBADF`: the listener was closed.
+   * `EPROTO`: whoever answers does not speak Firecracker's vsock. `ELOOP`, `ENOTSOCK`, `EACCES`, `ENOTDIR`…:
+   * waiting would not help.
    */
   readonly code: string;
   /**
-   * What was seen last. `no-socket`: there is no such file. `refused`: the file is there, but nobody listens (it was left
-   * by a process that has ended, or is not ready) or its queue is full. `no-answer`: accepted, but not a byte came: the
-   * guest's driver is not up, or the VM is paused. `closed`: accepted and closed at once: the guest is there, but nobody
-   * listens on the port; or the process was ending. `no-connection`: we listen, nobody came.
+   * What was seen last. `no-socket`: there is no such file. `refused`: the file is there, but nobody listens
+   * (it was left by a process that has ended, or is not ready) or its queue is full. `no-answer`: accepted,
+   * but not a byte came: the guest's driver is not up, or the VM is paused. `closed`: accepted and closed at
+   * once: the guest is there, but nobody listens on the port; or the process was ending. `no-connection`: we
+   * listen, nobody came.
    */
   readonly stage: 'no-socket' | 'refused' | 'no-answer' | 'closed' | 'no-connection';
   /** The stage in words. */
@@ -102,8 +104,8 @@ export interface WaitForSocketOptions extends WaitOptions {
 }
 
 /**
- * Waits until a unix socket takes connections, and yields a connected stream. While there is no file its folder is watched
- * by inotify; while the file refuses, it is tried again after 1, 2, 4… 50 ms.
+ * Waits until a unix socket takes connections, and yields a connected stream. While there is no file its
+ * folder is watched by inotify; while the file refuses, it is tried again after 1, 2, 4… 50 ms.
  *
  * @throws WaitError (as rejection).
  */
@@ -119,12 +121,13 @@ export interface WaitForVsockOptions extends WaitForSocketOptions {
 }
 
 /**
- * Waits until a port of the guest answers on Firecracker's vsock socket, and yields the connected stream: its first byte is
- * the first one after Firecracker's `OK <port>\n`.
+ * Waits until a port of the guest answers on Firecracker's vsock socket, and yields the connected stream: its
+ * first byte is the first one after Firecracker's `OK <port>\n`.
  *
- * No socket, or one that refuses: as of {@link waitForSocket}. No answer: further attempts overlap with it after 100, 200,
- * 400, 500, 500… ms, at most four at once; the first answer counts, the others are closed (so the guest may see up to three
- * connections that end without a byte). Closed at once: tried again after 2, 4, 8… 50 ms.
+ * No socket, or one that refuses: as of {@link waitForSocket}. No answer: further attempts overlap with it
+ * after 100, 200, 400, 500, 500… ms, at most four at once; the first answer counts, the others are closed (so
+ * the guest may see up to three connections that end without a byte). Closed at once: tried again after 2, 4,
+ * 8… 50 ms.
  *
  * @throws WaitError (as rejection).
  */
@@ -135,21 +138,24 @@ export function waitForVsock(options: WaitForVsockOptions): Promise<Socket> {
 }
 
 /**
- * Listens for a guest's connections. Those that nobody has accepted yet wait in the kernel. Iterating yields one after the
- * other and ends when it is closed. It does not keep Node alive, a pending `accept` does. It lives until it is closed, even
- * when nobody references it; the end of its thread leaves the file.
+ * Listens for a guest's connections. Those that nobody has accepted yet wait in the kernel. Iterating yields
+ * one after the other and ends when it is closed. It does not keep Node alive, a pending `accept` does. It
+ * lives until it is closed, even when nobody references it; the end of its thread leaves the file.
  */
 export interface VsockListener extends AsyncIterable<Socket>, AsyncDisposable {
   /** The file, `<path>_<port>`. */
   readonly path: string;
   /**
-   * The next connection: for an agent that dials out, the first one says that it is ready. Several calls may be pending;
-   * each connection goes to one of them.
+   * The next connection: for an agent that dials out, the first one says that it is ready. Several calls may
+   * be pending; each connection goes to one of them.
    *
    * @throws WaitError (as rejection), `EBADF` once it is closed.
    */
   accept(options?: WaitOptions): Promise<Socket>;
-  /** Stops listening and removes the file, if it is still the same one; connections that were accepted go on. Idempotent. */
+  /**
+   * Stops listening and removes the file, if it is still the same one; connections that were accepted go on.
+   * Idempotent.
+   */
   close(): Promise<void>;
 }
 
@@ -194,7 +200,10 @@ class BoundVsock implements VsockListener {
 }
 
 export interface ListenVsockOptions {
-  /** Firecracker's `uds_path`, as a path of ours: the socket's file is `<path>_<port>`. The folder must be there. */
+  /**
+   * Firecracker's `uds_path`, as a path of ours: the socket's file is `<path>_<port>`. The folder must be
+   * there.
+   */
   readonly path: string;
   /** The host's port to which the guest connects, 0 to 2^32 - 2. */
   readonly port: number;
@@ -210,10 +219,11 @@ export interface ListenVsockOptions {
 }
 
 /**
- * Binds the socket on which a guest's connections to a port of the host arrive; before boot, so that none is refused.
+ * Binds the socket on which a guest's connections to a port of the host arrive; before boot, so that none is
+ * refused.
  *
- * @throws SystemError (as rejection): `EADDRINUSE` when the file exists, `ENOENT` when the folder is missing, `EPERM`,
- * `ENAMETOOLONG` when the name itself has more than some 85 bytes.
+ * @throws SystemError (as rejection): `EADDRINUSE` when the file exists, `ENOENT` when the folder is missing,
+ * `EPERM`, `ENAMETOOLONG` when the name itself has more than some 85 bytes.
  */
 export function listenVsock(options: ListenVsockOptions): Promise<VsockListener> {
   const { path, uid, gid, mode = 0o600, backlog = BACKLOG, signal } = object(options, 'options');

@@ -25,7 +25,9 @@ export function reasonForSkip(): string | undefined {
 
 let made = 0;
 
-/** The path of a cgroup of its own for the running test, where nothing is yet; it is gone at the test's end. */
+/**
+ * The path of a cgroup of its own for the running test, where nothing is yet; it is gone at the test's end.
+ */
 export function cgroupPath(): string {
   made += 1;
   const path = join(cgroupMount() ?? '/none', `microvm-test-${process.pid}-${made}`);

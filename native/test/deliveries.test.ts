@@ -10,7 +10,10 @@ const PORT = 52;
 /** Never comes back: the worker is terminated there. */
 const STOP = `const stop = () => { parentPort.postMessage('there'); for (;;); };`;
 
-/** A signal that stops the worker when it is asked for an abort for the second time: the result is there, the caller has not got it. */
+/**
+ * A signal that stops the worker when it is asked for an abort for the second time: the result is there, the
+ * caller has not got it.
+ */
 const STOPPING_SIGNAL = `
   const { signal } = new AbortController();
   let reads = 0;
@@ -31,7 +34,9 @@ const STOPPING_AFTER_SOCKET = `
   syncBuiltinESMExports();
 `;
 
-/** A file with a worker that makes the call, and is stopped in the moment in which it would get its result. */
+/**
+ * A file with a worker that makes the call, and is stopped in the moment in which it would get its result.
+ */
 function workerFile(folder: string, preparation: string, call: string): string {
   const file = join(temporaryFolder(), 'worker.mjs');
   writeFileSync(

@@ -1,6 +1,6 @@
-// node --expose-gc ending.mjs FOLDER CALL CGROUP-MOUNT|- NETWORK
-// A call in flight, several at once, while garbage is collected; then in workers that are terminated, a step later each time;
-// then in this process, which exits with 7 in the middle.
+// node --expose-gc ending.mjs FOLDER CALL CGROUP-MOUNT|- NETWORK A call in flight, several at once, while
+// garbage is collected; then in workers that are terminated, a step later each time; then in this process,
+// which exits with 7 in the middle.
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { possibleCalls, prepareFixture } from './every-call.mjs';

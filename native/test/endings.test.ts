@@ -13,7 +13,9 @@ const hasNetwork = (await network.reasonForSkip()) === undefined;
 const cgroupMount = cgroups.reasonForSkip() === undefined ? cgroups.cgroupMount() : undefined;
 const script = fileURLToPath(new URL('ending.mjs', import.meta.url));
 
-/** What calls that were cut off have left on the host: it is theirs by its name, and goes as after a crash. */
+/**
+ * What calls that were cut off have left on the host: it is theirs by its name, and goes as after a crash.
+ */
 async function sweep(folder: string, pid: number): Promise<void> {
   for (const name of readdirSync(folder).filter((file) => /^(ns|slot)-|^shared-ns$/.test(file)))
     await deleteNetns(join(folder, name));

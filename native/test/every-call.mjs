@@ -1,5 +1,5 @@
-// One use of every call of the package that returns a promise, for tests of what holds for all of them: in vitest, and in
-// processes of their own, which is why this is no TypeScript.
+// One use of every call of the package that returns a promise, for tests of what holds for all of them: in
+// vitest, and in processes of their own, which is why this is no TypeScript.
 import { closeSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -36,8 +36,8 @@ export async function prepareFixture(folder, cgroupMount, hasNetwork) {
 }
 
 /**
- * By the name of the call: `fixture`, a name that nobody else uses at the time, and the call's last options. Whatever it has
- * made is gone again when it resolves; it rejects as the call did.
+ * By the name of the call: `fixture`, a name that nobody else uses at the time, and the call's last options.
+ * Whatever it has made is gone again when it resolves; it rejects as the call did.
  */
 const ANYWHERE = {
   spawnProcess: async (_, __, options) => {

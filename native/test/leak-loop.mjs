@@ -1,5 +1,5 @@
-// node --expose-gc leak-loop.mjs FOLDER CALL ROUNDS CGROUP-MOUNT|- NETWORK
-// Makes a call ROUNDS times, and as often again with an abort in its middle, and prints what this process holds before and after.
+// node --expose-gc leak-loop.mjs FOLDER CALL ROUNDS CGROUP-MOUNT|- NETWORK Makes a call ROUNDS times, and as
+// often again with an abort in its middle, and prints what this process holds before and after.
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { possibleCalls, prepareFixture } from './every-call.mjs';
@@ -84,7 +84,9 @@ async function loop(count) {
   await Promise.all(Array.from({ length: LANES }, (_, number) => lane(number)));
 }
 
-/** As at the start, or what it is in the end: threads of the kernel's own and of libuv take a moment to go. */
+/**
+ * As at the start, or what it is in the end: threads of the kernel's own and of libuv take a moment to go.
+ */
 async function settled(before) {
   const deadline = performance.now() + PATIENCE_MS;
   while (performance.now() < deadline) {
@@ -99,8 +101,9 @@ await loop(WARM_UP);
 await setTimeout(100);
 ends.done = ends.aborted = 0;
 const before = { ...held(), residentKib: residentKib() };
-// Threads that wait for the next call: of durable changes, of the turns of long calls and of libuv there is a fixed number at most, and
-// the loop may have needed more of them than the warm-up. A thread lost by each call would be hundreds.
+// Threads that wait for the next call: of durable changes, of the turns of long calls and of libuv there is a
+// fixed number at most, and the loop may have needed more of them than the warm-up. A thread lost by each
+// call would be hundreds.
 before.threads += POOL_THREADS;
 await loop(Number(rounds));
 const after = { ...(await settled(before)), residentKib: residentKib() };

@@ -50,7 +50,8 @@ export function mountLoop(kind: keyof typeof COMMANDS, sizeMib: number): LoopMou
     cutPower: () => {
       execFileSync('xfs_io', ['-x', '-c', 'shutdown', path]);
       execFileSync('umount', [path]);
-      // A copy, since the file system lives on while some other mount namespace has it, and would be mounted as it is: shut down.
+      // A copy, since the file system lives on while some other mount namespace has it, and would be mounted
+      // as it is: shut down.
       const after = `${current}-after`;
       execFileSync('cp', ['--sparse=always', current, after]);
       mount(after, path);

@@ -20,7 +20,10 @@ let slots = 0;
 /** What the names of the host's links of this test file begin with. */
 export const linkPrefix = `mv${random.toString('hex')}-`;
 
-/** Why this process cannot make network namespaces, or undefined when it can. Said aloud, for a skip has a reason. */
+/**
+ * Why this process cannot make network namespaces, or undefined when it can. Said aloud, for a skip has a
+ * reason.
+ */
 export async function reasonForSkip(): Promise<string | undefined> {
   const folder = mkdtempSync(join(tmpdir(), 'microvm-native-'));
   try {
@@ -62,7 +65,10 @@ export function slotNames(): SlotNames {
   return { netns, host, hostIp: `${base}.${offset + 1}`, innerIp: `${base}.${offset + 2}` };
 }
 
-/** A slot as a driver would make it: a TAP device for the guest, a pair to the host, four addresses and routes. */
+/**
+ * A slot as a driver would make it: a TAP device for the guest, a pair to the host, four addresses and
+ * routes.
+ */
 export function slotPlan(names: SlotNames = slotNames()): NetworkSlotPlan {
   const { netns, host, hostIp, innerIp } = names;
   return {

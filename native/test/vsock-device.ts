@@ -9,8 +9,9 @@ const REQUEST = /^CONNECT (\d+)\n/;
 export type Service = (socket: Socket) => void;
 
 /**
- * The host's side of Firecracker's vsock device, as a real server: while the guest is absent it takes connections and says
- * nothing, then it treats those it holds; a port on which nobody listens is closed without a byte.
+ * The host's side of Firecracker's vsock device, as a real server: while the guest is absent it takes
+ * connections and says nothing, then it treats those it holds; a port on which nobody listens is closed
+ * without a byte.
  */
 export class VsockDevice {
   readonly #server: Server;

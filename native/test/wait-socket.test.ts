@@ -117,7 +117,8 @@ test('an abort wins over a connection that nobody has taken yet', async () => {
   const reason = new Error('mine');
   const controller = new AbortController();
   const connecting = waitForSocket({ path, signal: controller.signal });
-  // The other thread connects while this one sits still; whether it was quick enough or not, the outcome is the same.
+  // The other thread connects while this one sits still; whether it was quick enough or not, the outcome is
+  // the same.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
   controller.abort(reason);
   await expect(connecting).rejects.toBe(reason);

@@ -8,7 +8,9 @@ import { VsockDevice } from './vsock-device.js';
 
 const PORT = 52;
 
-/** Every call of the waits, in every case; expects `native`, and `at`: the folder with the stand-ins below. */
+/**
+ * Every call of the waits, in every case; expects `native`, and `at`: the folder with the stand-ins below.
+ */
 const CALLS = `
   let names = 0;
   const tag = process.pid + '-' + (globalThis.workerId ?? 'main');

@@ -4,7 +4,10 @@ import { installLine } from '../setup/packages.mjs';
 import { main, ROOT, StepFailed } from '../setup/run.mjs';
 import { sourceFiles } from './source-files.mjs';
 
-/** Versions of clang-format differ in what they make of the same settings, so the name of the program has the version. */
+/**
+ * Versions of clang-format differ in what they make of the same settings, so the name of the program has the
+ * version.
+ */
 const PROGRAM = 'clang-format-14';
 
 /**

@@ -7,9 +7,9 @@ import { sourceFiles } from './source-files.mjs';
 const GUARD_REACH = 3;
 
 /**
- * The only places that may signal by number. `guard` stands in the call's own line or in one of the three above, and refuses the numbers
- * that would reach strangers. Everything else signals through a pidfd (`watchProcess(identity).kill`) or through its own
- * `ChildProcess`.
+ * The only places that may signal by number. `guard` stands in the call's own line or in one of the three
+ * above, and refuses the numbers that would reach strangers. Everything else signals through a pidfd
+ * (`watchProcess(identity).kill`) or through its own `ChildProcess`.
  */
 export const REVIEWED = [
   {
@@ -51,7 +51,10 @@ export const REVIEWED = [
   },
 ];
 
-/** Signal calls of the tree that are not reviewed, lost their guard, or are reviewed but gone: one line for each. */
+/**
+ * Signal calls of the tree that are not reviewed, lost their guard, or are reviewed but gone: one line for
+ * each.
+ */
 export async function unreviewedSignals(root, reviewed = REVIEWED) {
   const problems = [];
   const unused = new Set(reviewed);

@@ -29,7 +29,10 @@ function wholeCall(code, at) {
   return code.slice(at);
 }
 
-/** The code with blanks for its comments and for what stands in quotes, at the same places; and what stood in quotes. */
+/**
+ * The code with blanks for its comments and for what stands in quotes, at the same places; and what stood in
+ * quotes.
+ */
 function withoutComments(text) {
   const strings = [];
   const blank = (part) => part.replace(/[^\n]/g, ' ');

@@ -14,7 +14,10 @@ export function shellGroupKills(text) {
   return found;
 }
 
-/** Whether the arguments of kill(1) hold a group: the first word with a dash is the signal, each later one is a group. */
+/**
+ * Whether the arguments of kill(1) hold a group: the first word with a dash is the signal, each later one is
+ * a group.
+ */
 function namesGroup(words) {
   const targets = [...words];
   if (targets[0] === '-s' || targets[0] === '-n') targets.splice(0, 2);

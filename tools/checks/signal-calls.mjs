@@ -4,9 +4,9 @@ import { isShell, shellGroupKills } from './signal-calls-shell.mjs';
 import { scriptSignalCalls } from './signal-calls-script.mjs';
 
 /**
- * The calls in a source file that could signal a process which is not ours: a pid of 0 is the caller's own process group, -1 is
- * every process, any other negative number is a group, and a variable may hold any of these. Signal 0 only asks, and a process
- * may signal itself, so neither counts.
+ * The calls in a source file that could signal a process which is not ours: a pid of 0 is the caller's own
+ * process group, -1 is every process, any other negative number is a group, and a variable may hold any of
+ * these. Signal 0 only asks, and a process may signal itself, so neither counts.
  *
  * @returns {{ line: number, call: string }[]} the line, counted from 1, and the text of the call in one line
  */

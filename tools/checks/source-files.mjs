@@ -5,8 +5,8 @@ import { join } from 'node:path';
 const LEFT_OUT = new Set(['.git', '.nx', 'build', 'coverage', 'dist', 'node_modules', 'prebuilds']);
 
 /**
- * Paths, relative to `root` and sorted, of the files there that people wrote. Walks the folders, so that a check works where
- * there is no git.
+ * Paths, relative to `root` and sorted, of the files there that people wrote. Walks the folders, so that a
+ * check works where there is no git.
  */
 export async function sourceFiles(root, wanted = () => true) {
   const found = [];

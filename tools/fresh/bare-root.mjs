@@ -8,8 +8,9 @@ const SUITE = 'bookworm';
 const DISK_SIZE = '24G';
 
 /**
- * An ext4 file system on a file that has no name any more once it is mounted, so that the kernel frees it with the namespace. Only
- * a kill within the second that mkfs takes leaves an empty file of this name, which the next run removes.
+ * An ext4 file system on a file that has no name any more once it is mounted, so that the kernel frees it
+ * with the namespace. Only a kill within the second that mkfs takes leaves an empty file of this name, which
+ * the next run removes.
  */
 export async function mountDisk(image, at) {
   await rm(image, { force: true });
@@ -23,7 +24,10 @@ export async function mountDisk(image, at) {
   }
 }
 
-/** Debian's minimal system with Node, and nothing else but the way to this host's registries. Returns its environment. */
+/**
+ * Debian's minimal system with Node, and nothing else but the way to this host's registries. Returns its
+ * environment.
+ */
 export async function makeBareRoot(root) {
   const mirror = await debianMirror();
   const source = mirror === undefined ? [] : [mirror];

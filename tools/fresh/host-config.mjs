@@ -24,13 +24,19 @@ export async function debianMirror() {
   return mirrorIn(targets);
 }
 
-/** The first source of bookworm itself in lines of a code name and a URI; Debian's own address where there is none. */
+/**
+ * The first source of bookworm itself in lines of a code name and a URI; Debian's own address where there is
+ * none.
+ */
 export function mirrorIn(targets) {
   const line = targets.split('\n').find((each) => each.startsWith('bookworm '));
   return line?.split(' ')[1];
 }
 
-/** Takes how this host reaches its registries into a root; returns the environment variables that belong to it. */
+/**
+ * Takes how this host reaches its registries into a root; returns the environment variables that belong to
+ * it.
+ */
 export async function copyHostConfig(root) {
   for (const name of APT_FILES) await copy(join('/etc/apt', name), root);
   for (const path of [APT_KEYRINGS, ...NETWORK_FILES]) await copy(path, root);

@@ -1,4 +1,5 @@
-// Runs a command while every processor is kept busy by a loop of ordinary priority: node tools/long/busy.mjs COMMAND ARGUMENT...
+// Runs a command while every processor is kept busy by a loop of ordinary priority: node tools/long/busy.mjs
+// COMMAND ARGUMENT...
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { main, spawnInherited } from '../setup/run.mjs';

@@ -2,8 +2,8 @@ const FUZZ_MINUTES = 10;
 const FUZZ_SECONDS = String(FUZZ_MINUTES * 60);
 
 /**
- * The longer forms of what the gate runs, by name: what for, how long on two quiet processors, and the commands, from the root of
- * the repository.
+ * The longer forms of what the gate runs, by name: what for, how long on two quiet processors, and the
+ * commands, from the root of the repository.
  *
  * @type {Record<string, { about: string, minutes: number, commands: string[][] }>}
  */

@@ -1,4 +1,7 @@
-/** Prints the one line that counts the tests, last of all. What failed outside any test, such as an import, counts as one each. */
+/**
+ * Prints the one line that counts the tests, last of all. What failed outside any test, such as an import,
+ * counts as one each.
+ */
 export default class CountReporter {
   onTestRunEnd(modules, unhandledErrors = []) {
     const count = { passed: 0, failed: unhandledErrors.length, skipped: 0 };

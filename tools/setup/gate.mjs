@@ -15,8 +15,8 @@ steps; a step without tests, such as lint, counts as one.
 `;
 
 /**
- * In order: cheap ones first. Each gets `onLine`, which takes what its test programs print, and the arguments for vitest; it may
- * return why it did not run.
+ * In order: cheap ones first. Each gets `onLine`, which takes what its test programs print, and the arguments
+ * for vitest; it may return why it did not run.
  */
 const STEPS = {
   format: () => run('npm', ['run', '--silent', 'format:check']),

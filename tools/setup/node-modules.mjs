@@ -13,7 +13,10 @@ export async function ensureNodeModules() {
   return 'installed';
 }
 
-/** True when every package of the lock file is installed in its version. Optional ones depend on the platform and do not count. */
+/**
+ * True when every package of the lock file is installed in its version. Optional ones depend on the platform
+ * and do not count.
+ */
 export function isInstalled(lock, installed) {
   if (installed === undefined) return false;
   return Object.entries(lock.packages).every(([path, wanted]) => {

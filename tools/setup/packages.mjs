@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { run, StepFailed } from './run.mjs';
 
-/** @typedef {{ package: string, purpose: string, probe: (path?: string) => Promise<string | undefined> }} Requirement */
+/**
+ * @typedef {{ package: string, purpose: string, probe: (path?: string) => Promise<string | undefined> }}
+ * Requirement
+ */
 
 /** Makes sure that what is needed works, by installing packages where we may; returns a line that says so. */
 export async function ensurePackages(requirements) {

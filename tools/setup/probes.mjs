@@ -5,8 +5,9 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { findProgram, programFolders } from './run.mjs';
 
-// A probe takes a PATH and resolves with undefined, or with what is wrong. It tries what a later step does, because the name of a
-// package says little: one that is installed can lack what was only recommended to be installed with it.
+// A probe takes a PATH and resolves with undefined, or with what is wrong. It tries what a later step does,
+// because the name of a package says little: one that is installed can lack what was only recommended to be
+// installed with it.
 
 /** A program that can be executed. */
 export function program(name) {

@@ -22,8 +22,9 @@ const LOGS = join(ROOT, 'build', 'log');
 const SHOWN_LINES = 100;
 
 /**
- * Runs a program in the root with our own terminal; resolves with its exit code, 128 + n after a signal. Ctrl-C reaches the program
- * too, which ends in its own way; only then do we. `onStart` gets the child process.
+ * Runs a program in the root with our own terminal; resolves with its exit code, 128 + n after a signal.
+ * Ctrl-C reaches the program too, which ends in its own way; only then do we. `onStart` gets the child
+ * process.
  */
 export async function spawnInherited(
   program,
@@ -60,8 +61,9 @@ export function runWatched(program, args, onLine) {
 }
 
 /**
- * Runs a program and fails the step when it ends otherwise than well. With `log`, the name of a file, what the program says goes
- * into that file, and is shown only when the program fails; `onLine` gets each line of the program's standard output.
+ * Runs a program and fails the step when it ends otherwise than well. With `log`, the name of a file, what
+ * the program says goes into that file, and is shown only when the program fails; `onLine` gets each line of
+ * the program's standard output.
  */
 export async function run(program, args, { log, onLine, ...options } = {}) {
   const text = [program, ...args].join(' ').replace(`${ROOT}/`, '');
@@ -135,7 +137,10 @@ export async function main(work) {
   }
 }
 
-/** Folders in which programs are looked for. Those of the administrator are not in every user's PATH on Debian. */
+/**
+ * Folders in which programs are looked for. Those of the administrator are not in every user's PATH on
+ * Debian.
+ */
 export function programFolders(path = process.env.PATH ?? '') {
   return [...path.split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'].filter(Boolean);
 }

@@ -7,10 +7,11 @@ import { GATE_REQUIREMENTS } from './requirements.mjs';
 import { bin, main, NX_ENV, ROOT, run, step, StepFailed } from './run.mjs';
 
 /**
- * Everything between a fresh clone and running code; each part only when something is missing or has changed. What a later step
- * would fail for is looked for first, so that nobody waits for a build to be told.
+ * Everything between a fresh clone and running code; each part only when something is missing or has changed.
+ * What a later step would fail for is looked for first, so that nobody waits for a build to be told.
  *
- * @param {{ requirements?: readonly import('./packages.mjs').Requirement[], projects?: readonly string[] }} options
+ * @param {{ requirements?: readonly import('./packages.mjs').Requirement[], projects?: readonly string[] }}
+ * options
  *   `projects`: the packages to build, with all that they need among them; all of them by default
  */
 export async function setup({ requirements = GATE_REQUIREMENTS, projects } = {}) {

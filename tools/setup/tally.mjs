@@ -6,12 +6,17 @@ const NONE = { passed: 0, failed: 0, skipped: 0 };
 export class Tally {
   #rows = new Map();
 
-  /** @param {string[]} steps all that were to run, in order; a step that is never recorded counts as skipped */
+  /**
+   * @param {string[]} steps all that were to run, in order; a step that is never recorded counts as skipped
+   */
   constructor(steps) {
     for (const name of steps) this.#rows.set(name, { ...NONE, skipped: 1, note: 'not reached' });
   }
 
-  /** The end of a step. `counts` of its test programs; a step that failed counts as one failure though no test of it did. */
+  /**
+   * The end of a step. `counts` of its test programs; a step that failed counts as one failure though no test
+   * of it did.
+   */
   record(name, { failed, counts = [], note = '' }) {
     const sum = total(counts);
     if (failed && sum.failed === 0) sum.failed = 1;
@@ -42,7 +47,10 @@ function total(counts) {
   return sum;
 }
 
-/** Reads the counts of test programs out of what they say at their end: ctest's and vitest's, and the testbed's, which are in vitest's words. */
+/**
+ * Reads the counts of test programs out of what they say at their end: ctest's and vitest's, and the
+ * testbed's, which are in vitest's words.
+ */
 export function countsIn(line) {
   const ctest = /^\d+% tests passed, (\d+) tests failed out of (\d+)/.exec(line);
   if (ctest !== null) {

@@ -25,8 +25,8 @@ export async function ensureNodeModulesDisk(cacheDir) {
 }
 
 /**
- * The disk with the checkout as it is now, built parts included, and in `.testbed` what this run needs: the job, the binaries, the
- * cached guest image.
+ * The disk with the checkout as it is now, built parts included, and in `.testbed` what this run needs: the
+ * job, the binaries, the cached guest image.
  */
 export async function makeCheckoutDisk(folder, { job, programs, imageCache, bundles }) {
   const tree = join(folder, 'checkout');

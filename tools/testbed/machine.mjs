@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { StepFailed } from '../setup/run.mjs';
 
-/** Until the kernel's first word, which comes after the place where it may hang; and from there to `ready`. */
+/**
+ * Until the kernel's first word, which comes after the place where it may hang; and from there to `ready`.
+ */
 const KERNEL_TIMEOUT_MS = 60_000;
 const BOOT_TIMEOUT_MS = 240_000;
 const ATTEMPTS = 3;
@@ -18,10 +20,13 @@ const MEMORY_MIB = 6144;
 const STATE_DISK_BYTES = 16 * 1024 ** 3;
 
 /**
- * Boots the testbed and runs its job; from the start again when the machine, not the job, fails. Resolves with the job's exit code.
+ * Boots the testbed and runs its job; from the start again when the machine, not the job, fails. Resolves
+ * with the job's exit code.
  *
- * @param {{ folder: string, system: { kernel: string, initrd: string, root: string }, checkout: string, nodeModules: string,
- *   deadlineMs: number, onOutput: (data: Buffer) => void, onResults: (data: Buffer) => void, onNote: (text: string) => void,
+ * @param {{ folder: string, system: { kernel: string, initrd: string, root: string }, checkout: string,
+ * nodeModules: string,
+ * deadlineMs: number, onOutput: (data: Buffer) => void, onResults: (data: Buffer) => void, onNote: (text:
+ * string) => void,
  *   signal: AbortSignal }} options
  */
 export async function runMachine(options) {
@@ -64,7 +69,10 @@ async function boot(options) {
   }
 }
 
-/** Follows one life of the testbed by what its ports say, and kills it when the next word does not come in time. */
+/**
+ * Follows one life of the testbed by what its ports say, and kills it when the next word does not come in
+ * time.
+ */
 function watch(qemu, [console, control, output, results], { deadlineMs, onOutput, onResults }) {
   let timer;
   let standstill;
@@ -147,7 +155,8 @@ function qemuArguments({ folder, system, checkout, nodeModules, state }) {
 }
 
 function kernelArguments() {
-  // Without the hint about one boot in ten hangs while the kernel calibrates its clock against an emulated timer.
+  // Without the hint about one boot in ten hangs while the kernel calibrates its clock against an emulated
+  // timer.
   const mhz = /^cpu MHz\s*: ([\d.]+)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '2000';
   return [
     ...['console=ttyS0', 'quiet', 'reboot=t', 'panic=-1', 'mitigations=off', 'cgroup_no_v1=all'],

@@ -32,8 +32,9 @@ const ETC = {
 const INITRD_MODULES = ['virtio_ring', 'virtio', 'virtio_mmio', 'virtio_blk'];
 
 /**
- * The testbed's system: kernel, initrd and root disk, made of Debian packages that apt fetches and checks, without installing
- * any, and of the Node that runs this. Cached by the digest of what it is made of; the packages' versions stay until `refresh`.
+ * The testbed's system: kernel, initrd and root disk, made of Debian packages that apt fetches and checks,
+ * without installing any, and of the Node that runs this. Cached by the digest of what it is made of; the
+ * packages' versions stay until `refresh`.
  *
  * @returns {Promise<{ kernel: string, initrd: string, root: string, isNew: boolean }>}
  */
@@ -67,7 +68,10 @@ export async function ensureFolder(folder, fill, { refresh = false } = {}) {
   return true;
 }
 
-/** An ext4 file system with the content of a folder, sparse, without a journal: the testbed writes to throw-away overlays only. */
+/**
+ * An ext4 file system with the content of a folder, sparse, without a journal: the testbed writes to
+ * throw-away overlays only.
+ */
 export async function makeDisk(path, folder, sizeBytes) {
   await capture('mkfs.ext4', [
     ...['-q', '-F', '-m', '0', '-O', '^has_journal', '-E', 'lazy_itable_init=1,root_owner=0:0'],

@@ -19,7 +19,10 @@ const REQUIREMENTS = [
 ];
 const DEFAULT_DEADLINE_MS = 30 * 60_000;
 
-/** The paths of Firecracker and its jailer: `$MICROVM_FIRECRACKER_BIN` and `$MICROVM_JAILER_BIN`, else those in PATH. */
+/**
+ * The paths of Firecracker and its jailer: `$MICROVM_FIRECRACKER_BIN` and `$MICROVM_JAILER_BIN`, else those
+ * in PATH.
+ */
 export function findFirecracker(env = process.env) {
   return {
     firecracker: env.MICROVM_FIRECRACKER_BIN ?? findProgram('firecracker', env.PATH),
@@ -28,11 +31,13 @@ export function findFirecracker(env = process.env) {
 }
 
 /**
- * Runs test files, or a command, on an emulated host that has KVM, with the checkout as it is and what is built of it. Resolves with
- * the exit code.
+ * Runs test files, or a command, on an emulated host that has KVM, with the checkout as it is and what is
+ * built of it. Resolves with the exit code.
  *
- * @param {{ files?: readonly string[], testNamePattern?: string, shell?: string, resultsDir?: string, deadlineMs?: number,
- *   refresh?: boolean, onOutput?: (data: Buffer) => void }} options `files` from the root of the repository or absolute; what
+ * @param {{ files?: readonly string[], testNamePattern?: string, shell?: string, resultsDir?: string,
+ * deadlineMs?: number,
+ * refresh?: boolean, onOutput?: (data: Buffer) => void }} options `files` from the root of the repository or
+ * absolute; what
  *   the tests print goes to standard output, or to `onOutput`
  */
 export async function runTestbed(options) {

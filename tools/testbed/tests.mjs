@@ -7,9 +7,10 @@ import { ROOT } from '../setup/run.mjs';
 const CHECKOUT = '/checkout';
 
 /**
- * Test files as modules that plain Node runs in the testbed: transformed and bundled here, at the host's speed. vitest itself, which starts
- * a server that transforms each module on demand, was not done with one suite there in nine minutes. Returns the names of the modules,
- * in the order of the files, after that of the runner.
+ * Test files as modules that plain Node runs in the testbed: transformed and bundled here, at the host's
+ * speed. vitest itself, which starts a server that transforms each module on demand, was not done with one
+ * suite there in nine minutes. Returns the names of the modules, in the order of the files, after that of the
+ * runner.
  *
  * @param {readonly string[]} files paths of test files
  */
@@ -46,7 +47,10 @@ export async function bundleTests(files, outdir) {
 // Bundled CommonJS modules ask for Node's own ones by `require`.
 const REQUIRE = `import { createRequire as testbedCreateRequire } from 'node:module'; const require = testbedCreateRequire(import.meta.url);`;
 
-/** A module that looks for files beside itself finds them where it lies in the testbed's checkout, not where its bundle lies. */
+/**
+ * A module that looks for files beside itself finds them where it lies in the testbed's checkout, not where
+ * its bundle lies.
+ */
 const ownUrls = {
   name: 'own-urls',
   setup({ onLoad }) {

@@ -7,7 +7,10 @@ export interface MinimalOptions extends CommonOptions {
   readonly stateDir: string;
 }
 
-/** A runtime whose VMs are processes of `vmm.mjs`. Errors: STATE_LOCKED, STATE_CORRUPT, NO_SPACE, HOST_FAILURE. */
+/**
+ * A runtime whose VMs are processes of `vmm.mjs`. Errors: STATE_LOCKED, STATE_CORRUPT, NO_SPACE,
+ * HOST_FAILURE.
+ */
 export function createMinimalRuntime(options: MinimalOptions): Promise<VmRuntime> {
   const { stateDir } = options;
   const driver = new MinimalDriver({ stateDir, probe: () => probe(stateDir) });

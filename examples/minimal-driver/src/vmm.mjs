@@ -1,6 +1,6 @@
-// The VMM of this example: a process with an HTTP API on a unix socket, as Firecracker and Cloud Hypervisor have one. It emulates
-// nothing. Its guest is a few lines in this file: the guest's whole memory is a count, and the guest speaks on the console, which is
-// this process's standard output.
+// The VMM of this example: a process with an HTTP API on a unix socket, as Firecracker and Cloud Hypervisor
+// have one. It emulates nothing. Its guest is a few lines in this file: the guest's whole memory is a count,
+// and the guest speaks on the console, which is this process's standard output.
 //
 // node vmm.mjs --name <name> --api <socket> [--load <file>]
 

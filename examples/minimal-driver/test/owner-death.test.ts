@@ -15,7 +15,10 @@ import {
 import { expect, it, onTestFinished } from 'vitest';
 import { minimalFactory } from './factory.js';
 
-/** Lets another process own VMs, and kills it together with its watcher: nobody is left to end what must not outlive it. */
+/**
+ * Lets another process own VMs, and kills it together with its watcher: nobody is left to end what must not
+ * outlive it.
+ */
 async function ownAndDieUnwatched(stateDir: string): Promise<ProcessIdentity> {
   const path = fileURLToPath(new URL('./owner-process.ts', import.meta.url));
   const owner = fork(path, { execArgv: ['--conditions=@microvm/source', '--import', 'tsx'] });

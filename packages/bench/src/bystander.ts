@@ -2,7 +2,10 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-/** An idle Node process that measures how late its event loop is. It is a process of its own, as whoever shares the machine with us is. */
+/**
+ * An idle Node process that measures how late its event loop is. It is a process of its own, as whoever
+ * shares the machine with us is.
+ */
 export class Bystander implements Disposable {
   readonly #child: ChildProcess;
 

@@ -5,7 +5,10 @@ export interface Side {
   readonly samples: readonly number[];
 }
 
-/** What a row should come to. `difference`: ours less theirs, in the row's unit. `report`: there is nothing to hold it against; the figure is for the record. */
+/**
+ * What a row should come to. `difference`: ours less theirs, in the row's unit. `report`: there is nothing to
+ * hold it against; the figure is for the record.
+ */
 export type Aim =
   | { readonly kind: 'ratio'; readonly atMost: number }
   | { readonly kind: 'value'; readonly atMost: number }

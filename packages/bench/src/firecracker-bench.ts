@@ -19,8 +19,9 @@ import { LoopMount, type FileSystem } from './loop-mount.js';
 const DISK_MIB = 8192;
 
 /**
- * A Firecracker runtime and the floor beside it, on a file system of their own. Not on the system's: when ext4 makes a file it looks at
- * every inode that was freed in the last minute, so the files that other programs removed would be measured too.
+ * A Firecracker runtime and the floor beside it, on a file system of their own. Not on the system's: when
+ * ext4 makes a file it looks at every inode that was freed in the last minute, so the files that other
+ * programs removed would be measured too.
  */
 export class FirecrackerBench implements AsyncDisposable {
   readonly recordBytes: number;
@@ -93,7 +94,10 @@ export class FirecrackerBench implements AsyncDisposable {
     await Promise.all(namesOf(vms).map((vmId) => erase(this.#runtime, vmId)));
   }
 
-  /** Closes our runtime, so that another process can own its state directory. Only what is done by hand works afterwards. */
+  /**
+   * Closes our runtime, so that another process can own its state directory. Only what is done by hand works
+   * afterwards.
+   */
   async handOver(): Promise<FirstLifeOptions> {
     await this.#runtime.close();
     return { ...this.#state, snapshotUid: this.#snapshotUid };
@@ -129,7 +133,10 @@ interface BenchParts {
   readonly snapshotUid: string;
 }
 
-/** The default image's files but for the kernel, whose guest would need a KVM that can run it; the disk where it can be reflinked. */
+/**
+ * The default image's files but for the kernel, whose guest would need a KVM that can run it; the disk where
+ * it can be reflinked.
+ */
 async function haltingSpec(folder: string): Promise<VmSpec> {
   const kernelPath = join(folder, 'halting-kernel');
   await writeHaltingKernel(kernelPath);

@@ -26,7 +26,10 @@ export interface Fleet {
 const WORKERS = 16;
 const KIB = 1024;
 
-/** Many VMs, on the doubles and without jails, whose copies of the VMM would fill the disk. To be run in a fresh process. */
+/**
+ * Many VMs, on the doubles and without jails, whose copies of the VMM would fill the disk. To be run in a
+ * fresh process.
+ */
 export async function measureFleet({ vms, opens }: FleetOptions): Promise<Fleet> {
   await using folder = await TemporaryFolder.make();
   const stateDir = join(folder.path, 'state');

@@ -29,7 +29,10 @@ export function openFirecracker(
   return createFirecrackerRuntime({ firecrackerPath, jailerPath, kvm: 'unchecked', stateDir, defaults });
 }
 
-/** The first VM of a process that has run nothing else. The phases in milliseconds, as pairs, since they go from process to process. */
+/**
+ * The first VM of a process that has run nothing else. The phases in milliseconds, as pairs, since they go
+ * from process to process.
+ */
 export async function firstLife(options: FirstLifeOptions): Promise<[string, number][]> {
   const { programs, stateDir, defaults, snapshotUid } = options;
   const runtime = await openFirecracker(programs, stateDir, defaults);

@@ -16,7 +16,10 @@ export interface FreshTasks {
   };
 }
 
-/** Runs a task in a new Node with these flags: no code of an earlier measurement is hot, none of its garbage is there. */
+/**
+ * Runs a task in a new Node with these flags: no code of an earlier measurement is hot, none of its garbage
+ * is there.
+ */
 export async function runFresh<K extends keyof FreshTasks>(
   task: K,
   input: FreshTasks[K]['input'],

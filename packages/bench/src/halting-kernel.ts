@@ -7,8 +7,8 @@ const LOAD_ADDRESS = 0x100_0000n;
 const CODE = Buffer.from('faf4ebfd', 'hex');
 
 /**
- * Writes a kernel that halts at once. A Linux that gets nowhere, as where KVM cannot run one, would keep a core busy: what is measured is the
- * host's side, and a guest that takes no time is the same on every host.
+ * Writes a kernel that halts at once. A Linux that gets nowhere, as where KVM cannot run one, would keep a
+ * core busy: what is measured is the host's side, and a guest that takes no time is the same on every host.
  */
 export async function writeHaltingKernel(path: string): Promise<void> {
   const image = Buffer.alloc(HEADER_BYTES + SEGMENT_BYTES);

@@ -1,4 +1,7 @@
-/** Takes one sample and answers with it. Whatever it needs and leaves is its own business, outside of what it measures. */
+/**
+ * Takes one sample and answers with it. Whatever it needs and leaves is its own business, outside of what it
+ * measures.
+ */
 export type Sampler<T = number> = () => Promise<T>;
 
 export interface InterleaveOptions {

@@ -15,7 +15,10 @@ const MKFS = {
 
 export type FileSystem = keyof typeof MKFS;
 
-/** A new file system in a file, mounted by a loop device: needs root. It is removed at the end of an `await using` block. */
+/**
+ * A new file system in a file, mounted by a loop device: needs root. It is removed at the end of an `await
+ * using` block.
+ */
 export class LoopMount implements AsyncDisposable {
   readonly path: string;
   readonly #folder: TemporaryFolder;

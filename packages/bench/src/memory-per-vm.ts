@@ -1,7 +1,10 @@
 import { collectGarbage } from './collect-garbage.js';
 import { runtimeWith } from './engine.js';
 
-/** Resident memory, in KiB, that each of so many running VMs adds to this process, which should be a fresh one. */
+/**
+ * Resident memory, in KiB, that each of so many running VMs adds to this process, which should be a fresh
+ * one.
+ */
 export async function memoryPerVm({ vms }: { readonly vms: number }): Promise<number> {
   // Code, tables and the compiler's own memory are there before the VMs that count.
   const warmup = await runtimeWith(Math.ceil(vms / 10));

@@ -3,8 +3,8 @@ import type { Adoption, HostReport, VmDriver, VmEnding } from '@microvm/runtime'
 const POWERED_OFF: VmEnding = { reason: 'shutdown', exitCode: 0, signal: null, lastLogLines: [] };
 
 /**
- * A driver that succeeds at once and writes nothing: every durable change that is left is the engine's own. (The in-memory
- * driver keeps disks and consoles in files when there is a state directory.)
+ * A driver that succeeds at once and writes nothing: every durable change that is left is the engine's own.
+ * (The in-memory driver keeps disks and consoles in files when there is a state directory.)
  */
 export class NullDriver implements VmDriver {
   readonly name = 'null';

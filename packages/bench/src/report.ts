@@ -12,7 +12,9 @@ export interface Row extends Measurement {
   readonly met?: boolean;
 }
 
-/** Without `isJudged` nothing is said about the aim: a few samples of a small size are no measurement of it. */
+/**
+ * Without `isJudged` nothing is said about the aim: a few samples of a small size are no measurement of it.
+ */
 export function toRow(measurement: Measurement, { isJudged }: { readonly isJudged: boolean }): Row {
   const { met, ...row } = judge(measurement);
   return isJudged && met !== undefined ? { ...row, met } : row;

@@ -2,7 +2,10 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-/** A server that takes every connection, in a process of its own as a VMM is: it takes no time of the loop that is measured. */
+/**
+ * A server that takes every connection, in a process of its own as a VMM is: it takes no time of the loop
+ * that is measured.
+ */
 export class SocketPeer implements Disposable {
   readonly #child: ChildProcess;
 

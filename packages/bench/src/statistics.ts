@@ -8,7 +8,10 @@ export interface Summary {
   readonly count: number;
 }
 
-/** The value below which a share `q` (0 to 1) of the sorted values lies, between two values by linear interpolation. */
+/**
+ * The value below which a share `q` (0 to 1) of the sorted values lies, between two values by linear
+ * interpolation.
+ */
 export function quantile(sorted: readonly number[], q: number): number {
   const position = (sorted.length - 1) * q;
   const low = sorted[Math.floor(position)];
@@ -30,8 +33,8 @@ export function summarize(values: readonly number[]): Summary {
 }
 
 /**
- * Median of the ratios of the pairs. The two samples of a pair were taken one after the other, so a machine that is slower
- * for a while is slower for both, and the ratio stays what it is.
+ * Median of the ratios of the pairs. The two samples of a pair were taken one after the other, so a machine
+ * that is slower for a while is slower for both, and the ratio stays what it is.
  */
 export function pairedRatio(ours: readonly number[], theirs: readonly number[]): number {
   if (ours.length !== theirs.length) throw new RangeError('pairs of different lengths');

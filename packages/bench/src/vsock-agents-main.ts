@@ -2,8 +2,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import type { AgentCall } from './vsock-agents.js';
 
 /*
- * The guests' side of `native-vsock`: agents, all in this process. Each comes up at its own moment and says on its first
- * connection when that was, on the clock that all processes share.
+ * The guests' side of `native-vsock`: agents, all in this process. Each comes up at its own moment and says
+ * on its first connection when that was, on the clock that all processes share.
  */
 
 function tell(socket: Socket, readyAt: bigint): void {

@@ -30,8 +30,9 @@ export class VsockAgents implements Disposable {
   }
 
   /**
-   * Agents that begin in the same turn of the event loop go to the other process as one message. A message for each of a thousand
-   * agents would hold this process's event loop while the first agents are already there, and that is not what is measured.
+   * Agents that begin in the same turn of the event loop go to the other process as one message. A message
+   * for each of a thousand agents would hold this process's event loop while the first agents are already
+   * there, and that is not what is measured.
    */
   begin(call: AgentCall): void {
     this.#calls.push(call);

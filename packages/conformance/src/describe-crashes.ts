@@ -20,8 +20,9 @@ import { ProviderFixture } from './fixture.js';
 import { filesOfVms, processesUsing } from './footprint.js';
 
 /**
- * Registers one test for each step of each operation: a child process is killed in that step, then the state directory is opened and
- * compared with the table of outcomes. The steps are found by one undisturbed run of everything, while tests are collected.
+ * Registers one test for each step of each operation: a child process is killed in that step, then the state
+ * directory is opened and compared with the table of outcomes. The steps are found by one undisturbed run of
+ * everything, while tests are collected.
  */
 export function describeCrashes(name: string, factory: ProviderFactory): void {
   const { childModule, durable = true } = factory;
@@ -135,7 +136,9 @@ async function survives({ fixture, children, scenario }: Subject, step: string, 
   await expectNothingLeft(fixture, files);
 }
 
-/** Whether the same call under its key must answer with what was done. Nobody calls the runtime's own jobs. */
+/**
+ * Whether the same call under its key must answer with what was done. Nobody calls the runtime's own jobs.
+ */
 function isReplayed({ kind, during }: CrashScenario, phase: Phase): boolean {
   if (OWN_JOB_KINDS.some((own) => own === kind)) return false;
   return phase === 'after' || (phase === 'during' && during.outcome === 'carried-through');

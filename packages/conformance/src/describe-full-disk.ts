@@ -53,8 +53,8 @@ class SmallDisk implements AsyncDisposable {
 }
 
 /**
- * Registers what a provider does when the file system of its state directory is full: a typed error, nothing changed, nothing left, and
- * what makes room works. Needs root, for a file system of its own.
+ * Registers what a provider does when the file system of its state directory is full: a typed error, nothing
+ * changed, nothing left, and what makes room works. Needs root, for a file system of its own.
  */
 export function describeFullDisk(name: string, factory: ProviderFactory): void {
   const isRoot = process.geteuid?.() === 0;

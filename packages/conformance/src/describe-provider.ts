@@ -46,9 +46,9 @@ export function registerUnusable(name: string, reasons: readonly string[]): void
 }
 
 /**
- * Registers the conformance suite: every test that proves a `VmRuntime` against the contract. The suite makes, uses and destroys its
- * own VMs; for every ability that `capabilities` lacks it tests the refusal. A host that `probe()` calls unusable skips it aloud,
- * or fails with `MICROVM_REQUIRE_KVM=1`.
+ * Registers the conformance suite: every test that proves a `VmRuntime` against the contract. The suite
+ * makes, uses and destroys its own VMs; for every ability that `capabilities` lacks it tests the refusal. A
+ * host that `probe()` calls unusable skips it aloud, or fails with `MICROVM_REQUIRE_KVM=1`.
  */
 export function describeProvider(name: string, factory: ProviderFactory): void {
   const timeout = 10_000 * (factory.deadlineFactor ?? 1);

@@ -34,7 +34,9 @@ function text(error: unknown): string {
   return error instanceof Error ? `${code}${error.message}` : JSON.stringify(error);
 }
 
-/** How calls that were made at once ended: the values of those that resolved, the codes of those that did not. */
+/**
+ * How calls that were made at once ended: the values of those that resolved, the codes of those that did not.
+ */
 export async function outcomes<T>(calls: readonly Promise<T>[]): Promise<{ values: T[]; codes: string[] }> {
   const settled = await Promise.allSettled(calls);
   return {

@@ -3,15 +3,18 @@ import type { CommonOptions, Guest, VmRuntime, VmSpec } from '@microvm/runtime';
 /** How a guest or its VMM ends without being asked to by the runtime. */
 export type GuestEnding = 'power-off' | 'reboot' | 'panic' | 'kill-vmm';
 
-/** What the suite opens a runtime with. `onStep` must reach the engine: the suite waits in it, aborts in it and kills the process in it. */
+/**
+ * What the suite opens a runtime with. `onStep` must reach the engine: the suite waits in it, aborts in it
+ * and kills the process in it.
+ */
 export interface OpenOptions extends CommonOptions {
   /** Made and removed by the suite; undefined when the factory is not `durable`. */
   readonly stateDir: string | undefined;
 }
 
 /**
- * Something that goes on in the guest's memory, so that a restored guest can be told from one that booted. Beside it the suite runs
- * `cat` and `true` in the guest.
+ * Something that goes on in the guest's memory, so that a restored guest can be told from one that booted.
+ * Beside it the suite runs `cat` and `true` in the guest.
  */
 export interface GuestWorkload {
   /** Leaves a number in the guest that only grows while the guest runs. Resolves when it can be read. */
@@ -30,8 +33,8 @@ export interface ChildModule {
 /** All that the suite has to know of a provider. */
 export interface ProviderFactory {
   /**
-   * Opens a runtime that nobody else uses. Opening a directory that was closed before stands for a new process; opening one that
-   * is open must be refused.
+   * Opens a runtime that nobody else uses. Opening a directory that was closed before stands for a new
+   * process; opening one that is open must be refused.
    */
   open(options: OpenOptions): Promise<VmRuntime>;
   /** Whether runtimes get a state directory; `capabilities.durable` must agree. Default true. */
@@ -39,17 +42,23 @@ export interface ProviderFactory {
   /** What the suite's VMs are made from; it should boot quickly. Default `{}`. */
   readonly spec?: VmSpec;
   /**
-   * False where guests make no progress, as on a host whose KVM cannot run Linux: then what a guest would have to do by itself is
-   * skipped, aloud. Default true.
+   * False where guests make no progress, as on a host whose KVM cannot run Linux: then what a guest would
+   * have to do by itself is skipped, aloud. Default true.
    */
   readonly hasLiveGuests?: boolean;
   /** How many VMs and calls "at once" means. Default 3. */
   readonly atOnce?: number;
-  /** Every deadline of the suite is multiplied by it. Default 1, made for VMs that boot in a tenth of a second. */
+  /**
+   * Every deadline of the suite is multiplied by it. Default 1, made for VMs that boot in a tenth of a
+   * second.
+   */
   readonly deadlineFactor?: number;
   /** Needed by `describeProvider` when `capabilities.guestAgent` is true. */
   readonly workload?: GuestWorkload;
-  /** Makes a live VM's guest or VMM end; resolves when that was set off, the runtime need not have seen it yet. */
+  /**
+   * Makes a live VM's guest or VMM end; resolves when that was set off, the runtime need not have seen it
+   * yet.
+   */
   endGuest(runtime: VmRuntime, vmId: string, how: GuestEnding): Promise<void>;
   /** Needed by `describeCrashes`. */
   readonly childModule?: ChildModule;

@@ -33,8 +33,9 @@ interface Opened {
 export type FreshOptions = Omit<CommonOptions, 'stateDir' | 'onStep'>;
 
 /**
- * The provider in the suite's hands: one runtime that most tests share, with its golden snapshot, and fresh ones for those that need
- * their own. After each test nothing is left in the shared one but the golden snapshot.
+ * The provider in the suite's hands: one runtime that most tests share, with its golden snapshot, and fresh
+ * ones for those that need their own. After each test nothing is left in the shared one but the golden
+ * snapshot.
  */
 export class ProviderFixture {
   readonly factory: ProviderFactory;
@@ -139,7 +140,10 @@ export class ProviderFixture {
     return state !== 'paused' || this.capabilities.pause;
   }
 
-  /** Makes a VM in a state of the shared runtime. Only fields that a restore may choose anew make sense in `spec`. */
+  /**
+   * Makes a VM in a state of the shared runtime. Only fields that a restore may choose anew make sense in
+   * `spec`.
+   */
   async arrange(state: VmState, spec: VmSpec = {}): Promise<VmView> {
     const runtime = await this.open();
     return this.#arrange(runtime, state, spec, await this.#source(runtime));
@@ -218,7 +222,8 @@ export class ProviderFixture {
     } catch (error) {
       const shared = this.#shared;
       this.#shared = undefined;
-      if (shared !== undefined) await this.#discard(shared).catch(() => undefined); // the first error says more
+      // The first error says more than one of the discard.
+      if (shared !== undefined) await this.#discard(shared).catch(() => undefined);
       throw error;
     }
   }
@@ -264,7 +269,8 @@ export class ProviderFixture {
     }
   }
 
-  // A runtime that the test closed may still have VMs that live on: they are found by opening its directory once more.
+  // A runtime that the test closed may still have VMs that live on: they are found by opening its directory
+  // once more.
   async #discard(opened: Opened): Promise<void> {
     try {
       const isOpen = !opened.isClosed && (await isUsable(opened.runtime));

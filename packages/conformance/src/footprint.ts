@@ -45,7 +45,9 @@ export async function childProcesses(): Promise<number[]> {
   return children;
 }
 
-/** Living processes but this one that work on a folder: by their arguments, working directory or open files. */
+/**
+ * Living processes but this one that work on a folder: by their arguments, working directory or open files.
+ */
 export async function processesUsing(folder: string): Promise<number[]> {
   const using: number[] = [];
   for (const pid of await processes()) {
@@ -69,7 +71,10 @@ async function filesIn(folder: string): Promise<string[]> {
   return entries.map((entry) => relative(folder, join(entry.parentPath, entry.name))).sort();
 }
 
-/** The same of a state directory, without what it keeps when its VMs are gone: the history of jobs, and room for records. */
+/**
+ * The same of a state directory, without what it keeps when its VMs are gone: the history of jobs, and room
+ * for records.
+ */
 export async function filesOfVms(stateDir: string): Promise<string[]> {
   const isKept = (path: string): boolean => path.startsWith('jobs/') || path === '.reserve';
   return (await filesIn(stateDir)).filter((path) => !isKept(path));
@@ -78,7 +83,10 @@ export async function filesOfVms(stateDir: string): Promise<string[]> {
 /** Beyond this a file is known by its identity: a state directory may hold the memory of many guests. */
 const CONTENT_LIMIT = 64 * 1024;
 
-/** Content of every regular file below a folder, by relative path; of a large one what changes with its content. */
+/**
+ * Content of every regular file below a folder, by relative path; of a large one what changes with its
+ * content.
+ */
 export async function contentsOf(folder: string): Promise<Map<string, Buffer>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const contents = new Map<string, Buffer>();

@@ -1,7 +1,8 @@
 import type { Guest, VmRuntime } from '@microvm/runtime';
 import type { GuestEnding, GuestWorkload } from './factory.js';
 
-// What a factory needs whose guests are Linux with a shell, busybox's say. No vitest in here: child processes use it too.
+// What a factory needs whose guests are Linux with a shell, busybox's say. No vitest in here: child processes
+// use it too.
 
 const COUNT_FILE = '/run/count';
 // Written aside and renamed: a reader never finds it empty.

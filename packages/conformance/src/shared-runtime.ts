@@ -8,7 +8,10 @@ import type { ProviderFactory } from './factory.js';
 const FOLDER_PREFIX = join(tmpdir(), 'microvm-test-');
 const HOOK_TIMEOUT_MS = 300_000;
 
-/** One runtime for a file of a driver's own tests, with a snapshot of a VM at work, which the tests' VMs come from. */
+/**
+ * One runtime for a file of a driver's own tests, with a snapshot of a VM at work, which the tests' VMs come
+ * from.
+ */
 export class SharedRuntime {
   readonly #factory: ProviderFactory;
   #runtime: VmRuntime | undefined;
@@ -70,7 +73,10 @@ export class SharedRuntime {
   }
 }
 
-/** Opens a runtime before the tests of a file or block, destroys its VMs after each test, and closes the runtime at the end. */
+/**
+ * Opens a runtime before the tests of a file or block, destroys its VMs after each test, and closes the
+ * runtime at the end.
+ */
 export function useSharedRuntime(factory: ProviderFactory): SharedRuntime {
   const timeoutMs = HOOK_TIMEOUT_MS * (factory.deadlineFactor ?? 1);
   const shared = new SharedRuntime(factory);
@@ -87,7 +93,10 @@ export async function destroyAll(runtime: VmRuntime): Promise<void> {
   }
 }
 
-/** A runtime for one test, in a folder of its own or in the one given; afterwards its VMs and its folder are gone. */
+/**
+ * A runtime for one test, in a folder of its own or in the one given; afterwards its VMs and its folder are
+ * gone.
+ */
 export async function openForTest(
   open: (stateDir: string) => Promise<VmRuntime>,
   stateDir?: string,

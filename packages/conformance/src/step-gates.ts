@@ -15,8 +15,8 @@ export interface Hold {
 }
 
 /**
- * Stops operations in their steps: how the suite makes "in the middle of it" a certainty. Its `onStep` is handed to the runtime;
- * each gate works once, for the first step that it matches.
+ * Stops operations in their steps: how the suite makes "in the middle of it" a certainty. Its `onStep` is
+ * handed to the runtime; each gate works once, for the first step that it matches.
  */
 export class StepGates {
   #gates: Gate[] = [];

@@ -21,7 +21,8 @@ async function start(words: readonly string[], options: Partial<SpawnOptions> = 
     child.ref().kill('SIGKILL');
     await child.exited;
   });
-  // The kernel shows the command line of a new program some moments after it closed the old one's descriptors (seen on 6.18).
+  // The kernel shows the command line of a new program some moments after it closed the old one's descriptors
+  // (seen on 6.18).
   await expect.poll(() => readFile(`/proc/${child.identity.pid}/cmdline`, 'utf8')).not.toBe('');
   return child;
 }

@@ -30,7 +30,10 @@ async function makeWard(
   return { process: sleeper.ref(), directory };
 }
 
-/** The only watcher that this process has started and that is not `earlier`; waits until the kernel shows its arguments. */
+/**
+ * The only watcher that this process has started and that is not `earlier`; waits until the kernel shows its
+ * arguments.
+ */
 async function ownWatcher(earlier?: ProcessIdentity): Promise<ProcessIdentity> {
   let own: readonly ProcessIdentity[] = [];
   const look = async (): Promise<number> => (own = await ownWatchers(earlier)).length;

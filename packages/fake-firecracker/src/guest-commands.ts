@@ -1,8 +1,8 @@
 import type { Guest } from '@microvm/runtime';
 
 /**
- * The shell command by which the guest of a double panics. `/proc/sysrq-trigger` is there too, but only where the host's kernel has
- * one.
+ * The shell command by which the guest of a double panics. `/proc/sysrq-trigger` is there too, but only where
+ * the host's kernel has one.
  */
 export const PANIC_COMMAND = 'echo c > /dev/sysrq';
 
@@ -15,8 +15,8 @@ async function count(guest: Guest): Promise<number> {
 }
 
 /**
- * A workload for the conformance suite whose number grows with each read: in the guest of a double a snapshot keeps files, but no
- * process that would go on counting.
+ * A workload for the conformance suite whose number grows with each read: in the guest of a double a snapshot
+ * keeps files, but no process that would go on counting.
  */
 export const countByReading = {
   start: async (guest: Guest): Promise<void> => {

@@ -7,7 +7,8 @@ import { realFirecracker } from './drift/real-binaries.js';
 import { converse, formatConversations, parseConversations } from './drift/script.js';
 
 const FOLDER = new URL('./recorded/', import.meta.url);
-// The record is made by the real one: `MICROVM_RECORD=1 npx vitest run --project @microvm/fake-firecracker drift`.
+// The record is made by the real one: `MICROVM_RECORD=1 npx vitest run --project @microvm/fake-firecracker
+// drift`.
 const isRecording = process.env['MICROVM_RECORD'] === '1';
 
 async function inFolder(program: string, lines: readonly string[]): Promise<string[]> {

@@ -28,7 +28,9 @@ const isRecording = process.env['MICROVM_RECORD'] === '1';
 const isRoot = process.getuid?.() === 0;
 if (!isRoot) console.warn('SKIPPED: the tests of the jailer: only root can make jails');
 
-/** `$ arguments` are tried, `! …` prepares the jail's root before; `< …` is what was said and the exit code. */
+/**
+ * `$ arguments` are tried, `! …` prepares the jail's root before; `< …` is what was said and the exit code.
+ */
 async function tryOut(jailer: string, exec: string, lines: readonly string[]): Promise<string[]> {
   const heard: string[] = [];
   const base = await newFolder();

@@ -46,7 +46,10 @@ export class VmmProcess {
     return Buffer.concat(this.#output).toString();
   }
 
-  /** Resolves when the API answers connections; rejects when the process ends before, but for a jailer that leaves it behind. */
+  /**
+   * Resolves when the API answers connections; rejects when the process ends before, but for a jailer that
+   * leaves it behind.
+   */
   async ready(): Promise<this> {
     const ended = this.exited.then((exit) => {
       if (exit.code === 0) return new Promise<never>(() => undefined);

@@ -66,9 +66,10 @@ const DEFAULT_REGISTRY_DIR = '/run/microvm';
 const ABORT_GRACE_MS = 30_000;
 
 /**
- * A runtime whose VMs are Firecracker processes, each in the official jail with a user of its own (`defaults.jail: false`: without).
- * Makes the default guest image on first use, unless `defaults.kernelPath` names another kernel. One process owns a state
- * directory at a time. Errors: INVALID_ARGUMENT, HOST_UNSUPPORTED, STATE_LOCKED, STATE_CORRUPT, NO_SPACE, HOST_FAILURE.
+ * A runtime whose VMs are Firecracker processes, each in the official jail with a user of its own
+ * (`defaults.jail: false`: without). Makes the default guest image on first use, unless `defaults.kernelPath`
+ * names another kernel. One process owns a state directory at a time. Errors: INVALID_ARGUMENT,
+ * HOST_UNSUPPORTED, STATE_LOCKED, STATE_CORRUPT, NO_SPACE, HOST_FAILURE.
  */
 export async function createFirecrackerRuntime(options?: FirecrackerOptions): Promise<VmRuntime> {
   const resolved = resolveOptions(optionsSchema, SETTINGS, options);
@@ -85,7 +86,9 @@ export async function createFirecrackerRuntime(options?: FirecrackerOptions): Pr
   );
 }
 
-/** Can Firecracker VMs run on this host, and how: what `probe()` of a runtime answers, without opening one. */
+/**
+ * Can Firecracker VMs run on this host, and how: what `probe()` of a runtime answers, without opening one.
+ */
 export async function probeFirecracker(
   options: Pick<FirecrackerOptions, 'firecrackerPath' | 'jailerPath' | 'kvm' | 'stateDir' | 'defaults'> = {},
 ): Promise<HostReport> {

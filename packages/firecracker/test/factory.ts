@@ -7,7 +7,10 @@ import { createFirecrackerRuntime, type FirecrackerOptions } from '../src/index.
 
 let image: Promise<VmSpec> | undefined;
 
-/** The default image as spec fields: what a runtime finds out by itself, but once and not at each of a hundred opens. */
+/**
+ * The default image as spec fields: what a runtime finds out by itself, but once and not at each of a hundred
+ * opens.
+ */
 export function imageDefaults(): Promise<VmSpec> {
   image ??= defaultImageSpec();
   return image;
@@ -40,7 +43,10 @@ export function firecrackerFactory(
   };
 }
 
-/** The real binaries, as the environment or PATH names them; everything is emulated where the suite has KVM for them. */
+/**
+ * The real binaries, as the environment or PATH names them; everything is emulated where the suite has KVM
+ * for them.
+ */
 export const realFactory = firecrackerFactory(
   {},
   { deadlineFactor: 10, workload: COUNTING, childModule: './real/crash-child.ts' },

@@ -21,8 +21,8 @@ export interface LedgerOptions {
   /** What the runtime of the test may write to. */
   readonly stateDir: string;
   /**
-   * `host`: all that bears our names, for a host that nobody else uses. `state`: what can be told to be of this state directory, beside
-   * other runtimes and tests.
+   * `host`: all that bears our names, for a host that nobody else uses. `state`: what can be told to be of
+   * this state directory, beside other runtimes and tests.
    */
   readonly scope: 'host' | 'state';
   /** With the scope `state`: what names its cgroups; undefined while there is none. */

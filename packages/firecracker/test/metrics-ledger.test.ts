@@ -30,8 +30,8 @@ async function bytesRead(ledger: MetricsLedger): Promise<number> {
 class Killed extends Error {}
 
 /**
- * A VMM that writes as Firecracker does, without O_APPEND and in pieces, and an owner that is killed at any place: what a kill takes is all that
- * is in memory, so a new ledger is what comes after it.
+ * A VMM that writes as Firecracker does, without O_APPEND and in pieces, and an owner that is killed at any
+ * place: what a kill takes is all that is in memory, so a new ledger is what comes after it.
  */
 class Host {
   written = 0;
@@ -60,7 +60,10 @@ class Host {
     this.#dieInSave = when;
   }
 
-  /** A new life as `launch` makes it; the owner may be killed behind each of its effects, and the next one begins anew. */
+  /**
+   * A new life as `launch` makes it; the owner may be killed behind each of its effects, and the next one
+   * begins anew.
+   */
   async beginLife(killedBehind: readonly number[]): Promise<void> {
     await this.#file?.close();
     this.#file = this.#unfinished = undefined;

@@ -9,8 +9,8 @@ const SHIPPED = '../agent/linux-x64/microvm-agent';
 const BUILT = '../../../native/build/Release/microvm-agent';
 
 /**
- * Path of the agent's static binary (linux-x64) that belongs to this package. Throws an `Error` that says what to do when the agent
- * was not built, or when a bundler took this file out of its package.
+ * Path of the agent's static binary (linux-x64) that belongs to this package. Throws an `Error` that says
+ * what to do when the agent was not built, or when a bundler took this file out of its package.
  */
 export function agentBinaryPath(): string {
   if (here === undefined || !isInPackage(here)) throw new Error(`find the guest agent: ${BUNDLED}`);

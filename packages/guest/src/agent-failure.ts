@@ -1,4 +1,7 @@
-/** The agent was reached and answered that it could not do it. Drivers translate it; `exec` has its own code in the contract. */
+/**
+ * The agent was reached and answered that it could not do it. Drivers translate it; `exec` has its own code
+ * in the contract.
+ */
 export class AgentFailure extends Error {
   override readonly name = 'AgentFailure';
   /** What was asked for, such as `thaw`. */

@@ -26,7 +26,9 @@ export interface ConnectOptions {
   readonly timeoutMs?: number;
   /** Whose guest it is, for errors. */
   readonly vmId: string;
-  /** Whose commands this session starts. Without one the session has a queue of its own, which ends with it. */
+  /**
+   * Whose commands this session starts. Without one the session has a queue of its own, which ends with it.
+   */
   readonly commands?: CommandQueue;
 }
 
@@ -50,9 +52,9 @@ export interface ShutdownOptions extends CallOptions {
 }
 
 /**
- * The host's end of a session with the agent in a guest. Calls reject with `MICROVM_GUEST_UNREACHABLE` once the channel ended, with
- * the signal's own reason on an abort, with `MICROVM_TIMEOUT` after `timeoutMs` (10 s by default, 30 s for freeze and thaw), and
- * with `AgentFailure` when the guest could not do it.
+ * The host's end of a session with the agent in a guest. Calls reject with `MICROVM_GUEST_UNREACHABLE` once
+ * the channel ended, with the signal's own reason on an abort, with `MICROVM_TIMEOUT` after `timeoutMs` (10 s
+ * by default, 30 s for freeze and thaw), and with `AgentFailure` when the guest could not do it.
  */
 export class AgentClient implements Guest {
   /** What the agent said in the handshake. */
@@ -86,8 +88,9 @@ export class AgentClient implements Guest {
   }
 
   /**
-   * Shakes hands over a byte stream, whatever an earlier session left in it. The stream is the client's from here on.
-   * Rejects with `MICROVM_GUEST_UNREACHABLE` when it ends, stays silent for `timeoutMs` or is no agent's.
+   * Shakes hands over a byte stream, whatever an earlier session left in it. The stream is the client's from
+   * here on. Rejects with `MICROVM_GUEST_UNREACHABLE` when it ends, stays silent for `timeoutMs` or is no
+   * agent's.
    */
   static async connect(stream: Duplex, options: ConnectOptions): Promise<AgentClient> {
     const { signal, timeoutMs = CONNECT_TIMEOUT_MS, vmId } = options;
@@ -127,8 +130,8 @@ export class AgentClient implements Guest {
   }
 
   /**
-   * Stops the workload and writes file systems back; both are done when it resolves. Given up, it is undone in the guest. From the call
-   * until the thaw commands wait to be started.
+   * Stops the workload and writes file systems back; both are done when it resolves. Given up, it is undone
+   * in the guest. From the call until the thaw commands wait to be started.
    */
   async freeze(options: CallOptions = {}): Promise<void> {
     const timeoutMs = checkMs('timeoutMs', options.timeoutMs ?? FREEZE_TIMEOUT_MS, 1);
@@ -148,7 +151,9 @@ export class AgentClient implements Guest {
     });
   }
 
-  /** Repairs what it is told to and then lets the workload go on. When a step fails the guest stays frozen. */
+  /**
+   * Repairs what it is told to and then lets the workload go on. When a step fails the guest stays frozen.
+   */
   async thaw(options: ThawOptions = {}): Promise<void> {
     const { signal, timeoutMs = FREEZE_TIMEOUT_MS } = options;
     const message = checkThaw(options);

@@ -10,7 +10,9 @@ import {
   ProtocolError,
 } from './protocol.js';
 
-/** One frame. A received payload may share memory with the chunk that it came in: whoever keeps it copies it. */
+/**
+ * One frame. A received payload may share memory with the chunk that it came in: whoever keeps it copies it.
+ */
 export interface Frame {
   readonly type: FrameType;
   readonly flags: number;
@@ -44,8 +46,8 @@ export function makeFrame(type: FrameType, stream: number, epoch: number, payloa
 }
 
 /**
- * Cuts a payload into pieces that fit frames and hold no preamble: the agent looks for it in all bytes, and one inside a frame
- * would end the session. `most` is the longest piece.
+ * Cuts a payload into pieces that fit frames and hold no preamble: the agent looks for it in all bytes, and
+ * one inside a frame would end the session. `most` is the longest piece.
  */
 export function* cutPayload(payload: Buffer, most: number = MAX_PAYLOAD): Generator<Buffer> {
   let rest = payload;
@@ -59,8 +61,8 @@ export function* cutPayload(payload: Buffer, most: number = MAX_PAYLOAD): Genera
 }
 
 /**
- * True when a preamble would stand at the seam of the header's checksum and the payload: one in 2³² by chance, but whoever chooses
- * the payload can arrange it. Another length gives another checksum.
+ * True when a preamble would stand at the seam of the header's checksum and the payload: one in 2³² by
+ * chance, but whoever chooses the payload can arrange it. Another length gives another checksum.
  */
 export function seamHoldsPreamble(header: Buffer, payload: Buffer): boolean {
   for (let inHeader = 1; inHeader <= 4; inHeader++) {
@@ -101,8 +103,9 @@ function checkFrame(bytes: Buffer): Frame {
 }
 
 /**
- * Turns a byte stream into frames. A frame that lies whole in one chunk is a view of that chunk. An unfinished frame is copied, so
- * that the decoder keeps at most one frame and no chunk alive while it waits for more.
+ * Turns a byte stream into frames. A frame that lies whole in one chunk is a view of that chunk. An
+ * unfinished frame is copied, so that the decoder keeps at most one frame and no chunk alive while it waits
+ * for more.
  */
 export class FrameDecoder {
   #chunk: Buffer = EMPTY;
@@ -116,8 +119,9 @@ export class FrameDecoder {
   }
 
   /**
-   * The next whole frame; undefined until more bytes are added. The payload may change with the next call of any method: whoever
-   * keeps it copies it. Throws a `ProtocolError` at a frame that breaks a rule; the decoder is of no use then.
+   * The next whole frame; undefined until more bytes are added. The payload may change with the next call of
+   * any method: whoever keeps it copies it. Throws a `ProtocolError` at a frame that breaks a rule; the
+   * decoder is of no use then.
    */
   next(): Frame | undefined {
     if (this.#unfinished === undefined && this.#chunk.length >= HEADER_SIZE) {
@@ -133,7 +137,9 @@ export class FrameDecoder {
     return checkFrame(bytes);
   }
 
-  /** Moves bytes into the unfinished frame until it has `size` of them; false when there are not enough yet. */
+  /**
+   * Moves bytes into the unfinished frame until it has `size` of them; false when there are not enough yet.
+   */
   #fill(size: number): boolean {
     if (this.#unfinished === undefined || this.#unfinished.length < size) {
       const longer = Buffer.allocUnsafeSlow(size);

@@ -10,9 +10,10 @@ export interface PendingCommand extends StreamHandler {
 }
 
 /**
- * Commands that wait until their guest can start them, in the order in which they were asked for. The guest cannot while it is held for a
- * pause or a snapshot, while it runs as many commands as it takes at once, and while it does not read. A queue may outlive its session:
- * what waits while the guest is held is started in the session that follows.
+ * Commands that wait until their guest can start them, in the order in which they were asked for. The guest
+ * cannot while it is held for a pause or a snapshot, while it runs as many commands as it takes at once, and
+ * while it does not read. A queue may outlive its session: what waits while the guest is held is started in
+ * the session that follows.
  */
 export class CommandQueue {
   readonly vmId: string;
@@ -25,7 +26,9 @@ export class CommandQueue {
     this.vmId = vmId;
   }
 
-  /** A pause or a snapshot is being made: nothing is started until `release`, whatever becomes of the session. */
+  /**
+   * A pause or a snapshot is being made: nothing is started until `release`, whatever becomes of the session.
+   */
   get isHeld(): boolean {
     return this.#isHeld;
   }

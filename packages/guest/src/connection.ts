@@ -33,9 +33,9 @@ export interface ConnectionHooks {
 }
 
 /**
- * One session with an agent over one byte stream: frames out, frames to their streams. Every frame of the agent is paid for by something
- * that the host sent (docs/guest-protocol.md, "What a frame costs"); a frame that is not ends the session. So do more bytes than
- * `MAX_QUEUED_BYTES` that the agent does not read.
+ * One session with an agent over one byte stream: frames out, frames to their streams. Every frame of the
+ * agent is paid for by something that the host sent (docs/guest-protocol.md, "What a frame costs"); a frame
+ * that is not ends the session. So do more bytes than `MAX_QUEUED_BYTES` that the agent does not read.
  */
 export class AgentConnection {
   readonly ack: HelloAck;
@@ -136,8 +136,8 @@ export class AgentConnection {
   }
 
   /**
-   * Sends a frame of an open stream. Its payload is one field list, or data that was cut by `cutPayload`; it must not change until
-   * `onWritten`, which is not called once the connection is lost.
+   * Sends a frame of an open stream. Its payload is one field list, or data that was cut by `cutPayload`; it
+   * must not change until `onWritten`, which is not called once the connection is lost.
    */
   send(type: FrameType, stream: number, payload?: Buffer, onWritten?: () => void): void {
     if (this.#lost !== undefined) return;
@@ -182,7 +182,8 @@ export class AgentConnection {
   }
 
   #onFrame(frame: Frame): void {
-    // The agent's frames come in their order, so none of an earlier life can follow the OK that began this one.
+    // The agent's frames come in their order, so none of an earlier life can follow the OK that began this
+    // one.
     if (frame.epoch < this.#epoch) throw new ProtocolError('frame of an epoch that is over');
     if (frame.epoch > this.#epoch) this.#beginEpoch(frame);
     if (frame.stream === 0) {

@@ -9,8 +9,8 @@ export interface CallOptions {
 }
 
 /**
- * Calls `onEnd` once when the signal aborts (with its reason) or the time is up; the function answered takes it back. A signal that has
- * aborted before the call is for the caller to look at.
+ * Calls `onEnd` once when the signal aborts (with its reason) or the time is up; the function answered takes
+ * it back. A signal that has aborted before the call is for the caller to look at.
  */
 export function watchDeadline(
   operation: string,

@@ -47,7 +47,10 @@ const CWD_PROBLEMS: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'is too long a path',
 };
 
-/** The error of the contract: EXEC_FAILED says what is wrong with the request, GUEST_BUSY that the guest cannot now. */
+/**
+ * The error of the contract: EXEC_FAILED says what is wrong with the request, GUEST_BUSY that the guest
+ * cannot now.
+ */
 export function startError(failure: StartFailure): VmRuntimeError {
   const { vmId, program, cwd, errno, step } = failure;
   if (step === 'shutdown') {

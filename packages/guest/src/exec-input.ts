@@ -61,7 +61,10 @@ export class ExecInput extends Writable {
     onClosed();
   }
 
-  /** Throws a `ProtocolError` at more credits than frames: a flood of credits must have been paid for by what was sent. */
+  /**
+   * Throws a `ProtocolError` at more credits than frames: a flood of credits must have been paid for by what
+   * was sent.
+   */
   grant(credit: number): void {
     if (--this.#unansweredFrames < 0) throw new ProtocolError('credit for nothing');
     this.#window.grant(credit);

@@ -12,7 +12,10 @@ type Waiter = {
 const RECORD_HEADER = 5;
 const EMPTY = Buffer.alloc(0);
 
-/** Payloads one behind the other in one buffer: what waits takes no more memory than its frames have cost, however small they are. */
+/**
+ * Payloads one behind the other in one buffer: what waits takes no more memory than its frames have cost,
+ * however small they are.
+ */
 class PayloadStore {
   #bytes = EMPTY;
   #from = 0;
@@ -26,7 +29,10 @@ class PayloadStore {
     this.#to += RECORD_HEADER + data.length;
   }
 
-  /** What came first, with all of the same stream that came right behind it and fits one payload; and what its frames have cost. */
+  /**
+   * What came first, with all of the same stream that came right behind it and fits one payload; and what its
+   * frames have cost.
+   */
   shift(): { readonly chunk: ExecChunk; readonly cost: number } | undefined {
     if (this.#from === this.#to) return undefined;
     const kind = this.#bytes.readUInt8(this.#from);
@@ -91,7 +97,9 @@ export class OutputQueue implements AsyncIterator<ExecChunk> {
     this.#serve();
   }
 
-  /** No more comes. With `isUrgent` what waits is thrown away, so that the reader learns of the error at once. */
+  /**
+   * No more comes. With `isUrgent` what waits is thrown away, so that the reader learns of the error at once.
+   */
   end(error?: unknown, isUrgent = false): void {
     if (this.#end !== undefined) return;
     this.#end = error === undefined ? {} : { error };

@@ -17,7 +17,10 @@ import { CONFIRMED } from './request.js';
 import { endsByDefault, signalName, signalNumber } from './signals.js';
 
 const DEFAULT_MAX_OUTPUT_BYTES = 1 << 20;
-/** After a cancel: how long the guest has to confirm that the command is dead before the caller is told anyway. */
+/**
+ * After a cancel: how long the guest has to confirm that the command is dead before the caller is told
+ * anyway.
+ */
 const CANCEL_CONFIRM_MS = 2_000;
 const KILL_TIMEOUT_MS = 10_000;
 const NO_BYTES = Buffer.alloc(0);

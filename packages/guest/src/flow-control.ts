@@ -5,12 +5,18 @@ const LARGEST_GROWN_WINDOW = 256 * 1024;
 /** The outputs of one session may grow by this together. */
 const SESSION_GROWTH = 4 << 20;
 
-/** What a data frame takes from its channel's window. The header counts, which bounds a flood of tiny frames too. */
+/**
+ * What a data frame takes from its channel's window. The header counts, which bounds a flood of tiny frames
+ * too.
+ */
 export function frameCost(payloadBytes: number): number {
   return HEADER_SIZE + payloadBytes;
 }
 
-/** What the output windows of one session may grow by together, so that a guest with many commands cannot fill the host. */
+/**
+ * What the output windows of one session may grow by together, so that a guest with many commands cannot fill
+ * the host.
+ */
 export class GrowthBudget {
   #left = SESSION_GROWTH;
 
@@ -26,7 +32,10 @@ export class GrowthBudget {
   }
 }
 
-/** The receiver's side of a channel. With a budget the window doubles, out of the budget, while its reader keeps up. */
+/**
+ * The receiver's side of a channel. With a budget the window doubles, out of the budget, while its reader
+ * keeps up.
+ */
 export class ReceiveWindow {
   readonly #firstSize: number;
   readonly #growth: GrowthBudget | undefined;
@@ -47,7 +56,9 @@ export class ReceiveWindow {
     if (payloadBytes === 0 || this.#left < 0) throw new ProtocolError('data without credit');
   }
 
-  /** The reader took what had this cost. Answers the credit to send now; 0 while it is not yet worth a frame. */
+  /**
+   * The reader took what had this cost. Answers the credit to send now; 0 while it is not yet worth a frame.
+   */
   consume(cost: number): number {
     this.#consumed += cost;
     if (this.#consumed < this.#size / 4) return 0;

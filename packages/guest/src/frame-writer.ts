@@ -5,7 +5,10 @@ import { FLAG_MORE, FrameType, HEADER_SIZE } from './protocol.js';
 
 /** While this much waits for the agent to read it, whoever can wait does. */
 const ROOMY_BYTES = 256 * 1024;
-/** More than this never waits: an agent that does not read ends its session. One whole EXEC has room beside `ROOMY_BYTES`. */
+/**
+ * More than this never waits: an agent that does not read ends its session. One whole EXEC has room beside
+ * `ROOMY_BYTES`.
+ */
 export const MAX_QUEUED_BYTES = 2 << 20;
 
 export interface WriterEvents {
@@ -41,7 +44,8 @@ export class FrameWriter {
     const header = encodeHeader(frame);
     const { payload } = frame;
     if (seamHoldsPreamble(header, payload)) {
-      // Two shorter frames have other checksums. Only data and EXEC have payloads that long, and both may be cut.
+      // Two shorter frames have other checksums. Only data and EXEC have payloads that long, and both may be
+      // cut.
       const flags = frame.type === FrameType.exec ? FLAG_MORE : 0;
       this.write({ ...frame, payload: payload.subarray(0, HEADER_SIZE), flags });
       this.write({ ...frame, payload: payload.subarray(HEADER_SIZE) }, onWritten);

@@ -31,8 +31,9 @@ export interface HandshakeOptions {
 }
 
 /**
- * Begins a session. Rejects with `MICROVM_GUEST_UNREACHABLE` when the stream ends, breaks the protocol or stays silent for
- * `timeoutMs`, with the signal's reason on an abort; the stream is destroyed then. When it resolves the stream is paused.
+ * Begins a session. Rejects with `MICROVM_GUEST_UNREACHABLE` when the stream ends, breaks the protocol or
+ * stays silent for `timeoutMs`, with the signal's reason on an abort; the stream is destroyed then. When it
+ * resolves the stream is paused.
  */
 export function shakeHands(stream: Duplex, options: HandshakeOptions): Promise<Greeting> {
   const { vmId, timeoutMs, signal } = options;
@@ -79,7 +80,10 @@ export function shakeHands(stream: Duplex, options: HandshakeOptions): Promise<G
   });
 }
 
-/** Says HELLO, again with a new session id when it stays unanswered, and skips everything up to the answer to the newest. */
+/**
+ * Says HELLO, again with a new session id when it stays unanswered, and skips everything up to the answer to
+ * the newest.
+ */
 class HelloSayer {
   readonly #stream: Duplex;
   #session: Buffer = Buffer.alloc(0);

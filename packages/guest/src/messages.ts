@@ -245,7 +245,10 @@ export function execTooLong(body: Buffer): string | undefined {
     : undefined;
 }
 
-/** Whether a request has more strings than EXEC may have, and what is allowed: to be asked before it is encoded. */
+/**
+ * Whether a request has more strings than EXEC may have, and what is allowed: to be asked before it is
+ * encoded.
+ */
 export function tooManyStrings(request: Pick<ExecMessage, 'argv' | 'env'>): string | undefined {
   if (request.argv.length > MAX_EXEC_STRINGS) return `at most ${MAX_EXEC_STRINGS} arguments`;
   if (Object.keys(request.env).length > MAX_EXEC_STRINGS) return `at most ${MAX_EXEC_STRINGS} variables`;

@@ -44,7 +44,10 @@ export class PayloadReader {
     return text;
   }
 
-  /** A text of the guest's that people will read, in an error or a view: never raw, as the guest may be hostile. */
+  /**
+   * A text of the guest's that people will read, in an error or a view: never raw, as the guest may be
+   * hostile.
+   */
   words(maxBytes: number): string {
     return printable(this.text(maxBytes));
   }

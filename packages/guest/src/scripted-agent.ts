@@ -28,9 +28,14 @@ export interface ScriptedThaw {
 
 type Awaitable = Promise<void> | void;
 
-/** What the guest does. A `ScriptedErrno` thrown by one of them is the guest's answer; a missing one succeeds. */
+/**
+ * What the guest does. A `ScriptedErrno` thrown by one of them is the guest's answer; a missing one succeeds.
+ */
 export interface ScriptedHandlers {
-  /** Runs a command. Any error but `ScriptedErrno` ends it by exit code 1 with the error on its standard error. */
+  /**
+   * Runs a command. Any error but `ScriptedErrno` ends it by exit code 1 with the error on its standard
+   * error.
+   */
   exec(command: ScriptedCommand): Promise<ScriptedEnd> | ScriptedEnd;
   freeze?(): Awaitable;
   thaw?(thaw: ScriptedThaw): Awaitable;
@@ -46,8 +51,8 @@ export interface ScriptedAgentOptions {
 }
 
 /**
- * The guest's side of the protocol, in this process: real frames, with a script in the place of a system. It outlives its
- * connections as the agent in a guest does; `serve` gives it the next one.
+ * The guest's side of the protocol, in this process: real frames, with a script in the place of a system. It
+ * outlives its connections as the agent in a guest does; `serve` gives it the next one.
  */
 export class ScriptedAgent {
   readonly #handlers: ScriptedHandlers;

@@ -9,9 +9,15 @@ import { endsByDefault, signalName, signalNumber } from './signals.js';
 export interface ScriptedCommand extends ExecMessage {
   /** What the host sends; ends when it closes it. */
   readonly stdin: AsyncIterable<Buffer>;
-  /** Aborted when the command is killed, with the signal's name as reason; what the script does then does not count any more. */
+  /**
+   * Aborted when the command is killed, with the signal's name as reason; what the script does then does not
+   * count any more.
+   */
   readonly signal: AbortSignal;
-  /** Resolves when there is room for more: a slow reader on the host slows the script down, and a frozen guest stops it. */
+  /**
+   * Resolves when there is room for more: a slow reader on the host slows the script down, and a frozen guest
+   * stops it.
+   */
   readonly stdout: (data: string | Uint8Array) => Promise<void>;
   readonly stderr: (data: string | Uint8Array) => Promise<void>;
 }

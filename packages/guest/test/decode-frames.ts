@@ -1,6 +1,8 @@
 import type { Frame, FrameDecoder } from '../src/codec.js';
 
-/** All whole frames that a chunk completes; copied, as a decoder's frames are valid only until the next one. */
+/**
+ * All whole frames that a chunk completes; copied, as a decoder's frames are valid only until the next one.
+ */
 export function decodeFrames(decoder: FrameDecoder, chunk: Buffer): Frame[] {
   const frames: Frame[] = [];
   decoder.push(chunk);

@@ -93,7 +93,10 @@ export class RealAgent {
   }
 }
 
-/** The real agent, also in namespaces of its own, that listens at one unix socket and dials another one as it does over vsock. */
+/**
+ * The real agent, also in namespaces of its own, that listens at one unix socket and dials another one as it
+ * does over vsock.
+ */
 export class DiallingAgent {
   readonly exited: Promise<unknown>;
   readonly #kill: () => void;
@@ -113,8 +116,8 @@ export class DiallingAgent {
 }
 
 /**
- * A byte stream that behaves as a virtio-serial port: it outlives the host's connections, and what one of them did not read is
- * delivered to the next.
+ * A byte stream that behaves as a virtio-serial port: it outlives the host's connections, and what one of
+ * them did not read is delivered to the next.
  */
 export class SerialPort {
   readonly #wire: Duplex;

@@ -22,12 +22,13 @@ export interface AptOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
 }
 
-// What is installed on this host would be a candidate as well, also when no source has that version to download.
+// What is installed on this host would be a candidate as well, also when no source has that version to
+// download.
 const NOTHING_INSTALLED = ['-o', 'Dir::State::status=/dev/null'];
 
 /**
- * apt as an ordinary user may use it: with the host's own sources, keys and proxies, and with the host's package lists or, after
- * `refreshLists`, with lists of our own. Nothing is installed.
+ * apt as an ordinary user may use it: with the host's own sources, keys and proxies, and with the host's
+ * package lists or, after `refreshLists`, with lists of our own. Nothing is installed.
  */
 export class Apt {
   readonly #workDir: string;
@@ -57,7 +58,10 @@ export class Apt {
     });
   }
 
-  /** Fetches packages into a folder; apt checks their digests against its signed lists. Returns the files. `onPercent` gets 0 to 100. */
+  /**
+   * Fetches packages into a folder; apt checks their digests against its signed lists. Returns the files.
+   * `onPercent` gets 0 to 100.
+   */
   async download(
     packages: readonly AptPackage[],
     into: string,
@@ -79,7 +83,10 @@ export class Apt {
     });
   }
 
-  /** Fetches packages with all that they depend on, as if nothing were installed; apt checks their digests. Returns the files. */
+  /**
+   * Fetches packages with all that they depend on, as if nothing were installed; apt checks their digests.
+   * Returns the files.
+   */
   async downloadWithDependencies(names: readonly string[], into: string): Promise<string[]> {
     await mkdir(join(into, 'partial'), { recursive: true });
     const user = process.env['USER'] ?? 'root';
@@ -99,7 +106,10 @@ export class Apt {
     return files.filter((name) => name.endsWith('.deb')).map((name) => join(into, name));
   }
 
-  /** The package that a metapackage stands for: the first that it depends on and whose name begins with `prefix`. */
+  /**
+   * The package that a metapackage stands for: the first that it depends on and whose name begins with
+   * `prefix`.
+   */
   async dependency(name: string, prefix: string): Promise<string> {
     const output = await this.#run('apt-cache', ['depends', name]);
     const found = output.split('\n').map((line) => /Depends: (\S+)/.exec(line)?.[1]);
@@ -110,8 +120,9 @@ export class Apt {
   }
 
   /**
-   * Fetches package lists into folders of our own and uses them from now on. Returns what went wrong, which need not matter: one
-   * source of several may be out of reach, or a hook of the host's configuration may need root.
+   * Fetches package lists into folders of our own and uses them from now on. Returns what went wrong, which
+   * need not matter: one source of several may be out of reach, or a hook of the host's configuration may
+   * need root.
    */
   async refreshLists(): Promise<ProgramFailed | undefined> {
     const lists = join(this.#workDir, 'lists');
@@ -137,7 +148,10 @@ export class Apt {
   }
 }
 
-/** Tries with the host's package lists; when they are missing or too old for what the mirrors have, with new ones of our own. */
+/**
+ * Tries with the host's package lists; when they are missing or too old for what the mirrors have, with new
+ * ones of our own.
+ */
 export async function withPackageLists<T>(apt: Apt, refresh: boolean, attempt: () => Promise<T>): Promise<T> {
   if (!refresh) {
     try {

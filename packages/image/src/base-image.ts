@@ -44,7 +44,10 @@ interface ChosenPackages {
   readonly lz4: AptPackage;
 }
 
-/** Makes the base of the newest packages, or finds it in the store. Rejects with errors of apt and the other programs. */
+/**
+ * Makes the base of the newest packages, or finds it in the store. Rejects with errors of apt and the other
+ * programs.
+ */
 export async function makeBaseImage(options: BaseImageOptions): Promise<StoreEntry> {
   const { apt, store } = options;
   const attempt = async (): Promise<StoreEntry | (() => Promise<StoreEntry>)> => {

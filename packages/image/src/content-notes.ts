@@ -18,8 +18,9 @@ const notesSchema = z.strictObject({
 });
 
 /**
- * What a content store remembers to save work: which sources it has taken in, and which of its files were read whole since the host
- * booted. Without its file, or with an unreadable one, sources are copied and files are read once more.
+ * What a content store remembers to save work: which sources it has taken in, and which of its files were
+ * read whole since the host booted. Without its file, or with an unreadable one, sources are copied and files
+ * are read once more.
  */
 export class ContentNotes {
   static readonly FILES: readonly string[] = [FILE, `.spare-${FILE}`];

@@ -9,13 +9,15 @@ import { ignoreAbsent } from './system-error.js';
 
 const DIGEST = /^[0-9a-f]{64}$/;
 const MODE = 0o444;
-// Files without a user stay as long as all of them take no more than this: the next VM often wants the same kernel.
+// Files without a user stay as long as all of them take no more than this: the next VM often wants the same
+// kernel.
 const IDLE_BYTES = 512 * MIB;
 
 /**
- * Files by their content, each in the folder under its digest: root-owned or the user's own, readable, never written. What a VM reads
- * is a file of the store, so that it does not matter what becomes of the file that the caller named. Hard links and reflinks of a file
- * live on when it is removed. One process owns the folder.
+ * Files by their content, each in the folder under its digest: root-owned or the user's own, readable, never
+ * written. What a VM reads is a file of the store, so that it does not matter what becomes of the file that
+ * the caller named. Hard links and reflinks of a file live on when it is removed. One process owns the
+ * folder.
  */
 export class ContentStore implements Content {
   readonly #folder: string;
@@ -134,7 +136,10 @@ export class ContentStore implements Content {
     }
   }
 
-  /** Digests the copy and not the source: whoever writes to the source meanwhile, the name is that of the content. */
+  /**
+   * Digests the copy and not the source: whoever writes to the source meanwhile, the name is that of the
+   * content.
+   */
   async #bringIn(source: string, version: SourceVersion, { signal }: ContentCall): Promise<PinnedContent> {
     const partial = join(this.#folder, `.${randomBytes(8).toString('hex')}.partial`);
     try {

@@ -23,9 +23,10 @@ const ALIGNMENT = 4;
 const MAX_FILE_BYTES = 0xffffffff;
 
 /**
- * A cpio archive in the `newc` format, as the kernel unpacks it (Documentation/driver-api/early-userspace/buffer-format).
- * It is written here and not by the `cpio` program, because that one copies device nodes only from existing ones, which
- * needs root to make. A folder must come before what is in it: the kernel makes none by itself.
+ * A cpio archive in the `newc` format, as the kernel unpacks it
+ * (Documentation/driver-api/early-userspace/buffer-format). It is written here and not by the `cpio` program,
+ * because that one copies device nodes only from existing ones, which needs root to make. A folder must come
+ * before what is in it: the kernel makes none by itself.
  */
 export function writeCpio(entries: readonly CpioEntry[]): Buffer {
   const parts: Buffer[] = [];
@@ -71,7 +72,8 @@ function rawRecord({ path, inode, mode, links, data, major = 0, minor = 0 }: Raw
   if (data.length > MAX_FILE_BYTES)
     throw new Error(`cpio: "${path}" has ${data.length} bytes, the format ends at 4 GiB`);
   const name = Buffer.from(`${path}\0`);
-  // Order of the fields: inode, mode, uid, gid, links, mtime, size, device (2), node's device (2), name size, checksum.
+  // Order of the fields: inode, mode, uid, gid, links, mtime, size, device (2), node's device (2), name size,
+  // checksum.
   const fields = [inode, mode, 0, 0, links, 0, data.length, 0, 0, major, minor, name.length, 0];
   const header = Buffer.from(`070701${fields.map((field) => field.toString(16).padStart(8, '0')).join('')}`);
   return [header, name, padding(header.length + name.length), data, padding(data.length)];

@@ -16,8 +16,8 @@ import { xdgFolder } from './xdg-folder.js';
 const FORMAT = 1;
 
 /**
- * Kernel arguments for a guest with a serial console. A panic or reboot ends the VMM (`panic=-1 reboot=t`); the self-tests of the
- * cryptographic code and the wait for entropy were what costs boot time measurably.
+ * Kernel arguments for a guest with a serial console. A panic or reboot ends the VMM (`panic=-1 reboot=t`);
+ * the self-tests of the cryptographic code and the wait for entropy were what costs boot time measurably.
  */
 export const DEFAULT_BOOT_ARGS =
   'console=ttyS0 quiet reboot=t panic=-1 cryptomgr.notests random.trust_cpu=on';
@@ -42,7 +42,9 @@ export interface DefaultImageOptions {
   readonly cacheDir?: string | undefined;
   /** Look for newer packages even though the image is cached; default false. */
   readonly refresh?: boolean | undefined;
-  /** Called as the work goes on, not at all when everything is cached. A throw ends the work and is passed on. */
+  /**
+   * Called as the work goes on, not at all when everything is cached. A throw ends the work and is passed on.
+   */
   readonly onProgress?: OnImageProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -67,12 +69,14 @@ const optionsSchema = z.strictObject({
 });
 
 /**
- * The default image: made on the first call, from Debian packages that apt fetches and checks, without root and without installing
- * anything; from then on it is in the cache. A new agent gives a new initrd of the same packages. The packages stay what they
- * are until `refresh`. Several processes may call it at once. An abort rejects with the signal's reason and leaves nothing half made.
+ * The default image: made on the first call, from Debian packages that apt fetches and checks, without root
+ * and without installing anything; from then on it is in the cache. A new agent gives a new initrd of the
+ * same packages. The packages stay what they are until `refresh`. Several processes may call it at once. An
+ * abort rejects with the signal's reason and leaves nothing half made.
  *
- * @throws MICROVM_HOST_UNSUPPORTED where the host is not Debian on x86-64 or lacks a program, MICROVM_NO_SPACE,
- * MICROVM_INVALID_ARGUMENT, MICROVM_HOST_FAILURE (apt's sources out of reach, cache not writable)
+ * @throws MICROVM_HOST_UNSUPPORTED where the host is not Debian on x86-64 or lacks a program,
+ * MICROVM_NO_SPACE, MICROVM_INVALID_ARGUMENT, MICROVM_HOST_FAILURE (apt's sources out of reach, cache not
+ * writable)
  */
 export async function ensureDefaultImage(options: DefaultImageOptions = {}): Promise<DefaultImage> {
   const { cacheDir, refresh, onProgress, signal } = resolveOptions(optionsSchema, IMAGE_SETTINGS, options);

@@ -17,13 +17,16 @@ export interface CreateDiskOptions {
   /** Disk to copy, a regular file; absent: an empty ext4 file system. */
   readonly from?: string | undefined;
   /**
-   * Size in bytes, a multiple of 512. Default: that of `from`; needed without `from`, and 16 MiB at least then. When it is more than
-   * the size of `from`, an ext4 file system in it grows with it; other content, such as a partition table, stays as it is.
+   * Size in bytes, a multiple of 512. Default: that of `from`; needed without `from`, and 16 MiB at least
+   * then. When it is more than the size of `from`, an ext4 file system in it grows with it; other content,
+   * such as a partition table, stays as it is.
    */
   readonly sizeBytes?: number | undefined;
   /** After the promise resolved the disk survives a power cut; default false. */
   readonly durable?: boolean | undefined;
-  /** Called now and then while bytes are copied; not for a reflink. A throw ends the work and is passed on. */
+  /**
+   * Called now and then while bytes are copied; not for a reflink. A throw ends the work and is passed on.
+   */
   readonly onProgress?: ((progress: CopyProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -48,11 +51,12 @@ const optionsSchema = z.strictObject({
 type ParsedOptions = z.output<typeof optionsSchema>;
 
 /**
- * Makes a private disk: by reflink where the file system can, else by copying the data only, or an empty one. The disk appears
- * whole or not at all, and replaces nothing. An abort rejects with the signal's reason and leaves nothing.
+ * Makes a private disk: by reflink where the file system can, else by copying the data only, or an empty one.
+ * The disk appears whole or not at all, and replaces nothing. An abort rejects with the signal's reason and
+ * leaves nothing.
  *
- * @throws MICROVM_INVALID_ARGUMENT (`to` exists or its folder does not, `from` is no readable file, a size below that of `from`),
- * MICROVM_NO_SPACE, MICROVM_HOST_UNSUPPORTED (no e2fsprogs), MICROVM_HOST_FAILURE
+ * @throws MICROVM_INVALID_ARGUMENT (`to` exists or its folder does not, `from` is no readable file, a size
+ * below that of `from`), MICROVM_NO_SPACE, MICROVM_HOST_UNSUPPORTED (no e2fsprogs), MICROVM_HOST_FAILURE
  */
 export async function createDisk(options: CreateDiskOptions): Promise<CreatedDisk> {
   const parsed = resolveOptions(optionsSchema, [], options);

@@ -2,7 +2,10 @@ import { open, rm, truncate } from 'node:fs/promises';
 import { MIB } from '@microvm/runtime';
 import { runProgram } from './program.js';
 
-/** Below 8 MiB mkfs.ext4 leaves out the journal, without which a killed guest finds a damaged file system; below this there is little else. */
+/**
+ * Below 8 MiB mkfs.ext4 leaves out the journal, without which a killed guest finds a damaged file system;
+ * below this there is little else.
+ */
 export const MIN_EXT4_BYTES = 16 * MIB;
 
 const SUPERBLOCK_MAGIC_AT = 1024 + 56;
@@ -14,7 +17,10 @@ const TEMPLATE_TIME_S = '1700000000';
 
 export interface EmptyExt4Options {
   readonly sizeBytes: number;
-  /** The same size gives the same bytes, identifiers and times included; otherwise each file system has its own. */
+  /**
+   * The same size gives the same bytes, identifiers and times included; otherwise each file system has its
+   * own.
+   */
   readonly isTemplate?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
@@ -25,7 +31,8 @@ export async function makeEmptyExt4(path: string, options: EmptyExt4Options): Pr
   const file = await open(path, 'wx', 0o644);
   try {
     await file.truncate(sizeBytes);
-    // Lazy inode tables would have the guest write to the disk after its first boot. The journal needs no zeros: it is a hole.
+    // Lazy inode tables would have the guest write to the disk after its first boot. The journal needs no
+    // zeros: it is a hole.
     const extended = 'lazy_itable_init=0,lazy_journal_init=1';
     const identity = isTemplate
       ? ['-U', TEMPLATE_UUID, '-E', `${extended},hash_seed=${TEMPLATE_UUID}`]
@@ -57,7 +64,8 @@ export async function hasExt4(path: string): Promise<boolean> {
 /** Makes the file larger, and the file system in it as large as the file. */
 export async function growExt4(path: string, sizeBytes: number, signal?: AbortSignal): Promise<void> {
   await truncate(path, sizeBytes);
-  // resize2fs refuses a file system that was mounted after its last check; 1 and 2 are `errors were corrected`.
+  // resize2fs refuses a file system that was mounted after its last check; 1 and 2 are `errors were
+  // corrected`.
   await runProgram('e2fsck', ['-f', '-p', path], { signal, goodExitCodes: [0, 1, 2] });
   await runProgram('resize2fs', [path], { signal });
 }

@@ -29,8 +29,8 @@ export async function versionOfSize(path: string, sizeBytes: number): Promise<st
 }
 
 /**
- * Names what a file of the store is; undefined when it is absent or has another size. The time of the inode's change is not part of
- * it: every link that a jail gets of the file, and its removal, changes that.
+ * Names what a file of the store is; undefined when it is absent or has another size. The time of the inode's
+ * change is not part of it: every link that a jail gets of the file, and its removal, changes that.
  */
 export async function contentIdentity(path: string, sizeBytes: number): Promise<string | undefined> {
   const found = await fileOfSize(path, sizeBytes);

@@ -25,7 +25,10 @@ export interface FailedWork {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The contract's error for what went wrong below; an abort's reason and an error of the contract stay as they are. */
+/**
+ * The contract's error for what went wrong below; an abort's reason and an error of the contract stay as they
+ * are.
+ */
 export async function toContractError(error: unknown, work: FailedWork): Promise<unknown> {
   if (isVmRuntimeError(error)) return error;
   if (work.signal?.aborted === true) return work.signal.reason;

@@ -36,8 +36,9 @@ export interface StoreEntry {
 }
 
 /**
- * Entries in a folder, each whole or absent: `<kind>/<key>` is a link, made in one step, to a folder in `entries/` that is never
- * changed. Several processes may work on it at once: who is second with a key takes the first one's entry.
+ * Entries in a folder, each whole or absent: `<kind>/<key>` is a link, made in one step, to a folder in
+ * `entries/` that is never changed. Several processes may work on it at once: who is second with a key takes
+ * the first one's entry.
  */
 export class ImageStore {
   readonly #root: string;
@@ -49,8 +50,9 @@ export class ImageStore {
   }
 
   /**
-   * The entry with this key; undefined when there is none or when a file of it is missing or has changed. Digests are computed
-   * on the first call after a boot of the host; later ones compare the files' identity, size and times.
+   * The entry with this key; undefined when there is none or when a file of it is missing or has changed.
+   * Digests are computed on the first call after a boot of the host; later ones compare the files' identity,
+   * size and times.
    */
   async open(kind: EntryKind, key: string): Promise<StoreEntry | undefined> {
     const folder = this.#linkPath(kind, key);
@@ -70,8 +72,8 @@ export class ImageStore {
   }
 
   /**
-   * Makes the entry: `fill` writes its files into an empty folder and returns the facts about them. What is there under this key
-   * and is not intact is replaced. When `fill` fails, nothing is left.
+   * Makes the entry: `fill` writes its files into an empty folder and returns the facts about them. What is
+   * there under this key and is not intact is replaced. When `fill` fails, nothing is left.
    */
   async publish(
     kind: EntryKind,
@@ -94,7 +96,10 @@ export class ImageStore {
     return entry;
   }
 
-  /** An empty folder on the file system of the entries. The caller removes it; what a killed process left goes after a day. */
+  /**
+   * An empty folder on the file system of the entries. The caller removes it; what a killed process left goes
+   * after a day.
+   */
   async makeFolder(): Promise<string> {
     await this.#removeOrphans();
     const folder = join(this.#root, 'entries', randomBytes(8).toString('hex'));

@@ -18,8 +18,9 @@ export interface InitrdInputs {
 }
 
 /**
- * The initrd of a base and an agent, made or found in the store. It is not compressed: unpacking takes an emulated guest as long
- * as reading does, and without a compressor's version in play the same parts always give the same digest.
+ * The initrd of a base and an agent, made or found in the store. It is not compressed: unpacking takes an
+ * emulated guest as long as reading does, and without a compressor's version in play the same parts always
+ * give the same digest.
  */
 export async function makeInitrd(inputs: InitrdInputs): Promise<StoreEntry> {
   const { store, base, agentPath, signal } = inputs;

@@ -2,8 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
- * Modules that a guest of ours needs, in the order in which they are wanted: the agent's channel first. Whatever they
- * depend on is loaded before them.
+ * Modules that a guest of ours needs, in the order in which they are wanted: the agent's channel first.
+ * Whatever they depend on is loaded before them.
  */
 export const GUEST_MODULES = [
   'virtio_ring',
@@ -32,9 +32,9 @@ export interface KernelModule {
 }
 
 /**
- * The modules `wanted` and all that they depend on, in an order in which each can be loaded; those that are built into
- * the kernel are left out. The dependencies are read from the modules themselves: `modules.dep` is not in the kernel's
- * package, it is made by depmod at installation.
+ * The modules `wanted` and all that they depend on, in an order in which each can be loaded; those that are
+ * built into the kernel are left out. The dependencies are read from the modules themselves: `modules.dep` is
+ * not in the kernel's package, it is made by depmod at installation.
  *
  * @param root folder of one kernel release, `lib/modules/<release>`
  * @throws Error when a module is neither there nor built in

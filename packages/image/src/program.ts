@@ -37,7 +37,10 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Written to standard input, which is then closed; none otherwise. */
   readonly input?: Uint8Array;
-  /** Called with each line that the program writes to its descriptor 3. A throw ends the program and is passed on. */
+  /**
+   * Called with each line that the program writes to its descriptor 3. A throw ends the program and is passed
+   * on.
+   */
   readonly onStatusLine?: (line: string) => void;
   /** Exit codes that are no failure; 0 when absent. */
   readonly goodExitCodes?: readonly number[];
@@ -47,8 +50,8 @@ export interface ProgramOptions {
 const SYSTEM_FOLDERS = ':/usr/local/sbin:/usr/sbin:/sbin';
 
 /**
- * Runs a program by its arguments, never through a shell, and resolves with its standard output. An abort kills it, waits for
- * its end and rejects with the signal's reason.
+ * Runs a program by its arguments, never through a shell, and resolves with its standard output. An abort
+ * kills it, waits for its end and rejects with the signal's reason.
  *
  * @throws ProgramMissing, ProgramFailed
  */

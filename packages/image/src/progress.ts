@@ -1,4 +1,7 @@
-/** A step of making the default image, in the order in which they come. Steps whose result is cached do not appear. */
+/**
+ * A step of making the default image, in the order in which they come. Steps whose result is cached do not
+ * appear.
+ */
 export type ImageStep = 'find packages' | 'download' | 'unpack' | 'kernel' | 'modules' | 'disk' | 'initrd';
 
 export interface ImageProgress {

@@ -3,8 +3,8 @@ import type { z } from 'zod';
 import { ignoreAbsent } from './system-error.js';
 
 /**
- * Undefined when the file is absent, no JSON, or not of this schema: for files that only save work, which is then done again.
- * Rejects with the system's error when the file cannot be read.
+ * Undefined when the file is absent, no JSON, or not of this schema: for files that only save work, which is
+ * then done again. Rejects with the system's error when the file cannot be read.
  */
 export async function readJsonIfSound<T extends z.ZodType>(
   path: string,

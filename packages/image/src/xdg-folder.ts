@@ -7,8 +7,8 @@ const FOLDERS = {
 } as const;
 
 /**
- * Our folder for what the user can lose (`cache`) or cannot lose (`state`), by the XDG Base Directory Specification, which has
- * relative paths in its variables ignored.
+ * Our folder for what the user can lose (`cache`) or cannot lose (`state`), by the XDG Base Directory
+ * Specification, which has relative paths in its variables ignored.
  */
 export function xdgFolder(kind: keyof typeof FOLDERS, env: NodeJS.ProcessEnv): string {
   const { variable, fallback } = FOLDERS[kind];

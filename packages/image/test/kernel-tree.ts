@@ -7,7 +7,10 @@ export function moduleBytes(depends: string): Buffer {
   return Buffer.from(`\x7fELF--\0license=GPL\0depends=${depends}\0retpoline=Y\0`, 'latin1');
 }
 
-/** Writes `lib/modules/<release>` with modules (path below `kernel/` → its `depends` field) and the list of built-in ones. */
+/**
+ * Writes `lib/modules/<release>` with modules (path below `kernel/` → its `depends` field) and the list of
+ * built-in ones.
+ */
 export async function writeKernelTree(
   root: string,
   modules: Readonly<Record<string, string>>,

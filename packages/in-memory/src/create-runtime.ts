@@ -30,9 +30,10 @@ function toImages(images: Readonly<Record<string, DiskContent>> | undefined): Im
 }
 
 /**
- * A runtime whose VMs are nothing but memory: the states, errors and rules of a real one, in microseconds, without a host. Time
- * (`clock`), guests (`guest`) and what goes wrong (`faults`) are the caller's to choose. Without `stateDir` nothing is durable
- * and no native code is loaded; with it, records, snapshots, disks and consoles outlive the process, the running guests do not.
+ * A runtime whose VMs are nothing but memory: the states, errors and rules of a real one, in microseconds,
+ * without a host. Time (`clock`), guests (`guest`) and what goes wrong (`faults`) are the caller's to choose.
+ * Without `stateDir` nothing is durable and no native code is loaded; with it, records, snapshots, disks and
+ * consoles outlive the process, the running guests do not.
  *
  * Errors: INVALID_ARGUMENT; with `stateDir` also STATE_LOCKED, STATE_CORRUPT, HOST_FAILURE.
  */

@@ -3,7 +3,10 @@ import { DRIVER_METHODS, DRIVER_STEPS } from './driver/driver-points.js';
 import type { GuestEnd } from './guest/guest-end.js';
 
 interface FaultPlace {
-  /** A method of the driver, such as `boot`, or one of its steps, such as `boot:ready`: the fault comes after the step's effect. */
+  /**
+   * A method of the driver, such as `boot`, or one of its steps, such as `boot:ready`: the fault comes after
+   * the step's effect.
+   */
   readonly at: string;
   /** Only for this VM, by the id it has at that time; default: any. */
   readonly vmId?: string;
@@ -17,7 +20,10 @@ interface FaultPlace {
 export type Fault = FaultPlace &
   (
     | { readonly kind: 'fail'; readonly error: Error }
-    /** Nothing happens until the operation is aborted or the fault removed; with `ignoresSignal` until it is removed. */
+    /**
+     * Nothing happens until the operation is aborted or the fault removed; with `ignoresSignal` until it is
+     * removed.
+     */
     | { readonly kind: 'hang'; readonly ignoresSignal?: boolean }
     /** The guest or its VMM ends; default: the VMM is killed by SIGKILL. */
     | { readonly kind: 'crash'; readonly ending?: Partial<VmEnding> }
@@ -135,7 +141,9 @@ export class Faults {
     for (const planted of [...this.#planted]) planted.remove();
   }
 
-  /** The guest of a running VM powers itself off. Errors: VM_NOT_FOUND; an `Error` when no guest runs there. */
+  /**
+   * The guest of a running VM powers itself off. Errors: VM_NOT_FOUND; an `Error` when no guest runs there.
+   */
   guestPowersOff(vmId: string): Promise<void> {
     return this.#guests().end(vmId, { reason: 'power-off' });
   }

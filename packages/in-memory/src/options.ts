@@ -50,18 +50,23 @@ export const inMemoryOptionsSchema = z.strictObject({
     .optional(),
   /** What guests do. Default: a few commands (`echo`, `cat`, `sleep`, `counter`…). */
   guest: z.custom<GuestScript>(isScript, 'a GuestScript: boot, exec, shutdown').optional(),
-  /** How long the driver's methods take, on `clock`, in milliseconds: all of them, or by method. Default 0. */
+  /**
+   * How long the driver's methods take, on `clock`, in milliseconds: all of them, or by method. Default 0.
+   */
   latencyMs: latencyMs.optional(),
   /** Abilities that the runtime shall lack, each by `false`. */
   capabilities: capabilitiesSchema.optional(),
   /**
-   * The files of the host, by path, with the files that each holds as a disk. With it, a spec that names another file is refused;
-   * without it every path is that of an empty disk.
+   * The files of the host, by path, with the files that each holds as a disk. With it, a spec that names
+   * another file is refused; without it every path is that of an empty disk.
    */
   images: z.record(z.string(), z.record(z.string(), z.string())).optional(),
   /** A snapshot is restored only on the model on which it was taken. Default `virtual`. */
   cpuModel: z.string().min(1).max(64).optional(),
-  /** Where the VMs live; what `createWorld()` made. Runtimes that share one adopt each other's VMs. Default: its own. */
+  /**
+   * Where the VMs live; what `createWorld()` made. Runtimes that share one adopt each other's VMs. Default:
+   * its own.
+   */
   world: z.custom<World>((value) => value instanceof World, 'what createWorld() made').optional(),
   /** Told of each rule of the driver interface that the engine broke; a test of an engine expects none. */
   onBreach: z.custom<OnBreach>((value) => typeof value === 'function', 'a function').optional(),

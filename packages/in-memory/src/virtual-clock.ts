@@ -6,9 +6,9 @@ export interface VirtualClock extends Clock {
   /** Timers that wait. */
   readonly pending: number;
   /**
-   * Moves time on by `ms`, running the timers that become due in their order, each at its own time. Between two timers, and
-   * before the first, promises settle, so that what a timer set off can set timers of its own that still run in this call.
-   * What waits for real input or output (a file) is not waited for.
+   * Moves time on by `ms`, running the timers that become due in their order, each at its own time. Between
+   * two timers, and before the first, promises settle, so that what a timer set off can set timers of its own
+   * that still run in this call. What waits for real input or output (a file) is not waited for.
    */
   advance(ms: number): Promise<void>;
   /** Sets the date, as an administrator does: `monotonic()` and the timers do not see it. */

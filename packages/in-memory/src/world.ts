@@ -2,8 +2,8 @@ import type { MemoryVm } from './driver/memory-vm.js';
 import type { SnapshotImage } from './driver/vm-files.js';
 
 /**
- * Where VMs in memory live. A runtime makes its own unless it is given one: then its VMs outlive it, as those of a real VMM
- * outlive their runtime's process, and the next runtime in the same world adopts them.
+ * Where VMs in memory live. A runtime makes its own unless it is given one: then its VMs outlive it, as those
+ * of a real VMM outlive their runtime's process, and the next runtime in the same world adopts them.
  */
 export class World {
   /** VMs by `instanceId`. For the driver. */

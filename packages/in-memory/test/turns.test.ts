@@ -13,7 +13,9 @@ interface Held {
   release(): void;
 }
 
-/** A runtime that stands still in steps, and notes each of them and each rule of the driver that was broken. */
+/**
+ * A runtime that stands still in steps, and notes each of them and each rule of the driver that was broken.
+ */
 async function openWithGates(): Promise<{
   runtime: VmRuntime;
   faults: Faults;
@@ -47,7 +49,10 @@ async function openWithGates(): Promise<{
   return { runtime, faults, breaches, steps, hold };
 }
 
-/** Lets everything go on that waits for nothing but promises: a call that has not been refused a turn by then has had it. */
+/**
+ * Lets everything go on that waits for nothing but promises: a call that has not been refused a turn by then
+ * has had it.
+ */
 async function untilAtRest(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await setImmediate();
 }

@@ -8,8 +8,10 @@ export interface PrometheusMetric {
 const UNITS = { us: 1e6, ms: 1e3 } as const;
 
 /**
- * `block.read_bytes` → `microvm_vmm_block_read_bytes_total`, `vcpu.exit_io_in_agg.sum_us` → `microvm_vmm_vcpu_exit_io_in_agg_sum_seconds_total`,
- * `latencies_us.pause_vm` → `microvm_vmm_latencies_pause_vm_seconds`. The names are the VMM's to choose: what Prometheus does not allow is replaced.
+ * `block.read_bytes` → `microvm_vmm_block_read_bytes_total`, `vcpu.exit_io_in_agg.sum_us` →
+ * `microvm_vmm_vcpu_exit_io_in_agg_sum_seconds_total`, `latencies_us.pause_vm` →
+ * `microvm_vmm_latencies_pause_vm_seconds`. The names are the VMM's to choose: what Prometheus does not allow
+ * is replaced.
  */
 export function metricOf(vmmName: string, kind: 'counter' | 'gauge'): PrometheusMetric {
   const words = vmmName.replace(/[^A-Za-z0-9_.]/g, '_').split('.');

@@ -10,7 +10,9 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { addVm } from './vm-figures.js';
 
 export interface RuntimeMetricsOptions {
-  /** Which of the VMM's figures to tell, by its own names: Firecracker has some 260 for each VM. Default: all. */
+  /**
+   * Which of the VMM's figures to tell, by its own names: Firecracker has some 260 for each VM. Default: all.
+   */
   readonly include?: (name: string) => boolean;
 }
 
@@ -30,8 +32,8 @@ const VMS_AT_ONCE = 16;
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 
 /**
- * Follows a runtime: its VMs as they are whenever it is asked, its jobs from now on. The driver's name is asked for once. Ends with the
- * runtime, or with `close`.
+ * Follows a runtime: its VMs as they are whenever it is asked, its jobs from now on. The driver's name is
+ * asked for once. Ends with the runtime, or with `close`.
  */
 export async function watchRuntime(
   runtime: VmRuntime,
@@ -124,7 +126,10 @@ async function metricsOfAll(runtime: VmRuntime): Promise<VmMetrics[]> {
   return found;
 }
 
-/** One VM that cannot be looked at, such as one that is being destroyed, does not take the others' figures away. */
+/**
+ * One VM that cannot be looked at, such as one that is being destroyed, does not take the others' figures
+ * away.
+ */
 async function metricsOf(runtime: VmRuntime, vmId: string): Promise<VmMetrics | undefined> {
   try {
     return await runtime.metricsVm(vmId);

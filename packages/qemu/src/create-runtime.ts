@@ -57,9 +57,9 @@ const DEFAULT_QEMU = 'qemu-system-x86_64';
 const DEFAULT_BOOT_SILENCE_MS = 20_000;
 
 /**
- * A runtime whose VMs are QEMU processes: real guests without KVM and without root. Makes the default guest image on first use,
- * unless `defaults.kernelPath` names another kernel. One process owns a state directory at a time.
- * Errors: INVALID_ARGUMENT, HOST_UNSUPPORTED, STATE_LOCKED, STATE_CORRUPT, NO_SPACE, HOST_FAILURE.
+ * A runtime whose VMs are QEMU processes: real guests without KVM and without root. Makes the default guest
+ * image on first use, unless `defaults.kernelPath` names another kernel. One process owns a state directory
+ * at a time. Errors: INVALID_ARGUMENT, HOST_UNSUPPORTED, STATE_LOCKED, STATE_CORRUPT, NO_SPACE, HOST_FAILURE.
  */
 export async function createQemuRuntime(options?: QemuOptions): Promise<VmRuntime> {
   const { qemuPath, accelerator, bootSilenceMs, ...rest } = resolveOptions(optionsSchema, SETTINGS, options);

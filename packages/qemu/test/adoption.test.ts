@@ -33,7 +33,10 @@ async function ownAndDie(stateDir: string): Promise<Owned> {
   }
 }
 
-/** A stranger's process that is there before any VM. Told an instance, it becomes a program with the arguments of that VM's QEMU. */
+/**
+ * A stranger's process that is there before any VM. Told an instance, it becomes a program with the arguments
+ * of that VM's QEMU.
+ */
 function startDecoy(): ChildProcess {
   const script = 'read id && exec sh -c "read rest" qemu -name "microvm-$id"';
   return spawn('sh', ['-c', script], {

@@ -52,7 +52,8 @@ describe('the end of a VM', () => {
 
   it('is forced for a guest that does not answer to a shutdown', async () => {
     const { vmId, guest } = await shared.restore({ shutdownTimeoutMs: 500 });
-    // The agent is process 1, which only the kernel could stop: its words are held back by a workload that hears no signal.
+    // The agent is process 1, which only the kernel could stop: its words are held back by a workload that
+    // hears no signal.
     await outputOf(guest, 'trap "" TERM; (trap "" TERM; while :; do sleep 1; done) > /dev/null 2>&1 &');
     const stopped = await shared.runtime.stopVm(vmId);
     expect(stopped.state).toBe('stopped');

@@ -7,7 +7,10 @@ import { createQemuRuntime } from '../src/index.js';
 
 let image: Promise<VmSpec> | undefined;
 
-/** The default image as spec fields: what a runtime finds out by itself, but once and not at each of a hundred opens. */
+/**
+ * The default image as spec fields: what a runtime finds out by itself, but once and not at each of a hundred
+ * opens.
+ */
 export function imageDefaults(): Promise<VmSpec> {
   image ??= defaultImageSpec();
   return image;

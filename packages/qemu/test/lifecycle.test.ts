@@ -138,7 +138,8 @@ describe('a restored VM', () => {
     await outputOf(guest, 'seq 1 6000 > /dev/console');
     const read = (options?: ConsoleOptions): Promise<string> =>
       readConsole(shared.runtime.consoleVm(vmId, options));
-    // The command has ended when the terminal has taken what it wrote; the serial port sends on, and the kernel may add a line of its own.
+    // The command has ended when the terminal has taken what it wrote; the serial port sends on, and the
+    // kernel may add a line of its own.
     await expect.poll(() => read()).toMatch(/\n6000\r?\n/);
     expect((await read()).length).toBeLessThanOrEqual(2 * 8192);
     await expect.poll(async () => (await read()).endsWith(await read({ tailBytes: 6 }))).toBe(true);

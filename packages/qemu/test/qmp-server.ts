@@ -9,7 +9,10 @@ const GREETING = {
   QMP: { version: { qemu: { major: 7, minor: 2, micro: 22 }, package: '' }, capabilities: [] },
 };
 
-/** A real unix socket that speaks QMP; what `handle` answers is the return value, undefined is no answer at all. */
+/**
+ * A real unix socket that speaks QMP; what `handle` answers is the return value, undefined is no answer at
+ * all.
+ */
 export class QmpServer {
   readonly path: string;
   readonly #folder: string;

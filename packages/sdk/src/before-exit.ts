@@ -5,8 +5,9 @@ function callEach(): void {
 }
 
 /**
- * Calls back each time that this process has nothing left to do (`beforeExit` of Node's process); the answer takes the callback back.
- * However many callbacks wait, the process has one listener: a program with a dozen runtimes must not be warned of a leak.
+ * Calls back each time that this process has nothing left to do (`beforeExit` of Node's process); the answer
+ * takes the callback back. However many callbacks wait, the process has one listener: a program with a dozen
+ * runtimes must not be warned of a leak.
  */
 export function onBeforeExit(callback: () => void): () => void {
   const entry = (): void => callback();

@@ -1,6 +1,9 @@
 import type { ExecResult } from '@microvm/runtime';
 
-/** What a command that ended left. Text is UTF-8; for bytes as they were there are `stdoutBytes` and `stderrBytes`. */
+/**
+ * What a command that ended left. Text is UTF-8; for bytes as they were there are `stdoutBytes` and
+ * `stderrBytes`.
+ */
 export class CommandResult {
   /** Null when a signal ended the command. */
   readonly exitCode: number | null;

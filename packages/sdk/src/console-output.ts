@@ -1,8 +1,8 @@
 import type { KeepAlive } from '@microvm/runtime';
 
 /**
- * A VM's serial console as text. Await it for all there is, or iterate it for pieces as they come. With `follow` it ends
- * when the VM is destroyed or the signal aborts.
+ * A VM's serial console as text. Await it for all there is, or iterate it for pieces as they come. With
+ * `follow` it ends when the VM is destroyed or the signal aborts.
  */
 export class ConsoleOutput implements PromiseLike<string>, AsyncIterable<string> {
   readonly #bytes: () => AsyncIterable<Buffer>;

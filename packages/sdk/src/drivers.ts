@@ -43,12 +43,18 @@ export interface DriverChoice {
 
 type Probe = (driver: DriverName) => Promise<HostReport>;
 
-/** Takes the driver that was asked for, whatever its probe says: its own errors say it better when it is opened. */
+/**
+ * Takes the driver that was asked for, whatever its probe says: its own errors say it better when it is
+ * opened.
+ */
 export async function takeDriver(driver: DriverName, askedBy: string, probe: Probe): Promise<DriverChoice> {
   return { driver, reason: `asked for by ${askedBy}`, reports: [await probe(driver)] };
 }
 
-/** Picks the first driver, best first, whose probe says that it is usable. Errors: HOST_UNSUPPORTED, with all findings. */
+/**
+ * Picks the first driver, best first, whose probe says that it is usable. Errors: HOST_UNSUPPORTED, with all
+ * findings.
+ */
 export async function pickDriver(
   probe: Probe,
   candidates: readonly DriverName[] = DRIVER_NAMES.filter((name) => DRIVERS[name].isReal),

@@ -15,8 +15,8 @@ import { feedInput } from './feed-input.js';
 /** A piece of output as it arrived. */
 export interface CommandChunk extends ExecChunk {
   /**
-   * The same as text; a character that is cut by the end of a piece comes whole with the next one, and one that the command itself cut
-   * as U+FFFD behind the last piece.
+   * The same as text; a character that is cut by the end of a piece comes whole with the next one, and one
+   * that the command itself cut as U+FFFD behind the last piece.
    */
   readonly text: string;
 }
@@ -34,10 +34,10 @@ interface Started {
 }
 
 /**
- * A command that runs in the guest, from the moment of the call. Either await it for its `CommandResult`, or iterate it for its
- * output as it comes: a slow reader slows the command down, nothing is dropped, and leaving the loop early kills the command.
- * Awaited after the loop, it answers with the exit code and without the output. An execution that nobody looks at runs on
- * and keeps its failure to itself.
+ * A command that runs in the guest, from the moment of the call. Either await it for its `CommandResult`, or
+ * iterate it for its output as it comes: a slow reader slows the command down, nothing is dropped, and
+ * leaving the loop early kills the command. Awaited after the loop, it answers with the exit code and without
+ * the output. An execution that nobody looks at runs on and keeps its failure to itself.
  */
 export class Execution implements Promise<CommandResult>, AsyncIterable<CommandChunk> {
   readonly [Symbol.toStringTag] = 'Execution';
@@ -53,7 +53,10 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     this.#started.catch(() => undefined);
   }
 
-  /** Sends a signal, `SIGTERM` by default, to the command's process group; `SIGKILL` to all that the command started. */
+  /**
+   * Sends a signal, `SIGTERM` by default, to the command's process group; `SIGKILL` to all that the command
+   * started.
+   */
   async kill(signal?: NodeJS.Signals): Promise<void> {
     await this.#init.alive.during(this.#started.then(({ process }) => process.kill(signal)));
   }
@@ -146,7 +149,9 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     return ended;
   }
 
-  /** A time limit is told as it was asked for, not as what was left of it when the command could be started. */
+  /**
+   * A time limit is told as it was asked for, not as what was left of it when the command could be started.
+   */
   async #asAsked(error: unknown): Promise<unknown> {
     if (!isVmRuntimeError(error, 'MICROVM_TIMEOUT') || error.details.operation !== 'exec') return error;
     const { timeoutMs } = (await this.#started).command.options;

@@ -10,8 +10,8 @@ type Step =
   | { readonly kind: 'gone' };
 
 /**
- * Streams input to a command. Answers with the source's own failure; that the command stopped reading, or ended, is none: then the source
- * is let go, so that nothing waits for a source that never ends.
+ * Streams input to a command. Answers with the source's own failure; that the command stopped reading, or
+ * ended, is none: then the source is let go, so that nothing waits for a source that never ends.
  */
 export async function feedInput(
   input: Source,

@@ -6,7 +6,10 @@ import { generateId } from './generate-id.js';
 import type { CreateOptions, CreateSpec } from './options.js';
 import { Vm } from './vm.js';
 
-/** Creates a VM and boots it, unless a snapshot brought it up already. A VM that does not start is not left behind. */
+/**
+ * Creates a VM and boots it, unless a snapshot brought it up already. A VM that does not start is not left
+ * behind.
+ */
 export async function launchVm(context: Context, spec: CreateSpec, options: CreateOptions = {}): Promise<Vm> {
   const { vmId = generateId('vm'), start = true, ...vmSpec } = spec;
   if (typeof start !== 'boolean') throw invalidArgument('spec.start', 'true or false');
@@ -28,7 +31,10 @@ function withRemainingTime(options: CreateOptions, startedAt: number): Operation
   return { ...options, timeoutMs: remainingMs(options.timeoutMs, startedAt) };
 }
 
-/** Destroys the VM and answers with the error to throw: the first one, with what went wrong on the way out as its cause. */
+/**
+ * Destroys the VM and answers with the error to throw: the first one, with what went wrong on the way out as
+ * its cause.
+ */
 async function withoutVm(vm: Vm, error: unknown): Promise<unknown> {
   try {
     await vm.destroy();

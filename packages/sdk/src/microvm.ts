@@ -9,7 +9,8 @@ import { Snapshot } from './snapshot.js';
 import { Vm } from './vm.js';
 
 /**
- * microVMs of one runtime: a given one, or one that is opened at the first call that needs it and shared from then on.
+ * microVMs of one runtime: a given one, or one that is opened at the first call that needs it and shared from
+ * then on.
  */
 export class Microvm implements AsyncDisposable {
   readonly #alive = new KeepAlive();
@@ -25,16 +26,19 @@ export class Microvm implements AsyncDisposable {
     this.#openOptions = openOptions;
   }
 
-  /** From now on VMs come from this runtime, which stays the caller's to close. VMs that are there stay with theirs. */
+  /**
+   * From now on VMs come from this runtime, which stays the caller's to close. VMs that are there stay with
+   * theirs.
+   */
   use(runtime: VmRuntime): void {
     this.#explicit = runtime;
   }
 
   /**
-   * A VM that runs and whose agent answers when the promise resolves; it is gone at the end of an `await using` block. While it
-   * lives it keeps Node alive, as a child process does.
-   * Errors: INVALID_ARGUMENT, VM_ALREADY_EXISTS, UNSUPPORTED, HOST_UNSUPPORTED, NO_SPACE, GUEST_UNREACHABLE, VMM_EXITED,
-   * TIMEOUT. After an error or an abort nothing of it is left.
+   * A VM that runs and whose agent answers when the promise resolves; it is gone at the end of an `await
+   * using` block. While it lives it keeps Node alive, as a child process does. Errors: INVALID_ARGUMENT,
+   * VM_ALREADY_EXISTS, UNSUPPORTED, HOST_UNSUPPORTED, NO_SPACE, GUEST_UNREACHABLE, VMM_EXITED, TIMEOUT. After
+   * an error or an abort nothing of it is left.
    */
   async create(spec: CreateSpec = {}, options?: CreateOptions): Promise<Vm> {
     return (await this.#context()).launch(spec, options);
@@ -61,7 +65,10 @@ export class Microvm implements AsyncDisposable {
     return view === undefined ? undefined : new Snapshot(context, view);
   }
 
-  /** Every snapshot, also of VMs that are gone, in the order they were taken; `view.sizeBytes` says what each takes. */
+  /**
+   * Every snapshot, also of VMs that are gone, in the order they were taken; `view.sizeBytes` says what each
+   * takes.
+   */
   async snapshots(): Promise<readonly Snapshot[]> {
     const context = await this.#context();
     const views = await context.runtime.listSnapshots();
@@ -73,7 +80,10 @@ export class Microvm implements AsyncDisposable {
     return this.#explicit ?? (await this.#open()).runtime;
   }
 
-  /** Which driver runs the VMs, why, and what its probe found. Opens nothing. Errors: INVALID_ARGUMENT, HOST_UNSUPPORTED. */
+  /**
+   * Which driver runs the VMs, why, and what its probe found. Opens nothing. Errors: INVALID_ARGUMENT,
+   * HOST_UNSUPPORTED.
+   */
   async driver(): Promise<DriverChoice> {
     if (this.#explicit === undefined) return (await this.#alive.during(this.#choose())).choice;
     const report = await this.#alive.during(this.#explicit.probe());
@@ -81,8 +91,8 @@ export class Microvm implements AsyncDisposable {
   }
 
   /**
-   * Closes the runtime that this object opened, if it did: its one-shot VMs are destroyed, its temporary state is removed. A
-   * given runtime is not touched. Idempotent; a later call opens a new one.
+   * Closes the runtime that this object opened, if it did: its one-shot VMs are destroyed, its temporary
+   * state is removed. A given runtime is not touched. Idempotent; a later call opens a new one.
    */
   async close(): Promise<void> {
     const own = this.#own;

@@ -25,15 +25,18 @@ const openOptionsSchema = z.strictObject({
 });
 
 /**
- * How `createMicrovm` opens its runtime: the options of every runtime and `driver`. Without `stateDir` the state lives in a
- * temporary folder that goes with the process, and VMs are destroyed when the process ends, however it ends.
+ * How `createMicrovm` opens its runtime: the options of every runtime and `driver`. Without `stateDir` the
+ * state lives in a temporary folder that goes with the process, and VMs are destroyed when the process ends,
+ * however it ends.
  */
 export interface OpenOptions extends CommonOptions {
   /** Default: `MICROVM_DRIVER`, else the best driver whose probe says that it is usable. */
   readonly driver?: DriverName | undefined;
 }
 
-/** Either a runtime, which stays the caller's to close, or how to open one at the first call that needs it. */
+/**
+ * Either a runtime, which stays the caller's to close, or how to open one at the first call that needs it.
+ */
 export type MicrovmOptions =
   | ({ readonly runtime: VmRuntime } & { readonly [K in keyof OpenOptions]?: never })
   | (OpenOptions & { readonly runtime?: never });
@@ -50,7 +53,9 @@ export function parseOpenOptions(
 export type CreateSpec = VmSpec & {
   /** The caller's name for the VM; default: a generated one. */
   readonly vmId?: string | undefined;
-  /** False leaves a new VM `created`. Default true: it runs and its agent answers when the promise resolves. */
+  /**
+   * False leaves a new VM `created`. Default true: it runs and its agent answers when the promise resolves.
+   */
   readonly start?: boolean | undefined;
 };
 
@@ -82,17 +87,26 @@ export interface ExecOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Working directory in the guest, absolute. Default `/`. */
   readonly cwd?: string | undefined;
-  /** The command's standard input, which is closed after it. Default: empty, so nothing waits for a keyboard. */
+  /**
+   * The command's standard input, which is closed after it. Default: empty, so nothing waits for a keyboard.
+   */
   readonly input?: ExecInput | undefined;
-  /** Bytes of each stream that an awaited result may have, 1 MiB by default; more is `MICROVM_OUTPUT_LIMIT`. Iterating is not limited. */
+  /**
+   * Bytes of each stream that an awaited result may have, 1 MiB by default; more is `MICROVM_OUTPUT_LIMIT`.
+   * Iterating is not limited.
+   */
   readonly maxOutputBytes?: number | undefined;
   /** Aborting kills the command's process group in the guest and rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** From the call to the command's end, in milliseconds; then the command is killed: `MICROVM_TIMEOUT`. Default: no limit. */
+  /**
+   * From the call to the command's end, in milliseconds; then the command is killed: `MICROVM_TIMEOUT`.
+   * Default: no limit.
+   */
   readonly timeoutMs?: number | undefined;
   /**
-   * Reject with a `CommandError` unless the command exits with 0. Default false: like `fetch`, a call that worked resolves,
-   * and `ok` says what the command thought of it. An exit code of code that one sandboxes is data, not a fault of ours.
+   * Reject with a `CommandError` unless the command exits with 0. Default false: like `fetch`, a call that
+   * worked resolves, and `ok` says what the command thought of it. An exit code of code that one sandboxes is
+   * data, not a fault of ours.
    */
   readonly throwOnError?: boolean | undefined;
 }

@@ -3,7 +3,10 @@ import type { Context } from './context.js';
 import type { CreateOptions, RestoreSpec } from './options.js';
 import type { Vm } from './vm.js';
 
-/** A VM's memory and disks at one moment (or its disks only). It outlives its VM, and any number of VMs can come from it. */
+/**
+ * A VM's memory and disks at one moment (or its disks only). It outlives its VM, and any number of VMs can
+ * come from it.
+ */
 export class Snapshot {
   readonly #context: Context;
   readonly #view: SnapshotView;
@@ -29,9 +32,9 @@ export class Snapshot {
   }
 
   /**
-   * A new VM that goes on from here; several at once are fine. With memory it runs when the promise resolves (paused with
-   * `resumeImmediately: false`); from disks only it is booted, unless `start` is false.
-   * Errors: those of `create`, SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_INCOMPATIBLE.
+   * A new VM that goes on from here; several at once are fine. With memory it runs when the promise resolves
+   * (paused with `resumeImmediately: false`); from disks only it is booted, unless `start` is false. Errors:
+   * those of `create`, SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_INCOMPATIBLE.
    */
   restore(spec: RestoreSpec = {}, options?: CreateOptions): Promise<Vm> {
     return this.#context.launch({ ...spec, restoreFrom: { snapshotUid: this.uid } }, options);

@@ -9,8 +9,8 @@ import type { ExecOptions } from './options.js';
 import { Snapshot } from './snapshot.js';
 
 /**
- * One VM. The handle belongs to the VM, not to its id: it follows a rename, by whomever, and never reaches a later VM that got
- * the same id. Every call rejects with the runtime's own errors.
+ * One VM. The handle belongs to the VM, not to its id: it follows a rename, by whomever, and never reaches a
+ * later VM that got the same id. Every call rejects with the runtime's own errors.
  */
 export class Vm implements AsyncDisposable {
   readonly #context: Context;
@@ -36,9 +36,9 @@ export class Vm implements AsyncDisposable {
   }
 
   /**
-   * Runs a command in the guest: a string by the guest's `/bin/sh -c`, an array as program and arguments without a shell.
-   * Await the answer for the result, or iterate it for the output. Errors: INVALID_TRANSITION, GUEST_UNREACHABLE,
-   * EXEC_FAILED (no such program), OUTPUT_LIMIT, TIMEOUT.
+   * Runs a command in the guest: a string by the guest's `/bin/sh -c`, an array as program and arguments
+   * without a shell. Await the answer for the result, or iterate it for the output. Errors:
+   * INVALID_TRANSITION, GUEST_UNREACHABLE, EXEC_FAILED (no such program), OUTPUT_LIMIT, TIMEOUT.
    */
   exec(command: string | ExecRequest['argv'], options: ExecOptions = {}): Execution {
     return new Execution({
@@ -53,7 +53,10 @@ export class Vm implements AsyncDisposable {
     return this.#do((vmId) => this.#context.runtime.guest(vmId));
   }
 
-  /** Captures memory and disks of a live VM, disks of another one; a running guest stands still for `view.pausedMs`. */
+  /**
+   * Captures memory and disks of a live VM, disks of another one; a running guest stands still for
+   * `view.pausedMs`.
+   */
   async snapshot(name: string = generateId('snapshot'), options?: OperationOptions): Promise<Snapshot> {
     const view = await this.#do((vmId) => this.#context.runtime.snapshotVm(vmId, name, options));
     return new Snapshot(this.#context, view);

@@ -3,7 +3,10 @@ import { Readable, Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { feedInput } from '../src/feed-input.js';
 
-/** The input of a command that reads once, and then no more: as an agent tells of it while the command still runs. */
+/**
+ * The input of a command that reads once, and then no more: as an agent tells of it while the command still
+ * runs.
+ */
 function readsOnce(end: 'fails with EPIPE' | 'is closed'): Writable {
   const stdin: Writable = new Writable({
     highWaterMark: 1,

@@ -13,7 +13,9 @@ import { createTemporaryState } from '../src/temporary-state.js';
 const tsx = createRequire(import.meta.url).resolve('tsx');
 const module = new URL('../src/temporary-state.ts', import.meta.url).href;
 
-/** A process of its own with a temporary state directory with something in it; `then` is its next statement. */
+/**
+ * A process of its own with a temporary state directory with something in it; `then` is its next statement.
+ */
 function owner(then: string, temp: string): ChildProcessByStdio<null, Readable, null> {
   const script = `
     const { createTemporaryState } = await import(${JSON.stringify(module)});

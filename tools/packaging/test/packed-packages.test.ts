@@ -16,7 +16,9 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** The addon: a process, a probe, files, waits; a VM of the in-memory adapter; the addon in a worker thread. */
+/**
+ * The addon: a process, a probe, files, waits; a VM of the in-memory adapter; the addon in a worker thread.
+ */
 const USE = `
   import { Worker, isMainThread } from 'node:worker_threads';
   import { createServer } from 'node:net';

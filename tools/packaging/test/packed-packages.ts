@@ -92,8 +92,8 @@ export async function installInto(folder: string, tarballs: readonly string[]): 
 }
 
 /**
- * Other Nodes of this host's kind from the registry: the paths of their binaries by their major versions. npm keeps the
- * downloads in its cache.
+ * Other Nodes of this host's kind from the registry: the paths of their binaries by their major versions. npm
+ * keeps the downloads in its cache.
  */
 export async function fetchNodes(
   majors: readonly number[],

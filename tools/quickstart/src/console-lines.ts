@@ -1,6 +1,8 @@
 const ESCAPE_SEQUENCE = /\u001b\[[0-9;?]*[A-Za-z]/g;
 
-/** Cuts serial output into lines that are safe to show: no escape sequence of the guest reaches the terminal. */
+/**
+ * Cuts serial output into lines that are safe to show: no escape sequence of the guest reaches the terminal.
+ */
 export async function* consoleLines(output: AsyncIterable<string>): AsyncGenerator<string, void, undefined> {
   let rest = '';
   for await (const text of output) {

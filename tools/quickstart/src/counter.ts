@@ -1,6 +1,9 @@
 import type { Vm } from '@microvm/sdk';
 
-/** A shell loop whose variable is in guest memory only; it shows it in a file of the guest's tmpfs, each time whole. */
+/**
+ * A shell loop whose variable is in guest memory only; it shows it in a file of the guest's tmpfs, each time
+ * whole.
+ */
 const COUNT =
   '(n=0; while n=$((n+1)); do echo $n >/tmp/next; mv /tmp/next /tmp/count; sleep 0.05; done) >/dev/null 2>&1 &';
 const READ = 'until cat /tmp/count 2>/dev/null; do sleep 0.05; done';

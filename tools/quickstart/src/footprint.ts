@@ -24,7 +24,8 @@ export async function findLeftovers({
   ];
 }
 
-// What a state directory has as such, and keeps for the next VM: the lock, the users that are its own, copies of VMM and kernel.
+// What a state directory has as such, and keeps for the next VM: the lock, the users that are its own, copies
+// of VMM and kernel.
 const OF_THE_STATE = ['lock', '.reserve', 'uid-block', 'bin', 'images'];
 
 async function files(stateDir: string): Promise<string[]> {
@@ -52,7 +53,8 @@ async function processes(needles: readonly string[]): Promise<string[]> {
 export async function childPids(): Promise<readonly string[]> {
   const tasks = await readdir('/proc/self/task');
   const lists = await Promise.all(
-    tasks.map((task) => readFile(`/proc/self/task/${task}/children`, 'utf8').catch(() => '')), // A thread that ended meanwhile.
+    // A thread that has ended meanwhile has no children.
+    tasks.map((task) => readFile(`/proc/self/task/${task}/children`, 'utf8').catch(() => '')),
   );
   return lists.flatMap((list) => list.trim().split(/\s+/)).filter((pid) => pid !== '');
 }

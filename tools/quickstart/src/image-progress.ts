@@ -3,7 +3,9 @@ import type { ImageProgress } from '@microvm/image';
 import { formatBytes } from './format.js';
 import type { Screen } from './screen.js';
 
-/** Progress of making the image: a bar per step on a terminal, and in each case a line per step that is done. */
+/**
+ * Progress of making the image: a bar per step on a terminal, and in each case a line per step that is done.
+ */
 export class ImageProgressLines {
   readonly #screen: Screen;
   #bar: cliProgress.SingleBar | undefined;

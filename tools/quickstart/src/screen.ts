@@ -3,7 +3,10 @@ import pc from 'picocolors';
 /** Columns before a console line: time stamp, prefix. */
 const CONSOLE_INDENT = 22;
 
-/** What one sees: lines with the seconds since the start, the same on a terminal and in a file but for the colours. */
+/**
+ * What one sees: lines with the seconds since the start, the same on a terminal and in a file but for the
+ * colours.
+ */
 export class Screen {
   readonly #stream: NodeJS.WriteStream;
   readonly #startedAt = performance.now();
@@ -11,7 +14,8 @@ export class Screen {
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream;
-    // picocolors looks at NO_COLOR, FORCE_COLOR and the terminal of the standard output, which is where we write.
+    // picocolors looks at NO_COLOR, FORCE_COLOR and the terminal of the standard output, which is where we
+    // write.
     this.#colors = pc.createColors(pc.isColorSupported);
   }
 

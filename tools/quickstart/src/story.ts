@@ -106,7 +106,10 @@ export async function restoreTwo(
   return [one, two];
 }
 
-/** Two looks at each counter. One that began anew, or stands still, is an error: then the memory was not what was restored. */
+/**
+ * Two looks at each counter. One that began anew, or stands still, is an error: then the memory was not what
+ * was restored.
+ */
 async function showCounters(
   { screen, signal }: StoryContext,
   vms: readonly Vm[],

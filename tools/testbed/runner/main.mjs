@@ -9,7 +9,10 @@ import { describeEnd } from './report.mjs';
 // Emulation makes everything slow, and unevenly so; what hangs for good is the testbed's deadline's business.
 const TEST_TIMEOUT_MS = 300_000;
 
-/** Runs tests by vitest's own runner, without its server. Arguments: pairs of a test file's name and its module. */
+/**
+ * Runs tests by vitest's own runner, without its server. Arguments: pairs of a test file's name and its
+ * module.
+ */
 class Runner {
   config = {
     ...{ root: process.cwd(), name: 'testbed', setupFiles: [], allowOnly: false, passWithNoTests: false },

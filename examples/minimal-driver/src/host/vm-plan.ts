@@ -14,7 +14,10 @@ export const FILES = [API_SOCKET, DISKS_FOLDER, ...Object.values(LOG_FILES)];
 
 const vmPlan = z.strictObject({ drives: z.array(plannedDriveSchema) });
 
-/** What a VM gets of the host beside its folder. It is kept in the VM's record, so its form is checked when it comes back. */
+/**
+ * What a VM gets of the host beside its folder. It is kept in the VM's record, so its form is checked when it
+ * comes back.
+ */
 export type VmPlan = Readonly<z.infer<typeof vmPlan>>;
 
 /** A VM at the driver's door: its plan is read. */

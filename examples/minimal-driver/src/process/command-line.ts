@@ -1,4 +1,7 @@
-/** The VMM's API socket, in the VM's folder: the VMM works there, so that the folder's path may have any length. */
+/**
+ * The VMM's API socket, in the VM's folder: the VMM works there, so that the folder's path may have any
+ * length.
+ */
 export const API_SOCKET = 'api.sock';
 
 /** Every VMM of this driver has it in its arguments, in front of the instance that it belongs to. */

@@ -11,7 +11,10 @@ export async function surveyVmms(stateDir: string): Promise<ReadonlySet<string>>
   return survey(query, instanceIdOf, ({ cwd }) => cwd.startsWith(`${root}/`));
 }
 
-/** Every VMM of a VM, recorded or not. What the kernel says of a process counts; its command line only narrows that. */
+/**
+ * Every VMM of a VM, recorded or not. What the kernel says of a process counts; its command line only narrows
+ * that.
+ */
 export function vmmsOf({ instanceId, vmm, directory }: MinimalVm): Promise<readonly ProcessIdentity[]> {
   const isVmm = (args: readonly string[]): boolean => instanceIdOf(args) === instanceId;
   return find({ recorded: vmm, place: { uid: ownUser(), cwd: directory }, isVmm });

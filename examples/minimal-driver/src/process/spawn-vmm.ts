@@ -8,7 +8,10 @@ import { commandLine } from './command-line.js';
 
 const PROGRAM = fileURLToPath(new URL('../vmm.mjs', import.meta.url));
 
-/** Starts a VM's VMM in the VM's folder. What the guest says goes to `console.log`, what the VMM says to `vmm.log`. */
+/**
+ * Starts a VM's VMM in the VM's folder. What the guest says goes to `console.log`, what the VMM says to
+ * `vmm.log`.
+ */
 export async function spawnVmm(
   { directory, instanceId }: MinimalVm,
   load: string | undefined,

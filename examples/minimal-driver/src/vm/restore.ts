@@ -16,7 +16,10 @@ import type { LiveVm } from './live-vm.js';
 
 const MAX_MEMORY_BYTES = 1024 * 1024;
 
-/** Refuses a snapshot that has not the files of one, or that this VMM would not load, before any process starts. */
+/**
+ * Refuses a snapshot that has not the files of one, or that this VMM would not load, before any process
+ * starts.
+ */
 export function checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): void {
   if (source.memory && source.vmmVersion !== VMM_VERSION) {
     throw incompatibleSnapshot(source, `taken with ${source.vmmVersion}, this is ${VMM_VERSION}`);

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { crc32 } from 'node:zlib';
 
-// The least that speaks to the agent (docs/guest-protocol.md): one HELLO, one EXEC, no flow control, no retries. It is
-// deliberately not `@microvm/guest`: it stands for what somebody would write by hand.
+// The least that speaks to the agent (docs/guest-protocol.md): one HELLO, one EXEC, no flow control, no
+// retries. It is deliberately not `@microvm/guest`: it stands for what somebody would write by hand.
 const PREAMBLE = Buffer.from('F38A1CD56E42B907E15D902BC47FA638', 'hex');
 const MAGIC = Buffer.from('MVFR', 'latin1');
 const HEADER_BYTES = 24;

@@ -45,8 +45,8 @@ interface FloorParts {
 }
 
 /**
- * A bare client of Firecracker in C, compiled here: jails, calls and durable writes as our runtime makes them, with nothing around. Each
- * run is a process of its own; its start is not counted.
+ * A bare client of Firecracker in C, compiled here: jails, calls and durable writes as our runtime makes
+ * them, with nothing around. Each run is a process of its own; its start is not counted.
  */
 export class FirecrackerFloor {
   readonly #program: string;

@@ -12,7 +12,10 @@ const run = promisify(execFile);
 const CONNECT_EVERY_MS = 2;
 const GIVE_UP_AFTER_MS = 120_000;
 
-/** QEMU's command line as our runtime uses it, made fit for a start by hand: sockets by path instead of by descriptor. */
+/**
+ * QEMU's command line as our runtime uses it, made fit for a start by hand: sockets by path instead of by
+ * descriptor.
+ */
 export interface HandCommand {
   readonly file: string;
   readonly args: readonly string[];
@@ -32,7 +35,10 @@ function withSocketPath(arg: string): string {
   return arg.replace(/^socket,id=([a-z]+),fd=\d+,/, 'socket,id=$1,path=$1.sock,');
 }
 
-/** Starts QEMU with nothing around it, runs one command in the guest and ends it. Answers with the milliseconds to its exit code. */
+/**
+ * Starts QEMU with nothing around it, runs one command in the guest and ends it. Answers with the
+ * milliseconds to its exit code.
+ */
 export async function bootByHand(command: HandCommand, argv: readonly string[]): Promise<number> {
   await using folder = await TemporaryFolder.make();
   let qemu: ChildProcess | undefined;

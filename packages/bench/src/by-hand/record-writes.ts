@@ -30,7 +30,10 @@ export function recordingHost(hostCalls: HostCalls, writes: RecordedWrite[]): Ho
   };
 }
 
-/** Writes one file as durably as an atomic replacement can be written by hand: file and folder are on the disk when it resolves. */
+/**
+ * Writes one file as durably as an atomic replacement can be written by hand: file and folder are on the disk
+ * when it resolves.
+ */
 export async function writeByHand(path: string, data: Buffer): Promise<void> {
   const beside = `${path}.tmp`;
   const file = await open(beside, 'w');

@@ -8,8 +8,8 @@ import { interleave } from '../interleave.js';
 const BOOT_PHASES = ['create', 'start', 'pause', 'resume', 'destroy'];
 
 /**
- * What the first user of a process waits for: no code of ours is compiled yet, and the file system is ext4, as most are. Each sample is a
- * new process of ours; its start and the opening of the runtime do not count.
+ * What the first user of a process waits for: no code of ours is compiled yet, and the file system is ext4,
+ * as most are. Each sample is a new process of ours; its start and the opening of the runtime do not count.
  */
 async function firstRows({ quick, log }: BenchRun): Promise<readonly Measurement[]> {
   await using bench = await FirecrackerBench.open(await findFirecracker(), 'ext4');

@@ -59,7 +59,10 @@ function phaseRow(
   };
 }
 
-/** What our process adds to a verb: more than the floor, in units of one record write, taken in the same lives. */
+/**
+ * What our process adds to a verb: more than the floor, in units of one record write, taken in the same
+ * lives.
+ */
 function addedRow(
   { ours, theirs }: Samples,
   phase: string,
@@ -101,7 +104,9 @@ async function verbRows(run: BenchRun, bench: FirecrackerBench): Promise<readonl
   return [...rows, ...added];
 }
 
-/** The delay of our event loop in a burst of ours, and that of a bystander's in the same burst by the floor. */
+/**
+ * The delay of our event loop in a burst of ours, and that of a bystander's in the same burst by the floor.
+ */
 async function burstRow({ quick, log }: BenchRun, bench: FirecrackerBench): Promise<Measurement> {
   const creates = quick ? 8 : 100;
   const ours = async (): Promise<number> => {

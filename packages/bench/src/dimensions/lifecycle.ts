@@ -70,7 +70,9 @@ async function journalRow({ quick, log }: BenchRun, workers: number): Promise<Me
   }
 }
 
-/** As many workers as the engine had lifecycles at once, each on a file of its own, one write after the other. */
+/**
+ * As many workers as the engine had lifecycles at once, each on a file of its own, one write after the other.
+ */
 async function writeAllByHand(
   folder: string,
   writes: readonly RecordedWrite[],

@@ -16,7 +16,10 @@ const SOURCE = fileURLToPath(new URL('../../floor/put.c', import.meta.url));
 const DISK = { sizeMib: 64, dataMib: 4 } as const;
 const MOUNT_MIB = 4096;
 
-/** One disk of a VM, put so many times at once; the median time of a copy in milliseconds, from the begin of all. */
+/**
+ * One disk of a VM, put so many times at once; the median time of a copy in milliseconds, from the begin of
+ * all.
+ */
 interface Put {
   readonly disk: string;
   readonly folder: string;

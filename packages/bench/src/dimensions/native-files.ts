@@ -120,7 +120,9 @@ async function own(path: string): Promise<void> {
 
 type Step = () => Promise<void>;
 
-/** The same, but for the promise that it is all or nothing and stays beneath: folders first, then each file. */
+/**
+ * The same, but for the promise that it is all or nothing and stays beneath: folders first, then each file.
+ */
 async function stageByHand(
   images: string,
   root: string,

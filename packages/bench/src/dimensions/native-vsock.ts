@@ -46,7 +46,10 @@ function connected(path: string): Promise<Socket | undefined> {
   });
 }
 
-/** One agent listens; the host tries to connect each 50 ms, from a moment that has nothing to do with the agent's. */
+/**
+ * One agent listens; the host tries to connect each 50 ms, from a moment that has nothing to do with the
+ * agent's.
+ */
 async function byPolling(side: Side, path: string, delayMs: number): Promise<InHand> {
   side.agents.begin({ way: 'listen', path, delayMs });
   await delay(Math.random() * POLL_MS);

@@ -16,7 +16,9 @@ async function getUs(runtime: VmRuntime, vms: number): Promise<number> {
   return (tookMs * 1000) / looks;
 }
 
-/** Microseconds per VM of a list of all; each sample lists about as many VMs, in as many lists as that takes. */
+/**
+ * Microseconds per VM of a list of all; each sample lists about as many VMs, in as many lists as that takes.
+ */
 async function listUs(runtime: VmRuntime, vms: number, listed: number): Promise<number> {
   const rounds = Math.max(1, Math.round(listed / vms));
   const tookMs = await timeMs(async () => {

@@ -22,12 +22,13 @@ export interface FewDescriptorsTask<T, R> {
 const LIMIT = 256;
 
 /**
- * The whole of a child module for `withFewDescriptors`: calls `act` with ever more descriptors to spare, from none on, until a call
- * succeeds; then says how each of them ended. Needs no vitest.
+ * The whole of a child module for `withFewDescriptors`: calls `act` with ever more descriptors to spare, from
+ * none on, until a call succeeds; then says how each of them ended. Needs no vitest.
  */
 export async function runFewDescriptorsChild<T, R>(task: FewDescriptorsTask<T, R>): Promise<void> {
   await task.prepare();
-  // Set as late as this: Node opens all modules of a level at once, and a busy machine has hundreds of them open.
+  // Set as late as this: Node opens all modules of a level at once, and a busy machine has hundreds of them
+  // open.
   execFileSync('prlimit', [`--pid=${process.pid}`, `--nofile=${LIMIT}:${LIMIT}`]);
   const failures: Record<string, unknown>[] = [];
   for (let spare = 0; ; spare += 1) {

@@ -6,9 +6,9 @@ import { canSnapshot } from '../support.js';
 type WorkerProvider = Pick<ProviderFactory, 'open' | 'spec'>;
 
 /**
- * The whole of a child module for `warningsInWorker`: lives the life of a VM in a worker that runs the same module, and says what warnings
- * Node had meanwhile. A worker counts the descriptors of `node:fs`, and warns when somebody else closes one of them, or `node:fs` one
- * of somebody else's. Needs no vitest.
+ * The whole of a child module for `warningsInWorker`: lives the life of a VM in a worker that runs the same
+ * module, and says what warnings Node had meanwhile. A worker counts the descriptors of `node:fs`, and warns
+ * when somebody else closes one of them, or `node:fs` one of somebody else's. Needs no vitest.
  */
 export async function liveInWorker(factory: WorkerProvider): Promise<void> {
   const [, module = '', stateDir = ''] = process.argv;

@@ -2,7 +2,10 @@ import { fork, type ChildProcess } from 'node:child_process';
 import type { ChildModule } from '../factory.js';
 import type { CrashFailure, CrashTask } from './run-crash-child.js';
 
-/** Child processes to be killed, one after the other. The next one is started ahead: most of a child's time is its start. */
+/**
+ * Child processes to be killed, one after the other. The next one is started ahead: most of a child's time is
+ * its start.
+ */
 export class CrashChildren {
   readonly #module: ChildModule;
   #next: ChildProcess | undefined;

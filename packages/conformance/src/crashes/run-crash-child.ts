@@ -24,8 +24,8 @@ export interface CrashFailure {
 type ChildProvider = Pick<ProviderFactory, 'open' | 'spec' | 'endGuest'>;
 
 /**
- * The whole of a child module: takes one task from the suite, opens the provider, and kills this process by SIGKILL in the step that
- * the task names. Needs no vitest.
+ * The whole of a child module: takes one task from the suite, opens the provider, and kills this process by
+ * SIGKILL in the step that the task names. Needs no vitest.
  */
 export function runCrashChild(factory: ChildProvider): void {
   process.once('message', (task: CrashTask) => {

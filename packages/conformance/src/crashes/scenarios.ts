@@ -25,7 +25,10 @@ export interface ScenarioInput {
 
 type State = VmState | 'unknown';
 
-/** An operation in which the process is killed, and what the next process must find: the table of outcomes in docs/contract.md. */
+/**
+ * An operation in which the process is killed, and what the next process must find: the table of outcomes in
+ * docs/contract.md.
+ */
 export interface CrashScenario {
   readonly title: string;
   readonly kind: JobKind;
@@ -35,7 +38,9 @@ export interface CrashScenario {
   readonly hasSnapshot?: boolean;
   /** Killed before the intent: the states that the VM may be in, where they are not that of `from`. */
   readonly before?: readonly State[];
-  /** Killed between the intent and the commit: what is said of the job, and the states that the VM may be in. */
+  /**
+   * Killed between the intent and the commit: what is said of the job, and the states that the VM may be in.
+   */
   readonly during: { readonly outcome: InterruptedOutcome; readonly states: readonly State[] };
   /** Killed after the commit. */
   readonly after: State;

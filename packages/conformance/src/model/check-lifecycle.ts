@@ -13,8 +13,9 @@ export interface CheckLifecycleOptions extends LifecycleCommandsOptions {
 }
 
 /**
- * Follows random sequences of calls on runtimes that `open` makes, each new and empty, and compares every step with the model. Rejects
- * for the first difference with the seed and the commands that led to it. The runtimes' VMs are destroyed, and the runtimes closed.
+ * Follows random sequences of calls on runtimes that `open` makes, each new and empty, and compares every
+ * step with the model. Rejects for the first difference with the seed and the commands that led to it. The
+ * runtimes' VMs are destroyed, and the runtimes closed.
  */
 export async function checkLifecycle(
   open: () => Promise<LifecycleReal>,

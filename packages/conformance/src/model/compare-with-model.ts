@@ -123,7 +123,10 @@ function alternatives(model: LifecycleModel, operations: readonly Operation[]): 
   return [asCalled, inOrder(model, operations, [1, 0]), ...deletedWhileRead(model, operations)];
 }
 
-/** Makes the calls, all at once, and compares how they ended and what then is there with the model, which follows. */
+/**
+ * Makes the calls, all at once, and compares how they ended and what then is there with the model, which
+ * follows.
+ */
 export async function compare(
   operations: readonly Operation[],
   model: LifecycleModel,

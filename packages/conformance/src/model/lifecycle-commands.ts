@@ -194,9 +194,10 @@ function operations({ counts = true }: LifecycleCommandsOptions): fc.Arbitrary<O
 const EVERY_ENDING: readonly GuestEnding[] = ['power-off', 'reboot', 'panic', 'kill-vmm'];
 
 /**
- * Random sequences of calls, pairs of calls at once, and ends of guests, for `fc.asyncModelRun` with a `LifecycleModel` and a
- * `LifecycleReal` whose runtime has no VM yet. After each command the results, the error codes and the views of all VMs must be those
- * of the model. A failing sequence is shown by fast-check with its seed and its commands.
+ * Random sequences of calls, pairs of calls at once, and ends of guests, for `fc.asyncModelRun` with a
+ * `LifecycleModel` and a `LifecycleReal` whose runtime has no VM yet. After each command the results, the
+ * error codes and the views of all VMs must be those of the model. A failing sequence is shown by fast-check
+ * with its seed and its commands.
  */
 export function lifecycleCommands(options: LifecycleCommandsOptions = {}): fc.Arbitrary<Iterable<Command>> {
   const { maxCommands = 30, endings = EVERY_ENDING } = options;

@@ -77,7 +77,10 @@ function idsOf(operation: Operation): readonly string[] {
   return [...lanesOf(operation), ...(ref !== undefined && 'vmId' in ref ? [ref.vmId] : [])];
 }
 
-/** What any runtime should do, without a clock, a disk or a guest: the state table, and the rules of ids and snapshots. */
+/**
+ * What any runtime should do, without a clock, a disk or a guest: the state table, and the rules of ids and
+ * snapshots.
+ */
 export class LifecycleModel {
   #state: ModelState;
 

@@ -37,7 +37,10 @@ function listen(runtime: VmRuntime, options: EventsOptions = {}): { stop(): Prom
   };
 }
 
-/** What happens to one VM while an action runs; views of jobs are told at any time around it, so they are waited for. */
+/**
+ * What happens to one VM while an action runs; views of jobs are told at any time around it, so they are
+ * waited for.
+ */
 async function eventsOf(
   fixture: ProviderFixture,
   action: (runtime: VmRuntime) => Promise<unknown>,
@@ -86,7 +89,8 @@ async function tellsJobs(fixture: ProviderFixture): Promise<void> {
 
 async function tellsFailure(fixture: ProviderFixture): Promise<void> {
   const { vmId } = await fixture.arrange('created');
-  const events = await eventsOf(fixture, (runtime) => runtime.stopVm(vmId).catch(() => undefined)); // it must fail
+  // The stop must fail: the VM was never started.
+  const events = await eventsOf(fixture, (runtime) => runtime.stopVm(vmId).catch(() => undefined));
   const ended = events.filter((event) => event.type === 'job').at(-1);
   expect(ended?.job).toMatchObject({ status: 'failed', error: { code: 'MICROVM_INVALID_TRANSITION' } });
   expect(states(events, vmId)).toEqual([]);

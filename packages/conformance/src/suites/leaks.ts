@@ -24,7 +24,10 @@ interface Footprint {
   readonly files: readonly string[];
 }
 
-/** What the shared runtime holds of the host. Numbers of sockets and pipes differ each time, their count counts. */
+/**
+ * What the shared runtime holds of the host. Numbers of sockets and pipes differ each time, their count
+ * counts.
+ */
 async function footprint(fixture: ProviderFixture): Promise<Footprint> {
   const stateDir = fixture.isDurable ? fixture.stateDir : undefined;
   const files = stateDir === undefined ? [] : await filesOfVms(stateDir);
@@ -36,7 +39,10 @@ async function footprint(fixture: ProviderFixture): Promise<Footprint> {
   };
 }
 
-/** Runs an action that should leave nothing, and waits until nothing is left: descriptors are closed in the background. */
+/**
+ * Runs an action that should leave nothing, and waits until nothing is left: descriptors are closed in the
+ * background.
+ */
 async function expectNoTrace(
   fixture: ProviderFixture,
   action: (runtime: VmRuntime) => Promise<void>,

@@ -9,7 +9,10 @@ export async function consoleSize(directory: string): Promise<number> {
   return (await stat(logPath(directory, 'console')).catch(ignoreMissing))?.size ?? 0;
 }
 
-/** Resolves when the console's file has the size asked for; woken by writes to it. Rejects with the signal's reason. */
+/**
+ * Resolves when the console's file has the size asked for; woken by writes to it. Rejects with the signal's
+ * reason.
+ */
 export async function untilConsole(
   directory: string,
   isThere: (size: number) => boolean,

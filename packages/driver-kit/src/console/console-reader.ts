@@ -8,7 +8,10 @@ const CHUNK_BYTES = 64 * 1024;
 
 /** How a VM's console is read. */
 export interface ReadConsoleOptions extends ConsoleOptions {
-  /** What is kept of it (`LogKeeper`): what is before that reads as nothing, also for a reader that was too slow. */
+  /**
+   * What is kept of it (`LogKeeper`): what is before that reads as nothing, also for a reader that was too
+   * slow.
+   */
   readonly limitBytes: number;
   /** Ends a follower, once it has all that was written. */
   readonly ended: AbortSignal;

@@ -8,8 +8,9 @@ const BOOT_LINE = /Linux version \d/;
 const FAREWELL_LINE = /microvm-agent: farewell (shutdown|power-off|reboot)/;
 
 /**
- * How a guest ended, by the last that it wrote to its console: a panic, or the agent's farewell. Undefined when it wrote neither since
- * it booted, or since the byte `from`, where its life began: a quiet kernel does not say that it boots.
+ * How a guest ended, by the last that it wrote to its console: a panic, or the agent's farewell. Undefined
+ * when it wrote neither since it booted, or since the byte `from`, where its life began: a quiet kernel does
+ * not say that it boots.
  */
 export async function reasonFromConsole(
   directory: string,

@@ -14,9 +14,9 @@ export interface KeptLog {
 }
 
 /**
- * Keeps a VM's logs within their bounds while it has an owner: woken by writes, by whatever name they come, and never by a clock. The VMM
- * holds a log open and cannot be told to change over, so its beginning is given back to the file system instead: the file's size and the
- * offsets in it stay.
+ * Keeps a VM's logs within their bounds while it has an owner: woken by writes, by whatever name they come,
+ * and never by a clock. The VMM holds a log open and cannot be told to change over, so its beginning is given
+ * back to the file system instead: the file's size and the offsets in it stay.
  */
 export class LogKeeper {
   readonly #files: readonly BoundedFile[];
@@ -72,8 +72,8 @@ class BoundedFile {
 
   async #discard(): Promise<void> {
     const { limitBytes, beforeDiscard } = this.#log;
-    // A VMM writes a line for each request: nearly every look finds a log that is short still, and must cost next to nothing.
-    // From half of the bound on there is time to get ready.
+    // A VMM writes a line for each request: nearly every look finds a log that is short still, and must cost
+    // next to nothing. From half of the bound on there is time to get ready.
     if ((sizeOf(this.#path) ?? 0) <= limitBytes / 2) return;
     await beforeDiscard?.();
     await discardFront(this.#path, limitBytes);

@@ -33,8 +33,9 @@ async function tailLines(path: string, count: number): Promise<string[]> {
 }
 
 /**
- * A log line goes into errors and terminals. Colours go, since most of them are the guest's own doing and harmless; so do the zeros
- * that a log begins with whose front was given back. Every other control character is shown for what it is.
+ * A log line goes into errors and terminals. Colours go, since most of them are the guest's own doing and
+ * harmless; so do the zeros that a log begins with whose front was given back. Every other control character
+ * is shown for what it is.
  */
 function plain(line: string): string {
   const text = line.replace(/\u001b\[[0-9;?]*[A-Za-z]|\u0000+/g, '').trimEnd();

@@ -17,8 +17,9 @@ export interface UntrustedFile {
 }
 
 /**
- * Copies a file of a VM into a folder that is ours alone: by reflink where the file system can, else what is not zero. A file of another
- * size than it must have is refused before a byte of it is copied: `MICROVM_UNEXPECTED_SIZE`. `from` may be a `/proc/self/fd` path.
+ * Copies a file of a VM into a folder that is ours alone: by reflink where the file system can, else what is
+ * not zero. A file of another size than it must have is refused before a byte of it is copied:
+ * `MICROVM_UNEXPECTED_SIZE`. `from` may be a `/proc/self/fd` path.
  */
 export async function copyBounded(
   from: string,

@@ -25,8 +25,8 @@ export interface DiskTarget {
 }
 
 /**
- * Makes the private disks of a new VM from the files that its plan names: images, or the parts of a snapshot. When the call resolves they
- * survive a power cut; those of many VMs are flushed together.
+ * Makes the private disks of a new VM from the files that its plan names: images, or the parts of a snapshot.
+ * When the call resolves they survive a power cut; those of many VMs are flushed together.
  */
 export async function makeDisks({ drives, folder, owner }: DiskTarget, run: Run): Promise<void> {
   await mkdir(join(folder, DISKS_FOLDER), { mode: 0o700 });
@@ -52,8 +52,8 @@ function growDisk({ source, sizeMib }: PlannedDrive, to: string, run: Run): Prom
 }
 
 /**
- * Copies the private disks into a snapshot's folder. Nothing may write to them meanwhile. Errors: UNEXPECTED_SIZE for a disk whose size
- * is not the planned one.
+ * Copies the private disks into a snapshot's folder. Nothing may write to them meanwhile. Errors:
+ * UNEXPECTED_SIZE for a disk whose size is not the planned one.
  */
 export async function captureDisks(
   vm: Pick<DriverVm, 'vmId'>,

@@ -18,7 +18,10 @@ export const plannedDriveSchema = z.strictObject({
   /** Its name in a snapshot. */
   part: z.string(),
   sizeMib: z.number().nullable(),
-  /** What the file has, and keeps: a guest cannot change the size of its disk. Null in the plan of a VM that an older version made. */
+  /**
+   * What the file has, and keeps: a guest cannot change the size of its disk. Null in the plan of a VM that
+   * an older version made.
+   */
   sizeBytes: z.int().nonnegative().nullable().default(null),
 });
 
@@ -36,8 +39,9 @@ export function planNewDrives(
 }
 
 /**
- * The drives of a VM, the root drive first. Paths that the caller gave are made absolute at create: a later owner may run
- * elsewhere. A private drive of a restored VM comes from the snapshot's part. Pure: no file is looked at.
+ * The drives of a VM, the root drive first. Paths that the caller gave are made absolute at create: a later
+ * owner may run elsewhere. A private drive of a restored VM comes from the snapshot's part. Pure: no file is
+ * looked at.
  */
 export function planDrives(spec: ResolvedVmSpec, source?: RestoreSource): PlannedDrive[] {
   const root = spec.rootDrive === undefined ? [] : [planDrive('root', 'root', spec.rootDrive)];
@@ -80,8 +84,8 @@ interface PlannedFiles {
 }
 
 /**
- * A plan whose read-only files are where they are now: the state directory that holds them, and the record with the plan, may have been
- * moved since. The spec has their present paths.
+ * A plan whose read-only files are where they are now: the state directory that holds them, and the record
+ * with the plan, may have been moved since. The spec has their present paths.
  */
 export function withPresentFiles<P extends PlannedFiles>(plan: P, spec: ResolvedVmSpec): P {
   const present = planDrives(spec);

@@ -29,7 +29,10 @@ export interface OpenLimits extends Limits {
 /** Opens a byte stream to the agent's port in the guest, as the VMM has it. Settles by its limits. */
 export type OpenStream = (limits: OpenLimits) => Promise<Duplex>;
 
-/** The one session with a guest's agent that the driver and its callers share; a session that ended is followed by a new one. */
+/**
+ * The one session with a guest's agent that the driver and its callers share; a session that ended is
+ * followed by a new one.
+ */
 export class AgentChannel {
   readonly #openStream: OpenStream;
   readonly #vmId: string;
@@ -45,7 +48,10 @@ export class AgentChannel {
     this.#commands = new CommandQueue(vmId);
   }
 
-  /** Waits for an agent that is not there yet, as in a boot. Rejects with `MICROVM_GUEST_UNREACHABLE` or the signal's reason. */
+  /**
+   * Waits for an agent that is not there yet, as in a boot. Rejects with `MICROVM_GUEST_UNREACHABLE` or the
+   * signal's reason.
+   */
   async connect({ signal, timeoutMs = DEFAULT_TIMEOUT_MS }: Limits = {}): Promise<AgentClient> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
@@ -65,8 +71,9 @@ export class AgentChannel {
   }
 
   /**
-   * Takes a stream that is connected already, as when the agent dialled out, for the session; it is the channel's from here on and
-   * takes the place of a session that there was. One that is cut is followed by one that we open. Rejects as `connect` does.
+   * Takes a stream that is connected already, as when the agent dialled out, for the session; it is the
+   * channel's from here on and takes the place of a session that there was. One that is cut is followed by
+   * one that we open. Rejects as `connect` does.
    */
   adopt(stream: Duplex, { signal, timeoutMs = DEFAULT_TIMEOUT_MS }: Limits = {}): Promise<AgentClient> {
     if (this.#isClosed) stream.destroy();
@@ -80,8 +87,9 @@ export class AgentChannel {
   }
 
   /**
-   * The guest as callers see it, whichever session it is reached by. Rejects as `connect` does, but while the workload is held it waits
-   * for no session: commands that are asked for then wait for the thaw, as long as their own deadlines allow.
+   * The guest as callers see it, whichever session it is reached by. Rejects as `connect` does, but while the
+   * workload is held it waits for no session: commands that are asked for then wait for the thaw, as long as
+   * their own deadlines allow.
    */
   async guest(): Promise<Guest> {
     if (!this.#commands.isHeld) await this.connect();
@@ -91,7 +99,10 @@ export class AgentChannel {
     };
   }
 
-  /** The workload stands still from now on, or soon: commands wait until `release`, also when the session ends meanwhile. */
+  /**
+   * The workload stands still from now on, or soon: commands wait until `release`, also when the session ends
+   * meanwhile.
+   */
   hold(): void {
     this.#commands.hold();
   }
@@ -103,15 +114,18 @@ export class AgentChannel {
   }
 
   /**
-   * Why the guest ends, when its agent has said farewell in the present session or the last one. Waits for the session's end, as the word
-   * may be on its way still, but not long.
+   * Why the guest ends, when its agent has said farewell in the present session or the last one. Waits for
+   * the session's end, as the word may be on its way still, but not long.
    */
   async farewell(): Promise<VmEnding['reason'] | undefined> {
     const said = this.#last?.farewell.then((farewell) => farewell?.reason);
     return said === undefined ? undefined : within(said, { timeoutMs: FAREWELL_TIMEOUT_MS }, () => undefined);
   }
 
-  /** Lets the present session go, as when the VMM has cut its connection: the next one who asks gets a new one. */
+  /**
+   * Lets the present session go, as when the VMM has cut its connection: the next one who asks gets a new
+   * one.
+   */
   drop(): void {
     this.#client?.close();
     this.#client = undefined;
@@ -130,7 +144,9 @@ export class AgentChannel {
     return process;
   }
 
-  /** Opens the session that commands wait for. Held, they wait for the one by which the workload is thawed. */
+  /**
+   * Opens the session that commands wait for. Held, they wait for the one by which the workload is thawed.
+   */
   #serveCommands(): void {
     const isServed = (): boolean =>
       this.#client !== undefined || this.#commands.isHeld || this.#commands.isEmpty;
@@ -161,8 +177,8 @@ export class AgentChannel {
       try {
         return this.#take(await this.#greet(stream, { signal, deadline }));
       } catch (error) {
-        // The agent serves the newest of several connections and cuts the others: where a dial was made again for want of an
-        // answer, ours may be one of those.
+        // The agent serves the newest of several connections and cuts the others: where a dial was made again
+        // for want of an answer, ours may be one of those.
         const wasCut = stream.readableEnded || stream.errored !== null;
         if (!wasCut || signal?.aborted === true || performance.now() >= deadline) throw error;
         await delay(CUT_PAUSE_MS);

@@ -1,14 +1,15 @@
 import type { AgentChannel } from './agent-channel.js';
 import type { WorkloadOptions } from './workload.js';
 
-// Of the time that the guest is given, what its processes may take between SIGTERM and SIGKILL; the rest is for its disks.
+// Of the time that the guest is given, what its processes may take between SIGTERM and SIGKILL; the rest is
+// for its disks.
 const TERM_SHARE = 0.5;
 const ASK_TIMEOUT_MS = 2000;
 const LONGEST_GRACE_MS = 600_000;
 
 /**
- * Asks the agent to flush and halt the guest within the VM's `shutdownTimeoutMs`. Answers whether it was told; the guest's end is still
- * to come then. Rejects only by the signal.
+ * Asks the agent to flush and halt the guest within the VM's `shutdownTimeoutMs`. Answers whether it was
+ * told; the guest's end is still to come then. Rejects only by the signal.
  */
 export async function askToShutDown(
   channel: AgentChannel,

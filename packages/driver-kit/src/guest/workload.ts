@@ -17,8 +17,8 @@ export interface WorkloadOptions {
 }
 
 /**
- * Freezes the workload and writes the guest's file systems back. Answers with the agent that did it; undefined where none did in
- * time: then the CPUs are held in the middle of it. Rejects only by the signal.
+ * Freezes the workload and writes the guest's file systems back. Answers with the agent that did it;
+ * undefined where none did in time: then the CPUs are held in the middle of it. Rejects only by the signal.
  */
 export async function freezeWorkload(
   channel: AgentChannel,
@@ -36,15 +36,19 @@ export async function freezeWorkload(
   }
 }
 
-/** Lets a workload go on that should be running, without waiting and whatever becomes of it. `agent` is the one that froze it, if any. */
+/**
+ * Lets a workload go on that should be running, without waiting and whatever becomes of it. `agent` is the
+ * one that froze it, if any.
+ */
 export function unfreezeWorkload(channel: AgentChannel, agent: AgentClient | undefined): void {
   agent?.thaw({ timeoutMs: FREEZE_TIMEOUT_MS }).catch(() => undefined);
   channel.release();
 }
 
 /**
- * Lets the workload go on once its guest has been told what it missed: after a pause the time, after a restore also that it is another
- * life, entropy of the host, and the instance's id for its machine id. A workload that was not frozen is repaired all the same.
+ * Lets the workload go on once its guest has been told what it missed: after a pause the time, after a
+ * restore also that it is another life, entropy of the host, and the instance's id for its machine id. A
+ * workload that was not frozen is repaired all the same.
  */
 export async function thawWorkload(
   channel: AgentChannel,
@@ -60,8 +64,8 @@ export async function thawWorkload(
       channel.release();
       return;
     } catch (error) {
-      // A guest that was loaded resets its vsock as soon as it sees that, and cuts what was connected by then; to be told twice does
-      // it no harm.
+      // A guest that was loaded resets its vsock as soon as it sees that, and cuts what was connected by
+      // then; to be told twice does it no harm.
       const wasCut = isVmRuntimeError(error, 'MICROVM_GUEST_UNREACHABLE');
       if (!wasCut || signal.aborted || performance.now() >= deadline) throw error;
       await agent.closed;
@@ -75,8 +79,9 @@ function identityAfter(how: Resumption, { instanceId }: DriverVm, { epoch }: Age
 }
 
 /**
- * For a guest that runs and was taken over: a pause that was broken off in the middle leaves its workload frozen. One that does not
- * answer is running all the same, as far as anybody can tell. Rejects only by the signal.
+ * For a guest that runs and was taken over: a pause that was broken off in the middle leaves its workload
+ * frozen. One that does not answer is running all the same, as far as anybody can tell. Rejects only by the
+ * signal.
  */
 export async function ensureThawed(channel: AgentChannel, { vm, signal }: WorkloadOptions): Promise<void> {
   if (vm.spec.agent === 'none') return;

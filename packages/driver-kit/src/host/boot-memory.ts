@@ -6,12 +6,13 @@ const ELF_MAGIC = 0x464c457f;
 const PT_LOAD = 1;
 // Documentation/arch/x86/boot.rst: "HdrS" at 0x202, pref_address at 0x258, init_size at 0x260.
 const SETUP_MAGIC = 0x53726448;
-// What Linux takes at the least until its first program runs. The default image boots with 80 MiB and does not with 72; drives take more.
+// What Linux takes at the least until its first program runs. The default image boots with 80 MiB and does
+// not with 72; drives take more.
 const LINUX_ROOM_BYTES = 8 * MIB;
 
 /**
- * The memory in MiB without which a guest cannot boot: up to the end of its kernel, and twice the initramfs, which is unpacked beside
- * itself. Undefined for a kernel of another form than ELF and bzImage.
+ * The memory in MiB without which a guest cannot boot: up to the end of its kernel, and twice the initramfs,
+ * which is unpacked beside itself. Undefined for a kernel of another form than ELF and bzImage.
  */
 export async function leastMemoryMib(
   spec: Pick<ResolvedVmSpec, 'kernelPath' | 'initrdPath'>,

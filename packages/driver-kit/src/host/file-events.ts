@@ -2,7 +2,10 @@ import { watch, type FSWatcher } from 'node:fs';
 import { VmRuntimeError } from '@microvm/runtime';
 import { hasCode } from './system-error.js';
 
-/** Something that happens again and again and is waited for: a pulse between two waits is not lost, several count as one. */
+/**
+ * Something that happens again and again and is waited for: a pulse between two waits is not lost, several
+ * count as one.
+ */
 export class Pulse {
   #isPending = false;
   #wake: (() => void) | undefined;
@@ -19,7 +22,10 @@ export class Pulse {
   }
 }
 
-/** Calls back with the name of what was made, written, renamed or removed in a folder; null: look. Answers with how to stop. */
+/**
+ * Calls back with the name of what was made, written, renamed or removed in a folder; null: look. Answers
+ * with how to stop.
+ */
 export function watchFolder(path: string, onChange: (name: string | null) => void): () => void {
   return openWatch(path, onChange);
 }

@@ -22,7 +22,10 @@ export async function findProgram(name: string, path: string): Promise<string | 
   return undefined;
 }
 
-/** What a program prints; undefined when it fails. Rejects when the host has no room for a process, which says nothing of the program. */
+/**
+ * What a program prints; undefined when it fails. Rejects when the host has no room for a process, which says
+ * nothing of the program.
+ */
 export async function outputOfProgram(program: string, args: readonly string[]): Promise<string | undefined> {
   try {
     return (await run(program, args, { timeout: TIMEOUT_MS })).stdout;

@@ -13,12 +13,18 @@ export function architectureFindings(): HostFinding[] {
   ];
 }
 
-/** What the probe found about KVM, as findings of a driver: how bad that is depends on whether it can do without. */
+/**
+ * What the probe found about KVM, as findings of a driver: how bad that is depends on whether it can do
+ * without.
+ */
 export function kvmFindings(kvm: KvmReport, severity: HostFinding['severity']): HostFinding[] {
   return kvm.findings.map((finding) => ({ ...finding, severity }));
 }
 
-/** What the system refuses while the host is looked at says nothing about the host's abilities: `MICROVM_HOST_FAILURE`. */
+/**
+ * What the system refuses while the host is looked at says nothing about the host's abilities:
+ * `MICROVM_HOST_FAILURE`.
+ */
 export async function orHostFailure<T>(look: Promise<T>): Promise<T> {
   try {
     return await look;

@@ -23,8 +23,8 @@ export interface InspectedDriver {
 }
 
 /**
- * Finds out what VMs get on this host, and what is in the way: what all drivers look at, and in between what `look` adds to the findings.
- * The facts are asked for only where VMs can run. Errors: HOST_FAILURE.
+ * Finds out what VMs get on this host, and what is in the way: what all drivers look at, and in between what
+ * `look` adds to the findings. The facts are asked for only where VMs can run. Errors: HOST_FAILURE.
  */
 export function inspectHostFor<Facts>(
   { driver, stateDir }: InspectedDriver,
@@ -57,7 +57,10 @@ export interface FoundProgram<Version> {
   readonly version: Version;
 }
 
-/** A program with its version. Undefined, and an error among the findings, where it is missing or tells no version. */
+/**
+ * A program with its version. Undefined, and an error among the findings, where it is missing or tells no
+ * version.
+ */
 export async function findVersionedProgram<Version>(
   { name, versionOf, code, remedy }: WantedProgram<Version>,
   findings: HostFinding[],

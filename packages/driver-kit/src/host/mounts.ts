@@ -20,8 +20,9 @@ export async function readMounts(): Promise<readonly Mount[]> {
 }
 
 /**
- * The mount that a folder is on, by the id that the kernel gives an open file: a path would have to be taken apart, links and all.
- * Undefined where the kernel does not list it, as for a folder outside of this process's root. Rejects with the system's error.
+ * The mount that a folder is on, by the id that the kernel gives an open file: a path would have to be taken
+ * apart, links and all. Undefined where the kernel does not list it, as for a folder outside of this
+ * process's root. Rejects with the system's error.
  */
 export async function mountOf(folder: string): Promise<Mount | undefined> {
   const handle = await open(folder, 'r');

@@ -29,8 +29,9 @@ type ImageOptions = {
 type OwnOptions = Omit<EngineOptions, 'driver' | 'hostCalls' | 'content' | 'stateDir'>;
 
 /**
- * Opens a runtime whose VMMs are processes: looks at the host, makes the default image unless the defaults name another kernel, and
- * opens the engine on the driver. Errors: HOST_UNSUPPORTED, and those of `openRuntime`.
+ * Opens a runtime whose VMMs are processes: looks at the host, makes the default image unless the defaults
+ * name another kernel, and opens the engine on the driver. Errors: HOST_UNSUPPORTED, and those of
+ * `openRuntime`.
  */
 export async function openOnHost<Facts>(
   { operation, inspect, makeDriver }: OpenOnHost<Facts>,

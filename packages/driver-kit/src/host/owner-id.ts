@@ -17,9 +17,10 @@ const fileSchema = z.strictObject({
 });
 
 /**
- * The name under which a state directory owns what its VMs have outside of it, such as cgroups and user ids. The id is made once and
- * kept in the directory: it is the same by whatever path the directory is reached, and two directories that have the same path in two
- * mount namespaces have two ids. A copy of a directory gets an id of its own, as its inode is another one.
+ * The name under which a state directory owns what its VMs have outside of it, such as cgroups and user ids.
+ * The id is made once and kept in the directory: it is the same by whatever path the directory is reached,
+ * and two directories that have the same path in two mount namespaces have two ids. A copy of a directory
+ * gets an id of its own, as its inode is another one.
  *
  * Only the process that holds the directory's lock may call this. Errors: STATE_CORRUPT, the system's.
  */
@@ -34,7 +35,9 @@ export async function openOwnerId(stateDir: string): Promise<string> {
   return ownerId;
 }
 
-/** The id that a state directory had when it was last opened; undefined when there is none that can be read. */
+/**
+ * The id that a state directory had when it was last opened; undefined when there is none that can be read.
+ */
 export async function readOwnerId(stateDir: string): Promise<string | undefined> {
   const text = await readFile(join(stateDir, FILE), 'utf8').catch(ignoreMissing);
   return text === undefined ? undefined : fileSchema.safeParse(jsonOf(text)).data?.ownerId;

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { removeTree } from '@microvm/native';
 import { hasCode } from './system-error.js';
 
-/** Removes files and folders from a folder, verified; answers what is still there afterwards, with the reason. */
+/**
+ * Removes files and folders from a folder, verified; answers what is still there afterwards, with the reason.
+ */
 export async function removeFiles(directory: string, names: readonly string[]): Promise<readonly string[]> {
   const left = await Promise.all(names.map((name) => remove(join(directory, name))));
   return left.flat();

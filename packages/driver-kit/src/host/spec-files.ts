@@ -4,9 +4,9 @@ import { invalidArgument, type ResolvedVmSpec, type VmSpec } from '@microvm/runt
 import { leastMemoryMib } from './boot-memory.js';
 
 /**
- * Refuses a spec without a kernel, with files that cannot be read, or with less memory than its kernel takes to boot, before any
- * effect: `MICROVM_INVALID_ARGUMENT`. A restored VM (`given` names a snapshot) reads no file of a path: its disks come from the
- * snapshot, the other files from the store.
+ * Refuses a spec without a kernel, with files that cannot be read, or with less memory than its kernel takes
+ * to boot, before any effect: `MICROVM_INVALID_ARGUMENT`. A restored VM (`given` names a snapshot) reads no
+ * file of a path: its disks come from the snapshot, the other files from the store.
  */
 export async function checkSpecFiles(spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
   if (given.restoreFrom !== undefined) return;

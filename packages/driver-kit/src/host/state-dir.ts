@@ -8,12 +8,18 @@ import type { HostFinding } from '@microvm/runtime';
 // linux/magic.h
 const MEMORY_FILE_SYSTEMS = [0x01021994, 0x858458f6];
 
-/** Where a driver's state is when nobody says so: `$XDG_STATE_HOME/microvm/<driver>`, else below `~/.local/state`. */
+/**
+ * Where a driver's state is when nobody says so: `$XDG_STATE_HOME/microvm/<driver>`, else below
+ * `~/.local/state`.
+ */
 export function defaultStateDir(driver: string, env: NodeJS.ProcessEnv): string {
   return join(xdgFolder('state', env), driver);
 }
 
-/** What the file system of the state directory means for snapshots and disks; nothing for one that cannot be looked at. */
+/**
+ * What the file system of the state directory means for snapshots and disks; nothing for one that cannot be
+ * looked at.
+ */
 export async function stateDirFindings(stateDir: string): Promise<HostFinding[]> {
   const folder = await nearestFolder(stateDir);
   const isInMemory = MEMORY_FILE_SYSTEMS.includes((await statfs(folder)).type);
@@ -41,7 +47,8 @@ export async function stateDirFindings(stateDir: string): Promise<HostFinding[]>
 /** The folder that is there of those that a path leads through: where a folder of that path would be made. */
 export async function nearestFolder(path: string): Promise<string> {
   for (let folder = path; ; folder = dirname(folder)) {
-    const found = await stat(folder).catch(() => undefined); // missing or not for us: the one above tells as much
+    // Where a folder is missing or closed to this user, the folder above it serves as well.
+    const found = await stat(folder).catch(() => undefined);
     if (found?.isDirectory() === true || folder === dirname(folder)) return folder;
   }
 }

@@ -5,8 +5,8 @@ import { ConnectionClosedError, RequestRefusedError } from '../process/request-e
 export type FaultReader = (content: unknown) => unknown;
 
 /**
- * What a successful answer says; undefined where it has no body. Rejects with `RequestRefusedError` on the VMM's refusal and with
- * `ConnectionClosedError` on what no VMM would say. The client bounds the length.
+ * What a successful answer says; undefined where it has no body. Rejects with `RequestRefusedError` on the
+ * VMM's refusal and with `ConnectionClosedError` on what no VMM would say. The client bounds the length.
  */
 export async function readAnswer(
   name: string,

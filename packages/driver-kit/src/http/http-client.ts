@@ -25,8 +25,8 @@ export interface HttpRequest {
 
 export interface SendOptions extends Limits {
   /**
-   * False: it goes out before the answers to those before it have come, and so does the next one. It must do no harm twice, as it is
-   * made again where one before it breaks the connection. Default: true.
+   * False: it goes out before the answers to those before it have come, and so does the next one. It must do
+   * no harm twice, as it is made again where one before it breaks the connection. Default: true.
    */
   readonly waits?: boolean;
 }
@@ -35,12 +35,15 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 // Configuration is order-free before boot, so requests need not wait for each other's answers.
 const REQUESTS_IN_FLIGHT = 16;
 const KEEP_ALIVE_MS = 2 ** 31 - 1;
-/** Firecracker's longest answer, its whole configuration, has some 4 KiB. A VMM that says more is hung up on. */
+/**
+ * Firecracker's longest answer, its whole configuration, has some 4 KiB. A VMM that says more is hung up on.
+ */
 export const MAX_ANSWER_BYTES = 64 * 1024;
 
 /**
- * Speaks to one VMM that serves HTTP and JSON on a unix socket, over one kept connection. Rejects with `RequestRefusedError`,
- * `RequestTimeoutError`, `ConnectionClosedError` or the signal's reason. An abort does not stop what the VMM has begun.
+ * Speaks to one VMM that serves HTTP and JSON on a unix socket, over one kept connection. Rejects with
+ * `RequestRefusedError`, `RequestTimeoutError`, `ConnectionClosedError` or the signal's reason. An abort does
+ * not stop what the VMM has begun.
  */
 export class HttpClient {
   readonly #client: Client;

@@ -24,7 +24,10 @@ export async function defaultImageSpec(options?: DefaultImageOptions): Promise<D
   return { kernelPath, initrdPath, rootDrive: { path: dataDiskPath } };
 }
 
-/** A runtime's defaults with those of the default image below them. A caller's kernel comes with the caller's initrd and disk, or with none. */
+/**
+ * A runtime's defaults with those of the default image below them. A caller's kernel comes with the caller's
+ * initrd and disk, or with none.
+ */
 export async function withDefaultImage(defaults: VmSpec, options?: DefaultImageOptions): Promise<VmSpec> {
   if (defaults.kernelPath !== undefined) return defaults;
   return { ...(await defaultImageSpec(options)), ...defaults };

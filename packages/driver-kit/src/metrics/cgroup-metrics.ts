@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import type { CgroupMetrics } from '@microvm/runtime';
 import { hasCode } from '../host/system-error.js';
 
-/** What the kernel counts of a cgroup of version 2, as far as it has the controllers; undefined when there is no such cgroup. */
+/**
+ * What the kernel counts of a cgroup of version 2, as far as it has the controllers; undefined when there is
+ * no such cgroup.
+ */
 export async function cgroupMetrics(path: string): Promise<CgroupMetrics | undefined> {
   const read = (name: string): Promise<string | undefined> => readIfThere(join(path, name));
   const [cpuStat, current, peak, events, pids, ioStat] = await Promise.all(

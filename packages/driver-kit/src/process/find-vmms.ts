@@ -8,7 +8,8 @@ import {
 } from '@microvm/native';
 import { hasCode } from '../host/system-error.js';
 
-// A busy host takes its time to tell of all its processes; a process that does not answer at all costs a search this long.
+// A busy host takes its time to tell of all its processes; a process that does not answer at all costs a
+// search this long.
 const DEADLINE_MS = 5000;
 
 /** What the kernel says of a VM's VMM. No process but root's and that user's own can look the same. */
@@ -26,13 +27,17 @@ export interface WantedVmm {
   readonly place: VmmPlace;
   /** What is true of the process before it has got to its place. */
   readonly beginning?: ProcessQuery;
-  /** Whether a command line is that of the VM's VMM. Anybody can write one, so it only narrows what the kernel says. */
+  /**
+   * Whether a command line is that of the VM's VMM. Anybody can write one, so it only narrows what the kernel
+   * says.
+   */
   readonly isVmm: (args: readonly string[]) => boolean;
 }
 
 /**
- * The VMMs of a VM that live: the recorded one while it lives and is in the VM's place. A driver starts a VMM only when there is no other, so
- * that all processes are searched only where nothing was recorded or what was recorded is gone. Rejects with the system's error.
+ * The VMMs of a VM that live: the recorded one while it lives and is in the VM's place. A driver starts a VMM
+ * only when there is no other, so that all processes are searched only where nothing was recorded or what was
+ * recorded is gone. Rejects with the system's error.
  */
 export async function vmmsOf({
   recorded,
@@ -72,7 +77,9 @@ function searchWhereIs(query: ProcessQuery): Promise<ProcessSearchResult> {
   });
 }
 
-/** Whether a process is in a place. One that does not answer was known to be the VM's before, and still is. */
+/**
+ * Whether a process is in a place. One that does not answer was known to be the VM's before, and still is.
+ */
 async function isAt(place: VmmPlace, pid: number): Promise<boolean> {
   const { found, unanswered } = await search({ ...place, pids: [pid] }).catch((error: unknown) => {
     // Without its folder only its user tells.

@@ -14,8 +14,8 @@ interface Running {
 }
 
 /**
- * Ends VMs that must not outlive this process: a tiny program that holds the other end of a socket and acts when ours is closed,
- * however we ended. Started when the first such VM is, and again should it be killed.
+ * Ends VMs that must not outlive this process: a tiny program that holds the other end of a socket and acts
+ * when ours is closed, however we ended. Started when the first such VM is, and again should it be killed.
  */
 export class OwnerDeathWatcher {
   /** What the program has been told, by pid. */

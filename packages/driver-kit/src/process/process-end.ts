@@ -2,7 +2,10 @@ import { watchProcess, type ProcessExit, type ProcessIdentity, type ProcessWatch
 import { VmRuntimeError, within } from '@microvm/runtime';
 import { lastLogLines } from '../console/log-tail.js';
 
-/** How long the kernel may take to end a process after SIGKILL: an overloaded or emulated host is slow to take it apart. */
+/**
+ * How long the kernel may take to end a process after SIGKILL: an overloaded or emulated host is slow to take
+ * it apart.
+ */
 export const EXIT_AFTER_KILL_MS = 20_000;
 
 /** Which VMM it is about. */

@@ -3,7 +3,10 @@ import { printable } from '@microvm/runtime';
 // An error class of QMP is one word.
 const MAX_STATUS_LENGTH = 64;
 
-/** A VMM refused a request. What it says is cut and made printable here, before it goes into an error of ours or a record. */
+/**
+ * A VMM refused a request. What it says is cut and made printable here, before it goes into an error of ours
+ * or a record.
+ */
 export class RequestRefusedError extends Error {
   override readonly name = 'RequestRefusedError';
   readonly request: string;

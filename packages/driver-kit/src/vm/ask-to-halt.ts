@@ -18,8 +18,9 @@ export interface HaltableVm {
 export const SHUTDOWN_STEPS = ['shutdown:asked', 'shutdown:halted'] as const;
 
 /**
- * Asks the guest to flush and halt, by its agent and by the power button, and waits for that as long as the VM's `shutdownTimeoutMs`.
- * Answers how it ended; undefined when it did not. Rejects only by the signal; forces nothing.
+ * Asks the guest to flush and halt, by its agent and by the power button, and waits for that as long as the
+ * VM's `shutdownTimeoutMs`. Answers how it ended; undefined when it did not. Rejects only by the signal;
+ * forces nothing.
  */
 export async function askToHalt(live: HaltableVm, vm: DriverVm, run: Run): Promise<VmEnding | undefined> {
   const { signal } = run;
@@ -34,8 +35,8 @@ export async function askToHalt(live: HaltableVm, vm: DriverVm, run: Run): Promi
 }
 
 async function ask(live: HaltableVm, vm: DriverVm, signal: AbortSignal): Promise<void> {
-  // The button is pressed also when the agent says that it will: an agent that is not the guest's init can ask the init and no more.
-  // To our own init the button says what it was told already.
+  // The button is pressed also when the agent says that it will: an agent that is not the guest's init can
+  // ask the init and no more. To our own init the button says what it was told already.
   if (vm.spec.agent === 'required') await askToShutDown(live.agent, { vm, signal });
   if (live.hasEnded) return;
   await live.pressPowerButton({ signal, timeoutMs: ASK_TIMEOUT_MS }).catch(() => undefined);

@@ -63,8 +63,8 @@ export class Ending {
 }
 
 /**
- * Of a VMM that ended while nobody watched: its guest may have said on its console, from the byte `from` on, how it ended before. Never
- * rejects.
+ * Of a VMM that ended while nobody watched: its guest may have said on its console, from the byte `from` on,
+ * how it ended before. Never rejects.
  */
 export async function endingOfGone(directory: string, from = 0): Promise<VmEnding> {
   const ending: VmEnding = { reason: 'lost', exitCode: 'unknown', signal: null, lastLogLines: [] };
@@ -77,7 +77,10 @@ export async function endingOfGone(directory: string, from = 0): Promise<VmEndin
   }
 }
 
-/** The end of a guest whose VMM is still there, with the last lines of its logs where they can be read. Never rejects. */
+/**
+ * The end of a guest whose VMM is still there, with the last lines of its logs where they can be read. Never
+ * rejects.
+ */
 export async function endingWithoutExit(reason: EndingReason, directory: string): Promise<VmEnding> {
   const lines = await lastLogLines(directory).catch(() => []);
   return { reason, exitCode: null, signal: null, lastLogLines: lines };

@@ -1,7 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { VmRuntimeError, type RestoreSource } from '@microvm/runtime';
 
-/** Why two descriptions of a machine do not fit, by the first of the fields that differs; undefined when none does. */
+/**
+ * Why two descriptions of a machine do not fit, by the first of the fields that differs; undefined when none
+ * does.
+ */
 export function differenceIn<Description>(
   fields: readonly (keyof Description & string)[],
   taken: Description,
@@ -12,7 +15,10 @@ export function differenceIn<Description>(
   return `${field}: taken with ${JSON.stringify(taken[field])}, here ${JSON.stringify(here[field])}`;
 }
 
-/** What the caller gets whose snapshot would not load here, or would load and hang: `MICROVM_SNAPSHOT_INCOMPATIBLE`. */
+/**
+ * What the caller gets whose snapshot would not load here, or would load and hang:
+ * `MICROVM_SNAPSHOT_INCOMPATIBLE`.
+ */
 export function incompatibleSnapshot({ snapshotUid }: RestoreSource, reason: string): VmRuntimeError {
   return new VmRuntimeError('MICROVM_SNAPSHOT_INCOMPATIBLE', `restore snapshot ${snapshotUid}: ${reason}`, {
     details: { snapshotUid, reason },

@@ -19,8 +19,8 @@ export interface PausableVm {
 export const PAUSE_STEPS = ['pause:frozen', 'pause:held', 'resume:going', 'resume:repaired'] as const;
 
 /**
- * Freezes the workload, so that a restored one can be repaired before it goes on, and holds the CPUs. Without effect on a VM that is
- * paused.
+ * Freezes the workload, so that a restored one can be repaired before it goes on, and holds the CPUs. Without
+ * effect on a VM that is paused.
  */
 export async function pauseVm(live: PausableVm, vm: DriverVm, run: Run): Promise<void> {
   const { signal } = run;
@@ -38,8 +38,9 @@ export async function pauseVm(live: PausableVm, vm: DriverVm, run: Run): Promise
 }
 
 /**
- * Lets the CPUs go on and the workload after them, once the guest was told what it missed. Without effect on a VM that runs. Fails
- * closed, with `MICROVM_GUEST_UNREACHABLE`: a guest that could not be repaired is held again.
+ * Lets the CPUs go on and the workload after them, once the guest was told what it missed. Without effect on
+ * a VM that runs. Fails closed, with `MICROVM_GUEST_UNREACHABLE`: a guest that could not be repaired is held
+ * again.
  */
 export async function resumeVm(live: PausableVm, vm: DriverVm, how: Resumption, run: Run): Promise<void> {
   const { signal } = run;

@@ -62,8 +62,9 @@ export const PROCESS_STEPS: readonly string[] = [...PAUSE_STEPS, ...SHUTDOWN_STE
 const STATUS_TIMEOUT_MS = 4000;
 
 /**
- * A driver whose VMMs are processes. This class has what does not depend on the VMM: the lives and their consoles, pause, resume,
- * shutdown, adoption, the death of the owner. A VMM brings the protected methods, each of which gets the VM with its plan read.
+ * A driver whose VMMs are processes. This class has what does not depend on the VMM: the lives and their
+ * consoles, pause, resume, shutdown, adoption, the death of the owner. A VMM brings the protected methods,
+ * each of which gets the VM with its plan read.
  */
 export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLife> implements VmDriver {
   abstract readonly name: string;
@@ -97,14 +98,19 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
   protected abstract prepareVm(vm: Vm, run: Run): Promise<Live | undefined>;
   /** Cold boot; resolves when the guest is ready. */
   protected abstract bootVm(vm: Vm, run: Run): Promise<Live>;
-  /** Ends the VMM of a guest that was asked to halt; `ending` is how the guest ended, undefined when it did not in time. */
+  /**
+   * Ends the VMM of a guest that was asked to halt; `ending` is how the guest ended, undefined when it did
+   * not in time.
+   */
   protected abstract finishShutdown(
     vm: Vm,
     live: Live,
     ending: VmEnding | undefined,
     signal: AbortSignal,
   ): Promise<VmEnding>;
-  /** Removes one life of a VM: its VMM, known to this process or not, and what that worked with. Idempotent. */
+  /**
+   * Removes one life of a VM: its VMM, known to this process or not, and what that worked with. Idempotent.
+   */
   protected abstract clearLife(vm: Vm): Promise<void>;
   /** Removes the files of a VM that has no life; answers what is still there afterwards. */
   protected abstract removeFiles(vm: Vm): Promise<readonly string[]>;

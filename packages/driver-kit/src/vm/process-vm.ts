@@ -1,7 +1,10 @@
 import assert from 'node:assert';
 import type { DriverVm } from '@microvm/runtime';
 
-/** A VM whose VMM is a process: it always has a folder. A driver narrows `plan` to what its own `plan` method answered. */
+/**
+ * A VM whose VMM is a process: it always has a folder. A driver narrows `plan` to what its own `plan` method
+ * answered.
+ */
 export interface ProcessVm extends DriverVm {
   readonly directory: string;
 }

@@ -2,7 +2,10 @@ import { VmRuntimeError, type DriverEvents, type DriverVm } from '@microvm/runti
 import { OwnerDeathWatcher } from '../process/owner-death-watcher.js';
 import type { VmmLife } from './vmm-life.js';
 
-/** The lives that this process holds, by instance: it reports their ends and has those watched that must not outlive this process. */
+/**
+ * The lives that this process holds, by instance: it reports their ends and has those watched that must not
+ * outlive this process.
+ */
 export class VmTable<Live extends VmmLife> {
   readonly #live = new Map<string, Live>();
   readonly #starting = new Map<string, Promise<unknown>>();
@@ -28,8 +31,9 @@ export class VmTable<Live extends VmmLife> {
   }
 
   /**
-   * Takes in the life that `launch` starts, before anybody else can learn of its process. The process of a VM that must not outlive
-   * this one is watched before this resolves. A failure leaves for `halt` what was made.
+   * Takes in the life that `launch` starts, before anybody else can learn of its process. The process of a VM
+   * that must not outlive this one is watched before this resolves. A failure leaves for `halt` what was
+   * made.
    */
   async start(vm: DriverVm, launch: () => Promise<Live>): Promise<Live> {
     const flight = this.#start(vm, launch);

@@ -19,11 +19,17 @@ export interface VmmLifeOptions {
   /** The VM's own folder. */
   readonly directory: string;
   readonly process: ProcessWatch;
-  /** What there is of the VM beside its folder and goes with it when the VM must not outlive its owner: folders, cgroups. */
+  /**
+   * What there is of the VM beside its folder and goes with it when the VM must not outlive its owner:
+   * folders, cgroups.
+   */
   readonly others?: readonly string[];
 }
 
-/** One life of a VM: the process of its VMM, the agent's session, and how it ends. How one speaks to the VMM is the driver's. */
+/**
+ * One life of a VM: the process of its VMM, the agent's session, and how it ends. How one speaks to the VMM
+ * is the driver's.
+ */
 export abstract class VmmLife {
   readonly instanceId: string;
   readonly directory: string;
@@ -85,7 +91,10 @@ export abstract class VmmLife {
     return vmmExited(this.#name, exit, this.directory);
   }
 
-  /** A call to the VMM. Rejects with `MICROVM_VMM_REJECTED`, `MICROVM_TIMEOUT`, `MICROVM_VMM_EXITED` or the signal's reason. */
+  /**
+   * A call to the VMM. Rejects with `MICROVM_VMM_REJECTED`, `MICROVM_TIMEOUT`, `MICROVM_VMM_EXITED` or the
+   * signal's reason.
+   */
   protected async translated<T>(call: Promise<T>): Promise<T> {
     try {
       return await call;

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { VmmProcess } from '../vmm-process.js';
 
 /**
- * A recorded conversation: `# title` begins one, `> METHOD path body` asks, `< …` is what came, `! …` prepares or looks at
- * something. A line of `test/recorded/*.txt` each.
+ * A recorded conversation: `# title` begins one, `> METHOD path body` asks, `< …` is what came, `! …`
+ * prepares or looks at something. A line of `test/recorded/*.txt` each.
  */
 export interface Conversation {
   readonly title: string;

@@ -14,9 +14,11 @@ const FEATURES = {
   'free-page-reporting': { since: '1.14.0' },
   'serial-rate-limiter': { since: '1.16.0' },
   mtu: { since: '1.16.0' },
-  // A resume armed a gate before what the guest's vsock receives, which only a guest that was restored ever opened again.
+  // A resume armed a gate before what the guest's vsock receives, which only a guest that was restored ever
+  // opened again.
   'vsock-pause': { brokenFrom: '1.16.0', since: '1.16.2' },
-  // KVM tells some registers only after the guest's CPUID since Linux 6.13; read too early they are zero, eIBRS among them.
+  // KVM tells some registers only after the guest's CPUID since Linux 6.13; read too early they are zero,
+  // eIBRS among them.
   'cpu-templates-on-linux-6.13': { since: '1.16.2' },
   'bzimage-kernel': { since: '1.17.0' },
   // `sync_snapshot_files` of snapshot/create (pull request 6109), which came in the last days before 1.17.0.

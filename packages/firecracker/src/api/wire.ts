@@ -1,6 +1,7 @@
 /*
- * Firecracker's API as it goes over the wire: names, units and defaults are Firecracker's own (its swagger file, 1.17). An object
- * with a field that the binary does not know is refused by it as a whole, so nothing is sent that was not asked for.
+ * Firecracker's API as it goes over the wire: names, units and defaults are Firecracker's own (its swagger
+ * file, 1.17). An object with a field that the binary does not know is refused by it as a whole, so nothing
+ * is sent that was not asked for.
  */
 
 export interface TokenBucket {

@@ -13,8 +13,8 @@ export async function findCgroupMount(): Promise<string | undefined> {
 }
 
 /**
- * The cgroups of one owner's VMs: a folder that bears the owner's id, so that what is left over of one owner is never taken for
- * another's, whatever the paths of their state directories are.
+ * The cgroups of one owner's VMs: a folder that bears the owner's id, so that what is left over of one owner
+ * is never taken for another's, whatever the paths of their state directories are.
  */
 export class Cgroups {
   readonly #mount: string | undefined;

@@ -17,8 +17,9 @@ export interface FileSizeInput {
 }
 
 /**
- * How long a file may get that a VMM writes in one life, in bytes: a dump of its memory and its disks fit, and its logs may grow by 64 GiB.
- * It keeps a VMM from files of absurd sizes; it does not bound the number of files.
+ * How long a file may get that a VMM writes in one life, in bytes: a dump of its memory and its disks fit,
+ * and its logs may grow by 64 GiB. It keeps a VMM from files of absurd sizes; it does not bound the number of
+ * files.
  */
 export function fileSizeLimit({ plan, directory, memSizeMib }: FileSizeInput): number {
   const logs = [VM_FILES.console, VM_FILES.vmmLog, VM_FILES.metrics];

@@ -5,7 +5,10 @@ import { MIB, type ResolvedVmSpec } from '@microvm/runtime';
 
 const CPU_PERIOD_US = 100_000;
 
-/** A VM's limits as cgroup v2 takes them; empty when none was asked for. `memory.max` is the guest's memory and the headroom. */
+/**
+ * A VM's limits as cgroup v2 takes them; empty when none was asked for. `memory.max` is the guest's memory
+ * and the headroom.
+ */
 export async function cgroupLimits(spec: ResolvedVmSpec, stateDir: string): Promise<CgroupLimits> {
   const { limits } = spec;
   if (limits === undefined) return {};
@@ -33,7 +36,10 @@ async function ioLimit(
   return `${await diskOf(stateDir)} rbps=${read ?? 'max'} wbps=${write ?? 'max'}`;
 }
 
-/** The disk below a folder as the kernel numbers it: limits are of whole disks, a file system may be on a part. */
+/**
+ * The disk below a folder as the kernel numbers it: limits are of whole disks, a file system may be on a
+ * part.
+ */
 async function diskOf(folder: string): Promise<string> {
   const { dev } = await stat(folder);
   const device = `/sys/dev/block/${major(dev)}:${minor(dev)}`;

@@ -10,7 +10,9 @@ const PROGRAM_HEADER_BYTES = 56;
 /** A program header of this type names the dynamic linker. */
 const PT_INTERP = 3;
 
-/** Whether a program runs in a folder that has nothing but the program: a script or a dynamic one does not. */
+/**
+ * Whether a program runs in a folder that has nothing but the program: a script or a dynamic one does not.
+ */
 export async function linkageOf(path: string): Promise<Linkage> {
   const file = await open(path, 'r');
   try {

@@ -27,7 +27,10 @@ const NODEV: Refusal = {
   problem: 'Firecracker cannot open the devices that the jailer makes for it there, KVM among them',
 };
 
-/** Looks at the mount; says nothing of a folder that this process may not look at. Rejects with the system's error. */
+/**
+ * Looks at the mount; says nothing of a folder that this process may not look at. Rejects with the system's
+ * error.
+ */
 export async function mountFindings(stateDir: string): Promise<MountFindings> {
   const mount = await mountOf(await nearestFolder(stateDir)).catch((error: unknown) => {
     if (hasCode(error, 'EACCES', 'EPERM', 'ENOENT', 'ENOTDIR')) return undefined;

@@ -1,7 +1,10 @@
 import { netnsExists } from '@microvm/native';
 import { VmRuntimeError } from '@microvm/runtime';
 
-/** Refuses to start a VM whose network namespace is gone, before there is anything to undo: `MICROVM_HOST_FAILURE`. */
+/**
+ * Refuses to start a VM whose network namespace is gone, before there is anything to undo:
+ * `MICROVM_HOST_FAILURE`.
+ */
 export async function requireNetns(path: string | null, vmId: string): Promise<void> {
   if (path === null || (await netnsExists(path))) return;
   const operation = `start "${vmId}"`;

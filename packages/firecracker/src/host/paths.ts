@@ -1,9 +1,14 @@
 import { LOG_FILES } from '@microvm/driver-kit';
 
-/** The name of our copy of Firecracker: the jailer puts jails into a folder of that name, so it never changes. */
+/**
+ * The name of our copy of Firecracker: the jailer puts jails into a folder of that name, so it never changes.
+ */
 export const EXEC_NAME = 'firecracker';
 
-/** Names in the folder of a VM's VMM, as the VMM sees them: the same for every VM, so that a snapshot restores into any number. */
+/**
+ * Names in the folder of a VM's VMM, as the VMM sees them: the same for every VM, so that a snapshot restores
+ * into any number.
+ */
 export const VMM_FILES = {
   apiSocket: 'microvm-api.sock',
   vsock: 'v.sock',

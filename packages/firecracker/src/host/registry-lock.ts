@@ -8,7 +8,10 @@ import { VmRuntimeError } from '@microvm/runtime';
 const POLL_MS = 20;
 const TIMEOUT_MS = 30_000;
 
-/** Works on the host's registry of claims as the only process that does. Errors: HOST_FAILURE, what `work` throws. */
+/**
+ * Works on the host's registry of claims as the only process that does. Errors: HOST_FAILURE, what `work`
+ * throws.
+ */
 export async function withRegistry<T>(registryDir: string, work: () => Promise<T>): Promise<T> {
   await mkdir(registryDir, { recursive: true, mode: 0o755 });
   const lock = await takeLock(registryDir);

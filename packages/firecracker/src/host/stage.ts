@@ -20,7 +20,9 @@ interface StagedFile {
   readonly from: string;
 }
 
-/** Makes the folder that a VMM works in: a chroot of links and copies or, without a jail, of symbolic links. */
+/**
+ * Makes the folder that a VMM works in: a chroot of links and copies or, without a jail, of symbolic links.
+ */
 export async function stageVmm(options: StageOptions): Promise<void> {
   const { plan, vmmFolder, signal } = options;
   const own = ownFiles(options);
@@ -44,7 +46,10 @@ async function linkAll(folder: string, files: readonly StagedFile[]): Promise<vo
   await Promise.all(files.map(({ name, from }) => symlink(from, join(folder, name))));
 }
 
-/** Removes the folder that a VMM worked in, whatever a hostile one has made of it. Throws for what cannot be removed. */
+/**
+ * Removes the folder that a VMM worked in, whatever a hostile one has made of it. Throws for what cannot be
+ * removed.
+ */
 export async function clearVmmFolder(folder: string): Promise<void> {
   const { left } = await removeTree(folder);
   if (left[0] !== undefined) throw left[0];
@@ -61,7 +66,10 @@ function ownFiles({ plan, directory }: StageOptions): StagedFile[] {
   ];
 }
 
-/** Files of the content store and of snapshots, which a jail gets as hard links: they belong to root and nobody may write to them. */
+/**
+ * Files of the content store and of snapshots, which a jail gets as hard links: they belong to root and
+ * nobody may write to them.
+ */
 function sharedFiles({ plan, snapshot }: StageOptions): SharedJailFile[] {
   const { kernelPath, initrdPath, drives } = plan;
   const booted =

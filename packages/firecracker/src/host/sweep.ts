@@ -14,9 +14,9 @@ export interface SweepOptions {
 }
 
 /**
- * Removes cgroups, with what runs in them, and jails that belong to no VM: an owner-death watcher ends VMs and removes their folders
- * only, and a record may have been removed by hand. What cannot be removed keeps nobody from opening; the next open tries again.
- * Answers with the users that still have files.
+ * Removes cgroups, with what runs in them, and jails that belong to no VM: an owner-death watcher ends VMs
+ * and removes their folders only, and a record may have been removed by hand. What cannot be removed keeps
+ * nobody from opening; the next open tries again. Answers with the users that still have files.
  */
 export async function sweepOrphans({ stateDir, cgroups, known }: SweepOptions): Promise<readonly number[]> {
   const instances = new Set(known.map(({ instanceId }) => instanceId));

@@ -24,9 +24,9 @@ export function blockOf(uid: number): number | undefined {
 }
 
 /**
- * Claims the blocks that `used` user ids are in, and at least one block. Answers with the numbers of the blocks; new VMs get their
- * users from the first. Which blocks an owner has follows from its VMs: nothing has to be remembered but their records.
- * Errors: HOST_FAILURE when another owner has one of the blocks.
+ * Claims the blocks that `used` user ids are in, and at least one block. Answers with the numbers of the
+ * blocks; new VMs get their users from the first. Which blocks an owner has follows from its VMs: nothing has
+ * to be remembered but their records. Errors: HOST_FAILURE when another owner has one of the blocks.
  */
 export async function claimBlocks(
   claims: UidClaims,

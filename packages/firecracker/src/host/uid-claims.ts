@@ -24,8 +24,9 @@ export interface Claim {
 }
 
 /**
- * The claims of all owners on this host. Each is a file whose *name* says all that counts, so a claim is never half-written. Its text
- * names the state directory, for people and to find out whether the owner still exists. The caller holds the registry's lock.
+ * The claims of all owners on this host. Each is a file whose *name* says all that counts, so a claim is
+ * never half-written. Its text names the state directory, for people and to find out whether the owner still
+ * exists. The caller holds the registry's lock.
  */
 export class UidClaims {
   readonly #folder: string;
@@ -59,7 +60,10 @@ export class UidClaims {
     return (claim.ownerId === undefined ? await fileIdentity(stateDir) : identity) === own;
   }
 
-  /** Whether the owner of somebody else's claim has a process, a cgroup or a state directory, as far as can be seen from here. */
+  /**
+   * Whether the owner of somebody else's claim has a process, a cgroup or a state directory, as far as can be
+   * seen from here.
+   */
   async isAlive(claim: Claim): Promise<boolean> {
     const { block, ownerId } = claim;
     if (this.#life.hasProcess(block)) return true;
@@ -67,7 +71,8 @@ export class UidClaims {
     const { identity, stateDir } = await readClaim(claim);
     const now = await fileIdentity(stateDir);
     if (now === undefined) return false;
-    // Another folder at the path means another mount namespace: what the owner has in its own cannot be known.
+    // Another folder at the path means another mount namespace: what the owner has in its own cannot be
+    // known.
     return ownerId === undefined || now !== identity || (await readOwnerId(stateDir)) === ownerId;
   }
 

@@ -9,7 +9,10 @@ export interface UidPoolOptions extends Claimant, Pick<SignsOfLife, 'hasCgroup'>
   readonly registryDir: string;
 }
 
-/** Hands out one user id per VM: never one that a VM or a living process has, and a used one as late as possible. */
+/**
+ * Hands out one user id per VM: never one that a VM or a living process has, and a used one as late as
+ * possible.
+ */
 export class UidPool {
   readonly #options: UidPoolOptions;
   readonly #claims: UidClaims;

@@ -16,7 +16,10 @@ const vmPlan = z.strictObject({
   netnsPath: z.string().nullable(),
 });
 
-/** What a VM gets of the host. Paths that the caller gave are made absolute at create: a later owner may run elsewhere. */
+/**
+ * What a VM gets of the host. Paths that the caller gave are made absolute at create: a later owner may run
+ * elsewhere.
+ */
 export type VmPlan = Readonly<z.infer<typeof vmPlan>>;
 
 export interface PlanInput {
@@ -49,7 +52,10 @@ export function diskTarget({ drives, uid }: VmPlan, folder: string): DiskTarget 
   return { drives, folder, owner: uid === null ? undefined : { uid, gid: uid } };
 }
 
-/** The namespace of all the VM's interfaces: one process has one. Throws `MICROVM_INVALID_ARGUMENT` when they differ. */
+/**
+ * The namespace of all the VM's interfaces: one process has one. Throws `MICROVM_INVALID_ARGUMENT` when they
+ * differ.
+ */
 export function netnsOf(spec: Pick<ResolvedVmSpec, 'networkInterfaces'>): string | undefined {
   const paths = (spec.networkInterfaces ?? []).map(({ netnsPath }) => netnsPath);
   const other = paths.findIndex((path) => path !== paths[0]);

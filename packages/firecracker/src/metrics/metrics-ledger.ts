@@ -19,7 +19,10 @@ export interface MetricsLedgerLimits {
   readonly keepUpBytes: number;
   /** What is further behind is passed over: some 22 hours without an owner. */
   readonly maxBehindBytes: number;
-  /** The shortest time between two times that `keepUp` reads so much at once: a VMM that floods its file cannot keep us at it. */
+  /**
+   * The shortest time between two times that `keepUp` reads so much at once: a VMM that floods its file
+   * cannot keep us at it.
+   */
   readonly restMs: number;
 }
 
@@ -42,9 +45,11 @@ const savedSchema = z.strictObject({
 type Place = Pick<z.infer<typeof savedSchema>, 'lifeId' | 'offset'>;
 
 /**
- * A VM's metrics as totals over all its lives and owners. Each life has a file of lines, which its Firecracker writes and which is read from where the last
- * read ended. Totals and place are saved together, in one durable write, only when lines are about to be lost: before a file's front is given back, and
- * before the next life's file takes its place. What was not saved when this process is killed is read again by the next.
+ * A VM's metrics as totals over all its lives and owners. Each life has a file of lines, which its
+ * Firecracker writes and which is read from where the last read ended. Totals and place are saved together,
+ * in one durable write, only when lines are about to be lost: before a file's front is given back, and before
+ * the next life's file takes its place. What was not saved when this process is killed is read again by the
+ * next.
  */
 export class MetricsLedger {
   readonly #directory: string;
@@ -97,7 +102,10 @@ export class MetricsLedger {
     await this.settle();
   }
 
-  /** Counts the file to its end, durably: it may be removed then, and another life begin. Its VMM must be gone for that. */
+  /**
+   * Counts the file to its end, durably: it may be removed then, and another life begin. Its VMM must be gone
+   * for that.
+   */
   settle(): Promise<void> {
     return this.#inTurn(async () => {
       await this.#advance();
@@ -109,7 +117,9 @@ export class MetricsLedger {
     });
   }
 
-  /** Lets go of the files: resolves when nothing of ours is at work on them. What comes afterwards is refused. */
+  /**
+   * Lets go of the files: resolves when nothing of ours is at work on them. What comes afterwards is refused.
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#turn;
@@ -192,7 +202,10 @@ export class MetricsLedger {
   }
 }
 
-/** The file as its name in our own folder leads to it, which no VMM can change; nothing else than the file itself. */
+/**
+ * The file as its name in our own folder leads to it, which no VMM can change; nothing else than the file
+ * itself.
+ */
 function openLog(path: string): Promise<FileHandle | undefined> {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   return open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(ignoreMissing);

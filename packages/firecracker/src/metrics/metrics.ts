@@ -7,8 +7,8 @@ import type { LiveVm } from '../vm/live-vm.js';
 const FLUSH_TIMEOUT_MS = 2000;
 
 /**
- * A VM's metrics. A guest's Firecracker is first asked to write out what it counts; if it does not answer, as in the middle of a dump,
- * its last metrics are returned.
+ * A VM's metrics. A guest's Firecracker is first asked to write out what it counts; if it does not answer, as
+ * in the middle of a dump, its last metrics are returned.
  */
 export async function vmMetrics(
   { metrics }: FirecrackerContext,

@@ -1,7 +1,8 @@
 /**
- * The metrics that are no counters: what Firecracker 1.17 declares as `SharedStoreMetric` (src/vmm/src/logger/metrics.rs and
- * src/vmm/src/devices/virtio/vhost_user_metrics.rs), and the time of the line. A line has their value as it is; of all others what was added
- * since the line before (`SharedIncMetric`, reset as it is written).
+ * The metrics that are no counters: what Firecracker 1.17 declares as `SharedStoreMetric`
+ * (src/vmm/src/logger/metrics.rs and src/vmm/src/devices/virtio/vhost_user_metrics.rs), and the time of the
+ * line. A line has their value as it is; of all others what was added since the line before
+ * (`SharedIncMetric`, reset as it is written).
  */
 const STORED: readonly RegExp[] = [
   /^utc_timestamp_ms$/,

@@ -32,8 +32,9 @@ export function bareArgs(instanceId: string): string[] {
 }
 
 /**
- * Arguments of the official jailer. The cgroup with its limits is ours and there already: named as the parent, with no value of its
- * own, it is the one that the jailer puts itself into. Neither `--daemonize` nor `--new-pid-ns`: the child is the VMM, with the same pid.
+ * Arguments of the official jailer. The cgroup with its limits is ours and there already: named as the
+ * parent, with no value of its own, it is the one that the jailer puts itself into. Neither `--daemonize` nor
+ * `--new-pid-ns`: the child is the VMM, with the same pid.
  */
 export function jailerArgs(instanceId: string, execFile: string, jail: JailOptions): string[] {
   const { chrootBaseDir, uid, gid, cgroup, netnsPath } = jail;

@@ -29,8 +29,8 @@ export function vmmsOf(vm: VmmOf): Promise<readonly ProcessIdentity[]> {
 }
 
 /**
- * The instances of all VMMs that live in a state directory: jailed ones have the users that their plans name (`users`, by instance), bare
- * ones their working directory in it.
+ * The instances of all VMMs that live in a state directory: jailed ones have the users that their plans name
+ * (`users`, by instance), bare ones their working directory in it.
  */
 export async function surveyVmms(
   stateDir: string,

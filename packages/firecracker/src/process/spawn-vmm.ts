@@ -8,7 +8,8 @@ import { VmRuntimeError } from '@microvm/runtime';
 import { VM_FILES } from '../host/paths.js';
 import { bareArgs, jailerArgs, type JailOptions } from './command-line.js';
 
-// Each VM has a handful of small files: a descriptor, closed at once, is a third of the work that a FileHandle is.
+// Each VM has a handful of small files: a descriptor, closed at once, is a third of the work that a
+// FileHandle is.
 const openFile = promisify(open);
 const changeOwner = promisify(fchown);
 
@@ -30,8 +31,9 @@ export interface SpawnVmmOptions {
 }
 
 /**
- * Starts Firecracker, through its jailer or bare. Its standard output is the guest's console: a file outside of its jail that we have opened
- * to append to. A VMM that was taken over can still do with that descriptor what its owner can: write at other places, or cut the file.
+ * Starts Firecracker, through its jailer or bare. Its standard output is the guest's console: a file outside
+ * of its jail that we have opened to append to. A VMM that was taken over can still do with that descriptor
+ * what its owner can: write at other places, or cut the file.
  */
 export async function spawnVmm(options: SpawnVmmOptions): Promise<SpawnedProcess> {
   const { instanceId, execFile, directory, jail, cgroup, netnsPath, workingDirectory } = options;
@@ -73,7 +75,10 @@ export interface VmmLogsOptions {
   readonly isFirst: boolean;
 }
 
-/** Makes the empty logs that a VMM writes by itself: new ones, as it begins at their start. They are its user's. */
+/**
+ * Makes the empty logs that a VMM writes by itself: new ones, as it begins at their start. They are its
+ * user's.
+ */
 export async function makeVmmLogs(directory: string, { uid, isFirst }: VmmLogsOptions): Promise<void> {
   const vmmLog = join(directory, VM_FILES.vmmLog);
   const metrics = join(directory, VM_FILES.metrics);
@@ -95,7 +100,10 @@ async function makeEmpty(path: string, uid: number | null): Promise<void> {
   }
 }
 
-/** Whether a start failed for the program, and not for the namespace, the cgroup or the folder that it was to run in. */
+/**
+ * Whether a start failed for the program, and not for the namespace, the cgroup or the folder that it was to
+ * run in.
+ */
 function isOfProgram(error: unknown): boolean {
   return hasCode(error, 'ENOENT', 'EACCES') && (error as NodeJS.ErrnoException).syscall === 'execve';
 }

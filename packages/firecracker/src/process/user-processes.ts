@@ -12,8 +12,8 @@ export async function userIdsInUse(): Promise<ReadonlySet<number>> {
 }
 
 /**
- * Ends every process that runs as a VM's user; resolves when there is none. A process may fork while it is killed, so this looks again
- * until none is left. Rejects with `MICROVM_HOST_FAILURE` when some never end.
+ * Ends every process that runs as a VM's user; resolves when there is none. A process may fork while it is
+ * killed, so this looks again until none is left. Rejects with `MICROVM_HOST_FAILURE` when some never end.
  */
 export async function endProcessesOf(uid: number, name: VmmName): Promise<void> {
   const deadline = performance.now() + EXIT_AFTER_KILL_MS;

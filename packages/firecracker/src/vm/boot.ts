@@ -10,8 +10,8 @@ import type { LiveVm } from './live-vm.js';
 const START_TIMEOUT_MS = 60_000;
 
 /**
- * Cold boot: of the Firecracker that `prepare` has configured, or of a new one. Ready is when the agent has dialled the port that was
- * bound for it; a guest without one is ready when its CPUs run.
+ * Cold boot: of the Firecracker that `prepare` has configured, or of a new one. Ready is when the agent has
+ * dialled the port that was bound for it; a guest without one is ready when its CPUs run.
  */
 export async function bootVm(context: FirecrackerContext, vm: FirecrackerVm, run: Run): Promise<LiveVm> {
   const { signal } = run;
@@ -23,7 +23,10 @@ export async function bootVm(context: FirecrackerContext, vm: FirecrackerVm, run
   return live;
 }
 
-/** The one that this process has prepared, if it still lives. One of an earlier owner, whose agent port is not ours, is cleared. */
+/**
+ * The one that this process has prepared, if it still lives. One of an earlier owner, whose agent port is not
+ * ours, is cleared.
+ */
 async function preparedVm(context: FirecrackerContext, vm: FirecrackerVm): Promise<LiveVm | undefined> {
   const live = context.table.get(vm.instanceId);
   if (live !== undefined && !live.hasEnded) return live;

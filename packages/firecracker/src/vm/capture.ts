@@ -26,8 +26,8 @@ import type { LiveVm } from './live-vm.js';
 import { MAX_STATE_BYTES, memorySize, PARTS } from './snapshot-parts.js';
 
 const PUBLISHED_MODE = 0o444;
-// Firecracker answers a dump when the file system has its memory: a minute is for a disk that is busy, and each MiB may take
-// what it takes on a disk that writes 5 MiB a second.
+// Firecracker answers a dump when the file system has its memory: a minute is for a disk that is busy, and
+// each MiB may take what it takes on a disk that writes 5 MiB a second.
 const DUMP_BASE_TIMEOUT_MS = 60_000;
 const DUMP_TIMEOUT_MS_PER_MIB = 200;
 // stat(2): st_blocks counts in this unit, whatever the file system's is.
@@ -90,8 +90,8 @@ async function captureMemory(
 }
 
 /**
- * Waits for the end of a dump also after an abort, because Firecracker cannot call a dump off and answers nothing until then; but never
- * for ever, because a hostile VMM may not answer at all.
+ * Waits for the end of a dump also after an abort, because Firecracker cannot call a dump off and answers
+ * nothing until then; but never for ever, because a hostile VMM may not answer at all.
  */
 async function dump(live: LiveVm, { spec }: FirecrackerVm, body: SnapshotCreate): Promise<void> {
   const request = { method: 'PUT', path: '/snapshot/create', body } as const;
@@ -100,7 +100,9 @@ async function dump(live: LiveVm, { spec }: FirecrackerVm, body: SnapshotCreate)
   });
 }
 
-/** Firecracker refuses a dump that it had no room for as it refuses all else: the file system is what tells. */
+/**
+ * Firecracker refuses a dump that it had no room for as it refuses all else: the file system is what tells.
+ */
 async function lackOfSpace(
   live: LiveVm,
   vm: FirecrackerVm,
@@ -126,8 +128,8 @@ interface Dumped {
 }
 
 /**
- * Copies a file that the VMM wrote out of its folder, into one that is ours alone: a hostile VMM that holds its own open cannot change
- * what was published. By reflink where the file system can.
+ * Copies a file that the VMM wrote out of its folder, into one that is ours alone: a hostile VMM that holds
+ * its own open cannot change what was published. By reflink where the file system can.
  */
 async function publish(
   { vmId, vmmFolder }: FirecrackerVm,

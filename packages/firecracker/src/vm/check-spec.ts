@@ -10,8 +10,8 @@ import { ROOT_DRIVE_ID } from './configuration.js';
 const ELF_MAGIC = '7f454c46';
 
 /**
- * Refuses what Firecracker, this release of it or this host would not take, before any effect. `given` is the caller's part of the spec:
- * a restored VM reads no file of a path.
+ * Refuses what Firecracker, this release of it or this host would not take, before any effect. `given` is the
+ * caller's part of the spec: a restored VM reads no file of a path.
  */
 export async function checkSpec(hostFacts: HostFacts, spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
   checkIds(spec);

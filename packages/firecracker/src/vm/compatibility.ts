@@ -8,7 +8,10 @@ import { partsOf } from './snapshot-parts.js';
 const compatibility = z.strictObject({
   /** What the memory files are: a later form, such as a chain of differences, has another name. */
   memoryForm: z.literal('full'),
-  /** Of the state's file, as the Firecracker that wrote it tells; null in a snapshot that is older than this field. */
+  /**
+   * Of the state's file, as the Firecracker that wrote it tells; null in a snapshot that is older than this
+   * field.
+   */
   snapshotFormat: z.string().nullable().default(null),
   cpu: z.string(),
   cpuTemplate: z.string(),
@@ -27,7 +30,10 @@ export function describeCompatibility(
   };
 }
 
-/** Refuses a snapshot that has not the files of one, or that this host or this Firecracker would not load, before any process starts. */
+/**
+ * Refuses a snapshot that has not the files of one, or that this host or this Firecracker would not load,
+ * before any process starts.
+ */
 export function checkSnapshot(hostFacts: HostFacts, source: RestoreSource, spec: ResolvedVmSpec): void {
   if (source.memory) {
     const reason = reasonAgainst(hostFacts, source, spec);
@@ -51,8 +57,9 @@ function reasonAgainst(
 }
 
 /**
- * Firecracker loads its own format: of the same major version, and no newer minor one (src/vmm/src/snapshot/mod.rs); a load of any
- * other ends the process. Where a format is not known the release has to be the same.
+ * Firecracker loads its own format: of the same major version, and no newer minor one
+ * (src/vmm/src/snapshot/mod.rs); a load of any other ends the process. Where a format is not known the
+ * release has to be the same.
  */
 function isReadable(hostFacts: HostFacts, source: RestoreSource, format: string | null): boolean {
   if (format === null || hostFacts.snapshotFormat === null) {

@@ -73,19 +73,22 @@ function bootSource({ files, bootArgs }: ConfigurationInput): wire.BootSource {
   });
 }
 
-// The guest numbers its disks in the order of these requests: they go out one after the other over one connection.
+// The guest numbers its disks in the order of these requests: they go out one after the other over one
+// connection.
 function driveRequests(spec: ResolvedVmSpec, files: VmmFiles): wire.ApiRequest[] {
   const specs = [{ driveId: ROOT_DRIVE_ID, ...spec.rootDrive }, ...(spec.drives ?? [])];
   return files.drives.map(({ driveId, path, readOnly }, index) => {
     const tuning = specs.find((drive) => drive.driveId === driveId);
-    // With an initrd it is that which mounts the disks: a root device would add `root=` to the kernel's arguments.
+    // With an initrd it is that which mounts the disks: a root device would add `root=` to the kernel's
+    // arguments.
     const isRoot = index === 0 && driveId === ROOT_DRIVE_ID && spec.rootDrive !== undefined;
     const drive: wire.Drive = withoutUndefined({
       drive_id: driveId,
       path_on_host: path,
       is_root_device: isRoot && spec.initrdPath === undefined,
       is_read_only: readOnly,
-      // Firecracker's own default gives the guest no flush at all: what its programs have synced is lost with the host's power.
+      // Firecracker's own default gives the guest no flush at all: what its programs have synced is lost with
+      // the host's power.
       cache_type: tuning?.cacheType ?? (readOnly ? undefined : 'Writeback'),
       io_engine: tuning?.ioEngine,
       rate_limiter: rateLimiter(tuning?.rateLimiter),

@@ -38,7 +38,9 @@ function vmmFiles({ initrdPath, drives }: VmPlan): VmmFiles {
   };
 }
 
-/** A guest with our agent has the device that it is reached through; another one only when it was asked for. */
+/**
+ * A guest with our agent has the device that it is reached through; another one only when it was asked for.
+ */
 export function guestCid({ agent, vsock }: Pick<ResolvedVmSpec, 'agent' | 'vsock'>): number | undefined {
   if (agent === 'none' && vsock === undefined) return undefined;
   return vsock?.guestCid ?? DEFAULT_GUEST_CID;

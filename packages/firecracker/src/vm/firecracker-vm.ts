@@ -3,7 +3,9 @@ import type { DriverVm } from '@microvm/runtime';
 import { readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js';
 import type { FirecrackerContext } from './context.js';
 
-/** A VM at the driver's door: its plan is read, and what follows from the plan derived, once for a whole call. */
+/**
+ * A VM at the driver's door: its plan is read, and what follows from the plan derived, once for a whole call.
+ */
 export interface FirecrackerVm extends ProcessVm {
   readonly plan: VmPlan;
   /** Where its VMM works: the root of its jail or, without one, a folder in the VM's own. */

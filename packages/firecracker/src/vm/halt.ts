@@ -8,8 +8,9 @@ import type { FirecrackerContext } from './context.js';
 import type { FirecrackerVm } from './firecracker-vm.js';
 
 /**
- * Removes one life of a VM: its processes, its cgroup, the folder that the VMM worked in. The cgroup kills all that is in it at once; a
- * process outside of it is found by what the kernel says of it. Resolves when nothing of that life is left.
+ * Removes one life of a VM: its processes, its cgroup, the folder that the VMM worked in. The cgroup kills
+ * all that is in it at once; a process outside of it is found by what the kernel says of it. Resolves when
+ * nothing of that life is left.
  */
 export async function clearLife({ table, stateDir }: FirecrackerContext, vm: FirecrackerVm): Promise<void> {
   const { instanceId, vmId, cgroup } = vm;

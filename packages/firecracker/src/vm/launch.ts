@@ -21,8 +21,8 @@ export interface LaunchOptions {
 }
 
 /**
- * Starts the Firecracker of a VM that has none: its cgroup, the folder it works in, the process. What fails leaves for `halt` what was
- * made.
+ * Starts the Firecracker of a VM that has none: its cgroup, the folder it works in, the process. What fails
+ * leaves for `halt` what was made.
  */
 export async function launch(
   context: FirecrackerContext,
@@ -59,7 +59,8 @@ export async function launch(
 async function beginFiles(staging: StageOptions, isFirst: boolean): Promise<Life> {
   const { directory, plan } = staging;
   await makeVmmLogs(directory, { uid: plan.uid, isFirst });
-  // The empty logs are there before the new life has a name: the ledger would count lines of the life before as the new one's.
+  // The empty logs are there before the new life has a name: the ledger would count lines of the life before
+  // as the new one's.
   const named = isFirst ? Promise.resolve(FIRST_LIFE) : beginLife(directory);
   const [life] = await allSettledOrThrow([named, stageVmm(staging)]);
   return life;

@@ -47,7 +47,10 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
   readonly #api: ApiClient;
   #metricsApi: ApiClient | undefined;
   readonly #logs: LogKeeper;
-  /** What the last call that succeeded made of the CPUs; undefined: to be asked. Nobody else can reach the API. */
+  /**
+   * What the last call that succeeded made of the CPUs; undefined: to be asked. Nobody else can reach the
+   * API.
+   */
   #cpus: 'running' | 'held' | undefined;
 
   constructor(options: LiveVmOptions) {
@@ -69,14 +72,17 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
   }
 
   /**
-   * Makes a request of the API. Rejects with `MICROVM_VMM_REJECTED`, `MICROVM_TIMEOUT`, `MICROVM_VMM_EXITED` or the signal's
-   * reason.
+   * Makes a request of the API. Rejects with `MICROVM_VMM_REJECTED`, `MICROVM_TIMEOUT`, `MICROVM_VMM_EXITED`
+   * or the signal's reason.
    */
   request(request: ApiRequest, options?: SendOptions): Promise<unknown> {
     return this.translated(this.#api.send(request, options));
   }
 
-  /** Makes requests in their order without waiting for each answer. Rejects as `request` does, with the first that failed. */
+  /**
+   * Makes requests in their order without waiting for each answer. Rejects as `request` does, with the first
+   * that failed.
+   */
   async requestAll(requests: readonly ApiRequest[], options?: Limits): Promise<void> {
     const answers = requests.map((request) => this.request(request, { ...options, waits: false }));
     for (const answer of answers) answer.catch(() => undefined);
@@ -88,8 +94,9 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
   }
 
   /**
-   * Has Firecracker write what it counts to its file; refused before the boot. Rejects as the API does. Over a connection of its own: giving up one request takes
-   * all others of its connection down, and this one waits behind a dump of memory.
+   * Has Firecracker write what it counts to its file; refused before the boot. Rejects as the API does. Over
+   * a connection of its own: giving up one request takes all others of its connection down, and this one
+   * waits behind a dump of memory.
    */
   flushMetrics(options: Limits): Promise<void> {
     this.#metricsApi ??= this.#makeApi();
@@ -145,8 +152,9 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
   }
 
   /**
-   * Firecracker exits with 0 after a power-off, a reboot and a panic alike: what the guest said last is what tells, on its console or,
-   * where that is thrown away, to us. Without a word of farewell the VMM ended by itself.
+   * Firecracker exits with 0 after a power-off, a reboot and a panic alike: what the guest said last is what
+   * tells, on its console or, where that is thrown away, to us. Without a word of farewell the VMM ended by
+   * itself.
    */
   async #reason(): Promise<VmEnding['reason']> {
     const said = await reasonFromConsole(this.directory, this.#life.consoleStartBytes);

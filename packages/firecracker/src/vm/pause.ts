@@ -3,7 +3,10 @@ import { unsupported } from '@microvm/runtime';
 import type { VmmVersion } from '../api/version.js';
 import { guestCid } from './configure.js';
 
-/** Refuses what would leave the guest unreachable in releases before the mends of its vsock: `MICROVM_UNSUPPORTED`, with the version. */
+/**
+ * Refuses what would leave the guest unreachable in releases before the mends of its vsock:
+ * `MICROVM_UNSUPPORTED`, with the version.
+ */
 export function checkPause(version: VmmVersion, { spec }: DriverVm): void {
   if (guestCid(spec) !== undefined && !version.supports('vsock-pause')) {
     throw version.lacks('vsock-pause', 'a pause of a VM with vsock');

@@ -15,8 +15,9 @@ import { PARTS } from './snapshot-parts.js';
 const LOAD_TIMEOUT_MS = 60_000;
 
 /**
- * Gives a VM the disks of a snapshot and, with memory, a Firecracker that has loaded its state and stands still; without, one that is
- * configured for a cold boot. Memory is mapped from the snapshot's own file, privately: it loads as it is used.
+ * Gives a VM the disks of a snapshot and, with memory, a Firecracker that has loaded its state and stands
+ * still; without, one that is configured for a cold boot. Memory is mapped from the snapshot's own file,
+ * privately: it loads as it is used.
  */
 export async function restoreVm(
   context: FirecrackerContext,

@@ -28,7 +28,10 @@ export async function finishShutdown(
   return { ...(await live.ended), reason: 'killed' };
 }
 
-/** A guest that did as it was told, but whose farewell nobody can have heard: whether it flushed is not known, so it counts as forced. */
+/**
+ * A guest that did as it was told, but whose farewell nobody can have heard: whether it flushed is not known,
+ * so it counts as forced.
+ */
 function endedWithoutFarewell({ reason, exitCode }: VmEnding): boolean {
   return reason === 'vmm-exit' && exitCode === 0;
 }

@@ -35,7 +35,8 @@ describe('switches', () => {
           await expect(runtime.guest(vmId)).rejects.toMatchObject({ code: 'MICROVM_UNSUPPORTED' });
         }
         const stopped = await runtime.stopVm(vmId);
-        // Without an agent that we know the guest listens to Ctrl-Alt-Del all the same; whether it has flushed its console tells.
+        // Without an agent that we know the guest listens to Ctrl-Alt-Del all the same; whether it has
+        // flushed its console tells.
         const hasFlushed = spec.shutdownTimeoutMs > 0;
         const isKnown = spec.agent === 'required' || spec.console;
         expect(stopped.stop).toBe(hasFlushed && isKnown ? 'graceful' : 'forced');

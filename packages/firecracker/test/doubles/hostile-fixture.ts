@@ -17,7 +17,10 @@ export const SNAPSHOT_ID = 'sound';
 const ABORT_GRACE_MS = 500;
 const DISK_BYTES = 1024 * 1024;
 
-/** A runtime with a VM that runs and is nobody's enemy, and a snapshot of it, beside which others turn hostile. */
+/**
+ * A runtime with a VM that runs and is nobody's enemy, and a snapshot of it, beside which others turn
+ * hostile.
+ */
 export class HostileFixture {
   readonly stateDir: string;
   readonly #folder: string;
@@ -38,7 +41,8 @@ export class HostileFixture {
     await runtime.createVmWithSpec(BYSTANDER, fixture.spec);
     fixture.#bystanderPid = (await runtime.startVm(BYSTANDER)).vmm?.pid;
     await runtime.snapshotVm(BYSTANDER, SNAPSHOT_ID);
-    // What stays open from the first VM on, and from the session that follows the snapshot, is open before anything is counted.
+    // What stays open from the first VM on, and from the session that follows the snapshot, is open before
+    // anything is counted.
     await runtime.createVmWithSpec(VICTIM, fixture.spec);
     await runtime.startVm(VICTIM);
     await runtime.destroyVm(VICTIM);
@@ -97,7 +101,10 @@ export class HostileFixture {
   }
 }
 
-/** As the package opens one, but for the time that a driver is given to let go after an abort: half a minute there. */
+/**
+ * As the package opens one, but for the time that a driver is given to let go after an abort: half a minute
+ * there.
+ */
 async function open(stateDir: string): Promise<VmRuntime> {
   const { firecrackerPath = '', jailerPath = '' } = DOUBLES;
   const inspect = { firecrackerPath, jailerPath, jail: true, kvm: 'unchecked', stateDir } as const;

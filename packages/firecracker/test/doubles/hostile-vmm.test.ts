@@ -13,7 +13,8 @@ import {
 const MEMORY_BYTES = 64 * MIB;
 const RECORD_BYTES = 128 * 1024;
 const SLACK = 2;
-// How long a caller waits. Not what is tested: where the VMM stalls there is nothing to wait for, else there is time for harm.
+// How long a caller waits. Not what is tested: where the VMM stalls there is nothing to wait for, else there
+// is time for harm.
 const SHORT_MS = 600;
 const LONG_MS = 20_000;
 

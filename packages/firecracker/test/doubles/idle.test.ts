@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 
 const OBSERVED_S = 3;
-// Node's own threads look after themselves now and then; three VMs that were asked each second would show as many more.
+// Node's own threads look after themselves now and then; three VMs that were asked each second would show as
+// many more.
 const MOST_CALLS = 30;
 
 /** All system calls of a process and its threads, while one looks. */

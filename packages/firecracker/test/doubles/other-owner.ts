@@ -3,7 +3,8 @@ import { createFirecrackerRuntime } from '../../src/index.js';
 import { imageDefaults } from '../factory.js';
 import { DOUBLES } from './doubles-only.js';
 
-// Another process that opens a state directory, makes a VM in it, says which user runs it, and leaves nothing.
+// Another process that opens a state directory, makes a VM in it, says which user runs it, and leaves
+// nothing.
 const [stateDir = '', registryDir = ''] = process.argv.slice(2);
 const runtime = await createFirecrackerRuntime({
   ...DOUBLES,

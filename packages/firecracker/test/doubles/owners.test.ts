@@ -27,7 +27,9 @@ async function running(runtime: VmRuntime, vmId: string): Promise<VmView> {
 
 const pidOf = ({ vmm }: VmView): number => vmm?.pid ?? 0;
 
-/** Opens a runtime in a mount namespace in which the folder `instead` is at the path of the folder `stateDir`. */
+/**
+ * Opens a runtime in a mount namespace in which the folder `instead` is at the path of the folder `stateDir`.
+ */
 async function openElsewhere(
   stateDir: string,
   instead: string,

@@ -13,8 +13,8 @@ import { createFirecrackerRuntime, probeFirecracker } from '../../src/index.js';
 import { imageDefaults } from '../factory.js';
 
 /*
- * What the guest sees of fields that Firecracker merely accepts elsewhere. A limit is shown as a ratio to the same work without it,
- * in the same guest: no time of an emulated host means anything.
+ * What the guest sees of fields that Firecracker merely accepts elsewhere. A limit is shown as a ratio to the
+ * same work without it, in the same guest: no time of an emulated host means anything.
  */
 
 const report = await probeFirecracker();
@@ -117,7 +117,8 @@ describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
     });
   });
 
-  // What a template masks can be seen only on a processor that Firecracker has a template for; the testbed emulates none.
+  // What a template masks can be seen only on a processor that Firecracker has a template for; the testbed
+  // emulates none.
   it('a CPU template takes features of the processor away, or is refused in Firecracker’s words', async () => {
     const vendor = /vendor_id\s*: (\w+)/.exec(await readFile('/proc/cpuinfo', 'utf8'))?.[1];
     await runtime.createVmWithSpec('template', { cpuTemplate: vendor === 'AuthenticAMD' ? 'T2A' : 'T2' });
@@ -152,7 +153,8 @@ describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
     await runtime.destroyVm('balloon');
   });
 
-  // The guest reports free blocks of 2 MiB. A balloon that holds single pages would leave it few, so this one holds none.
+  // The guest reports free blocks of 2 MiB. A balloon that holds single pages would leave it few, so this one
+  // holds none.
   it('pages that the guest frees go back to the host, where the balloon reports them', async () => {
     await boot('reporting', { memSizeMib: 256, balloon: { amountMib: 0, freePageReporting: true } });
     const residentKib = async (): Promise<number> => {

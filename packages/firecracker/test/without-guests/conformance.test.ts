@@ -2,7 +2,10 @@ import { describeProvider, type OpenOptions, type ProviderFactory } from '@micro
 import type { VmRuntime } from '@microvm/runtime';
 import { guestlessFactory } from './guestless-factory.js';
 
-/** Its VMs have no agent here, so the suite must take the runtime for one that reaches none: then it asks no guest for anything. */
+/**
+ * Its VMs have no agent here, so the suite must take the runtime for one that reaches none: then it asks no
+ * guest for anything.
+ */
 async function openWithoutAgent(options: OpenOptions): Promise<VmRuntime> {
   const runtime = await guestlessFactory.open(options);
   const capabilities = Object.freeze({ ...runtime.capabilities, guestAgent: false });

@@ -9,8 +9,8 @@ import { imageDefaults } from '../factory.js';
 import { WITHOUT_GUEST } from './guestless-factory.js';
 
 /*
- * The real Firecracker and its jailer on a host whose KVM need not be able to run Linux: all of the host's side works there, only the
- * guest makes no progress. So the VMs here have no agent.
+ * The real Firecracker and its jailer on a host whose KVM need not be able to run Linux: all of the host's
+ * side works there, only the guest makes no progress. So the VMs here have no agent.
  */
 
 const report = await probeFirecracker({ kvm: 'unchecked' });

@@ -27,7 +27,9 @@ beforeEach(async () => {
   watch = await Watch.begin();
 });
 
-/** Whatever the mode: little is held, a turn is short, nothing is left open, and a bystander notices nothing. */
+/**
+ * Whatever the mode: little is held, a turn is short, nothing is left open, and a bystander notices nothing.
+ */
 afterEach(async () => {
   const cost = await watch.end();
   expect(cost.heldBytes).toBeLessThan(MOST_HELD_BYTES);

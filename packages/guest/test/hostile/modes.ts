@@ -21,7 +21,10 @@ function floodAfterExec(...frames: readonly Buffer[]): (peer: Peer) => Promise<v
 
 /** What a hostile agent does with a connection. Each mode goes on until the host cuts it off. */
 export const MODES = {
-  /** Each read of the host has one byte for a command that nobody reads, and is full of data for one that is read. */
+  /**
+   * Each read of the host has one byte for a command that nobody reads, and is full of data for one that is
+   * read.
+   */
   async 'tiny-data-in-big-reads'(peer) {
     await peer.greet();
     await peer.hear(FrameType.exec);

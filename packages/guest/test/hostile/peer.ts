@@ -7,7 +7,9 @@ import { FrameType, ProtocolError } from '../../src/protocol.js';
 import { encodeMark, MarkScanner } from '../../src/sync.js';
 import { decodeFrames } from '../decode-frames.js';
 
-/** The hostile agent's end of one connection: it hears what the host says and says whatever its mode wants. */
+/**
+ * The hostile agent's end of one connection: it hears what the host says and says whatever its mode wants.
+ */
 export class Peer {
   readonly #socket: Socket;
   readonly #scanner = new MarkScanner();
@@ -93,7 +95,8 @@ export class Peer {
     try {
       this.#heard.push(...decodeFrames(this.#decoder, bytes));
     } catch (error) {
-      // The mark of a HELLO that the host says again, in the middle of frames. No mode needs what comes behind it.
+      // The mark of a HELLO that the host says again, in the middle of frames. No mode needs what comes
+      // behind it.
       if (!(error instanceof ProtocolError)) throw error;
     }
     this.#wake();

@@ -1,6 +1,6 @@
 /**
- * The hostile agent, a program: `program.ts FOLDER` listens at `FOLDER/MODE.sock` for each of its modes, says so over the IPC channel, and
- * ends with it.
+ * The hostile agent, a program: `program.ts FOLDER` listens at `FOLDER/MODE.sock` for each of its modes, says
+ * so over the IPC channel, and ends with it.
  */
 import { createServer } from 'node:net';
 import { join } from 'node:path';

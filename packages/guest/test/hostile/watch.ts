@@ -41,7 +41,9 @@ export interface Cost {
   readonly bystanderAnswers: number;
 }
 
-/** Counts, turn by turn of the event loop, what happens in this process beside a session with a hostile agent. */
+/**
+ * Counts, turn by turn of the event loop, what happens in this process beside a session with a hostile agent.
+ */
 export class Watch {
   readonly #before = heldBytes();
   readonly #bystander: AgentClient;

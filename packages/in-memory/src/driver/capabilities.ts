@@ -58,7 +58,10 @@ export const capabilitiesSchema = z.strictObject({
 
 export type CapabilitySwitches = z.infer<typeof capabilitiesSchema>;
 
-/** All that a VM in memory can do, but for what is switched off. `isShared`: VMs outlive the runtime, because its world was given to it. */
+/**
+ * All that a VM in memory can do, but for what is switched off. `isShared`: VMs outlive the runtime, because
+ * its world was given to it.
+ */
 export function capabilitiesOf(switches: CapabilitySwitches | undefined, isShared: boolean): Capabilities {
   const { spec, limits, ...rest } = switches ?? {};
   return defineCapabilities({

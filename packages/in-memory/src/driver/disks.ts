@@ -9,7 +9,9 @@ export type DiskContents = Readonly<Record<string, DiskContent>>;
 /** Content of the images on the host, by path: what a drive made from one holds at first. */
 export type Images = Readonly<Record<string, DiskContent>>;
 
-/** Every VM has this disk: the spec's `rootDrive`, else an empty one. No drive id of a spec can be the same. */
+/**
+ * Every VM has this disk: the spec's `rootDrive`, else an empty one. No drive id of a spec can be the same.
+ */
 export const ROOT_DRIVE = '/';
 
 /** A disk as the guest's script sees it. Files are flat: a path is a name, there are no folders to make. */

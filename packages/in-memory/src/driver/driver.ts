@@ -290,7 +290,10 @@ export class InMemoryDriver implements VmDriver {
     if (!this.#options.isShared) this.#options.world.vms.clear();
   }
 
-  /** Makes a guest or its VMM end by itself, as a test wishes. Throws where there is none, or where a paused guest would have to act. */
+  /**
+   * Makes a guest or its VMM end by itself, as a test wishes. Throws where there is none, or where a paused
+   * guest would have to act.
+   */
   endGuest(instanceId: string, end: GuestEnd): void {
     this.#methods.endNamed(instanceId, end);
   }

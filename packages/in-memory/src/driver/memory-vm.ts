@@ -41,7 +41,10 @@ export class MemoryVm {
   epoch = 1;
   /** Restored, and its workload not let go since. */
   isFrozen = false;
-  /** Memory and disks as they were when the VM was paused: a script's code cannot be held still, its effects can. */
+  /**
+   * Memory and disks as they were when the VM was paused: a script's code cannot be held still, its effects
+   * can.
+   */
   held: { readonly memory: string; readonly disks: DiskContents } | undefined;
   /** Snapshot whose memory this life of the guest came from. */
   memoryFrom: string | undefined;

@@ -21,7 +21,10 @@ export class Snapshots {
     else await this.#files.writeSnapshot(target.directory, image);
   }
 
-  /** Gives a VM the disks of a snapshot; answers with the memory that belongs to them. Errors: SNAPSHOT_CORRUPT. */
+  /**
+   * Gives a VM the disks of a snapshot; answers with the memory that belongs to them. Errors:
+   * SNAPSHOT_CORRUPT.
+   */
   async loadDisks(vm: MemoryVm, source: RestoreSource): Promise<MemoryImage | undefined> {
     const image = await this.#read(source);
     vm.disks = new Disks(image.disks);

@@ -35,7 +35,10 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
   }
 }
 
-/** The part of a VM that outlives the process: its disks and its console, in the VM's folder. Without a folder nothing is written. */
+/**
+ * The part of a VM that outlives the process: its disks and its console, in the VM's folder. Without a folder
+ * nothing is written.
+ */
 export class VmFiles {
   readonly #hostCalls: DurableWrites | undefined;
   readonly #saving = new WeakMap<MemoryVm, Promise<void>>();

@@ -26,7 +26,10 @@ export interface GuestRun {
   readonly signal: AbortSignal;
 }
 
-/** Resolves when the guest is ready. Errors: GUEST_UNREACHABLE when the script's boot fails; an abort rejects with the signal's reason. */
+/**
+ * Resolves when the guest is ready. Errors: GUEST_UNREACHABLE when the script's boot fails; an abort rejects
+ * with the signal's reason.
+ */
 export async function bootGuest(vm: MemoryVm, run: GuestRun): Promise<void> {
   vm.console.append(kernelLines(vm.spec));
   if (run.script.boot !== undefined) {
@@ -50,8 +53,8 @@ export async function bootGuest(vm: MemoryVm, run: GuestRun): Promise<void> {
 }
 
 /**
- * Asks the guest to flush. Answers whether it did so in its time; also when it ended meanwhile. An abort rejects with the
- * signal's reason.
+ * Asks the guest to flush. Answers whether it did so in its time; also when it ended meanwhile. An abort
+ * rejects with the signal's reason.
  */
 export async function flushGuest(vm: MemoryVm, run: GuestRun): Promise<boolean> {
   const { shutdownTimeoutMs } = vm.spec;

@@ -3,10 +3,16 @@ import type { GuestDisk } from '../driver/disks.js';
 
 export type MemoryValue = string | number | boolean | null | MemoryValue[] | { [key: string]: MemoryValue };
 
-/** What a guest keeps in memory: JSON. A snapshot carries it, a restored guest goes on from it, a boot begins with an empty one. */
+/**
+ * What a guest keeps in memory: JSON. A snapshot carries it, a restored guest goes on from it, a boot begins
+ * with an empty one.
+ */
 export type GuestMemory = Record<string, MemoryValue>;
 
-/** The guest that a script is in. While the VM is paused its time stands still: `sleep` does not end before it goes on. */
+/**
+ * The guest that a script is in. While the VM is paused its time stands still: `sleep` does not end before it
+ * goes on.
+ */
 export interface ScriptedGuest {
   readonly memory: GuestMemory;
   /** What `uname -r` says. */
@@ -35,16 +41,23 @@ export type CommandEnd = ScriptedEnd;
 
 /** What guests do. Each part is optional; what a script leaves out, guests do as they do without a script. */
 export interface GuestScript {
-  /** Runs in each cold boot, before the guest is ready. A rejection: its agent never answers. A promise that stays pending: stuck in boot. */
+  /**
+   * Runs in each cold boot, before the guest is ready. A rejection: its agent never answers. A promise that
+   * stays pending: stuck in boot.
+   */
   boot?(guest: ScriptedGuest): Promise<void> | void;
   /**
-   * Runs a command. `undefined`: the script does not know it, and the default commands are tried. Throw a `ScriptedErrno` for a command
-   * that cannot be started; any other error ends it by exit code 1 with the error on its standard error.
+   * Runs a command. `undefined`: the script does not know it, and the default commands are tried. Throw a
+   * `ScriptedErrno` for a command that cannot be started; any other error ends it by exit code 1 with the
+   * error on its standard error.
    */
   exec?(
     command: GuestCommand,
     guest: ScriptedGuest,
   ): Promise<CommandEnd | undefined> | CommandEnd | undefined;
-  /** Runs when the guest is asked to shut down; it is forced when this takes longer than the spec's `shutdownTimeoutMs`. */
+  /**
+   * Runs when the guest is asked to shut down; it is forced when this takes longer than the spec's
+   * `shutdownTimeoutMs`.
+   */
   shutdown?(guest: ScriptedGuest): Promise<void> | void;
 }

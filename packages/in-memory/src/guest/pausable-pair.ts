@@ -2,7 +2,10 @@ import { Duplex } from 'node:stream';
 import { untilGoing } from './guest-handle.js';
 import type { MemoryVm } from '../driver/memory-vm.js';
 
-/** One end of a channel into a guest. What is written to it stands still while the VM is paused, as the guest does. */
+/**
+ * One end of a channel into a guest. What is written to it stands still while the VM is paused, as the guest
+ * does.
+ */
 class ChannelEnd extends Duplex {
   readonly #vm: MemoryVm;
   #peer: ChannelEnd | undefined;

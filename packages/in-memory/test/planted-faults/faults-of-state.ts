@@ -307,7 +307,10 @@ const CLOSING_FAULTS: readonly PlantedFault[] = [
 
 const NO_TRACE = 'a VM that was destroyed and forgotten leaves no descriptor, no process, no file';
 
-/** Leaves something for each VM that is made; all is taken away when the runtime is closed, as the host is not to suffer. */
+/**
+ * Leaves something for each VM that is made; all is taken away when the runtime is closed, as the host is not
+ * to suffer.
+ */
 function leaking(good: VmRuntime, leave: () => Promise<() => unknown>): ReturnType<typeof creating> {
   const undo: (() => unknown)[] = [];
   return {

@@ -36,7 +36,9 @@ function original(runtime: VmRuntime): VmRuntime {
   return originals.get(runtime) ?? runtime;
 }
 
-/** A provider whose runtimes are distorted. Without a distortion it is a good one, through the same wrapping. */
+/**
+ * A provider whose runtimes are distorted. Without a distortion it is a good one, through the same wrapping.
+ */
 export function distortingProvider(
   good: ProviderFactory,
   distort: (runtime: VmRuntime, options: OpenOptions) => Distortion = () => ({}),

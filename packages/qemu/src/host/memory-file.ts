@@ -5,8 +5,8 @@ import { ignoreMissing } from '@microvm/driver-kit';
 const MEMFD_LINK = '/memfd:memory-backend-memfd';
 
 /**
- * The guest's memory as a file, where the VMM holds it in a memfd; undefined for one that maps a snapshot's file: what such a
- * guest wrote is in no file.
+ * The guest's memory as a file, where the VMM holds it in a memfd; undefined for one that maps a snapshot's
+ * file: what such a guest wrote is in no file.
  */
 export async function memoryFileOf(pid: number): Promise<string | undefined> {
   const folder = `/proc/${pid}/fd`;

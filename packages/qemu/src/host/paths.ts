@@ -1,7 +1,10 @@
 import { join } from 'node:path';
 import { DISKS_FOLDER, LOG_FILES } from '@microvm/driver-kit';
 
-/** Names of all that a VM has in its folder; sockets are reached through it, so that the folder's path may have any length. */
+/**
+ * Names of all that a VM has in its folder; sockets are reached through it, so that the folder's path may
+ * have any length.
+ */
 export const FILES = {
   qmpSocket: 'qmp.sock',
   agentSocket: 'agent.sock',

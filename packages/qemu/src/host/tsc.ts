@@ -10,7 +10,10 @@ export interface TscSources {
   readonly kernelLog: string;
 }
 
-/** Frequency of the host's time stamp counter in kHz, which is also an emulated guest's; undefined when nothing tells. */
+/**
+ * Frequency of the host's time stamp counter in kHz, which is also an emulated guest's; undefined when
+ * nothing tells.
+ */
 export function tscKhzFrom(sources: TscSources): number | undefined {
   return (
     fromMhz(/tsc: Refined TSC clocksource calibration: ([\d.]+) MHz/.exec(sources.kernelLog)) ??

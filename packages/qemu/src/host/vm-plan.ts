@@ -15,7 +15,10 @@ const vmPlan = z.strictObject({
 /** A drive as QEMU gets it: `file` is relative to the VM's folder for a private one. */
 export type DriveConfig = Pick<PlannedDrive, 'driveId' | 'file' | 'readOnly'>;
 
-/** What a VM gets of the host. Paths that the caller gave are made absolute at create: a later owner may run elsewhere. */
+/**
+ * What a VM gets of the host. Paths that the caller gave are made absolute at create: a later owner may run
+ * elsewhere.
+ */
 export type VmPlan = Readonly<z.infer<typeof vmPlan>>;
 
 export function makePlan(spec: ResolvedVmSpec, drives: readonly PlannedDrive[]): VmPlan {

@@ -35,7 +35,8 @@ const NAME_PREFIX = 'microvm-';
 const MACHINE_OPTIONS = 'acpi=on,rtc=on,memory-backend=ram';
 // elevateprivileges=deny forbids -runas, spawn=deny forbids exec: migration; neither is used.
 const SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny';
-// A guest's end leaves the process there, so that what happened can be asked for even when nobody was listening.
+// A guest's end leaves the process there, so that what happened can be asked for even when nobody was
+// listening.
 const ENDINGS = 'reboot=shutdown,shutdown=pause,panic=pause';
 
 /** The value of `-name`: how a VMM is found again when its pid was never recorded. */
@@ -51,7 +52,9 @@ export function instanceIdOf(args: readonly string[]): string | undefined {
     : undefined;
 }
 
-/** QEMU's arguments; names of files are relative to the VM's folder, which has to be the working directory. */
+/**
+ * QEMU's arguments; names of files are relative to the VM's folder, which has to be the working directory.
+ */
 export function commandLine(input: CommandLineInput): string[] {
   const { machine } = input;
   return [

@@ -1,8 +1,8 @@
 import type { ResolvedVmSpec } from '@microvm/runtime';
 import type { Accelerator } from '../host/host-facts.js';
 
-// `reboot=t`: the machine has no keyboard controller to reset it. `panic=-1`: a kernel without the pvpanic module ends too.
-// `cryptomgr.notests`, `random.trust_cpu=on`: a tenth of the boot time under emulation.
+// `reboot=t`: the machine has no keyboard controller to reset it. `panic=-1`: a kernel without the pvpanic
+// module ends too. `cryptomgr.notests`, `random.trust_cpu=on`: a tenth of the boot time under emulation.
 const TUNED = 'console=ttyS0 reboot=t panic=-1 cryptomgr.notests random.trust_cpu=on';
 
 export interface KernelArgsInput {
@@ -12,11 +12,12 @@ export interface KernelArgsInput {
 }
 
 /**
- * The kernel's command line. Under emulation the guest's calibration of its clock can fail and then the kernel waits for
- * ever for a tick (about one boot in ten on a busy host); the host's frequency makes that calibration needless. Nor is its counter,
- * which is the host's, to be judged by ticks that a busy host delays: the kernel then takes the ticks for its clock, which goes slow
- * (seen in 21 of 48 boots under load). Both are facts of the host and not a choice, so they are also added to arguments that replace
- * ours, unless these name them themselves.
+ * The kernel's command line. Under emulation the guest's calibration of its clock can fail and then the
+ * kernel waits for ever for a tick (about one boot in ten on a busy host); the host's frequency makes that
+ * calibration needless. Nor is its counter, which is the host's, to be judged by ticks that a busy host
+ * delays: the kernel then takes the ticks for its clock, which goes slow (seen in 21 of 48 boots under load).
+ * Both are facts of the host and not a choice, so they are also added to arguments that replace ours, unless
+ * these name them themselves.
  */
 export function kernelArgs({ spec, accelerator, tscKhz }: KernelArgsInput): string {
   const given = spec.bootArgs;

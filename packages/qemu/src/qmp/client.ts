@@ -10,7 +10,10 @@ export interface QmpConnectOptions {
   /** Settles when the QEMU process is gone: every call then fails at once. */
   readonly exited: Promise<unknown>;
   readonly onEvent: (event: QmpEvent) => void;
-  /** How long the greeting and each command may take unless it says otherwise, in milliseconds. Default 10,000. */
+  /**
+   * How long the greeting and each command may take unless it says otherwise, in milliseconds. Default
+   * 10,000.
+   */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
@@ -33,8 +36,9 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const GREETING = 0;
 
 /**
- * One connection to a QEMU monitor. Answers are matched by id, so commands may overlap. Every call ends: by its answer, its
- * deadline, its signal, the end of the connection or of the process. QEMU serves one client at a time: a second one gets no greeting.
+ * One connection to a QEMU monitor. Answers are matched by id, so commands may overlap. Every call ends: by
+ * its answer, its deadline, its signal, the end of the connection or of the process. QEMU serves one client
+ * at a time: a second one gets no greeting.
  */
 export class QmpClient {
   readonly #socket: Socket;
@@ -85,7 +89,8 @@ export class QmpClient {
   }
 
   /**
-   * Runs a command. Rejects with `RequestRefusedError` (refused), `RequestTimeoutError`, `ConnectionClosedError`, or the signal's reason.
+   * Runs a command. Rejects with `RequestRefusedError` (refused), `RequestTimeoutError`,
+   * `ConnectionClosedError`, or the signal's reason.
    */
   execute(
     command: string,
@@ -132,7 +137,10 @@ export class QmpClient {
     });
   }
 
-  /** Each line is flushed to the kernel before the next: descriptors go past Node's own queue, which so must be empty. */
+  /**
+   * Each line is flushed to the kernel before the next: descriptors go past Node's own queue, which so must
+   * be empty.
+   */
   #send(line: Buffer, fds: readonly number[]): Promise<void> {
     if (this.#closed !== undefined) return Promise.resolve();
     if (fds.length > 0) {

@@ -17,8 +17,8 @@ const BOOT_BYTES = MIB;
 const PAST_THE_HANG = 'Mount-cache hash table entries';
 
 /**
- * Cold boot. Under emulation a guest can hang early in its boot on a busy host, though its clock's frequency is given: an
- * attempt that shows no sign of life before that point is killed and made again, twice at most.
+ * Cold boot. Under emulation a guest can hang early in its boot on a busy host, though its clock's frequency
+ * is given: an attempt that shows no sign of life before that point is killed and made again, twice at most.
  */
 export async function bootVm(context: QemuContext, vm: QemuVm, run: Run): Promise<LiveVm> {
   const isEmulated = context.hostFacts.accelerator === 'tcg';

@@ -67,8 +67,8 @@ async function captureMemory(
 }
 
 /**
- * After a capture QEMU refuses another one until the CPUs have run. They run for the moment between two commands; the
- * workload is frozen, and the first snapshot is not touched by it.
+ * After a capture QEMU refuses another one until the CPUs have run. They run for the moment between two
+ * commands; the workload is frozen, and the first snapshot is not touched by it.
  */
 async function leavePostmigrate(live: LiveVm, signal: AbortSignal): Promise<void> {
   if ((await live.status({ signal })) !== 'postmigrate') return;

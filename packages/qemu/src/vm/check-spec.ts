@@ -2,11 +2,13 @@ import { checkSpecFiles } from '@microvm/driver-kit';
 import { invalidArgument, type ResolvedVmSpec, type VmSpec } from '@microvm/runtime';
 import { SERIAL_LENGTH } from '../process/machine.js';
 
-// QEMU's microvm has 24 virtio-mmio transports. A guest gets no interrupts from the last one: with 23 drives and the agent's port it
-// finds all drives and then waits for the last one for ever (QEMU 7.2).
+// QEMU's microvm has 24 virtio-mmio transports. A guest gets no interrupts from the last one: with 23 drives
+// and the agent's port it finds all drives and then waits for the last one for ever (QEMU 7.2).
 const TRANSPORT_COUNT = 23;
 
-/** Refuses what QEMU or its guest would not take, before any effect. `given` is the caller's part of the spec. */
+/**
+ * Refuses what QEMU or its guest would not take, before any effect. `given` is the caller's part of the spec.
+ */
 export async function checkSpec(spec: ResolvedVmSpec, given: VmSpec): Promise<void> {
   checkDriveCount(spec);
   checkSerials(spec);

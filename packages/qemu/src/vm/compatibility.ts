@@ -15,7 +15,10 @@ const compatibility = z.strictObject({
   accelerator: z.enum(['kvm', 'tcg']),
   cpu: z.string(),
   tscKhz: z.number().nullable(),
-  /** What the guest sees, in order: QEMU loads a state into a machine that differs without complaint, and the guest hangs. */
+  /**
+   * What the guest sees, in order: QEMU loads a state into a machine that differs without complaint, and the
+   * guest hangs.
+   */
   devices: z.array(z.record(z.string(), z.union([z.string(), z.boolean()]))),
 });
 
@@ -25,8 +28,8 @@ type Compatibility = z.infer<typeof compatibility>;
 const TSC_TOLERANCE = 0.001;
 
 /**
- * Refuses a snapshot that has not the files of one, or whose state would not load here or would load and hang, before any process
- * starts.
+ * Refuses a snapshot that has not the files of one, or whose state would not load here or would load and
+ * hang, before any process starts.
  */
 export function checkSnapshot(hostFacts: HostFacts, source: RestoreSource, spec: ResolvedVmSpec): void {
   if (source.memory) {

@@ -3,8 +3,8 @@ import type { ProcessExit } from '@microvm/native';
 import type { QmpEvent } from '../qmp/wire.js';
 
 /**
- * Learns how one life of a VM ends, from the first of: what QEMU says of its guest, the end of its process. An exit code alone says
- * nothing: QEMU exits with 0 after a signal and after most guest endings.
+ * Learns how one life of a VM ends, from the first of: what QEMU says of its guest, the end of its process.
+ * An exit code alone says nothing: QEMU exits with 0 after a signal and after most guest endings.
  */
 export class EndingWatch extends Ending {
   readonly #directory: string;

@@ -54,7 +54,8 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
   }
 
   /**
-   * Runs a QMP command. Rejects with `MICROVM_VMM_REJECTED`, `MICROVM_TIMEOUT`, `MICROVM_VMM_EXITED` or the signal's reason.
+   * Runs a QMP command. Rejects with `MICROVM_VMM_REJECTED`, `MICROVM_TIMEOUT`, `MICROVM_VMM_EXITED` or the
+   * signal's reason.
    */
   command(
     name: string,
@@ -65,7 +66,10 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
     return this.translated(monitor.then((qmp) => qmp.execute(name, args, options)));
   }
 
-  /** `running`, `paused`, `postmigrate`, `inmigrate`, `shutdown`, `guest-panicked` and what else QEMU's RunState has. */
+  /**
+   * `running`, `paused`, `postmigrate`, `inmigrate`, `shutdown`, `guest-panicked` and what else QEMU's
+   * RunState has.
+   */
   async status(options: QmpCallOptions = {}): Promise<string> {
     const answer = (await this.command('query-status', {}, options)) as { readonly status?: unknown };
     return String(answer.status);

@@ -31,8 +31,8 @@ export async function prepareMigration(
 }
 
 /**
- * Starts a migration, into or out of a file, and waits for its end. When it does not come to one it is cancelled: no migration is
- * left when this rejects.
+ * Starts a migration, into or out of a file, and waits for its end. When it does not come to one it is
+ * cancelled: no migration is left when this rejects.
  */
 export async function runMigration(
   live: LiveVm,
@@ -58,7 +58,10 @@ export async function runMigration(
   }
 }
 
-/** Ends a migration that may be under way; without effect where there is none. Takes no longer than a driver may after an abort. */
+/**
+ * Ends a migration that may be under way; without effect where there is none. Takes no longer than a driver
+ * may after an abort.
+ */
 export async function cancelMigration(
   live: LiveVm,
   ended: Promise<unknown> = Promise.resolve(),
@@ -73,7 +76,10 @@ export async function cancelMigration(
   );
 }
 
-/** QEMU says that a migration is complete before it has put the VM into the state after it, and has no event for that moment. */
+/**
+ * QEMU says that a migration is complete before it has put the VM into the state after it, and has no event
+ * for that moment.
+ */
 async function untilFinalized(live: LiveVm, options: QmpCallOptions): Promise<void> {
   while ((await live.status(options)) === 'finish-migrate') await setTimeout(FINALIZE_LOOK_MS);
 }

@@ -42,8 +42,8 @@ export async function restoreVm(
 
 async function memoryBackend(path: string | undefined): Promise<MemoryBackend> {
   if (path === undefined) return { kind: 'memfd' };
-  // QEMU opens a file for writing that it maps privately; it never writes to it. Only where needed: a change of the mode
-  // is a change of the file for whoever has checked it.
+  // QEMU opens a file for writing that it maps privately; it never writes to it. Only where needed: a change
+  // of the mode is a change of the file for whoever has checked it.
   const isWritable = await access(path, constants.R_OK | constants.W_OK).then(
     () => true,
     () => false,

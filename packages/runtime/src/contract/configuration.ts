@@ -4,7 +4,10 @@ import { invalidArgument } from './errors.js';
 import { parseSchema } from './parse.js';
 import { vmSpecSchema } from './spec.js';
 
-/** One setting of a runtime: by option, else by environment variable, else by default. docs/configuration.md lists them all. */
+/**
+ * One setting of a runtime: by option, else by environment variable, else by default. docs/configuration.md
+ * lists them all.
+ */
 export interface Setting {
   readonly option: string;
   /** Absent where only the option exists. */
@@ -117,8 +120,8 @@ function fromText(setting: Setting, name: string, text: string): unknown {
 }
 
 /**
- * Options first, environment second; what neither names is absent, and the factory's own default applies. A wrong value is
- * `MICROVM_INVALID_ARGUMENT` and names the option, or the variable it came from.
+ * Options first, environment second; what neither names is absent, and the factory's own default applies. A
+ * wrong value is `MICROVM_INVALID_ARGUMENT` and names the option, or the variable it came from.
  */
 export function resolveOptions<T extends z.ZodType>(
   schema: T,

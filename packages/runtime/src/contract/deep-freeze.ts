@@ -1,6 +1,6 @@
 /**
- * Freezes a tree of plain objects and arrays, and leaves anything else in it (a signal, a function) alone. A part that is frozen
- * already is taken to be so all the way down.
+ * Freezes a tree of plain objects and arrays, and leaves anything else in it (a signal, a function) alone. A
+ * part that is frozen already is taken to be so all the way down.
  */
 export function deepFreeze<T>(value: T): T {
   if (!isPlain(value) || Object.isFrozen(value)) return value;

@@ -1,6 +1,9 @@
 import { causeFromJson, causeToJson, type ErrorCodec } from './error-json.js';
 
-/** What each code carries in `details`. This table is the only list of codes; docs/errors.md is checked against it. */
+/**
+ * What each code carries in `details`. This table is the only list of codes; docs/errors.md is checked
+ * against it.
+ */
 export interface ErrorDetails {
   /** `path` names the argument or spec field, `expected` what would have been right. */
   MICROVM_INVALID_ARGUMENT: { readonly path: string; readonly expected: string };
@@ -35,9 +38,15 @@ export interface ErrorDetails {
     readonly lastLogLines: readonly string[];
   };
   MICROVM_GUEST_UNREACHABLE: { readonly vmId: string; readonly reason: string };
-  /** The guest cannot start a command now, as during a pause. The command was not started: nothing of it has happened. */
+  /**
+   * The guest cannot start a command now, as during a pause. The command was not started: nothing of it has
+   * happened.
+   */
   MICROVM_GUEST_BUSY: { readonly vmId: string; readonly reason: string };
-  /** The command never started in the guest. `step` is what failed (`exec`, `cwd` …), `errno` the guest's error. */
+  /**
+   * The command never started in the guest. `step` is what failed (`exec`, `cwd` …), `errno` the guest's
+   * error.
+   */
   MICROVM_EXEC_FAILED: { readonly program: string; readonly errno: string; readonly step: string };
   MICROVM_OUTPUT_LIMIT: { readonly stream: 'stdout' | 'stderr'; readonly limitBytes: number };
   MICROVM_TIMEOUT: { readonly operation: string; readonly timeoutMs: number };
@@ -46,7 +55,10 @@ export interface ErrorDetails {
     readonly neededBytes?: number;
     readonly availableBytes?: number;
   };
-  /** A file that the VM's VMM or guest may write to has not the size that it must have: nothing of it was used. */
+  /**
+   * A file that the VM's VMM or guest may write to has not the size that it must have: nothing of it was
+   * used.
+   */
   MICROVM_UNEXPECTED_SIZE: {
     readonly vmId: string;
     readonly file: string;
@@ -170,8 +182,9 @@ interface ErrorInit<C extends ErrorCode> {
 }
 
 /**
- * Every failure that the contract names. `code` says which, `details` has the facts, typed by the code: test with
- * `isVmRuntimeError(error, code)`. An abort is not one of these: it rejects with the signal's own reason.
+ * Every failure that the contract names. `code` says which, `details` has the facts, typed by the code: test
+ * with `isVmRuntimeError(error, code)`. An abort is not one of these: it rejects with the signal's own
+ * reason.
  */
 export class VmRuntimeError<C extends ErrorCode = ErrorCode> extends Error {
   override readonly name = 'VmRuntimeError';
@@ -195,8 +208,8 @@ export class VmRuntimeError<C extends ErrorCode = ErrorCode> extends Error {
   }
 
   /**
-   * The error that `toJSON` described, in another process or at another time. A code that this version does not know, as a newer one
-   * may have sent, becomes HOST_FAILURE with that code in its message.
+   * The error that `toJSON` described, in another process or at another time. A code that this version does
+   * not know, as a newer one may have sent, becomes HOST_FAILURE with that code in its message.
    */
   static fromJSON(json: unknown): VmRuntimeError {
     const known = isObject(json) ? fromJson(json, 0) : undefined;

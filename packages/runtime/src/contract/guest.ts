@@ -8,19 +8,25 @@ export interface ExecRequest {
   readonly env?: Readonly<Record<string, string>>;
   /** Working directory in the guest. Default `/`. */
   readonly cwd?: string;
-  /** Bytes for the command's standard input, which is closed after them. Absent: `stdin` of the process is open for writing. */
+  /**
+   * Bytes for the command's standard input, which is closed after them. Absent: `stdin` of the process is
+   * open for writing.
+   */
   readonly input?: string | Uint8Array;
   /**
-   * Bytes of each output stream that `result` keeps, 1 MiB by default. A longer output ends the command and rejects with
-   * `MICROVM_OUTPUT_LIMIT`; nothing is cut silently. Iterating the process is not limited.
+   * Bytes of each output stream that `result` keeps, 1 MiB by default. A longer output ends the command and
+   * rejects with `MICROVM_OUTPUT_LIMIT`; nothing is cut silently. Iterating the process is not limited.
    */
   readonly maxOutputBytes?: number;
   /**
-   * Aborting kills all that the command started in the guest, also a child that called `setsid` where the guest has cgroup v2; the result
-   * rejects with the signal's reason.
+   * Aborting kills all that the command started in the guest, also a child that called `setsid` where the
+   * guest has cgroup v2; the result rejects with the signal's reason.
    */
   readonly signal?: AbortSignal;
-  /** From the call to the command's end, in milliseconds; then the command is killed and the result rejects with `MICROVM_TIMEOUT`. */
+  /**
+   * From the call to the command's end, in milliseconds; then the command is killed and the result rejects
+   * with `MICROVM_TIMEOUT`.
+   */
   readonly timeoutMs?: number;
 }
 
@@ -40,14 +46,17 @@ export interface ExecChunk {
 }
 
 /**
- * A command in the guest. Iterate it for output as it comes (a slow reader slows the command down, nothing is dropped) or
- * await `result` for the whole; not both.
+ * A command in the guest. Iterate it for output as it comes (a slow reader slows the command down, nothing is
+ * dropped) or await `result` for the whole; not both.
  */
 export interface ExecProcess extends AsyncIterable<ExecChunk> {
   readonly stdin: Writable;
   /** Resolves when the command ended, whatever its exit code. */
   readonly result: Promise<ExecResult>;
-  /** Sends a signal, `SIGTERM` by default, to the command's process group; `SIGKILL` to all that the command started. */
+  /**
+   * Sends a signal, `SIGTERM` by default, to the command's process group; `SIGKILL` to all that the command
+   * started.
+   */
   kill(signal?: NodeJS.Signals): Promise<void>;
 }
 
@@ -60,10 +69,16 @@ export interface GuestInfo {
   readonly kernelRelease: string;
 }
 
-/** A running guest as its agent shows it. Calls reject with `MICROVM_GUEST_UNREACHABLE` when the agent is gone. */
+/**
+ * A running guest as its agent shows it. Calls reject with `MICROVM_GUEST_UNREACHABLE` when the agent is
+ * gone.
+ */
 export interface Guest {
   /** A round trip to the agent. */
   ping(options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<GuestInfo>;
-  /** Starts a command. Errors of the start itself (no such program) reject `result` with `MICROVM_EXEC_FAILED`. */
+  /**
+   * Starts a command. Errors of the start itself (no such program) reject `result` with
+   * `MICROVM_EXEC_FAILED`.
+   */
   exec(request: ExecRequest): ExecProcess;
 }

@@ -8,7 +8,9 @@ function parseId(path: string, value: unknown): string {
   return value;
 }
 
-/** Checks the caller's name for a VM; it is kept as it is, never altered. Throws `MICROVM_INVALID_ARGUMENT`. */
+/**
+ * Checks the caller's name for a VM; it is kept as it is, never altered. Throws `MICROVM_INVALID_ARGUMENT`.
+ */
 export function parseVmId(value: unknown, path = 'vmId'): string {
   return parseId(path, value);
 }

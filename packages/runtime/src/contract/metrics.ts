@@ -8,7 +8,9 @@ export interface VmmMetrics {
   readonly gauges: Readonly<Record<string, number>>;
 }
 
-/** What the kernel counts of a VM's cgroup, in this life of the VM. A part is absent where its controller is. */
+/**
+ * What the kernel counts of a VM's cgroup, in this life of the VM. A part is absent where its controller is.
+ */
 export interface CgroupMetrics {
   /** cpu.stat, in microseconds. */
   readonly cpu?: { readonly usageUs: number; readonly userUs: number; readonly systemUs: number };

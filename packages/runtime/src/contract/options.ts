@@ -27,11 +27,14 @@ const operationOptionsSchema = z.strictObject({
 export interface OperationOptions {
   /** An abort cancels the operation, undoes what it did, and rejects with the signal's own reason. */
   readonly signal?: AbortSignal | undefined;
-  /** From the call to the operation's end, waiting included, in milliseconds. Then `MICROVM_TIMEOUT`, undone as by an abort. */
+  /**
+   * From the call to the operation's end, waiting included, in milliseconds. Then `MICROVM_TIMEOUT`, undone
+   * as by an abort.
+   */
   readonly timeoutMs?: number | undefined;
   /**
-   * The same key with the same request answers with the first call's outcome instead of doing it again; with another
-   * request it is `MICROVM_IDEMPOTENCY_CONFLICT`.
+   * The same key with the same request answers with the first call's outcome instead of doing it again; with
+   * another request it is `MICROVM_IDEMPOTENCY_CONFLICT`.
    */
   readonly idempotencyKey?: string | undefined;
   readonly onProgress?: ((progress: JobProgress) => void) | undefined;
@@ -75,7 +78,10 @@ const eventsOptionsSchema = z.strictObject({
 export interface EventsOptions {
   /** Ends the iteration. */
   readonly signal?: AbortSignal | undefined;
-  /** Events kept for this reader while it is busy; beyond them the oldest are dropped and counted. Default 1,024. */
+  /**
+   * Events kept for this reader while it is busy; beyond them the oldest are dropped and counted. Default
+   * 1,024.
+   */
   readonly bufferSize?: number | undefined;
 }
 

@@ -50,8 +50,8 @@ function firstProblem(schema: z.ZodType, error: z.ZodError, at: string): Problem
 }
 
 /**
- * Where a value has a key of its own named `__proto__`: a copy of the object would lose it without a word. Looks into plain objects and
- * arrays only, as nothing else is copied.
+ * Where a value has a key of its own named `__proto__`: a copy of the object would lose it without a word.
+ * Looks into plain objects and arrays only, as nothing else is copied.
  */
 function reservedKeyIn(
   value: unknown,
@@ -75,8 +75,8 @@ function isPlain(value: unknown): value is object {
 }
 
 /**
- * Checks a value against a strict schema and returns a frozen copy. Throws `MICROVM_INVALID_ARGUMENT` that names the path,
- * what was expected there and, for an unknown key, the known one that is closest.
+ * Checks a value against a strict schema and returns a frozen copy. Throws `MICROVM_INVALID_ARGUMENT` that
+ * names the path, what was expected there and, for an unknown key, the known one that is closest.
  */
 export function parseSchema<T extends z.ZodType>(
   schema: T,

@@ -6,32 +6,35 @@ import type { SnapshotView, VmView } from './views.js';
 /**
  * Changes the state of VMs. Each change is a lifecycle job: one at a time per VM, in the order of the calls.
  *
- * Checks come in this order, before any effect: argument, VM not found, state, name exists. An abort or a time-out before
- * the job began leaves all as it was; afterwards what was done is undone, or, for stop and destroy, carried as far as it
- * came. After `close()` every call rejects with `MICROVM_CLOSED`.
+ * Checks come in this order, before any effect: argument, VM not found, state, name exists. An abort or a
+ * time-out before the job began leaves all as it was; afterwards what was done is undone, or, for stop and
+ * destroy, carried as far as it came. After `close()` every call rejects with `MICROVM_CLOSED`.
  */
 export abstract class VmProvider {
   /**
-   * Makes a VM from the workspace's defaults: `created`.
-   * Errors: VM_ALREADY_EXISTS, NO_SPACE, HOST_UNSUPPORTED. Aborted: nothing is left, the id is free. Not idempotent without a key.
+   * Makes a VM from the workspace's defaults: `created`. Errors: VM_ALREADY_EXISTS, NO_SPACE,
+   * HOST_UNSUPPORTED. Aborted: nothing is left, the id is free. Not idempotent without a key.
    */
   abstract createVm(vmId: string, options?: OperationOptions): Promise<VmView>;
 
   /**
-   * Starts a created, stopped or crashed VM (cold boot on the same disks), or resumes a paused one: `running`, its agent answers.
-   * Errors: INVALID_TRANSITION, GUEST_UNREACHABLE, VMM_EXITED. Aborted: back in the earlier state, the attempt's VMM gone.
+   * Starts a created, stopped or crashed VM (cold boot on the same disks), or resumes a paused one:
+   * `running`, its agent answers. Errors: INVALID_TRANSITION, GUEST_UNREACHABLE, VMM_EXITED. Aborted: back in
+   * the earlier state, the attempt's VMM gone.
    */
   abstract startVm(vmId: string, options?: OperationOptions): Promise<VmView>;
 
   /**
-   * Stops a running VM: `stopped`. The guest gets `shutdownTimeoutMs` to flush, then force; `stop` in the view says which it was.
-   * Errors: INVALID_TRANSITION. Aborted: what the VMM says; a guest that was told already may still halt by itself.
+   * Stops a running VM: `stopped`. The guest gets `shutdownTimeoutMs` to flush, then force; `stop` in the
+   * view says which it was. Errors: INVALID_TRANSITION. Aborted: what the VMM says; a guest that was told
+   * already may still halt by itself.
    */
   abstract stopVm(vmId: string, options?: OperationOptions): Promise<VmView>;
 
   /**
-   * Publishes a snapshot, whole or not at all; the VM's state is unchanged, a running guest stands still meanwhile.
-   * Errors: INVALID_TRANSITION, SNAPSHOT_ALREADY_EXISTS, NO_SPACE. Aborted: no snapshot, the guest goes on.
+   * Publishes a snapshot, whole or not at all; the VM's state is unchanged, a running guest stands still
+   * meanwhile. Errors: INVALID_TRANSITION, SNAPSHOT_ALREADY_EXISTS, NO_SPACE. Aborted: no snapshot, the guest
+   * goes on.
    */
   abstract snapshotVm(vmId: string, snapshotId: string, options?: OperationOptions): Promise<SnapshotView>;
 
@@ -42,9 +45,10 @@ export abstract class VmProvider {
   abstract destroyVm(vmId: string, options?: OperationOptions): Promise<VmView>;
 
   /**
-   * Makes a VM that differs from the defaults, or restores one: `restoreFrom` a memory snapshot gives a `running` VM (`paused`
-   * with `resumeImmediately: false`), from a disk snapshot a `created` one. Fields that contradict the snapshot are refused.
-   * Errors: those of createVm, SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_INCOMPATIBLE, UNSUPPORTED. Aborted: as createVm.
+   * Makes a VM that differs from the defaults, or restores one: `restoreFrom` a memory snapshot gives a
+   * `running` VM (`paused` with `resumeImmediately: false`), from a disk snapshot a `created` one. Fields
+   * that contradict the snapshot are refused. Errors: those of createVm, SNAPSHOT_NOT_FOUND,
+   * SNAPSHOT_CORRUPT, SNAPSHOT_INCOMPATIBLE, UNSUPPORTED. Aborted: as createVm.
    */
   abstract createVmWithSpec(vmId: string, spec: VmSpec, options?: OperationOptions): Promise<VmView>;
 
@@ -57,7 +61,9 @@ export abstract class VmProvider {
   /** Holds a running guest still: `paused`. Errors: INVALID_TRANSITION. Aborted: what the VMM says. */
   abstract pauseVm(vmId: string, options?: OperationOptions): Promise<VmView>;
 
-  /** Lets a paused guest go on, its clock corrected: `running`. Errors: INVALID_TRANSITION. Aborted: paused. */
+  /**
+   * Lets a paused guest go on, its clock corrected: `running`. Errors: INVALID_TRANSITION. Aborted: paused.
+   */
   abstract resumeVm(vmId: string, options?: OperationOptions): Promise<VmView>;
 
   /** Removes a snapshot. Errors: SNAPSHOT_NOT_FOUND, SNAPSHOT_IN_USE while a live VM maps its memory. */

@@ -43,18 +43,24 @@ export abstract class VmRuntime extends VmProvider {
   abstract readonly recovery: RecoveryReport;
 
   /**
-   * Does what the method of the verb's name does, for a call that came as data: from another process, or out of a queue.
-   * Errors: those of the method; INVALID_ARGUMENT for a verb that does not exist and for arguments that it does not take.
+   * Does what the method of the verb's name does, for a call that came as data: from another process, or out
+   * of a queue. Errors: those of the method; INVALID_ARGUMENT for a verb that does not exist and for
+   * arguments that it does not take.
    */
   abstract dispatch<V extends VerbName>(call: VerbCall<V>): Promise<VerbAnswer<V>>;
 
   /** Every VM, tombstones too, sorted by id (by UTF-16 code units). */
   abstract listVms(): Promise<readonly VmView[]>;
 
-  /** A VM; undefined for an unknown id, as in all queries. Errors: INVALID_ARGUMENT for an id that no VM can have, as in all queries. */
+  /**
+   * A VM; undefined for an unknown id, as in all queries. Errors: INVALID_ARGUMENT for an id that no VM can
+   * have, as in all queries.
+   */
   abstract getVm(vmId: string): Promise<VmView | undefined>;
 
-  /** Every snapshot in creation order, also of destroyed and forgotten VMs: `sizeBytes` says what each takes. */
+  /**
+   * Every snapshot in creation order, also of destroyed and forgotten VMs: `sizeBytes` says what each takes.
+   */
   abstract listSnapshots(): Promise<readonly SnapshotView[]>;
   /** A VM's snapshots in creation order; undefined for an unknown VM. */
   abstract listSnapshots(vmId: string): Promise<readonly SnapshotView[] | undefined>;
@@ -63,8 +69,9 @@ export abstract class VmRuntime extends VmProvider {
   abstract describeSnapshot(snapshot: SnapshotRef): Promise<SnapshotView | undefined>;
 
   /**
-   * A VM's metrics: its VMM's totals, its cgroup, its process. Asks a living VMM for its latest, in bounded time; if the VMM does not
-   * answer, its last metrics are returned. Undefined for an unknown VM, bare for a destroyed one. Errors: UNSUPPORTED.
+   * A VM's metrics: its VMM's totals, its cgroup, its process. Asks a living VMM for its latest, in bounded
+   * time; if the VMM does not answer, its last metrics are returned. Undefined for an unknown VM, bare for a
+   * destroyed one. Errors: UNSUPPORTED.
    */
   abstract metricsVm(vmId: string, options?: MetricsOptions): Promise<VmMetrics | undefined>;
 
@@ -74,8 +81,8 @@ export abstract class VmRuntime extends VmProvider {
   abstract getJob(jobId: string): Promise<JobView | undefined>;
 
   /**
-   * Cancels a queued or running job, whose caller gets `MICROVM_CANCELLED`; resolves with the job once it ended. A job that
-   * ended already is returned as it is. Errors: JOB_NOT_FOUND.
+   * Cancels a queued or running job, whose caller gets `MICROVM_CANCELLED`; resolves with the job once it
+   * ended. A job that ended already is returned as it is. Errors: JOB_NOT_FOUND.
    */
   abstract cancelJob(jobId: string): Promise<JobView>;
 
@@ -83,20 +90,22 @@ export abstract class VmRuntime extends VmProvider {
   abstract probe(): Promise<HostReport>;
 
   /**
-   * What happens from now on. A slow reader gets a `lagged` event instead of unbounded memory. Ends at `close()`. While a reader waits,
-   * Node's event loop goes on; VMs alone do not keep it.
+   * What happens from now on. A slow reader gets a `lagged` event instead of unbounded memory. Ends at
+   * `close()`. While a reader waits, Node's event loop goes on; VMs alone do not keep it.
    */
   abstract events(options?: EventsOptions): AsyncIterable<VmEvent>;
 
-  /** The agent in a running guest. Errors: VM_NOT_FOUND, INVALID_TRANSITION, UNSUPPORTED, GUEST_UNREACHABLE. */
+  /**
+   * The agent in a running guest. Errors: VM_NOT_FOUND, INVALID_TRANSITION, UNSUPPORTED, GUEST_UNREACHABLE.
+   */
   abstract guest(vmId: string): Promise<Guest>;
 
   /** The guest's serial output, also after its death. Errors: VM_NOT_FOUND, UNSUPPORTED. */
   abstract consoleVm(vmId: string, options?: ConsoleOptions): AsyncIterable<Buffer>;
 
   /**
-   * Refuses new calls, waits for those in flight, then lets go of the VMs: with `onOwnerDeath: 'keep'` they run on for the next
-   * owner of the state directory, with `'destroy'` they are destroyed. Idempotent.
+   * Refuses new calls, waits for those in flight, then lets go of the VMs: with `onOwnerDeath: 'keep'` they
+   * run on for the next owner of the state directory, with `'destroy'` they are destroyed. Idempotent.
    */
   abstract close(): Promise<void>;
 

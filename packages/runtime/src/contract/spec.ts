@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { deepFreeze } from './deep-freeze.js';
 import { parseSchema } from './parse.js';
 
-// The limits of numbers are Firecracker's where it has one (vCPUs 1–32); other bounds keep sizes within what a host can have.
+// The limits of numbers are Firecracker's where it has one (vCPUs 1–32); other bounds keep sizes within what
+// a host can have.
 const MIB_MAX = 16 * 1024 * 1024;
 const path = z
   .string()
@@ -35,8 +36,8 @@ export const driveShape = {
   /** Image file on the host. */
   path,
   /**
-   * `private`: the VM gets its own writable copy (reflink where the file system can). `shared`: the file itself,
-   * read-only, by any number of VMs. Default `private`.
+   * `private`: the VM gets its own writable copy (reflink where the file system can). `shared`: the file
+   * itself, read-only, by any number of VMs. Default `private`.
    */
   mode: z.enum(['private', 'shared']).optional(),
   /** The guest cannot write. Always so for `shared`. */
@@ -137,7 +138,10 @@ export const vmSpecSchema = z.strictObject({
       deflateOnOom: z.boolean().optional(),
       /** Seconds between the guest's reports; 0 for none. */
       statsPollingIntervalS: z.int().nonnegative().max(65535).optional(),
-      /** The guest tells of pages that it has freed, and their memory goes back to the host. Needs PAGE_REPORTING in its kernel. */
+      /**
+       * The guest tells of pages that it has freed, and their memory goes back to the host. Needs
+       * PAGE_REPORTING in its kernel.
+       */
       freePageReporting: z.boolean().optional(),
     })
     .optional(),
@@ -189,15 +193,23 @@ export const vmSpecSchema = z.strictObject({
     .record(z.string().min(1).max(63), z.string().max(255))
     .refine((labels) => Object.keys(labels).length <= 64, 'at most 64 labels')
     .optional(),
-  /** Come from this snapshot instead of a cold boot. Cold-boot fields beside it must agree with the snapshot. */
+  /**
+   * Come from this snapshot instead of a cold boot. Cold-boot fields beside it must agree with the snapshot.
+   */
   restoreFrom: restoreFrom.optional(),
   /** With `restoreFrom`: run at once (default), or stay paused. */
   resumeImmediately: z.boolean().optional(),
-  /** With `restoreFrom`: other TAPs or namespaces for the snapshot's interfaces; they become part of the VM's spec. */
+  /**
+   * With `restoreFrom`: other TAPs or namespaces for the snapshot's interfaces; they become part of the VM's
+   * spec.
+   */
   networkOverrides: z.array(networkOverride).optional(),
 });
 
-/** What a VM shall be. Every field is optional: the runtime's defaults fill the rest. Unknown fields are refused. */
+/**
+ * What a VM shall be. Every field is optional: the runtime's defaults fill the rest. Unknown fields are
+ * refused.
+ */
 export type VmSpec = z.infer<typeof vmSpecSchema>;
 
 /** Fields about the way a VM comes to be, not about what it is: they are not kept in its record. */

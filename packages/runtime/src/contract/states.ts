@@ -17,7 +17,9 @@ interface Transition {
   readonly to: VmState | 'unchanged' | 'forgotten';
 }
 
-/** The whole state machine: the guard, the documentation and the conformance suite all read this one table. */
+/**
+ * The whole state machine: the guard, the documentation and the conformance suite all read this one table.
+ */
 export const TRANSITIONS: Readonly<Record<VmVerb, Transition>> = {
   startVm: { from: ['created', 'stopped', 'crashed', 'paused'], to: 'running' },
   stopVm: { from: ['running'], to: 'stopped' },

@@ -11,9 +11,9 @@ interface OnVm {
 }
 
 /**
- * What each job is asked for with, and what it answers. Arguments and answers are JSON, so that a call can be sent to another process or
- * kept in a queue. A verb that is not in this table does not exist; one that is must have its module, crash scenario, trait and row in
- * docs/contract.md.
+ * What each job is asked for with, and what it answers. Arguments and answers are JSON, so that a call can be
+ * sent to another process or kept in a queue. A verb that is not in this table does not exist; one that is
+ * must have its module, crash scenario, trait and row in docs/contract.md.
  */
 export interface VerbTypes {
   createVm: { readonly args: OnVm & { readonly spec: VmSpec }; readonly answer: VmView };

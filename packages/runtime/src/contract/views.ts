@@ -2,12 +2,15 @@ import type { ResolvedVmSpec } from './spec.js';
 import type { VmState } from './states.js';
 import type { JobKind } from './verbs.js';
 
-/** Why a guest or its VMM ended. `exitCode` is null after a signal, `unknown` for a process that was adopted. */
+/**
+ * Why a guest or its VMM ended. `exitCode` is null after a signal, `unknown` for a process that was adopted.
+ */
 export interface VmEnding {
   /**
-   * `power-off`, `reboot`, `panic`: the guest's own doing. `shutdown`: asked for by `stopVm`, and the guest flushed.
-   * `killed`: by force, by `stopVm`. `vmm-exit`: the VMM ended without a word from the guest. `lost`: it ended while no
-   * process of ours watched. `unresponsive`: its driver did not answer, even to be undone.
+   * `power-off`, `reboot`, `panic`: the guest's own doing. `shutdown`: asked for by `stopVm`, and the guest
+   * flushed. `killed`: by force, by `stopVm`. `vmm-exit`: the VMM ended without a word from the guest.
+   * `lost`: it ended while no process of ours watched. `unresponsive`: its driver did not answer, even to be
+   * undone.
    */
   readonly reason:
     'power-off' | 'reboot' | 'panic' | 'shutdown' | 'killed' | 'vmm-exit' | 'lost' | 'unresponsive';
@@ -56,7 +59,9 @@ export interface JobView {
   readonly outcome?: InterruptedOutcome;
 }
 
-/** `undone`: as if never asked. `carried-through`: done after all. `as-found`: the VMM was asked what is true. */
+/**
+ * `undone`: as if never asked. `carried-through`: done after all. `as-found`: the VMM was asked what is true.
+ */
 export type InterruptedOutcome = 'undone' | 'carried-through' | 'as-found';
 
 /** A snapshot as the catalogue has it. */

@@ -1,6 +1,9 @@
 import type { EngineContext } from './engine-context.js';
 
-/** Removes files of the store that no VM and no snapshot refers to any more. What fails is left for the next sweep. */
+/**
+ * Removes files of the store that no VM and no snapshot refers to any more. What fails is left for the next
+ * sweep.
+ */
 export async function sweepContent(context: EngineContext): Promise<void> {
   await context.content?.sweep(digestsInUse(context)).catch(() => undefined); // a file too many does no harm
 }

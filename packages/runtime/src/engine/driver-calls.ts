@@ -22,7 +22,10 @@ export interface DriverCallsParts {
 /** A driver that did not let go of an aborted method in time. */
 export class UnresponsiveDriver extends Error {}
 
-/** How the engine calls the driver: for a job, with its abort and a grace after it; or to clean up, in bounded time. */
+/**
+ * How the engine calls the driver: for a job, with its abort and a grace after it; or to clean up, in bounded
+ * time.
+ */
 export class DriverCalls {
   readonly driver: VmDriver;
   readonly abortGraceMs: number;
@@ -40,8 +43,9 @@ export class DriverCalls {
   }
 
   /**
-   * Runs a driver's method for a job. After an abort the method has a grace to let go; a method that does not is left behind
-   * and `UnresponsiveDriver` thrown. A method that succeeds in spite of an abort still rejects with the reason: its effect is undone.
+   * Runs a driver's method for a job. After an abort the method has a grace to let go; a method that does not
+   * is left behind and `UnresponsiveDriver` thrown. A method that succeeds in spite of an abort still rejects
+   * with the reason: its effect is undone.
    */
   async perform<T>(job: Job, method: (run: Run) => Promise<T>): Promise<T> {
     const value = await this.performFinal(job, method);

@@ -6,14 +6,20 @@ import type { VmDriver } from '../ports/driver.js';
 type Feature = 'pausing' | 'snapshots' | 'guestAgent' | 'console' | 'metering';
 type Featured = Pick<VmDriver, 'name' | 'support' | Feature>;
 
-/** A feature of the driver. Throws UNSUPPORTED where the driver has none, as after a change to one that can do less. */
+/**
+ * A feature of the driver. Throws UNSUPPORTED where the driver has none, as after a change to one that can do
+ * less.
+ */
 export function featureOf<F extends Feature>(driver: Featured, feature: F): NonNullable<VmDriver[F]> {
   const found = driver[feature];
   if (found === undefined) throw unsupported(`${feature} by the driver "${driver.name}"`);
   return found;
 }
 
-/** What a runtime can do on this driver: what the driver says of itself, and what follows from the features that it has. */
+/**
+ * What a runtime can do on this driver: what the driver says of itself, and what follows from the features
+ * that it has.
+ */
 export function capabilitiesOf(driver: Featured, isDurable: boolean): Capabilities {
   const { support, pausing, snapshots, guestAgent, console, metering } = driver;
   const { adoption = false, ...rest } = support;

@@ -7,7 +7,10 @@ import { endedPatch } from './record-patch.js';
 /** Runs one of the runtime's own jobs on a VM. */
 export type RunOwnJob = (kind: OwnJobKind, vm: Vm) => Promise<unknown>;
 
-/** Sees to guests and VMMs that end by themselves: the view is true at once, a job of the runtime's own clears away what is left. */
+/**
+ * Sees to guests and VMMs that end by themselves: the view is true at once, a job of the runtime's own clears
+ * away what is left.
+ */
 export class EndingObserver {
   readonly #context: EngineContext;
   readonly #run: RunOwnJob;
@@ -27,13 +30,16 @@ export class EndingObserver {
     this.look(vm);
   }
 
-  /** Deals with an end that no job has dealt with, unless a job is at work: that one looks when it is done. */
+  /**
+   * Deals with an end that no job has dealt with, unless a job is at work: that one looks when it is done.
+   */
   look(vm: Vm): void {
     const ending = vm.unhandledEnding;
     if (this.#isStopped || ending === undefined || vm.record.operation !== undefined) return;
     const restarts = ending.reason === 'reboot' && vm.record.spec.onGuestReboot === 'restart';
     if (!restarts) this.#context.journal.changeInMemory(vm, endedPatch(ending));
-    void this.#run(restarts ? 'rebootVm' : 'observeVm', vm).catch(() => undefined); // its job says how it failed
+    // The job's own record says how the job failed.
+    void this.#run(restarts ? 'rebootVm' : 'observeVm', vm).catch(() => undefined);
   }
 
   /** No job of the runtime's own begins from now on. */

@@ -106,8 +106,8 @@ export function guardFree(fleet: Fleet, vmId: string): void {
 }
 
 /**
- * The VM as its driver sees it. Its id is the one that the VM has when it is read: a driver keeps this for messages, and VMs are
- * renamed. What the VM only reads is the store's own file.
+ * The VM as its driver sees it. Its id is the one that the VM has when it is read: a driver keeps this for
+ * messages, and VMs are renamed. What the VM only reads is the store's own file.
  */
 export function driverVm(vm: Vm, store: StateStore, content: Content | undefined): DriverVm {
   const { instanceId, plan, pinned, vmm } = vm.record;

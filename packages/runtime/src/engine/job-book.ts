@@ -74,8 +74,8 @@ export class JobBook {
   }
 
   /**
-   * The job that this key stands for, to join or to replay; undefined when the request is to be done. A request that was cancelled or
-   * undone by a crash is to be done again. Errors: IDEMPOTENCY_CONFLICT.
+   * The job that this key stands for, to join or to replay; undefined when the request is to be done. A
+   * request that was cancelled or undone by a crash is to be done again. Errors: IDEMPOTENCY_CONFLICT.
    */
   findByKey(key: string, kind: string, request: string): Job | FinishedJob | undefined {
     const found = this.#byKey.get(key);

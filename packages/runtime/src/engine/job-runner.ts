@@ -17,7 +17,10 @@ import { warnOf } from './warn-of.js';
 export interface JobRequest<T> extends Omit<JobInit, 'options'> {
   /** Calls that share one of these run one after the other, in the order in which they came. */
   readonly names: readonly string[];
-  /** What the job works on, once it is its turn by name; jobs on the same run one after the other, whatever they were asked for by. */
+  /**
+   * What the job works on, once it is its turn by name; jobs on the same run one after the other, whatever
+   * they were asked for by.
+   */
   subject(): string | undefined;
   execute(job: Job): Promise<JobResult>;
   /** Made of what the job came to; made anew for a call under the same idempotency key. */
@@ -33,7 +36,10 @@ export interface JobRunnerOptions {
   readonly operationTimeoutMs: number;
 }
 
-/** Runs lifecycle jobs: in order per lane, many at once up to a limit, each with its deadline, abort and idempotency key. */
+/**
+ * Runs lifecycle jobs: in order per lane, many at once up to a limit, each with its deadline, abort and
+ * idempotency key.
+ */
 export class JobRunner {
   readonly #options: JobRunnerOptions;
   readonly #lanes = new Lanes();
@@ -45,7 +51,10 @@ export class JobRunner {
     this.#limit = pLimit(options.concurrency);
   }
 
-  /** Resolves as the job does. Errors: those of the verb, TIMEOUT, CANCELLED, IDEMPOTENCY_CONFLICT; an abort rejects with the signal's reason. */
+  /**
+   * Resolves as the job does. Errors: those of the verb, TIMEOUT, CANCELLED, IDEMPOTENCY_CONFLICT; an abort
+   * rejects with the signal's reason.
+   */
   async run<T>(request: JobRequest<T>, options: OperationOptions): Promise<T> {
     options.signal?.throwIfAborted();
     const { book, clock } = this.#options;
@@ -125,7 +134,8 @@ export class JobRunner {
     }
   }
 
-  // An abort while the job waits for its share of the limit ends it at once; afterwards the job itself decides when it lets go.
+  // An abort while the job waits for its share of the limit ends it at once; afterwards the job itself
+  // decides when it lets go.
   #limited<T>(request: JobRequest<T>, job: Job): Promise<JobResult> {
     let hasStarted = false;
     const run = this.#limit(async () => {

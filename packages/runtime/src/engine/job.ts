@@ -107,7 +107,10 @@ export class Job {
     return { ...this.#base('interrupted'), outcome: 'undone', result };
   }
 
-  /** How the job looks once it failed: `cancelled` for an abort by the caller or by `cancelJob`, else `failed`. */
+  /**
+   * How the job looks once it failed: `cancelled` for an abort by the caller or by `cancelJob`, else
+   * `failed`.
+   */
   failure(error: unknown): FinishedJob {
     const isAbort = this.signal.aborted && error === this.signal.reason && !isVmRuntimeError(error);
     const isCancelled = isAbort || isVmRuntimeError(error, 'MICROVM_CANCELLED');
@@ -179,7 +182,9 @@ export function finishedJobView(job: FinishedJob): JobView {
   return error === undefined ? view : { ...view, error: { code: error.code, message: error.message } };
 }
 
-/** Calls a caller's listener: what it throws is its own bug, told as a warning, and does no harm to the job. */
+/**
+ * Calls a caller's listener: what it throws is its own bug, told as a warning, and does no harm to the job.
+ */
 export function shielded(listener: () => void): void {
   try {
     listener();

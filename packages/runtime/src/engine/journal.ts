@@ -17,7 +17,10 @@ export interface JournalParts {
   readonly onStep: OnStep;
 }
 
-/** The records of VMs and how they change: the intent of a job, what it came to, and what was seen without one. */
+/**
+ * The records of VMs and how they change: the intent of a job, what it came to, and what was seen without
+ * one.
+ */
 export class Journal {
   readonly #parts: JournalParts;
 
@@ -64,8 +67,9 @@ export class Journal {
   }
 
   /**
-   * Writes how a job failed and the state it left the VM in. Never rejects: the job's own error is what its caller must get. Where it cannot be
-   * written, memory alone has it, and the next open of the state directory finds the intent.
+   * Writes how a job failed and the state it left the VM in. Never rejects: the job's own error is what its
+   * caller must get. Where it cannot be written, memory alone has it, and the next open of the state
+   * directory finds the intent.
    */
   async commitFailure(vm: Vm, job: Job, error: unknown, patch: RecordPatch): Promise<void> {
     const finished = job.failure(error);
@@ -90,7 +94,9 @@ export class Journal {
     return this.#write(vm, patch);
   }
 
-  /** Changes what the view says, without a write: for what is true although it cannot be written, or not yet. */
+  /**
+   * Changes what the view says, without a write: for what is true although it cannot be written, or not yet.
+   */
   changeInMemory(vm: Vm, patch: RecordPatch): void {
     const before = vm.record;
     vm.record = this.#patched(before, patch);
@@ -111,7 +117,10 @@ export class Journal {
     this.#announce(before, vm.record);
   }
 
-  /** Ended jobs that the next one pushes out of the record, and whose keys must still answer, get files of their own. */
+  /**
+   * Ended jobs that the next one pushes out of the record, and whose keys must still answer, get files of
+   * their own.
+   */
   async #archiveFor({ jobs, instanceId }: VmRecord): Promise<void> {
     const { store, book } = this.#parts;
     const due = book.history(jobs).displaced.filter((job) => book.mustOutlive(job));

@@ -25,7 +25,10 @@ export interface Change extends Failing {
   /** What the intent names beside the VM. */
   readonly intent?: IntentExtra;
   readonly effects: () => Promise<Effects>;
-  /** The intent could not be written, and the job ends by that error: what must be done all the same. Never rejects. */
+  /**
+   * The intent could not be written, and the job ends by that error: what must be done all the same. Never
+   * rejects.
+   */
   readonly unwritten?: (error: unknown) => Promise<void>;
 }
 
@@ -63,7 +66,10 @@ export interface Work<K extends VmVerb> {
 
 type OnVmKind = Exclude<VmVerb, 'renameVm'>;
 
-/** The parts that all verbs on `vmId` share. An end of its guest that was told of is dealt with before the state is looked at. */
+/**
+ * The parts that all verbs on `vmId` share. An end of its guest that was told of is dealt with before the
+ * state is looked at.
+ */
 export function onVm<K extends OnVmKind>(
   kind: K,
   perform: (context: EngineContext, work: Work<K>) => Promise<JobResult>,
@@ -114,7 +120,9 @@ export function vmVerb<K extends SimpleVerb>(definition: SimpleDefinition<K>): V
   } as Verb<K>;
 }
 
-/** The view of the VM that the job was about, as it is now. Errors: VM_NOT_FOUND when it was forgotten since. */
+/**
+ * The view of the VM that the job was about, as it is now. Errors: VM_NOT_FOUND when it was forgotten since.
+ */
 export function vmAnswer(context: EngineContext, { instanceId = '' }: JobResult): VmView {
   return viewOf(context, context.fleet.requireInstance(instanceId));
 }

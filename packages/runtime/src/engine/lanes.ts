@@ -1,13 +1,17 @@
 import { untilAborted } from '../waiting/within.js';
 
 /**
- * Runs tasks that share a key one after the other, in the order of their calls; tasks without a common key at once. A task
- * of several keys takes its place in all of its lanes in the same turn, so lanes cannot deadlock.
+ * Runs tasks that share a key one after the other, in the order of their calls; tasks without a common key at
+ * once. A task of several keys takes its place in all of its lanes in the same turn, so lanes cannot
+ * deadlock.
  */
 export class Lanes {
   readonly #tails = new Map<string, Promise<void>>();
 
-  /** Runs the task when it is its turn. Aborted before that, it never runs, gives up its place and rejects with the signal's reason. */
+  /**
+   * Runs the task when it is its turn. Aborted before that, it never runs, gives up its place and rejects
+   * with the signal's reason.
+   */
   async run<T>(keys: readonly string[], signal: AbortSignal, task: () => Promise<T>): Promise<T> {
     const turn = Promise.all(keys.map((key) => this.#tails.get(key) ?? Promise.resolve()));
     let leave!: () => void;

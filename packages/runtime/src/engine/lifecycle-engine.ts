@@ -48,7 +48,10 @@ export interface LifecycleEngineParts {
   readonly onClose: (() => Promise<void>) | undefined;
 }
 
-/** The contract, implemented once for every driver: hands verbs to their jobs, answers queries from the records. */
+/**
+ * The contract, implemented once for every driver: hands verbs to their jobs, answers queries from the
+ * records.
+ */
 export class LifecycleEngine extends VmRuntime {
   readonly capabilities: Capabilities;
   readonly recovery: RecoveryReport;

@@ -11,8 +11,8 @@ function stepsOf({ kind, journal, ownSteps = [] }: (typeof VERBS)[JobKind]): rea
 }
 
 /**
- * The engine's own steps of each job, in order; the driver's lie between `intent` and `effects`. After a crash in any of them the next
- * open finds one of the outcomes in docs/contract.md.
+ * The engine's own steps of each job, in order; the driver's lie between `intent` and `effects`. After a
+ * crash in any of them the next open finds one of the outcomes in docs/contract.md.
  */
 export const LIFECYCLE_STEPS = Object.fromEntries(
   Object.values(VERBS).map((verb) => [verb.kind, stepsOf(verb)]),

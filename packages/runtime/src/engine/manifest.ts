@@ -21,7 +21,10 @@ const pinnedFile = z.strictObject({
 /** A file that is pinned by its content. */
 export type PinnedFile = Readonly<z.infer<typeof pinnedFile>>;
 
-/** The files that a VM only reads, by the field of the spec that named them: `kernel`, `initrd`, `rootDrive`, `drives.<id>`. */
+/**
+ * The files that a VM only reads, by the field of the spec that named them: `kernel`, `initrd`, `rootDrive`,
+ * `drives.<id>`.
+ */
 export const pinnedFilesSchema = z.record(
   z.string().regex(/^(kernel|initrd|rootDrive|drives\.[A-Za-z0-9_]{1,64})$/, 'the name of a pinned file'),
   pinnedFile,
@@ -65,7 +68,10 @@ export const manifestSchema = z
     message: 'names that differ',
   });
 
-/** Everything a snapshot is, so that a restore can be judged before any process is started. It holds no vmId: VMs are renamed. */
+/**
+ * Everything a snapshot is, so that a restore can be judged before any process is started. It holds no vmId:
+ * VMs are renamed.
+ */
 export type SnapshotManifest = Readonly<z.infer<typeof manifestSchema>>;
 
 export function snapshotView(manifest: SnapshotManifest): SnapshotView {
@@ -86,7 +92,10 @@ export function snapshotView(manifest: SnapshotManifest): SnapshotView {
   };
 }
 
-/** Says what is wrong with the spec of a manifest beyond the shape of its fields; undefined when it can be used. */
+/**
+ * Says what is wrong with the spec of a manifest beyond the shape of its fields; undefined when it can be
+ * used.
+ */
 export function specProblem({ spec }: SnapshotManifest): string | undefined {
   const broken = brokenRule(spec);
   return broken === undefined ? undefined : `spec.${broken.path}: must be ${broken.expected}`;

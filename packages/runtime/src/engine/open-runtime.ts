@@ -40,8 +40,8 @@ export interface EngineOptions extends CommonOptions {
 }
 
 /**
- * Opens (and locks) the state directory, recovers what a crash left, and answers with the runtime. Without `stateDir` nothing is durable.
- * Errors: STATE_LOCKED, STATE_CORRUPT, HOST_FAILURE.
+ * Opens (and locks) the state directory, recovers what a crash left, and answers with the runtime. Without
+ * `stateDir` nothing is durable. Errors: STATE_LOCKED, STATE_CORRUPT, HOST_FAILURE.
  */
 export async function openRuntime(options: EngineOptions): Promise<VmRuntime> {
   const store = await openStore(options);

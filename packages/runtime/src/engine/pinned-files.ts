@@ -42,7 +42,10 @@ function sharedPath(drive: SpecDrive | undefined): string | undefined {
   return drive?.mode === 'shared' ? drive.path : undefined;
 }
 
-/** Brings files of the caller's into the store, all or none. Errors: INVALID_ARGUMENT for one that cannot be read; the system's. */
+/**
+ * Brings files of the caller's into the store, all or none. Errors: INVALID_ARGUMENT for one that cannot be
+ * read; the system's.
+ */
 export async function pinFiles(
   content: Content,
   files: readonly ReadOnlyFile[],
@@ -76,7 +79,9 @@ async function pin(
   }
 }
 
-/** The spec as drivers see it: what is pinned is the store's own file, whatever has become of the caller's. */
+/**
+ * The spec as drivers see it: what is pinned is the store's own file, whatever has become of the caller's.
+ */
 export function withPinned<T extends ResolvedVmSpec>(spec: T, files: PinnedFiles, content: Content): T {
   const stored = (name: string): string | undefined => {
     const file = files[name];

@@ -7,7 +7,10 @@ import {
   type ResolvedVmSpec,
 } from '../contract/spec.js';
 
-/** What a host grants a VM. A restored VM has these of its caller and of the runtime's defaults, never of a snapshot. */
+/**
+ * What a host grants a VM. A restored VM has these of its caller and of the runtime's defaults, never of a
+ * snapshot.
+ */
 export const HOST_FIELDS = ['jail', 'limits', 'onOwnerDeath', 'consoleLimitBytes'] as const;
 
 const portableDrive = z.strictObject(driveShape).omit({ path: true });
@@ -15,8 +18,9 @@ const portableInterface = z.strictObject(networkInterfaceShape).omit({ netnsPath
 const { shape } = vmSpecSchema;
 
 /**
- * The part of a spec that describes the guest. A manifest may come from another host, so it names no file, no limit, no jail and no
- * namespace of a host: these fields are unknown here, and a manifest that has one of them is refused.
+ * The part of a spec that describes the guest. A manifest may come from another host, so it names no file, no
+ * limit, no jail and no namespace of a host: these fields are unknown here, and a manifest that has one of
+ * them is refused.
  */
 export const portableSpecSchema = vmSpecSchema
   .omit({

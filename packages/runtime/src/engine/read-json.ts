@@ -11,8 +11,9 @@ export type JsonRead =
 const NO_FILE: readonly (string | undefined)[] = ['ELOOP', 'EISDIR', 'ENXIO'];
 
 /**
- * Reads a regular file of at most `maxBytes` without following a link. Only an absent file is `missing` and only content is a `problem`:
- * the system's other errors (no descriptor left, no permission, a bad disk) reject, so that nobody takes a good file for a bad one.
+ * Reads a regular file of at most `maxBytes` without following a link. Only an absent file is `missing` and
+ * only content is a `problem`: the system's other errors (no descriptor left, no permission, a bad disk)
+ * reject, so that nobody takes a good file for a bad one.
  */
 export async function readJson(path: string, maxBytes: number): Promise<JsonRead> {
   let file: FileHandle;

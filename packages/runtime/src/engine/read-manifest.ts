@@ -12,7 +12,10 @@ export type ManifestRead =
   | { readonly manifest: SnapshotManifest; readonly problem?: undefined }
   | { readonly manifest?: undefined; readonly problem: string };
 
-/** Judges what a manifest's file held. The file may come from anywhere: nothing in it is believed before it is checked. */
+/**
+ * Judges what a manifest's file held. The file may come from anywhere: nothing in it is believed before it is
+ * checked.
+ */
 export function readManifest(value: unknown, folder: string): ManifestRead {
   const current = formatOf(value) === 1 ? fromFormat1(value) : value;
   const format = formatOf(current);
@@ -28,8 +31,9 @@ export function readManifest(value: unknown, folder: string): ManifestRead {
 }
 
 /**
- * Format 1 held the paths, limits and the jail of the host it was taken on, and shared drives by path and time alone. What belongs to
- * the host is left out. A shared drive of such a snapshot is not pinned, so that its restore asks the caller for the file.
+ * Format 1 held the paths, limits and the jail of the host it was taken on, and shared drives by path and
+ * time alone. What belongs to the host is left out. A shared drive of such a snapshot is not pinned, so that
+ * its restore asks the caller for the file.
  */
 function fromFormat1(value: unknown): unknown {
   const { spec, compatibility, ...rest } = value as Record<string, unknown>;

@@ -58,7 +58,10 @@ export interface VmRecord {
   readonly state: VmState;
   readonly spec: ResolvedVmSpec;
   readonly plan: JsonObject;
-  /** The files that the VM only reads, as they were at create. None in a record of format 1, whose VM reads the caller's own files. */
+  /**
+   * The files that the VM only reads, as they were at create. None in a record of format 1, whose VM reads
+   * the caller's own files.
+   */
   readonly pinned: PinnedFiles;
   readonly vmm?: ProcessIdentity;
   readonly createdAt: string;
@@ -136,7 +139,10 @@ const ending = z.strictObject({
   lastLogLines: z.array(longText).max(4096),
 } satisfies Fields<VmEnding>);
 
-/** The fields of a spec, each as JSON: what they may be was checked when the VM was made, by the rules of that time. */
+/**
+ * The fields of a spec, each as JSON: what they may be was checked when the VM was made, by the rules of that
+ * time.
+ */
 const recordedSpec = z
   .strictObject(
     Object.fromEntries(Object.keys(vmSpecSchema.shape).map((field) => [field, z.unknown().optional()])),

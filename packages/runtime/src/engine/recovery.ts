@@ -60,7 +60,9 @@ function loadRecords({ catalogue, book, fleet }: EngineContext, loaded: LoadedSt
   }
 }
 
-/** Jobs that noted themselves before they removed something: whether it is still there says what they came to. */
+/**
+ * Jobs that noted themselves before they removed something: whether it is still there says what they came to.
+ */
 async function settleRemovals(context: EngineContext, { jobs }: LoadedState): Promise<void> {
   const { book, store } = context;
   for (const job of jobs) {
@@ -72,7 +74,10 @@ async function settleRemovals(context: EngineContext, { jobs }: LoadedState): Pr
   }
 }
 
-/** A VM that was to end with the earlier owner. Its operation, if one was broken off, is settled first: an undone create has no VM. */
+/**
+ * A VM that was to end with the earlier owner. Its operation, if one was broken off, is settled first: an
+ * undone create has no VM.
+ */
 function mustNotOutlive({ record: { spec, state, operation } }: Vm): boolean {
   return spec.onOwnerDeath === 'destroy' && state !== 'destroyed' && operation === undefined;
 }

@@ -8,7 +8,10 @@ const FILE = '.reserve';
 // Some hundred records at once.
 const BYTES = MIB;
 
-/** Room that is kept on the file system of a state directory: who wants to free space on a full one must write records first. */
+/**
+ * Room that is kept on the file system of a state directory: who wants to free space on a full one must write
+ * records first.
+ */
 export class Reserve {
   readonly #path: string;
   #isThere = false;

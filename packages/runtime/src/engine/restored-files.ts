@@ -5,9 +5,10 @@ import type { PinnedFile, SnapshotManifest } from './manifest.js';
 import { NOTHING_PINNED, pinFiles, readOnlyFiles, type Pinned, type ReadOnlyFile } from './pinned-files.js';
 
 /**
- * The files that a restored VM reads: by the digests of the snapshot, from the store or, where the store does not have one, from the
- * caller's spec. Memory needs shared drives alone: kernel and initrd are looked at when the VM boots again. Errors:
- * SNAPSHOT_INCOMPATIBLE for a file that is not there; INVALID_ARGUMENT for one of the caller's that is another.
+ * The files that a restored VM reads: by the digests of the snapshot, from the store or, where the store does
+ * not have one, from the caller's spec. Memory needs shared drives alone: kernel and initrd are looked at
+ * when the VM boots again. Errors: SNAPSHOT_INCOMPATIBLE for a file that is not there; INVALID_ARGUMENT for
+ * one of the caller's that is another.
  */
 export async function pinRestored(
   content: Content | undefined,

@@ -24,8 +24,9 @@ export interface Restoration {
 }
 
 /**
- * The spec of a restored VM: what the snapshot says of its guest, what the caller may choose anew and, for all that a host grants,
- * the caller's word or the runtime's defaults. Errors: INVALID_ARGUMENT for a field that contradicts the snapshot.
+ * The spec of a restored VM: what the snapshot says of its guest, what the caller may choose anew and, for
+ * all that a host grants, the caller's word or the runtime's defaults. Errors: INVALID_ARGUMENT for a field
+ * that contradicts the snapshot.
  */
 export function restoredSpec(restoration: Restoration): ResolvedVmSpec {
   const { given, defaults, manifest } = restoration;

@@ -36,9 +36,10 @@ export interface Failing {
 }
 
 /**
- * Settles a failed job, writes it, and throws what its caller gets: the job's own error, whatever the settlement itself runs into. A failure, an
- * abort, a time-out and a crash of the process are settled by the same function, so they end alike; only after a crash are stop and
- * destroy carried through, as nobody is left to call again.
+ * Settles a failed job, writes it, and throws what its caller gets: the job's own error, whatever the
+ * settlement itself runs into. A failure, an abort, a time-out and a crash of the process are settled by the
+ * same function, so they end alike; only after a crash are stop and destroy carried through, as nobody is
+ * left to call again.
  */
 export async function failJob(
   context: EngineContext,
@@ -66,7 +67,10 @@ async function abandon(context: EngineContext, vm: Vm): Promise<Settlement> {
   return asFound({ ...endedPatch(endingOf('unresponsive')), cleanup });
 }
 
-/** Removes what a broken-off snapshot had made. What cannot be removed is swept when the state directory is opened again. */
+/**
+ * Removes what a broken-off snapshot had made. What cannot be removed is swept when the state directory is
+ * opened again.
+ */
 export async function removeUnpublished(
   { catalogue, driver }: EngineContext,
   snapshotUid: string | undefined,
@@ -78,7 +82,9 @@ export async function removeUnpublished(
   driver.snapshots?.forget?.(snapshotUid);
 }
 
-/** What is true of a VM that was live: asked of its VMM. One that does not answer is taken to be as it was. */
+/**
+ * What is true of a VM that was live: asked of its VMM. One that does not answer is taken to be as it was.
+ */
 export async function askVmm(context: EngineContext, vm: Vm): Promise<RecordPatch> {
   const seen = vm.unhandledEnding;
   if (seen !== undefined) return ended(context, vm, seen);
@@ -88,7 +94,8 @@ export async function askVmm(context: EngineContext, vm: Vm): Promise<RecordPatc
     if (adoption.state === 'ended') return await ended(context, vm, adoption.ending);
     return { state: adoption.state, ...(adoption.vmm === undefined ? {} : { vmm: adoption.vmm }) };
   } catch {
-    // A VMM that does not answer is no reason to end its guest: stopVm and destroyVm end it by force when asked to.
+    // A VMM that does not answer is no reason to end its guest: stopVm and destroyVm end it by force when
+    // asked to.
     return { state: vm.record.state };
   }
 }

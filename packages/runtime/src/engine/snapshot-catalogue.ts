@@ -119,8 +119,8 @@ export class SnapshotCatalogue {
   }
 
   /**
-   * Sizes and identity of every file always; their digests when `full`, or when the files were not yet read since the host booted.
-   * Errors: SNAPSHOT_CORRUPT; an abort rejects with the signal's reason.
+   * Sizes and identity of every file always; their digests when `full`, or when the files were not yet read
+   * since the host booted. Errors: SNAPSHOT_CORRUPT; an abort rejects with the signal's reason.
    */
   async verify(
     manifest: SnapshotManifest,

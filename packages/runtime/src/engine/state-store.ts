@@ -11,7 +11,9 @@ export interface LoadedState {
   readonly leftovers: readonly string[];
 }
 
-/** Where the engine's state lives. Every method that changes something resolves when the change is durable. */
+/**
+ * Where the engine's state lives. Every method that changes something resolves when the change is durable.
+ */
 export interface StateStore {
   readonly isDurable: boolean;
   load(): Promise<LoadedState>;

@@ -9,8 +9,8 @@ export function isNoSpace(error: unknown): boolean {
 }
 
 /**
- * Translates what a driver or the host threw, once, at the engine's edge. Errors of the contract pass, as do a caller's abort
- * reason (`passing`) and broken assertions: those are bugs, and stay visible as such.
+ * Translates what a driver or the host threw, once, at the engine's edge. Errors of the contract pass, as do
+ * a caller's abort reason (`passing`) and broken assertions: those are bugs, and stay visible as such.
  */
 export function translateError(error: unknown, operation: string, passing?: unknown): unknown {
   if (isVmRuntimeError(error) || error instanceof AssertionError) return error;

@@ -10,7 +10,10 @@ export type JsonValue =
   string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 export type JsonObject = { readonly [key: string]: JsonValue };
 
-/** A VM as a driver sees it. Host resources are named by `instanceId`; `vmId` is for messages only and may change. */
+/**
+ * A VM as a driver sees it. Host resources are named by `instanceId`; `vmId` is for messages only and may
+ * change.
+ */
 export interface DriverVm {
   readonly instanceId: string;
   readonly vmId: string;
@@ -34,12 +37,15 @@ export type KnownVm = Pick<DriverVm, 'instanceId' | 'plan'>;
 
 /** What a driver method may use while it runs. */
 export interface Run {
-  /** Aborted by the caller, by `cancelJob` or by the deadline. The method then undoes nothing that `halt` or `release` undo, and rejects soon. */
+  /**
+   * Aborted by the caller, by `cancelJob` or by the deadline. The method then undoes nothing that `halt` or
+   * `release` undo, and rejects soon.
+   */
   readonly signal: AbortSignal;
   progress(progress: JobProgress): void;
   /**
-   * Marks a step: an effect was made whose loss a crash here would mean. Named `<method>:<step>`, listed in the driver's `steps`.
-   * Tests kill the process in it.
+   * Marks a step: an effect was made whose loss a crash here would mean. Named `<method>:<step>`, listed in
+   * the driver's `steps`. Tests kill the process in it.
    */
   step(name: string): Promise<void>;
 }
@@ -54,13 +60,19 @@ export interface Captured {
   readonly parts: readonly SnapshotPart[];
   readonly diskCopy: 'reflink' | 'copy' | 'none';
   readonly vmmVersion: string;
-  /** What a restore must find equal, or be told to be incompatible: CPU, machine type, devices. The driver's own. */
+  /**
+   * What a restore must find equal, or be told to be incompatible: CPU, machine type, devices. The driver's
+   * own.
+   */
   readonly compatibility: JsonObject;
 }
 
 export interface CaptureTarget {
   readonly snapshotUid: string;
-  /** An empty folder, published afterwards as it is; undefined when the runtime has no state directory: the driver keeps the parts by uid. */
+  /**
+   * An empty folder, published afterwards as it is; undefined when the runtime has no state directory: the
+   * driver keeps the parts by uid.
+   */
   readonly directory: string | undefined;
   /** The VM is paused and its memory belongs to the snapshot; else disks only. */
   readonly memory: boolean;
@@ -81,7 +93,10 @@ export interface RestoreSource {
   readonly networkOverrides: NonNullable<VmSpec['networkOverrides']>;
 }
 
-/** How `resume` comes about: after a pause the guest's clock is corrected, after a restore also its entropy and identity. */
+/**
+ * How `resume` comes about: after a pause the guest's clock is corrected, after a restore also its entropy
+ * and identity.
+ */
 export type Resumption = 'pause' | 'restore';
 
 /** How the engine asks for a VM's figures. */
@@ -101,13 +116,22 @@ export type Adoption =
   | { readonly state: 'running' | 'paused'; readonly vmm?: ProcessIdentity }
   | { readonly state: 'ended'; readonly ending: VmEnding };
 
-/** How a driver tells the engine what it did not ask for. Both may be called at any time, also during a method. */
+/**
+ * How a driver tells the engine what it did not ask for. Both may be called at any time, also during a
+ * method.
+ */
 export interface DriverEvents {
-  /** The guest or its VMM ended by itself. Called once per life; not for an end that the engine asked for. The VMM may still be there: the engine calls `halt`. */
+  /**
+   * The guest or its VMM ended by itself. Called once per life; not for an end that the engine asked for. The
+   * VMM may still be there: the engine calls `halt`.
+   */
   ended(instanceId: string, ending: VmEnding): void;
 }
 
-/** What a driver says of itself. The rest of `Capabilities` follows from the feature objects that it has, so that none is claimed without code. */
+/**
+ * What a driver says of itself. The rest of `Capabilities` follows from the feature objects that it has, so
+ * that none is claimed without code.
+ */
 export interface DriverSupport {
   readonly rename?: boolean;
   /** Living VMs can be taken over by the next process; `adopt` does it. */
@@ -135,11 +159,16 @@ export interface DriverSnapshots {
   /** Any number of VMs restored from one snapshot live at once. */
   readonly concurrentRestores: boolean;
   readonly networkOverrides: boolean;
-  /** Refuses a capture that this VM does not allow, before any effect: `MICROVM_UNSUPPORTED`. Absent: each VM allows it. */
+  /**
+   * Refuses a capture that this VM does not allow, before any effect: `MICROVM_UNSUPPORTED`. Absent: each VM
+   * allows it.
+   */
   checkCapture?(vm: DriverVm, memory: boolean): void;
   /** Writes the snapshot's files. With `memory` the VM is paused and stays so. */
   capture(vm: DriverVm, target: CaptureTarget, run: Run): Promise<Captured>;
-  /** Refuses a snapshot that this host or VMM cannot take, before any effect: `MICROVM_SNAPSHOT_INCOMPATIBLE`. */
+  /**
+   * Refuses a snapshot that this host or VMM cannot take, before any effect: `MICROVM_SNAPSHOT_INCOMPATIBLE`.
+   */
   checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): Promise<void>;
   /** Makes a VM's resources from a snapshot: `paused` with memory (workload frozen), `created` without. */
   restore(vm: DriverVm, source: RestoreSource, run: Run): Promise<VmmInfo>;
@@ -160,18 +189,20 @@ export interface DriverConsole {
 /** Feature of a driver: metrics of its VMs. */
 export interface DriverMetering {
   /**
-   * In bounded time, also while another method is at work, and whatever has become of the VMM. Rejects only by the signal or for the
-   * state directory.
+   * In bounded time, also while another method is at work, and whatever has become of the VMM. Rejects only
+   * by the signal or for the state directory.
    */
   metrics(vm: DriverVm, how: MetricsRequest): Promise<DriverMetrics>;
 }
 
 /**
- * Makes host effects for one kind of VMM; knows no ids, no jobs, no journal. The engine calls one method at a time per VM, many VMs at
- * once. A method rejects with a `VmRuntimeError` where a code fits, else with the system's own error. `halt` and `release` work in
- * every condition, also half-way through another method that was interrupted by a crash of the process, and may be called again.
+ * Makes host effects for one kind of VMM; knows no ids, no jobs, no journal. The engine calls one method at a
+ * time per VM, many VMs at once. A method rejects with a `VmRuntimeError` where a code fits, else with the
+ * system's own error. `halt` and `release` work in every condition, also half-way through another method that
+ * was interrupted by a crash of the process, and may be called again.
  *
- * The optional members are features. The engine refuses with `MICROVM_UNSUPPORTED` what needs one that a driver has not.
+ * The optional members are features. The engine refuses with `MICROVM_UNSUPPORTED` what needs one that a
+ * driver has not.
  */
 export interface VmDriver {
   readonly name: string;
@@ -190,14 +221,14 @@ export interface VmDriver {
   probe(): Promise<HostReport>;
 
   /**
-   * Refuses what `support` cannot say, such as a missing file, before any effect: `MICROVM_UNSUPPORTED`, `MICROVM_INVALID_ARGUMENT`.
-   * The engine has checked features and limits already.
+   * Refuses what `support` cannot say, such as a missing file, before any effect: `MICROVM_UNSUPPORTED`,
+   * `MICROVM_INVALID_ARGUMENT`. The engine has checked features and limits already.
    */
   checkSpec(spec: ResolvedVmSpec, overrides: VmSpec): Promise<void>;
   /**
-   * Names every host resource that the VM may get, and reserves what others could take, such as a user id; written to the record
-   * before the first effect. `release` frees what was reserved, also when `plan` is all that was done; `open` reclaims what the plans
-   * of known VMs name.
+   * Names every host resource that the VM may get, and reserves what others could take, such as a user id;
+   * written to the record before the first effect. `release` frees what was reserved, also when `plan` is all
+   * that was done; `open` reclaims what the plans of known VMs name.
    */
   plan(vm: PlanRequest): JsonObject | Promise<JsonObject>;
 
@@ -205,7 +236,9 @@ export interface VmDriver {
   prepare(vm: DriverVm, run: Run): Promise<VmmInfo>;
   /** Cold boot; resolves when the guest is ready: `running`. After a failure the engine calls `halt`. */
   boot(vm: DriverVm, run: Run): Promise<VmmInfo>;
-  /** Asks the guest to flush and halt, waits, forces; afterwards the VMM is gone. Rejects only by the signal. */
+  /**
+   * Asks the guest to flush and halt, waits, forces; afterwards the VMM is gone. Rejects only by the signal.
+   */
   shutdown(vm: DriverVm, run: Run): Promise<VmEnding>;
   /** Ends the VMM at once, keeps the disks. */
   halt(vm: DriverVm): Promise<void>;
@@ -215,8 +248,8 @@ export interface VmDriver {
   /** `instanceId`s of every VMM of ours that lives on this host, in one look. */
   survey(): Promise<ReadonlySet<string>>;
   /**
-   * Asks the VMM what is true: takes over a living VM after a restart, and answers for one that this process holds after a method broke
-   * off.
+   * Asks the VMM what is true: takes over a living VM after a restart, and answers for one that this process
+   * holds after a method broke off.
    */
   adopt(vm: DriverVm, run: Run): Promise<Adoption>;
 

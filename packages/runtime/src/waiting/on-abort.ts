@@ -1,8 +1,9 @@
 const callbacksOf = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
- * Calls back once when the signal aborts, at once where it has; the answer takes it back. However many wait on one signal, the signal has
- * one listener: a caller who hands the same signal to a hundred calls must not be warned of a leak.
+ * Calls back once when the signal aborts, at once where it has; the answer takes it back. However many wait
+ * on one signal, the signal has one listener: a caller who hands the same signal to a hundred calls must not
+ * be warned of a leak.
  */
 export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {
   if (signal === undefined) return () => undefined;

@@ -10,8 +10,8 @@ export interface Limits {
 }
 
 /**
- * Waits for a promise, but no longer than its limits: rejects with the signal's reason, or answers with what `onTimeout` does. The
- * promise itself goes on; what it may still reject with is nobody's.
+ * Waits for a promise, but no longer than its limits: rejects with the signal's reason, or answers with what
+ * `onTimeout` does. The promise itself goes on; what it may still reject with is nobody's.
  */
 export async function within<T>(
   flight: Promise<T>,
@@ -33,7 +33,10 @@ export async function within<T>(
   }
 }
 
-/** Waits for the promise or for the abort, whichever is first; an abort rejects with the signal's reason, whatever becomes of the promise. */
+/**
+ * Waits for the promise or for the abort, whichever is first; an abort rejects with the signal's reason,
+ * whatever becomes of the promise.
+ */
 export function untilAborted<T>(flight: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   return within(flight, { signal }, () => flight);
 }

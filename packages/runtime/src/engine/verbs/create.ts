@@ -136,7 +136,10 @@ async function makeEffects(
   return { state: 'running', vmm };
 }
 
-/** Removes all that was made. A VM of which nothing lives is gone, even if its folder cannot be removed: that is swept at the next open. */
+/**
+ * Removes all that was made. A VM of which nothing lives is gone, even if its folder cannot be removed: that
+ * is swept at the next open.
+ */
 async function undoCreate({ calls, store }: EngineContext, vm: Vm): Promise<Settlement> {
   const left = await calls.release(vm);
   if (left.length > 0) return undone({ ...endedPatch(endingOf('lost')), cleanup: { left } });

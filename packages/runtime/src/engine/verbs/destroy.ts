@@ -86,7 +86,10 @@ function incomplete(vm: Vm, left: readonly string[]): VmRuntimeError<'MICROVM_CL
   );
 }
 
-/** Destroys a VM outside any job, as `close()` does for those that must not outlive their owner. Errors: CLEANUP_INCOMPLETE. */
+/**
+ * Destroys a VM outside any job, as `close()` does for those that must not outlive their owner. Errors:
+ * CLEANUP_INCOMPLETE.
+ */
 export async function destroyUnwatched({ calls, store, journal }: EngineContext, vm: Vm): Promise<void> {
   const left = await calls.release(vm);
   if (left.length > 0) throw incomplete(vm, left);
@@ -94,7 +97,8 @@ export async function destroyUnwatched({ calls, store, journal }: EngineContext,
     await store.clearVm(vm.record.instanceId);
     await journal.write(vm, DESTROYED);
   } catch (error) {
-    // Nothing of it lives any more: the next open of the state directory, if there still is one, finds that out.
+    // Nothing of it lives any more: the next open of the state directory, if there still is one, finds that
+    // out.
     warnOf(`note that "${vm.record.vmId}" is destroyed`, error);
   }
 }

@@ -35,7 +35,10 @@ async function settle(
   return carriedThrough(await ended(context, vm, ending));
 }
 
-/** A VMM that went while a stop was under way went because of it; whether the guest had flushed, nobody can say any more. */
+/**
+ * A VMM that went while a stop was under way went because of it; whether the guest had flushed, nobody can
+ * say any more.
+ */
 function stopped(truth: RecordPatch): RecordPatch {
   const { ending } = truth;
   if (ending?.reason !== 'lost' && ending?.reason !== 'vmm-exit') return truth;

@@ -15,8 +15,8 @@ export async function removeTombstone(
 }
 
 /**
- * Removes the tombstone whose id has a new VM. That VM is committed, so a failure here changes nothing for it: what is left of the
- * tombstone is removed when the state directory is opened again.
+ * Removes the tombstone whose id has a new VM. That VM is committed, so a failure here changes nothing for
+ * it: what is left of the tombstone is removed when the state directory is opened again.
  */
 export async function replaceTombstone(context: EngineContext, tombstone: Vm): Promise<void> {
   const { vmId, instanceId, jobs } = tombstone.record;
