@@ -36,7 +36,7 @@ export const FIRECRACKER_SETTINGS: readonly Setting[] = [
     type: 'string',
     default: 'required',
     meaning:
-      '`required`: opening fails where the probe finds that KVM cannot run Linux. `unchecked`: for doubles and for tests of the host side.',
+      '`required`: opening fails where KVM cannot run Linux. `unchecked`: no probe, for tests without guests.',
   },
   {
     option: 'registryDir',

@@ -25,7 +25,7 @@ export const COMMON_SETTINGS: readonly Setting[] = [
     type: 'path',
     default: 'by driver',
     meaning:
-      "Folder of all state; absolute. It must be this user's, and nobody else may write to it. One process owns it at a time.",
+      'Absolute path of the folder of all state. Only this user may write to it; one process owns it at a time.',
   },
   {
     option: 'defaults',
