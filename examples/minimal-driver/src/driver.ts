@@ -1,4 +1,5 @@
 import {
+  deriveVm,
   folderOf,
   makeDisks,
   PROCESS_STEPS,
@@ -76,12 +77,11 @@ export class MinimalDriver extends ProcessDriver<MinimalVm, LiveVm> {
 
   // There is no agent in the guest, whatever the spec says.
   protected vmOf(vm: DriverVm): MinimalVm {
-    return {
-      ...vm,
+    return deriveVm(vm, {
       spec: { ...vm.spec, agent: 'none' },
       plan: readPlan(vm.plan),
       directory: folderOf(vm),
-    };
+    });
   }
 
   protected async prepareVm(vm: MinimalVm, run: Run): Promise<undefined> {

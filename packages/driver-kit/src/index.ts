@@ -65,7 +65,7 @@ export type { ExpectedPart } from './vm/snapshot-parts.js';
 export type { PausableVm } from './vm/pause.js';
 export { PROCESS_STEPS, ProcessDriver } from './vm/process-driver.js';
 export type { FoundState, ProcessDriverOptions, ProcessLife, ProcessSnapshots } from './vm/process-driver.js';
-export { folderOf } from './vm/process-vm.js';
+export { deriveVm, folderOf } from './vm/process-vm.js';
 export type { ProcessVm } from './vm/process-vm.js';
 export { VmmLife } from './vm/vmm-life.js';
 export { VmTable } from './vm/vm-table.js';

@@ -20,7 +20,7 @@ class Guest {
 }
 
 function makeChannel(open: OpenStream): AgentChannel {
-  const channel = new AgentChannel(open, 'a');
+  const channel = new AgentChannel(open, { vmId: 'a' });
   onTestFinished(() => channel.close());
   return channel;
 }

@@ -24,11 +24,14 @@ function makeGuest(
       if (listensTo === 'agent') end(ENDED);
     },
   });
-  const channel = new AgentChannel(async () => {
-    const [host, guest] = duplexPair();
-    agent.serve(guest);
-    return host;
-  }, 'a');
+  const channel = new AgentChannel(
+    async () => {
+      const [host, guest] = duplexPair();
+      agent.serve(guest);
+      return host;
+    },
+    { vmId: 'a' },
+  );
   onTestFinished(() => channel.close());
   const live: HaltableVm = {
     agent: channel,

@@ -34,12 +34,15 @@ afterAll(async () => {
 /** A channel to an agent of this mode, and the sockets that it opened. */
 function channelTo(mode: string): { readonly channel: AgentChannel; readonly sockets: Socket[] } {
   const sockets: Socket[] = [];
-  const channel = new AgentChannel(async () => {
-    const socket = connect(join(folder, `${mode}.sock`));
-    sockets.push(socket);
-    await once(socket, 'connect');
-    return socket;
-  }, 'vm');
+  const channel = new AgentChannel(
+    async () => {
+      const socket = connect(join(folder, `${mode}.sock`));
+      sockets.push(socket);
+      await once(socket, 'connect');
+      return socket;
+    },
+    { vmId: 'vm' },
+  );
   onTestFinished(() => channel.close());
   return { channel, sockets };
 }

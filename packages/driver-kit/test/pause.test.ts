@@ -50,7 +50,7 @@ function makeFixture({
     agent.serve(guest);
     return host;
   };
-  const channel = new AgentChannel(dial, 'a');
+  const channel = new AgentChannel(dial, { vmId: 'a' });
   onTestFinished(() => channel.close());
   let running = isRunning;
   const live: PausableVm = {

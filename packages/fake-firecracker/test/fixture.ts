@@ -62,7 +62,7 @@ export async function clientOf(vmm: VmmProcess): Promise<AgentClient> {
 }
 
 export async function clientOn(stream: Duplex): Promise<AgentClient> {
-  const client = await AgentClient.connect(stream, { vmId: 'vm', timeoutMs: 600_000 });
+  const client = await AgentClient.connect(stream, { vm: { vmId: 'vm' }, timeoutMs: 600_000 });
   onTestFinished(() => client.close());
   return client;
 }

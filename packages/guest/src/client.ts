@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { invalidArgument } from '@microvm/runtime';
-import type { ExecProcess, ExecRequest, Guest } from '@microvm/runtime';
+import type { ExecProcess, ExecRequest, Guest, NamedVm } from '@microvm/runtime';
 import { CommandQueue } from './command-queue.js';
 import { AgentConnection } from './connection.js';
 import type { CallOptions } from './deadline.js';
@@ -25,7 +25,7 @@ export interface ConnectOptions {
   /** How long the agent may stay silent, 30,000 ms by default: a cold boot lies within it. */
   readonly timeoutMs?: number;
   /** Whose guest it is, for errors. */
-  readonly vmId: string;
+  readonly vm: NamedVm;
   /**
    * Whose commands this session starts. Without one the session has a queue of its own, which ends with it.
    */
@@ -66,19 +66,19 @@ export class AgentClient implements Guest {
   readonly #connection: AgentConnection;
   readonly #commands: CommandQueue;
 
-  private constructor(stream: Duplex, greeting: Greeting, { vmId, commands }: ConnectOptions) {
+  private constructor(stream: Duplex, greeting: Greeting, { vm, commands }: ConnectOptions) {
     let onFarewell: (farewell: Farewell | undefined) => void = () => undefined;
     let onClosed: () => void = () => undefined;
     this.farewell = new Promise((resolve) => (onFarewell = resolve));
     this.closed = new Promise((resolve) => (onClosed = resolve));
     this.info = greeting.ack.info;
-    this.#commands = commands ?? new CommandQueue(vmId);
-    this.#connection = new AgentConnection(stream, greeting, vmId, {
+    this.#commands = commands ?? new CommandQueue(vm);
+    this.#connection = new AgentConnection(stream, greeting, vm, {
       onFarewell,
       onReady: () => this.#commands.pump(),
-      onLost: (error) => {
-        if (commands === undefined) this.#commands.close(error);
-        else commands.detach(this.#connection, error);
+      onLost: (loss) => {
+        if (commands === undefined) this.#commands.close(loss);
+        else commands.detach(this.#connection, loss());
         onFarewell(undefined);
         onClosed();
       },
@@ -93,9 +93,9 @@ export class AgentClient implements Guest {
    * agent's.
    */
   static async connect(stream: Duplex, options: ConnectOptions): Promise<AgentClient> {
-    const { signal, timeoutMs = CONNECT_TIMEOUT_MS, vmId } = options;
+    const { signal, timeoutMs = CONNECT_TIMEOUT_MS, vm } = options;
     const limits = signal === undefined ? { timeoutMs } : { timeoutMs, signal };
-    const greeting = await shakeHands(stream, { vmId, ...limits });
+    const greeting = await shakeHands(stream, { vm, ...limits });
     return new AgentClient(stream, greeting, options);
   }
 

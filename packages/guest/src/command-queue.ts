@@ -1,6 +1,7 @@
-import type { VmRuntimeError } from '@microvm/runtime';
+import type { NamedVm, VmRuntimeError } from '@microvm/runtime';
 import type { AgentConnection, StreamHandler } from './connection.js';
 import { FrameType } from './protocol.js';
+import type { Loss } from './unreachable.js';
 
 /** A command that is still to be started. Once it was, the frames of its stream are its own. */
 export interface PendingCommand extends StreamHandler {
@@ -16,14 +17,14 @@ export interface PendingCommand extends StreamHandler {
  * the session that follows.
  */
 export class CommandQueue {
-  readonly vmId: string;
+  readonly vm: NamedVm;
   #waiting: PendingCommand[] = [];
   #session: AgentConnection | undefined;
   #isHeld = false;
-  #closed: VmRuntimeError | undefined;
+  #closed: Loss | undefined;
 
-  constructor(vmId: string) {
-    this.vmId = vmId;
+  constructor(vm: NamedVm) {
+    this.vm = vm;
   }
 
   /**
@@ -56,7 +57,7 @@ export class CommandQueue {
 
   add(command: PendingCommand): void {
     if (this.#closed !== undefined) {
-      command.onLost(this.#closed);
+      command.onLost(this.#closed());
       return;
     }
     this.#waiting.push(command);
@@ -89,9 +90,9 @@ export class CommandQueue {
   }
 
   /** Fails what waits and what will come. */
-  close(error: VmRuntimeError): void {
-    this.#closed ??= error;
-    this.fail(error);
+  close(loss: Loss): void {
+    this.#closed ??= loss;
+    this.fail(loss());
   }
 
   /** Starts what can be started. */

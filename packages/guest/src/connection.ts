@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { VmRuntimeError } from '@microvm/runtime';
+import type { NamedVm, VmRuntimeError } from '@microvm/runtime';
 import { cutPayload, makeFrame } from './codec.js';
 import type { Frame } from './codec.js';
 import { watchDeadline } from './deadline.js';
@@ -13,7 +13,7 @@ import { PayloadReader } from './payload.js';
 import { FLAG_MORE, FrameType, MAX_OPEN_STREAMS, MAX_STREAMS, ProtocolError } from './protocol.js';
 import { settleRequest } from './request.js';
 import type { RequestOptions } from './request.js';
-import { unreachable } from './unreachable.js';
+import { type Loss, unreachable } from './unreachable.js';
 
 /** Who gets the frames of one stream. */
 export interface StreamHandler {
@@ -29,7 +29,7 @@ export interface ConnectionHooks {
   onFarewell(farewell: Farewell): void;
   /** A command may be started that could not be before. */
   onReady(): void;
-  onLost(error: VmRuntimeError): void;
+  onLost(loss: Loss): void;
 }
 
 /**
@@ -39,9 +39,9 @@ export interface ConnectionHooks {
  */
 export class AgentConnection {
   readonly ack: HelloAck;
-  readonly vmId: string;
   /** What the windows of this session's outputs may grow by. */
   readonly growth = new GrowthBudget();
+  readonly #vm: NamedVm;
   readonly #stream: Duplex;
   readonly #reader: FrameReader;
   readonly #writer: FrameWriter;
@@ -53,28 +53,28 @@ export class AgentConnection {
   #isFrozen: boolean;
   #farewell: Farewell | undefined;
   #lastStream = 0;
-  #lost: VmRuntimeError | undefined;
+  #lost: Loss | undefined;
 
-  constructor(stream: Duplex, greeting: Greeting, vmId: string, hooks: ConnectionHooks) {
+  constructor(stream: Duplex, greeting: Greeting, vm: NamedVm, hooks: ConnectionHooks) {
     this.#stream = stream;
     this.ack = greeting.ack;
     this.#epoch = greeting.ack.info.epoch;
     this.#isFrozen = greeting.ack.info.isFrozen;
-    this.vmId = vmId;
+    this.#vm = vm;
     this.#hooks = hooks;
     this.#writer = new FrameWriter(stream, {
       onRoom: () => this.#onRoom(),
       onOverflow: (bytes) =>
-        this.#lose(this.#unreachable(`the agent does not read: ${bytes} bytes wait for it`)),
+        this.#lose(() => this.#unreachable(`the agent does not read: ${bytes} bytes wait for it`)),
     });
     this.#reader = new FrameReader(stream, greeting.decoder, {
       onFrame: (frame) => this.#onFrame(frame),
       onViolation: (cause) => {
-        this.#lose(unreachable(vmId, `the agent broke the protocol: ${cause.message}`, { cause }));
+        this.#lose(() => unreachable(vm, `the agent broke the protocol: ${cause.message}`, { cause }));
       },
       onEnd: (error) => {
         const reason = error === undefined ? 'the channel ended' : `the channel failed: ${error.message}`;
-        this.#lose(this.#unreachable(reason, error));
+        this.#lose(() => this.#unreachable(reason, error));
       },
     });
   }
@@ -86,11 +86,6 @@ export class AgentConnection {
 
   get epoch(): number {
     return this.#epoch;
-  }
-
-  /** Why nothing more can be asked, once that is so. */
-  get lost(): VmRuntimeError | undefined {
-    return this.#lost;
   }
 
   /** Frames and bytes that the agent sent in this session so far. */
@@ -125,7 +120,7 @@ export class AgentConnection {
   /** Opens a stream with its first message and answers its number; undefined when the connection is lost. */
   openStream(type: FrameType, body: Buffer, handler: StreamHandler): number | undefined {
     if (this.#handlers.size >= MAX_OPEN_STREAMS) {
-      this.#lose(this.#unreachable(`the agent leaves ${MAX_OPEN_STREAMS} requests unanswered`));
+      this.#lose(() => this.#unreachable(`the agent leaves ${MAX_OPEN_STREAMS} requests unanswered`));
     }
     if (this.#lost !== undefined) return undefined;
     const stream = ++this.#lastStream;
@@ -171,14 +166,14 @@ export class AgentConnection {
       });
       if (opened === undefined) {
         stopWatching();
-        reject(this.#lost);
+        reject(this.#lost?.());
       }
     });
   }
 
   /** Ends the session on this side; what is open rejects. Idempotent. */
   close(reason: string): void {
-    this.#lose(unreachable(this.vmId, reason));
+    this.#lose(() => unreachable(this.#vm, reason));
   }
 
   #onFrame(frame: Frame): void {
@@ -203,7 +198,7 @@ export class AgentConnection {
     }
     this.#epoch = frame.epoch;
     const error = unreachable(
-      this.vmId,
+      this.#vm,
       'the guest began a new epoch: its earlier commands have no stream any more',
     );
     for (const [stream, handler] of [...this.#handlers]) {
@@ -243,17 +238,18 @@ export class AgentConnection {
 
   /** A guest that said how it ends is not out of reach by a fault. */
   #unreachable(reason: string, cause?: unknown): VmRuntimeError {
-    if (this.#farewell === undefined) return unreachable(this.vmId, reason, { cause });
+    if (this.#farewell === undefined) return unreachable(this.#vm, reason, { cause });
     const { reason: why } = this.#farewell;
-    return unreachable(this.vmId, `the guest has ended: ${why}`, {
+    return unreachable(this.#vm, `the guest has ended: ${why}`, {
       cause,
       remedy: 'start the VM again, or look at its view for how it ended',
     });
   }
 
-  #lose(error: VmRuntimeError): void {
+  #lose(loss: Loss): void {
     if (this.#lost !== undefined) return;
-    this.#lost = error;
+    this.#lost = loss;
+    const error = loss();
     this.#reader.stop();
     const handlers = [...this.#handlers.values()];
     this.#handlers.clear();
@@ -262,6 +258,6 @@ export class AgentConnection {
     // Ended first: the other end of a pair in this process would not learn of it otherwise.
     this.#stream.end();
     setImmediate(() => this.#stream.destroy());
-    this.#hooks.onLost(error);
+    this.#hooks.onLost(loss);
   }
 }

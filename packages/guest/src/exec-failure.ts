@@ -1,9 +1,9 @@
-import { VmRuntimeError } from '@microvm/runtime';
+import { type NamedVm, VmRuntimeError } from '@microvm/runtime';
 import { unreachable } from './unreachable.js';
 
 /** A command that did not start, as the guest told of it. */
 export interface StartFailure {
-  readonly vmId: string;
+  readonly vm: NamedVm;
   readonly program: string;
   readonly cwd: string;
   readonly errno: string;
@@ -52,12 +52,12 @@ const CWD_PROBLEMS: Readonly<Record<string, string>> = {
  * cannot now.
  */
 export function startError(failure: StartFailure): VmRuntimeError {
-  const { vmId, program, cwd, errno, step } = failure;
+  const { vm, program, cwd, errno, step } = failure;
   if (step === 'shutdown') {
-    return unreachable(vmId, 'the guest is shutting down', { remedy: 'start the VM again' });
+    return unreachable(vm, 'the guest is shutting down', { remedy: 'start the VM again' });
   }
   if (step !== 'exec' && step !== 'cwd' && PASSING.has(errno)) {
-    return guestBusy(vmId, program, `${step} failed with ${errno}`);
+    return guestBusy(vm, program, `${step} failed with ${errno}`);
   }
   const { what, remedy } = describe(failure);
   const message = `exec "${program}" in the guest: ${what} (${step}: ${errno})`;
@@ -78,7 +78,7 @@ export function startError(failure: StartFailure): VmRuntimeError {
 }
 
 /** The command was not started: it may be asked for again, and cannot have done anything yet. */
-export function guestBusy(vmId: string, program: string, reason: string): VmRuntimeError {
+export function guestBusy({ vmId }: NamedVm, program: string, reason: string): VmRuntimeError {
   const message = `exec "${program}" in the guest of "${vmId}": not started: ${reason}`;
   return new VmRuntimeError('MICROVM_GUEST_BUSY', message, { details: { vmId, reason } });
 }

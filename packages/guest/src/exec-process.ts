@@ -216,7 +216,7 @@ export class AgentExecProcess implements ExecProcess, PendingCommand {
   #onStartFailed(frame: Frame): void {
     const { errno, step } = decodeFailed(frame.payload);
     const error = startError({
-      vmId: this.#commands.vmId,
+      vm: this.#commands.vm,
       program: this.#program,
       cwd: this.#cwd,
       errno,
@@ -257,8 +257,8 @@ export class AgentExecProcess implements ExecProcess, PendingCommand {
     }
     if (this.#commands.remove(this)) {
       const isTimeout = isVmRuntimeError(error, 'MICROVM_TIMEOUT');
-      const { vmId, reason } = this.#commands;
-      this.#end({ error: isTimeout ? guestBusy(vmId, this.#program, reason) : error }, true);
+      const { vm, reason } = this.#commands;
+      this.#end({ error: isTimeout ? guestBusy(vm, this.#program, reason) : error }, true);
       return;
     }
     this.#failure = { error };

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import { VmRuntimeError } from '@microvm/runtime';
+import { type NamedVm, VmRuntimeError } from '@microvm/runtime';
 import { encodeFrame, FrameDecoder, makeFrame } from './codec.js';
 import { watchDeadline } from './deadline.js';
 import { decodeHelloAck, encodeHello } from './messages.js';
@@ -25,7 +25,7 @@ export interface Greeting {
 }
 
 export interface HandshakeOptions {
-  readonly vmId: string;
+  readonly vm: NamedVm;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
@@ -36,7 +36,7 @@ export interface HandshakeOptions {
  * resolves the stream is paused.
  */
 export function shakeHands(stream: Duplex, options: HandshakeOptions): Promise<Greeting> {
-  const { vmId, timeoutMs, signal } = options;
+  const { vm, timeoutMs, signal } = options;
   return new Promise((resolve, reject) => {
     const hello = new HelloSayer(stream);
     const leave = (): void => {
@@ -60,18 +60,18 @@ export function shakeHands(stream: Duplex, options: HandshakeOptions): Promise<G
         resolve(greeting);
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
-        fail(unreachable(vmId, error.message, { cause: error }));
+        fail(unreachable(vm, error.message, { cause: error }));
       }
     };
     const onError = (error: Error): void => {
-      fail(unreachable(vmId, `the channel failed: ${error.message}`, { cause: error }));
+      fail(unreachable(vm, `the channel failed: ${error.message}`, { cause: error }));
     };
     const onEnd = (): void => {
-      fail(unreachable(vmId, 'the channel ended before the agent answered'));
+      fail(unreachable(vm, 'the channel ended before the agent answered'));
     };
     const stopWatching = watchDeadline('connect to the agent', options, (reason) => {
       const isTimeout = reason instanceof VmRuntimeError && signal?.aborted !== true;
-      fail(isTimeout ? unreachable(vmId, `no answer in ${timeoutMs} ms`, { cause: reason }) : reason);
+      fail(isTimeout ? unreachable(vm, `no answer in ${timeoutMs} ms`, { cause: reason }) : reason);
     });
     stream.on('data', onData).on('error', onError).on('end', onEnd).on('close', onEnd);
     if (signal?.aborted === true) fail(signal.reason);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { startError } from '../src/exec-failure.js';
 
-const failure = { vmId: 'vm', program: 'tool', cwd: '/srv', errno: 'ENOENT', step: 'exec' };
+const failure = { vm: { vmId: 'vm' }, program: 'tool', cwd: '/srv', errno: 'ENOENT', step: 'exec' };
 
 describe('the error of a command that did not start', () => {
   it.each([

@@ -62,7 +62,7 @@ describe('connecting', () => {
       fc.asyncProperty(leftOver, fc.nat(200), async (bytes, cut) => {
         const [host, guest] = duplexPair();
         guest.write(bytes.subarray(0, cut));
-        const connecting = AgentClient.connect(host, { vmId: 'vm', timeoutMs: 600_000 });
+        const connecting = AgentClient.connect(host, { vm: { vmId: 'vm' }, timeoutMs: 600_000 });
         const session = await nextHello(guest);
         guest.write(bytes.subarray(cut));
         const whole = answer(session);
@@ -78,7 +78,7 @@ describe('connecting', () => {
 
   it('asks again with a new session id, and only the answer to the newest counts', async () => {
     const [host, guest] = duplexPair();
-    const connecting = AgentClient.connect(host, { vmId: 'vm', timeoutMs: 600_000 });
+    const connecting = AgentClient.connect(host, { vm: { vmId: 'vm' }, timeoutMs: 600_000 });
     const first = await nextHello(guest);
     const second = await nextHello(guest);
     expect(second).not.toEqual(first);
@@ -91,7 +91,7 @@ describe('connecting', () => {
 
   it('rejects with GUEST_UNREACHABLE when the agent stays silent', async () => {
     const [host] = duplexPair();
-    const error = await AgentClient.connect(host, { vmId: 'mine', timeoutMs: 20 }).catch(
+    const error = await AgentClient.connect(host, { vm: { vmId: 'mine' }, timeoutMs: 20 }).catch(
       (reason: unknown) => reason,
     );
     expect(error).toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE', details: { vmId: 'mine' } });
@@ -100,10 +100,10 @@ describe('connecting', () => {
 
   it('rejects with GUEST_UNREACHABLE when the stream ends first, also when it has ended before', async () => {
     const [host, guest] = duplexPair();
-    const connecting = AgentClient.connect(host, { vmId: 'vm' });
+    const connecting = AgentClient.connect(host, { vm: { vmId: 'vm' } });
     guest.end();
     await expect(connecting).rejects.toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
-    await expect(AgentClient.connect(host, { vmId: 'vm' })).rejects.toMatchObject({
+    await expect(AgentClient.connect(host, { vm: { vmId: 'vm' } })).rejects.toMatchObject({
       code: 'MICROVM_GUEST_UNREACHABLE',
     });
   });
@@ -111,12 +111,12 @@ describe('connecting', () => {
   it('rejects with the signal’s own reason when it is aborted, before or during', async () => {
     const reason = new Error('enough');
     const [early] = duplexPair();
-    await expect(AgentClient.connect(early, { vmId: 'vm', signal: AbortSignal.abort(reason) })).rejects.toBe(
-      reason,
-    );
+    await expect(
+      AgentClient.connect(early, { vm: { vmId: 'vm' }, signal: AbortSignal.abort(reason) }),
+    ).rejects.toBe(reason);
     const [host] = duplexPair();
     const abort = new AbortController();
-    const connecting = AgentClient.connect(host, { vmId: 'vm', signal: abort.signal });
+    const connecting = AgentClient.connect(host, { vm: { vmId: 'vm' }, signal: abort.signal });
     abort.abort(reason);
     await expect(connecting).rejects.toBe(reason);
     expect(host.destroyed).toBe(true);
@@ -124,7 +124,7 @@ describe('connecting', () => {
 
   it('says which versions the agent speaks when there is none in common', async () => {
     const [host, guest] = duplexPair();
-    const connecting = AgentClient.connect(host, { vmId: 'vm' });
+    const connecting = AgentClient.connect(host, { vm: { vmId: 'vm' } });
     guest.write(answer(await nextHello(guest), { version: 0, lowestVersion: 3, highestVersion: 5 }));
     await expect(connecting).rejects.toMatchObject({
       code: 'MICROVM_GUEST_UNREACHABLE',

@@ -36,7 +36,7 @@ async function hostileAgent(): Promise<{ readonly client: AgentClient; readonly 
       resolve();
     });
   });
-  const client = await AgentClient.connect(host, { vmId: 'vm', timeoutMs: 600_000 });
+  const client = await AgentClient.connect(host, { vm: { vmId: 'vm' }, timeoutMs: 600_000 });
   await greeted;
   return { client, guest };
 }

@@ -22,7 +22,7 @@ describe.skipIf(problem !== undefined || tried === undefined)(
       if (made === undefined) throw new Error('the cgroup v2 is gone');
       cgroup = made;
       agent = new RealAgent(cgroup);
-      client = await AgentClient.connect(agent.port.plug(), { vmId: 'real', timeoutMs: 10_000 });
+      client = await AgentClient.connect(agent.port.plug(), { vm: { vmId: 'real' }, timeoutMs: 10_000 });
     });
 
     afterEach(async () => {

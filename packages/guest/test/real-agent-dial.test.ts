@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 
 const shakeHands = (stream: Socket): Promise<AgentClient> =>
-  AgentClient.connect(stream, { vmId: 'real', timeoutMs: 600_000 });
+  AgentClient.connect(stream, { vm: { vmId: 'real' }, timeoutMs: 600_000 });
 
 async function waitForDial(): Promise<Socket> {
   const server: Server = createServer();

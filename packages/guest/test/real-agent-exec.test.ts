@@ -17,7 +17,7 @@ let client: AgentClient;
 beforeEach(async () => {
   if (problem !== undefined) return;
   agent = new RealAgent();
-  client = await AgentClient.connect(agent.port.plug(), { vmId: 'real', timeoutMs: 600_000 });
+  client = await AgentClient.connect(agent.port.plug(), { vm: { vmId: 'real' }, timeoutMs: 600_000 });
 });
 
 afterEach(async () => {

@@ -17,7 +17,7 @@ let client: AgentClient;
 let dir: string;
 
 const connect = (): Promise<AgentClient> =>
-  AgentClient.connect(agent.port.plug(), { vmId: 'real', timeoutMs: 600_000 });
+  AgentClient.connect(agent.port.plug(), { vm: { vmId: 'real' }, timeoutMs: 600_000 });
 const shell = (script: string, ...args: string[]): ExecProcess =>
   client.exec({ argv: ['sh', '-c', script, 'sh', ...args] });
 

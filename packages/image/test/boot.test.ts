@@ -27,7 +27,7 @@ interface StartedVmm {
 /** Boots the image in QEMU with the disk as /dev/vda. The VMM is killed after the test, however that ends. */
 async function boot(image: DefaultImage, kernelPath: string, diskPath: string): Promise<BootedGuest> {
   const { vmm, socket } = await start(image, kernelPath, diskPath, ['-device', JSON.stringify(PORT)]);
-  const agent = await AgentClient.connect(socket, { vmId: 'boot-test', timeoutMs: BOOT_TIMEOUT_MS });
+  const agent = await AgentClient.connect(socket, { vm: { vmId: 'boot-test' }, timeoutMs: BOOT_TIMEOUT_MS });
   return { agent, vmm };
 }
 
@@ -168,6 +168,6 @@ test('the agent waits for its port however late that comes', async () => {
   const searched = async (): Promise<number> => ((await seconds()) - since + 3600) % 3600;
   await expect.poll(searched).toBeGreaterThan(1);
   await qmp('device_add', { ...PORT, bus: 'serial.0', id: 'late' });
-  const agent = await AgentClient.connect(socket, { vmId: 'boot-test', timeoutMs: BOOT_TIMEOUT_MS });
+  const agent = await AgentClient.connect(socket, { vm: { vmId: 'boot-test' }, timeoutMs: BOOT_TIMEOUT_MS });
   expect(await shell(agent, 'echo here')).toBe('here');
 });

@@ -77,6 +77,7 @@ export type {
   JsonValue,
   KnownVm,
   MetricsRequest,
+  NamedVm,
   PlanRequest,
   RestoreSource,
   Resumption,

@@ -27,10 +27,10 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
   readonly #logs: LogKeeper;
 
   constructor(vm: MinimalVm, process: ProcessWatch) {
-    const { directory, spec, vmId } = vm;
+    const { directory, spec } = vm;
     super({ vmm: 'the VMM', vm, directory, process });
     // Guests of this driver have no agent: `guestAgent` is not among its capabilities.
-    this.agent = new AgentChannel(() => Promise.reject(new Error('there is no agent')), vmId);
+    this.agent = new AgentChannel(() => Promise.reject(new Error('there is no agent')), vm);
     this.#api = new HttpClient({
       connect: () => waitForSocket({ path: join(directory, API_SOCKET), process }),
       exited: process.exited,

@@ -1,3 +1,4 @@
+import type { Guest } from '@microvm/runtime';
 import { describe, expect, test } from 'vitest';
 import { refusal, stateOf, viewOf, withoutEffect } from '../expectations.js';
 import type { ProviderFixture } from '../fixture.js';
@@ -15,6 +16,10 @@ export function registerRename(fixture: ProviderFixture): void {
 
 function registerRenaming(fixture: ProviderFixture): void {
   test('a live VM is renamed: all of it but the id stays, and the guest runs on', () => renamesLive(fixture));
+  if (fixture.capabilities.guestAgent) {
+    test('errors of a guest that was opened before name the VM as it is called now', () =>
+      namesInErrors(fixture));
+  }
   test('onto itself has no effect', () => renamesOntoItself(fixture));
   test('onto an id in use is refused, and both VMs left alone', () => refusesTaken(fixture));
   test("onto a destroyed VM's id takes the tombstone's place", () => takesTombstone(fixture));
@@ -35,6 +40,24 @@ async function renamesLive(fixture: ProviderFixture): Promise<void> {
   const again = await runtime.guest('tenant');
   await fixture.eventually(async () => expect(await fixture.workload.read(again)).toBeGreaterThan(count));
   expect((await guest.ping()).epoch, 'the handle from before works').toBe((await again.ping()).epoch);
+}
+
+async function namesInErrors(fixture: ProviderFixture): Promise<void> {
+  const { vmId } = await fixture.arrange('running');
+  const runtime = await fixture.open();
+  const guest = await runtime.guest(vmId);
+  await runtime.renameVm(vmId, 'tenant');
+  await runtime.stopVm('tenant');
+  await expectNamed(guest, 'tenant');
+  await runtime.renameVm('tenant', 'another');
+  await expectNamed(guest, 'another');
+}
+
+async function expectNamed(guest: Guest, vmId: string): Promise<void> {
+  for (const call of [() => guest.ping(), () => guest.exec({ argv: ['true'] }).result]) {
+    const { details } = await refusal('MICROVM_GUEST_UNREACHABLE', call());
+    expect(details.vmId).toBe(vmId);
+  }
 }
 
 async function renamesOntoItself(fixture: ProviderFixture): Promise<void> {

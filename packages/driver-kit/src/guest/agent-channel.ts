@@ -7,6 +7,7 @@ import {
   type Guest,
   isVmRuntimeError,
   type Limits,
+  type NamedVm,
   type VmEnding,
   VmRuntimeError,
   within,
@@ -35,17 +36,17 @@ export type OpenStream = (limits: OpenLimits) => Promise<Duplex>;
  */
 export class AgentChannel {
   readonly #openStream: OpenStream;
-  readonly #vmId: string;
+  readonly #vm: NamedVm;
   readonly #commands: CommandQueue;
   #client: AgentClient | undefined;
   #last: AgentClient | undefined;
   #attempt: Promise<AgentClient> | undefined;
   #isClosed = false;
 
-  constructor(openStream: OpenStream, vmId: string) {
+  constructor(openStream: OpenStream, vm: NamedVm) {
     this.#openStream = openStream;
-    this.#vmId = vmId;
-    this.#commands = new CommandQueue(vmId);
+    this.#vm = vm;
+    this.#commands = new CommandQueue(vm);
   }
 
   /**
@@ -135,7 +136,7 @@ export class AgentChannel {
   close(): void {
     this.#isClosed = true;
     this.#client?.close();
-    this.#commands.close(this.#unreachable('the channel is closed'));
+    this.#commands.close(() => this.#unreachable('the channel is closed'));
   }
 
   #exec(request: ExecRequest): ExecProcess {
@@ -191,7 +192,7 @@ export class AgentChannel {
     { signal, deadline }: Pick<Limits, 'signal'> & { deadline: number },
   ): Promise<AgentClient> {
     return AgentClient.connect(stream, {
-      vmId: this.#vmId,
+      vm: this.#vm,
       commands: this.#commands,
       timeoutMs: remainingMs(deadline),
       ...(signal === undefined ? {} : { signal }),
@@ -210,7 +211,7 @@ export class AgentChannel {
   }
 
   #unreachable(reason: string, cause?: unknown): VmRuntimeError {
-    const vmId = this.#vmId;
+    const { vmId } = this.#vm;
     return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', `guest of "${vmId}": ${reason}`, {
       details: { vmId, reason },
       cause,

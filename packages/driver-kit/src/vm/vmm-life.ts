@@ -45,7 +45,13 @@ export abstract class VmmLife {
     this.directory = directory;
     this.process = process;
     this.remains = [...others, directory];
-    this.#name = { vmm, vmId: vm.vmId, instanceId: vm.instanceId };
+    this.#name = {
+      vmm,
+      instanceId: vm.instanceId,
+      get vmId() {
+        return vm.vmId;
+      },
+    };
     // Commands that waited for the end of a pause learn that it will not come.
     void process.exited.then(() => this.agent.release());
   }

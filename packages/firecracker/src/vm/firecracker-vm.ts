@@ -1,4 +1,4 @@
-import { folderOf, withPresentFiles, type ProcessVm } from '@microvm/driver-kit';
+import { deriveVm, folderOf, withPresentFiles, type ProcessVm } from '@microvm/driver-kit';
 import type { DriverVm } from '@microvm/runtime';
 import { readPlan, vmmFolder, type VmPlan } from '../host/vm-plan.js';
 import type { FirecrackerContext } from './context.js';
@@ -20,12 +20,11 @@ export function firecrackerVm({ cgroups, stateDir }: FirecrackerContext, vm: Dri
   const { instanceId } = vm;
   const directory = folderOf(vm);
   const plan = withPresentFiles(readPlan(vm.plan), vm.spec);
-  return {
-    ...vm,
+  return deriveVm(vm, {
     plan,
     directory,
     vmmFolder: vmmFolder(stateDir, { instanceId, directory }, plan),
     cgroup: cgroups.pathOf(plan),
     cgroupName: cgroups.nameOf(plan),
-  };
+  });
 }

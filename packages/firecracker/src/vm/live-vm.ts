@@ -60,7 +60,7 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
     this.vmmFolder = vmmFolder;
     this.listener = listener;
     this.#life = life;
-    this.agent = new AgentChannel(({ signal, timeoutMs }) => this.#dialAgent(signal, timeoutMs), vm.vmId);
+    this.agent = new AgentChannel(({ signal, timeoutMs }) => this.#dialAgent(signal, timeoutMs), vm);
     this.#api = this.#makeApi();
     this.ending = new Ending(directory);
     void process.exited.then((exit) => {

@@ -44,7 +44,7 @@ afterEach(async () => {
 async function inSession(mode: Mode, act: (client: AgentClient) => Promise<void>): Promise<void> {
   const socket = await agent.dial(mode);
   const closed = once(socket, 'close');
-  const client = watch.add(await AgentClient.connect(socket, { vmId: 'vm', timeoutMs: 10_000 }));
+  const client = watch.add(await AgentClient.connect(socket, { vm: { vmId: 'vm' }, timeoutMs: 10_000 }));
   await act(client);
   watch.look();
   client.close();
@@ -195,7 +195,7 @@ describe('a hostile agent', () => {
     const socket = await agent.dial(mode);
     const closed = once(socket, 'close');
     const timeoutMs = mode === 'half-a-hello' ? 100 : 30_000;
-    const error = await reject(AgentClient.connect(socket, { vmId: 'vm', timeoutMs }));
+    const error = await reject(AgentClient.connect(socket, { vm: { vmId: 'vm' }, timeoutMs }));
     expect(error).toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
     expect(error.message).toMatch(reason);
     expect(error.message).not.toMatch(CONTROL);

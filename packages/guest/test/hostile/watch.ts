@@ -68,7 +68,7 @@ export class Watch {
   static async begin(): Promise<Watch> {
     const [host, guest] = duplexPair();
     new ScriptedAgent({ exec: () => 0 }).serve(guest);
-    return new Watch(await AgentClient.connect(host, { vmId: 'bystander' }));
+    return new Watch(await AgentClient.connect(host, { vm: { vmId: 'bystander' } }));
   }
 
   /** Counts what this client receives. */

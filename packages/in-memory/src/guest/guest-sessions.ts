@@ -1,5 +1,5 @@
 import { AgentClient, ScriptedAgent, ScriptedErrno, type ScriptedCommand } from '@microvm/guest';
-import { untilAborted, VmRuntimeError, type DriverVm, type Guest } from '@microvm/runtime';
+import { untilAborted, VmRuntimeError, type DriverVm, type Guest, type NamedVm } from '@microvm/runtime';
 import { runDefaultCommand } from './default-commands.js';
 import { GuestHandle, KERNEL_RELEASE, type GuestSurroundings } from './guest-handle.js';
 import type { CommandEnd, GuestScript, ScriptedGuest } from './guest-script.js';
@@ -13,7 +13,7 @@ export interface GuestSessionsParts {
   readonly files: VmFiles;
 }
 
-function unreachable(vmId: string, reason: string): VmRuntimeError {
+function unreachable({ vmId }: NamedVm, reason: string): VmRuntimeError {
   return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', `reach the guest of "${vmId}": ${reason}`, {
     details: { vmId, reason },
   });
@@ -30,14 +30,14 @@ export class GuestSessions {
 
   /** Errors: GUEST_UNREACHABLE. */
   async open(vm: MemoryVm | undefined, of: DriverVm): Promise<Guest> {
-    if (vm?.condition !== 'running') throw unreachable(of.vmId, 'its guest does not run');
-    if (vm.spec.agent === 'none') throw unreachable(of.vmId, 'it has no agent');
+    if (vm?.condition !== 'running') throw unreachable(of, 'its guest does not run');
+    if (vm.spec.agent === 'none') throw unreachable(of, 'it has no agent');
     let session = this.#sessions.get(vm);
     if (session === undefined) {
       session = new Session(vm, of.directory, this.#parts);
       this.#sessions.set(vm, session);
     }
-    return session.connect(of.vmId);
+    return session.connect(of);
   }
 
   close(vm: MemoryVm): void {
@@ -70,8 +70,8 @@ class Session {
     this.#agent = new ScriptedAgent(handlers, { epoch: vm.epoch, kernelRelease: KERNEL_RELEASE });
   }
 
-  connect(vmId: string): Promise<AgentClient> {
-    this.#client ??= this.#dial(vmId);
+  connect(of: NamedVm): Promise<AgentClient> {
+    this.#client ??= this.#dial(of);
     return this.#client;
   }
 
@@ -80,16 +80,16 @@ class Session {
     this.#agent.close();
   }
 
-  async #dial(vmId: string): Promise<AgentClient> {
+  async #dial(of: NamedVm): Promise<AgentClient> {
     const [host, guest] = createPausablePair(this.#vm);
     this.#agent.serve(guest);
     try {
-      const client = await AgentClient.connect(host, { vmId, signal: this.#gone.signal });
+      const client = await AgentClient.connect(host, { vm: of, signal: this.#gone.signal });
       void client.closed.then(() => (this.#client = undefined));
       return client;
     } catch (error) {
       this.#client = undefined;
-      throw this.#gone.signal.aborted ? unreachable(vmId, 'its guest ended') : error;
+      throw this.#gone.signal.aborted ? unreachable(of, 'its guest ended') : error;
     }
   }
 

@@ -38,7 +38,7 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
     const { directory } = vm;
     super({ vmm: 'QEMU', vm, directory, process });
     this.#consoleLimitBytes = vm.spec.consoleLimitBytes;
-    this.agent = new AgentChannel(() => connectStream(pathOf(directory, 'agentSocket')), vm.vmId);
+    this.agent = new AgentChannel(() => connectStream(pathOf(directory, 'agentSocket')), vm);
     this.ending = new EndingWatch(directory, process.exited);
   }
 

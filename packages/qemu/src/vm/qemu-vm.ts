@@ -1,4 +1,4 @@
-import { folderOf, withPresentFiles, type ProcessVm } from '@microvm/driver-kit';
+import { deriveVm, folderOf, withPresentFiles, type ProcessVm } from '@microvm/driver-kit';
 import type { DriverVm } from '@microvm/runtime';
 import { readPlan, type VmPlan } from '../host/vm-plan.js';
 
@@ -8,5 +8,5 @@ export interface QemuVm extends ProcessVm {
 }
 
 export function qemuVm(vm: DriverVm): QemuVm {
-  return { ...vm, plan: withPresentFiles(readPlan(vm.plan), vm.spec), directory: folderOf(vm) };
+  return deriveVm(vm, { plan: withPresentFiles(readPlan(vm.plan), vm.spec), directory: folderOf(vm) });
 }

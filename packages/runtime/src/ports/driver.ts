@@ -11,12 +11,19 @@ export type JsonValue =
 export type JsonObject = { readonly [key: string]: JsonValue };
 
 /**
+ * A VM by its name, for messages. A rename changes the name, so it is read when a message is made, and never
+ * copied.
+ */
+export interface NamedVm {
+  readonly vmId: string;
+}
+
+/**
  * A VM as a driver sees it. Host resources are named by `instanceId`; `vmId` is for messages only and may
  * change.
  */
-export interface DriverVm {
+export interface DriverVm extends NamedVm {
   readonly instanceId: string;
-  readonly vmId: string;
   readonly spec: ResolvedVmSpec;
   /** What `plan` answered for this VM; kept in its record. */
   readonly plan: JsonObject;
