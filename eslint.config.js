@@ -10,6 +10,7 @@ const IMPORTS = {
   'packages/image': ['runtime', 'native', 'guest'],
   'packages/conformance': ['runtime'],
   'packages/fake-firecracker': ['runtime'],
+  'packages/volatile-disk': [],
   'packages/in-memory': ['runtime', 'native', 'guest'],
   'packages/metrics': ['runtime'],
   'packages/driver-kit': ['runtime', 'native', 'guest', 'image'],

@@ -3,9 +3,10 @@ const FUZZ_SECONDS = String(FUZZ_MINUTES * 60);
 
 /**
  * The longer forms of what the gate runs, by name: what for, how long on two quiet processors, and the
- * commands, from the root of the repository.
+ * commands, from the root of the repository, with what their environment has beside that of the caller.
  *
- * @type {Record<string, { about: string, minutes: number, commands: string[][] }>}
+ * @typedef {{ about: string, minutes: number, commands: string[][], env?: Record<string, string> }} LongRun
+ * @type {Record<string, LongRun>}
  */
 export const LONG_RUNS = {
   'busy-gate': {
@@ -39,6 +40,12 @@ export const LONG_RUNS = {
     about: "the Firecracker double's requests",
     minutes: 1,
     commands: [['npm', 'run', 'fuzz', '-w', '@microvm/fake-firecracker']],
+  },
+  'power-cuts': {
+    about: 'every cut of the power: each step of each verb, on ext4 and XFS',
+    minutes: 10,
+    commands: [['node', 'node_modules/vitest/vitest.mjs', 'run', 'power-cuts.test']],
+    env: { MICROVM_POWER_CUTS: 'all' },
   },
   testbed: {
     about: 'all tests of the Firecracker driver on the real binaries, on an emulated host',

@@ -8,7 +8,8 @@ await main(async () => {
   if (unknown !== undefined) throw new StepFailed(`no "${unknown}"; there are\n${describeRuns()}`);
   for (const name of names) {
     await step(name, async () => {
-      for (const [program, ...args] of LONG_RUNS[name].commands) await run(program, args);
+      const { commands, env = {} } = LONG_RUNS[name];
+      for (const [program, ...args] of commands) await run(program, args, { env });
     });
   }
 });

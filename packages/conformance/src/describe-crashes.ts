@@ -1,20 +1,11 @@
-import { isLive, LIFECYCLE_STEPS, OWN_JOB_KINDS, type VmRuntime } from '@microvm/runtime';
+import { isLive, LIFECYCLE_STEPS, type VmRuntime } from '@microvm/runtime';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { ARRANGE } from './arrange.js';
-import { SNAPSHOT_ID } from './calls.js';
-import {
-  afterDeath,
-  hasSnapshotAfter,
-  idAfter,
-  phaseOf,
-  scenariosFor,
-  type CrashScenario,
-  type Phase,
-  type ScenarioInput,
-} from './crashes/scenarios.js';
+import { arrangeScenario, inputFor, type ScenarioPlace } from './crashes/arrange-scenario.js';
 import { CrashChildren } from './crashes/crash-children.js';
+import { checkOutcome, isReplayed } from './crashes/outcome.js';
+import { afterDeath, phaseOf, scenariosFor, type CrashScenario } from './crashes/scenarios.js';
+import { placesIn, type StepPlace } from './crashes/step-places.js';
 import { inspectProvider, registerUnusable } from './describe-provider.js';
-import { stateOf } from './expectations.js';
 import type { ProviderFactory } from './factory.js';
 import { ProviderFixture } from './fixture.js';
 import { filesOfVms, processesUsing } from './footprint.js';
@@ -60,7 +51,7 @@ async function survey(
 ): Promise<Map<CrashScenario, readonly string[]>> {
   const surveyed = new Map<CrashScenario, readonly string[]>();
   for (const scenario of scenarios) {
-    const input = await arrange(fixture, scenario);
+    const input = await arrangeScenario(scenario, await placeOf(fixture, fixture.newId()));
     const steps = fixture.gates.record();
     await scenario.act(input);
     surveyed.set(scenario, [...steps]);
@@ -70,32 +61,10 @@ async function survey(
   return surveyed;
 }
 
-async function arrange(fixture: ProviderFixture, scenario: CrashScenario): Promise<ScenarioInput> {
+async function placeOf(fixture: ProviderFixture, vmId: string): Promise<ScenarioPlace> {
   const source = await golden(fixture);
   const runtime = await fixture.open();
-  const vmId = fixture.newId();
-  const crash = (): Promise<never> => Promise.reject(new Error('no scenario begins with a crashed VM'));
-  if (scenario.from !== undefined) {
-    await ARRANGE[scenario.from]({ runtime, vmId, spec: fixture.spec(), source, extra: {}, crash });
-    if (scenario.hasSnapshot === true) await runtime.snapshotVm(vmId, SNAPSHOT_ID);
-  }
-  return inputFor(fixture, runtime, vmId, source);
-}
-
-function inputFor(
-  fixture: ProviderFixture,
-  runtime: VmRuntime,
-  vmId: string,
-  source: string | undefined,
-): ScenarioInput {
-  return {
-    runtime,
-    vmId,
-    golden: source,
-    spec: fixture.spec(),
-    idempotencyKey: `key-${vmId}`,
-    endGuest: (how) => fixture.factory.endGuest(runtime, vmId, how),
-  };
+  return { factory: fixture.factory, runtime, vmId, spec: fixture.spec(), golden: source };
 }
 
 interface Subject {
@@ -109,78 +78,26 @@ function registerScenario(subject: Subject, steps: readonly string[]): void {
   test(`${title} goes through the steps that the engine lists, in their order`, () => {
     expect(steps.filter((step) => step.startsWith(`${kind}:`))).toEqual(LIFECYCLE_STEPS[kind]);
   });
-  const seen = new Map<string, number>();
-  for (const step of steps) {
-    const nth = (seen.get(step) ?? 0) + 1;
-    seen.set(step, nth);
-    const place = nth === 1 ? step : `${step}, time ${nth}`;
-    test(`${title}: kill -9 at ${place}`, () => survives(subject, step, nth));
-  }
+  for (const place of placesIn(steps))
+    test(`${title}: kill -9 at ${place.title}`, () => survives(subject, place));
 }
 
-async function survives({ fixture, children, scenario }: Subject, step: string, nth: number): Promise<void> {
+async function survives({ fixture, children, scenario }: Subject, { step, nth }: StepPlace): Promise<void> {
   const source = await golden(fixture);
   const stateDir = await fixture.close();
   const files = await filesOfVms(stateDir);
   const vmId = fixture.newId();
-  const idempotencyKey = `key-${vmId}`;
-  const task = { stateDir, scenario: scenario.title, vmId, golden: source, idempotencyKey, step, nth };
-  await children.kill(task);
-  const runtime = await fixture.open();
+  await children.kill({ stateDir, scenario: scenario.title, vmId, golden: source, step, nth });
   const phase = phaseOf(scenario, step);
-  const input = inputFor(fixture, runtime, vmId, source);
-  await expectVm(fixture, scenario, phase, input);
-  await expectReport(scenario, phase, input);
-  await expectNoOrphan(runtime, stateDir);
+  const input = inputFor(await placeOf(fixture, vmId));
+  const { capabilities } = fixture;
+  await checkOutcome({
+    ...{ scenario, phase, input },
+    afterDeath: (state) => afterDeath(capabilities, state),
+  });
+  await expectNoOrphan(input.runtime, stateDir);
   if (isReplayed(scenario, phase)) await scenario.act(input);
   await expectNothingLeft(fixture, files);
-}
-
-/**
- * Whether the same call under its key must answer with what was done. Nobody calls the runtime's own jobs.
- */
-function isReplayed({ kind, during }: CrashScenario, phase: Phase): boolean {
-  if (OWN_JOB_KINDS.some((own) => own === kind)) return false;
-  return phase === 'after' || (phase === 'during' && during.outcome === 'carried-through');
-}
-
-async function expectVm(
-  fixture: ProviderFixture,
-  scenario: CrashScenario,
-  phase: Phase,
-  { runtime, vmId }: ScenarioInput,
-): Promise<void> {
-  const { from = 'unknown', before = [from], during, after } = scenario;
-  const states = { before, during: during.states, after: [after] }[phase];
-  const expected = states.map((state) => afterDeath(fixture.capabilities, state));
-  const id = idAfter(scenario, phase, vmId);
-  expect(expected).toContain(await stateOf(runtime, id));
-  if (id !== vmId) expect(await stateOf(runtime, vmId)).toBe('unknown');
-  const view = await runtime.getVm(id);
-  expect(view?.operation).toBeUndefined();
-  const names = (view?.snapshots ?? []).map(({ snapshotId }) => snapshotId);
-  expect(names).toEqual(hasSnapshotAfter(scenario, phase) ? [SNAPSHOT_ID] : []);
-  for (const { snapshotUid } of view?.snapshots ?? []) await runtime.verifySnapshot({ snapshotUid });
-  expect(runtime.recovery.corruptSnapshots).toEqual([]);
-}
-
-async function expectReport(
-  scenario: CrashScenario,
-  phase: Phase,
-  { runtime, vmId }: ScenarioInput,
-): Promise<void> {
-  const { interrupted } = runtime.recovery;
-  if (phase !== 'during') {
-    expect(interrupted).toEqual([]);
-    return;
-  }
-  const { kind, during } = scenario;
-  const view = await runtime.getVm(vmId);
-  const isGone = view === undefined || view.state === 'destroyed';
-  expect(interrupted).toMatchObject([{ kind, vmId, outcome: during.outcome }]);
-  if (!isGone) expect(interrupted).toMatchObject([{ state: view.state }]);
-  const job = await runtime.getJob(interrupted[0]?.jobId ?? '');
-  expect(job).toMatchObject({ kind, vmId, status: 'interrupted', outcome: during.outcome });
 }
 
 /** Every process on the directory is the VMM of a VM that may have one. */

@@ -13,6 +13,7 @@ import {
 } from '@microvm/runtime';
 import { vi } from 'vitest';
 import { ARRANGE } from './arrange.js';
+import { emptyRuntime } from './emptying.js';
 import { viewOf } from './expectations.js';
 import type { GuestWorkload, ProviderFactory } from './factory.js';
 import { StepGates } from './step-gates.js';
@@ -254,19 +255,8 @@ export class ProviderFixture {
     await this.#empty(await this.open(), this.#golden?.snapshot.snapshotUid);
   }
 
-  async #empty(runtime: VmRuntime, keptSnapshotUid?: string): Promise<void> {
-    const timeoutMs = this.deadline(120_000);
-    const views = await runtime.listVms();
-    await Promise.all(
-      views.map(async ({ vmId, state }) => {
-        if (state !== 'destroyed') await runtime.destroyVm(vmId, { timeoutMs });
-        await runtime.forgetVm(vmId, { timeoutMs });
-      }),
-    );
-    const uids = new Set(views.flatMap(({ snapshots }) => snapshots.map(({ snapshotUid }) => snapshotUid)));
-    for (const snapshotUid of uids) {
-      if (snapshotUid !== keptSnapshotUid) await runtime.deleteSnapshot({ snapshotUid }, { timeoutMs });
-    }
+  #empty(runtime: VmRuntime, keptSnapshotUid?: string): Promise<void> {
+    return emptyRuntime(runtime, { keptSnapshotUid, timeoutMs: this.deadline(120_000) });
   }
 
   // A runtime that the test closed may still have VMs that live on: they are found by opening its directory

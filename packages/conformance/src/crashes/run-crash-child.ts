@@ -1,7 +1,5 @@
-import type { VmSpec } from '@microvm/runtime';
-import { ARRANGE } from '../arrange.js';
-import { SNAPSHOT_ID } from '../calls.js';
-import type { GuestEnding, ProviderFactory } from '../factory.js';
+import type { ProviderFactory } from '../factory.js';
+import { arrangeScenario } from './arrange-scenario.js';
 import { scenarioOf } from './scenarios.js';
 
 /** What the suite asks of its child process: to do this until it dies of it. */
@@ -10,7 +8,6 @@ export interface CrashTask {
   readonly scenario: string;
   readonly vmId: string;
   readonly golden: string | undefined;
-  readonly idempotencyKey: string;
   /** The step to be killed in, at the n-th time that it is reached. */
   readonly step: string;
   readonly nth: number;
@@ -21,7 +18,8 @@ export interface CrashFailure {
   readonly problem: string;
 }
 
-type ChildProvider = Pick<ProviderFactory, 'open' | 'spec' | 'endGuest'>;
+/** What a child process needs of the factory. */
+export type ChildProvider = Pick<ProviderFactory, 'open' | 'spec' | 'endGuest'>;
 
 /**
  * The whole of a child module: takes one task from the suite, opens the provider, and kills this process by
@@ -29,31 +27,43 @@ type ChildProvider = Pick<ProviderFactory, 'open' | 'spec' | 'endGuest'>;
  */
 export function runCrashChild(factory: ChildProvider): void {
   process.once('message', (task: CrashTask) => {
-    void run(factory, task).catch((error: unknown) => {
-      const problem = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      process.send?.({ problem } satisfies CrashFailure, () => process.exit(1));
+    const die = (): void => void process.kill(process.pid, 'SIGKILL');
+    void runUntilStep(factory, task, die).catch((error: unknown) => {
+      process.send?.({ problem: problemOf(error) } satisfies CrashFailure, () => process.exit(1));
     });
   });
 }
 
-async function run(factory: ChildProvider, task: CrashTask): Promise<never> {
-  const { stateDir, vmId, golden, idempotencyKey } = task;
+export function problemOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/**
+ * Arranges and acts until the step, in which `die` is called; it must not return. With `afterAnswer` that is
+ * a step too: the last one, after the answer. Rejects when the step was not reached.
+ */
+export async function runUntilStep(
+  factory: ChildProvider,
+  task: CrashTask,
+  die: () => void,
+  afterAnswer?: () => Promise<void>,
+): Promise<never> {
+  const { stateDir, vmId, golden, step, nth } = task;
   let missing = Number.POSITIVE_INFINITY;
-  const onStep = (step: string): void => {
-    if (step !== task.step) return;
+  const onStep = (reached: string): void => {
+    if (reached !== step) return;
     missing -= 1;
-    if (missing === 0) process.kill(process.pid, 'SIGKILL');
+    if (missing === 0) die();
   };
-  const spec: VmSpec = factory.spec ?? {};
   const runtime = await factory.open({ stateDir, onStep });
   const scenario = scenarioOf(task.scenario);
-  if (scenario.from !== undefined) {
-    const crash = (): Promise<never> => Promise.reject(new Error('no scenario begins with a crashed VM'));
-    await ARRANGE[scenario.from]({ runtime, vmId, spec, source: golden, extra: {}, crash });
-    if (scenario.hasSnapshot === true) await runtime.snapshotVm(vmId, SNAPSHOT_ID);
+  const place = { factory, runtime, vmId, spec: factory.spec ?? {}, golden };
+  const input = await arrangeScenario(scenario, place);
+  missing = nth;
+  await scenario.act(input);
+  if (afterAnswer !== undefined) {
+    await afterAnswer();
+    die();
   }
-  missing = task.nth;
-  const endGuest = (how: GuestEnding): Promise<void> => factory.endGuest(runtime, vmId, how);
-  await scenario.act({ runtime, vmId, golden, spec, idempotencyKey, endGuest });
-  throw new Error(`${task.scenario}: ended without having reached "${task.step}" ${task.nth} times`);
+  throw new Error(`${task.scenario}: ended without having reached "${step}" ${nth} times`);
 }

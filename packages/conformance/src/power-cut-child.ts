@@ -1,0 +1,2 @@
+export type { ProviderFactory } from './factory.js';
+export { runPowerCutChild } from './power-cuts/run-power-cut-child.js';
