@@ -22,7 +22,7 @@ export interface AptOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
 }
 
-// What is installed on this host would be a candidate as well, also when no source has that version to
+// A version that is installed on this host would be a candidate as well, even when no source has it to
 // download.
 const NOTHING_INSTALLED = ['-o', 'Dir::State::status=/dev/null'];
 
@@ -149,8 +149,8 @@ export class Apt {
 }
 
 /**
- * Tries with the host's package lists; when they are missing or too old for what the mirrors have, with new
- * ones of our own.
+ * Tries with the host's package lists. When the lists are missing, or too old for what the mirrors have,
+ * tries again with new lists of our own.
  */
 export async function withPackageLists<T>(apt: Apt, refresh: boolean, attempt: () => Promise<T>): Promise<T> {
   if (!refresh) {
@@ -164,7 +164,7 @@ export async function withPackageLists<T>(apt: Apt, refresh: boolean, attempt: (
   try {
     return await attempt();
   } catch (error) {
-    // Why there are no lists says more than that a package is in none of them.
+    // The reason why there are no lists says more than that a package is in none of them.
     throw isAboutPackages(error) && refreshFailure !== undefined ? refreshFailure : error;
   }
 }

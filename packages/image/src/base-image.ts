@@ -40,7 +40,10 @@ export interface BaseImageOptions {
 interface ChosenPackages {
   readonly kernel: AptPackage;
   readonly busybox: AptPackage;
-  /** Only used here; nothing of it is in the image. Its library is always there: apt itself needs it. */
+  /**
+   * Used only to make the image, which has nothing of it. The library that it needs is always installed,
+   * because apt itself needs it.
+   */
   readonly lz4: AptPackage;
 }
 

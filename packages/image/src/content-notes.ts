@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { readJsonIfSound } from './read-json.js';
 
 const FILE = 'verified.json';
-// More sources than a host has kernels and templates; the ones that came in last are kept.
+// More sources than a host has kernels and templates. The sources that came in last are kept.
 const SOURCES_KEPT = 256;
 
 const fileSchema = z.strictObject({ digest: z.string().length(64), sizeBytes: z.int().nonnegative() });
@@ -13,7 +13,7 @@ const notesSchema = z.strictObject({
   bootId: z.string(),
   /** Files that were read whole in that boot of the host, and what they were like then. */
   verified: z.record(z.string(), z.string()),
-  /** What came of which version of a source. */
+  /** The file that came of each version of a source. */
   sources: z.record(z.string(), fileSchema),
 });
 

@@ -55,7 +55,7 @@ export class ContentStore implements Content {
     const version = await versionOf(path);
     const known = await this.#known(version.key, call);
     if (known !== undefined) return known;
-    // The one that brings the file in may be aborted: whoever waits for the same file then does it.
+    // The call that brings the file in may be aborted. A call that waits for the same file then brings it in.
     for (;;) {
       const other = this.#coming.get(version.key);
       if (other === undefined) return this.#bringInOnce(path, version, call);
@@ -97,7 +97,7 @@ export class ContentStore implements Content {
   }
 
   async sweep(inUse: ReadonlySet<string>): Promise<void> {
-    // What is coming in has no user yet; whoever lets it go sweeps again.
+    // A file that is coming in has no user yet. Whoever releases the file sweeps again.
     if (this.#coming.size > 0) return;
     const names = await readdir(this.#folder);
     const idle = names.filter((name) => DIGEST.test(name) && !inUse.has(name));
@@ -137,8 +137,8 @@ export class ContentStore implements Content {
   }
 
   /**
-   * Digests the copy and not the source: whoever writes to the source meanwhile, the name is that of the
-   * content.
+   * Digests the copy and not the source, so that the name fits the content even when somebody writes to the
+   * source meanwhile.
    */
   async #bringIn(source: string, version: SourceVersion, { signal }: ContentCall): Promise<PinnedContent> {
     const partial = join(this.#folder, `.${randomBytes(8).toString('hex')}.partial`);

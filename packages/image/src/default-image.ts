@@ -12,7 +12,7 @@ import { INITRD_FILE, makeInitrd } from './initrd-image.js';
 import type { OnImageProgress } from './progress.js';
 import { xdgFolder } from './xdg-folder.js';
 
-/** Of what the store's entries contain; another number makes everything anew. */
+/** The format of the store's entries; another number makes everything anew. */
 const FORMAT = 1;
 
 /**
@@ -24,7 +24,7 @@ export const DEFAULT_BOOT_ARGS =
 
 /** A guest that boots: Debian's kernel, an initrd with busybox and the agent, and an empty disk to copy. */
 export interface DefaultImage {
-  /** What QEMU boots: the ELF kernel, or the bzImage where it could not be unpacked. */
+  /** The kernel that QEMU boots: the ELF kernel, or the bzImage where it could not be unpacked. */
   readonly kernelPath: string;
   readonly bzImagePath: string;
   readonly initrdPath: string;

@@ -109,7 +109,7 @@ async function copyWithProgress(
     try {
       onProgress?.(progress);
     } catch (error) {
-      // Thrown into the addon it would be nobody's; the abort brings it to the caller.
+      // An error that is thrown into the addon would reach nobody. The abort brings it to the caller.
       failed.abort(error);
     }
   };

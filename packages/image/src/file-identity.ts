@@ -29,8 +29,9 @@ export async function versionOfSize(path: string, sizeBytes: number): Promise<st
 }
 
 /**
- * Names what a file of the store is; undefined when it is absent or has another size. The time of the inode's
- * change is not part of it: every link that a jail gets of the file, and its removal, changes that.
+ * Identifies a file of the store; undefined when the file is absent or has another size. The time of the
+ * inode's change is not part of the identity, because each link that a jail gets of the file, and its
+ * removal, changes that time.
  */
 export async function contentIdentity(path: string, sizeBytes: number): Promise<string | undefined> {
   const found = await fileOfSize(path, sizeBytes);

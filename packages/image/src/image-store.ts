@@ -36,9 +36,9 @@ export interface StoreEntry {
 }
 
 /**
- * Entries in a folder, each whole or absent: `<kind>/<key>` is a link, made in one step, to a folder in
- * `entries/` that is never changed. Several processes may work on it at once: who is second with a key takes
- * the first one's entry.
+ * Entries in a folder, each whole or absent. `<kind>/<key>` is a link, made in one step, to a folder in
+ * `entries/` that never changes. Several processes may work on the store at once: the second process with a
+ * key takes the first one's entry.
  */
 export class ImageStore {
   readonly #root: string;
@@ -72,8 +72,8 @@ export class ImageStore {
   }
 
   /**
-   * Makes the entry: `fill` writes its files into an empty folder and returns the facts about them. What is
-   * there under this key and is not intact is replaced. When `fill` fails, nothing is left.
+   * Makes the entry: `fill` writes the entry's files into an empty folder and returns the facts about them.
+   * An entry under this key that is not intact is replaced. When `fill` fails, nothing is left.
    */
   async publish(
     kind: EntryKind,

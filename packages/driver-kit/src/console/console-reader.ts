@@ -9,11 +9,11 @@ const CHUNK_BYTES = 64 * 1024;
 /** How a VM's console is read. */
 export interface ReadConsoleOptions extends ConsoleOptions {
   /**
-   * What is kept of it (`LogKeeper`): what is before that reads as nothing, also for a reader that was too
-   * slow.
+   * The first byte that is kept (see `LogKeeper`). Earlier bytes read as nothing, also for a reader that was
+   * too slow.
    */
   readonly limitBytes: number;
-  /** Ends a follower, once it has all that was written. */
+  /** Ends a follower after it has received all that was written. */
   readonly ended: AbortSignal;
 }
 
@@ -49,13 +49,13 @@ function onlyConsole(grown: Pulse): (name: string | null) => void {
   };
 }
 
-/** What there is from a place on; answers with where it ended. */
+/** Yields the output from a place on; answers with the place where the output ended. */
 async function* rest(file: FileHandle, from: number, limitBytes: number): AsyncGenerator<Buffer, number> {
   for (let position = from; ;) {
     const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
     const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, position);
     if (bytesRead === 0) return position;
-    // What was given back meanwhile, before the read or during it, has been read as zeros.
+    // Output that was given back before or during the read has been read as zeros.
     const kept = Math.max(position, (await file.stat()).size - limitBytes);
     position += bytesRead;
     if (kept >= position) position = kept;

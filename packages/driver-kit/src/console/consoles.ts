@@ -6,7 +6,9 @@ import { readConsole } from './console-reader.js';
 export class Consoles {
   readonly #readers = new Map<string, AbortController>();
 
-  /** A VM's console; a follower's ends by `release` and `close`, once it has all that was written. */
+  /**
+   * Reads a VM's console. `release` and `close` end a follower after it has received all that was written.
+   */
   read(vm: DriverVm, options: ConsoleOptions): AsyncIterable<Buffer> {
     const reader = this.#readers.get(vm.instanceId) ?? new AbortController();
     this.#readers.set(vm.instanceId, reader);

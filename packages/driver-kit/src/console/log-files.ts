@@ -6,7 +6,7 @@ export const LOG_FILES = { console: 'console.log', vmmLog: 'vmm.log' } as const;
 /** One of a VM's logs. */
 export type LogFile = keyof typeof LOG_FILES;
 
-/** Where one of its logs lies in a VM's folder. */
+/** The path of a log in a VM's folder. */
 export function logPath(directory: string, file: LogFile): string {
   return join(directory, LOG_FILES[file]);
 }

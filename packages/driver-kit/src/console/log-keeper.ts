@@ -21,7 +21,7 @@ export interface KeptLog {
 export class LogKeeper {
   readonly #files: readonly BoundedFile[];
 
-  /** A log that is not there is none of this life. */
+  /** A missing log is none of this life. */
   constructor(directory: string, logs: readonly KeptLog[]) {
     this.#files = logs
       .map((log) => ({ log, path: join(directory, log.file) }))
@@ -65,7 +65,7 @@ class BoundedFile {
   async #work(): Promise<void> {
     while (this.#isDue && !this.#isClosed) {
       this.#isDue = false;
-      // What fails (the file system has no holes) is tried again at the next write.
+      // A failure, as on a file system without holes, is tried again at the next write.
       await this.#discard().catch(() => undefined);
     }
   }

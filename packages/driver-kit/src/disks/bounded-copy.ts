@@ -9,7 +9,7 @@ export type FileSize = { readonly expectedSizeBytes: number } | { readonly maxSi
 /** A file of a VM that its VMM or its guest may write to, so that nothing about it can be believed. */
 export interface UntrustedFile {
   readonly vmId: string;
-  /** What it is to the VM, such as `disks/root.raw`. */
+  /** The VM's name for the file, such as `disks/root.raw`. */
   readonly file: string;
   readonly size: FileSize;
   /** For the caller's progress. */
@@ -17,8 +17,8 @@ export interface UntrustedFile {
 }
 
 /**
- * Copies a file of a VM into a folder that is ours alone: by reflink where the file system can, else what is
- * not zero. A file of another size than it must have is refused before a byte of it is copied:
+ * Copies a file of a VM into a folder that only our process can write to: by reflink where the file system
+ * can, else all that is not zero. A file of the wrong size is refused before a byte is copied:
  * `MICROVM_UNEXPECTED_SIZE`. `from` may be a `/proc/self/fd` path.
  */
 export async function copyBounded(

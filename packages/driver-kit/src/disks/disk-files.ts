@@ -8,7 +8,8 @@ import { DISKS_FOLDER, privateDrives, type PlannedDrive } from './planned-drive.
 import { progressOf } from './progress.js';
 
 const DISK_MODE = 0o600;
-// Of a VM that an older version made, nobody noted the size of its disks. Small enough to be counted exactly.
+// A VM that an older version made has no sizes of disks in its plan. This bound is small enough to be counted
+// exactly.
 const UNKNOWN_SIZE = { maxSizeBytes: 2 ** 44 };
 
 /** Who owns the disks of a VM; absent: this process's user. */

@@ -9,7 +9,7 @@ export const DISKS_FOLDER = 'disks';
 /** A drive in a VM's plan, which is kept in its record. */
 export const plannedDriveSchema = z.strictObject({
   driveId: z.string(),
-  /** What a private drive is copied from, or the shared file itself; absolute. */
+  /** The source of a private drive, or the shared file itself; absolute. */
   source: z.string(),
   isPrivate: z.boolean(),
   readOnly: z.boolean(),
@@ -19,8 +19,8 @@ export const plannedDriveSchema = z.strictObject({
   part: z.string(),
   sizeMib: z.number().nullable(),
   /**
-   * What the file has, and keeps: a guest cannot change the size of its disk. Null in the plan of a VM that
-   * an older version made.
+   * The size of the file in bytes, which stays: a guest cannot change the size of its disk. Null in the plan
+   * of a VM that an older version made.
    */
   sizeBytes: z.int().nonnegative().nullable().default(null),
 });

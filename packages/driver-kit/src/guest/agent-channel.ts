@@ -31,8 +31,8 @@ export interface OpenLimits extends Limits {
 export type OpenStream = (limits: OpenLimits) => Promise<Duplex>;
 
 /**
- * The one session with a guest's agent that the driver and its callers share; a session that ended is
- * followed by a new one.
+ * The one session with a guest's agent, which the driver and its callers share. After a session has ended,
+ * the channel opens a new one.
  */
 export class AgentChannel {
   readonly #openStream: OpenStream;
@@ -60,7 +60,8 @@ export class AgentChannel {
       const leftMs = remainingMs(deadline);
       if (this.#client !== undefined) return this.#client;
       if (this.#attempt === undefined) return this.#begin(this.#openStream, { signal, timeoutMs: leftMs });
-      // Another's attempt ends by that one's limits; ours are tried when it fails.
+      // An attempt of another caller ends by that caller's limits. When it fails, this call tries with its
+      // own limits.
       const other = this.#attempt.then(
         () => undefined,
         () => undefined,
@@ -72,9 +73,9 @@ export class AgentChannel {
   }
 
   /**
-   * Takes a stream that is connected already, as when the agent dialled out, for the session; it is the
-   * channel's from here on and takes the place of a session that there was. One that is cut is followed by
-   * one that we open. Rejects as `connect` does.
+   * Makes a session of a connected stream, as when the agent dialled out. The stream belongs to the channel
+   * from here on, and replaces an earlier session. After this session is cut, the channel opens a new one.
+   * Rejects as `connect` does.
    */
   adopt(stream: Duplex, { signal, timeoutMs = DEFAULT_TIMEOUT_MS }: Limits = {}): Promise<AgentClient> {
     if (this.#isClosed) stream.destroy();
@@ -101,7 +102,7 @@ export class AgentChannel {
   }
 
   /**
-   * The workload stands still from now on, or soon: commands wait until `release`, also when the session ends
+   * The workload stands still now or soon. Commands wait until `release`, also when the session ends
    * meanwhile.
    */
   hold(): void {
@@ -146,7 +147,8 @@ export class AgentChannel {
   }
 
   /**
-   * Opens the session that commands wait for. Held, they wait for the one by which the workload is thawed.
+   * Opens the session that commands wait for. While commands are held, they wait for the session that thaws
+   * the workload.
    */
   #serveCommands(): void {
     const isServed = (): boolean =>
@@ -178,8 +180,8 @@ export class AgentChannel {
       try {
         return this.#take(await this.#greet(stream, { signal, deadline }));
       } catch (error) {
-        // The agent serves the newest of several connections and cuts the others: where a dial was made again
-        // for want of an answer, ours may be one of those.
+        // The agent serves the newest of several connections and cuts the others. When a dial was made again
+        // for want of an answer, our connection may be one that was cut.
         const wasCut = stream.readableEnded || stream.errored !== null;
         if (!wasCut || signal?.aborted === true || performance.now() >= deadline) throw error;
         await delay(CUT_PAUSE_MS);

@@ -1,8 +1,8 @@
 import type { AgentChannel } from './agent-channel.js';
 import type { WorkloadOptions } from './workload.js';
 
-// Of the time that the guest is given, what its processes may take between SIGTERM and SIGKILL; the rest is
-// for its disks.
+// The share of the guest's time that its processes may take between SIGTERM and SIGKILL; the rest is for its
+// disks.
 const TERM_SHARE = 0.5;
 const ASK_TIMEOUT_MS = 2000;
 const LONGEST_GRACE_MS = 600_000;

@@ -17,8 +17,9 @@ export interface WorkloadOptions {
 }
 
 /**
- * Freezes the workload and writes the guest's file systems back. Answers with the agent that did it;
- * undefined where none did in time: then the CPUs are held in the middle of it. Rejects only by the signal.
+ * Freezes the workload and writes the guest's file systems back. Answers with the agent that did so.
+ * Undefined when no agent did so in time: the CPUs are then held while the workload runs. Rejects only by the
+ * signal.
  */
 export async function freezeWorkload(
   channel: AgentChannel,
@@ -37,8 +38,8 @@ export async function freezeWorkload(
 }
 
 /**
- * Lets a workload go on that should be running, without waiting and whatever becomes of it. `agent` is the
- * one that froze it, if any.
+ * Thaws a workload that should be running, without waiting for the outcome. `agent` is the agent that froze
+ * the workload, if any.
  */
 export function unfreezeWorkload(channel: AgentChannel, agent: AgentClient | undefined): void {
   agent?.thaw({ timeoutMs: FREEZE_TIMEOUT_MS }).catch(() => undefined);
@@ -79,9 +80,8 @@ function identityAfter(how: Resumption, { instanceId }: DriverVm, { epoch }: Age
 }
 
 /**
- * For a guest that runs and was taken over: a pause that was broken off in the middle leaves its workload
- * frozen. One that does not answer is running all the same, as far as anybody can tell. Rejects only by the
- * signal.
+ * Thaws the guest of a VM that was taken over, because a pause that was broken off leaves a frozen workload.
+ * A guest that does not answer counts as running. Rejects only by the signal.
  */
 export async function ensureThawed(channel: AgentChannel, { vm, signal }: WorkloadOptions): Promise<void> {
   if (vm.spec.agent === 'none') return;
@@ -95,7 +95,7 @@ export async function ensureThawed(channel: AgentChannel, { vm, signal }: Worklo
   await within(given, limits, () => undefined);
 }
 
-/** What the caller gets whose guest could not be repaired: it does not run. */
+/** The caller's error when a guest could not be repaired: the guest does not run. */
 export function unrepaired(vm: DriverVm, how: Resumption, cause: unknown): VmRuntimeError {
   const reason = `not repaired after ${how === 'pause' ? 'a pause' : 'a restore'}: ${(cause as Error).message}`;
   return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', `guest of "${vm.vmId}": ${reason}`, {

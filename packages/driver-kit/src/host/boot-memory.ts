@@ -6,8 +6,8 @@ const ELF_MAGIC = 0x464c457f;
 const PT_LOAD = 1;
 // Documentation/arch/x86/boot.rst: "HdrS" at 0x202, pref_address at 0x258, init_size at 0x260.
 const SETUP_MAGIC = 0x53726448;
-// What Linux takes at the least until its first program runs. The default image boots with 80 MiB and does
-// not with 72; drives take more.
+// The memory that Linux needs until its first program runs. The default image boots with 80 MiB and does not
+// with 72; drives take more.
 const LINUX_ROOM_BYTES = 8 * MIB;
 
 /**

@@ -41,14 +41,14 @@ function openWatch(path: string, onChange: (name: string | null) => void): () =>
     watcher = watch(path, { persistent: false }, (_event, name) => onChange(name));
   } catch (error) {
     if (!hasCode(error, 'ENOSPC', 'EMFILE')) throw error;
-    // It has nothing to do with space on a disk, though the system uses the same word for it.
+    // This error has nothing to do with space on a disk, though the system uses the same word.
     throw new VmRuntimeError('MICROVM_HOST_FAILURE', `watch "${path}": no inotify watch is left`, {
       details: { operation: `watch "${path}"` },
       cause: error,
       remedy: 'raise fs.inotify.max_user_watches and fs.inotify.max_user_instances',
     });
   }
-  // What was watched went away: whoever waits will look and see.
+  // The watched file went away: whoever waits will look and see.
   watcher.on('error', () => onChange(null));
   return () => watcher.close();
 }

@@ -23,8 +23,8 @@ export async function findProgram(name: string, path: string): Promise<string | 
 }
 
 /**
- * What a program prints; undefined when it fails. Rejects when the host has no room for a process, which says
- * nothing of the program.
+ * The output of a program; undefined when the program fails. Rejects when the host has no room for a process,
+ * because that says nothing of the program.
  */
 export async function outputOfProgram(program: string, args: readonly string[]): Promise<string | undefined> {
   try {

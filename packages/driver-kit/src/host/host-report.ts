@@ -1,7 +1,7 @@
 import type { KvmReport } from '@microvm/native';
 import { isVmRuntimeError, VmRuntimeError, type HostFinding, type HostReport } from '@microvm/runtime';
 
-/** What keeps a driver for x86-64 machines from this host: nothing on x86-64. */
+/** The findings on a host that is not x86-64; none on x86-64. */
 export function architectureFindings(): HostFinding[] {
   if (process.arch === 'x64') return [];
   return [
@@ -14,16 +14,16 @@ export function architectureFindings(): HostFinding[] {
 }
 
 /**
- * What the probe found about KVM, as findings of a driver: how bad that is depends on whether it can do
- * without.
+ * The findings of the KVM probe as findings of a driver. The caller chooses their severity, because some
+ * drivers can do without KVM.
  */
 export function kvmFindings(kvm: KvmReport, severity: HostFinding['severity']): HostFinding[] {
   return kvm.findings.map((finding) => ({ ...finding, severity }));
 }
 
 /**
- * What the system refuses while the host is looked at says nothing about the host's abilities:
- * `MICROVM_HOST_FAILURE`.
+ * Turns what the system refuses during a look at the host into `MICROVM_HOST_FAILURE`, because such an error
+ * says nothing about what the host can do.
  */
 export async function orHostFailure<T>(look: Promise<T>): Promise<T> {
   try {
@@ -39,7 +39,9 @@ export async function orHostFailure<T>(look: Promise<T>): Promise<T> {
   }
 }
 
-/** What the caller gets whose host cannot run VMs: `MICROVM_HOST_UNSUPPORTED` with all that is in the way. */
+/**
+ * The error for a caller whose host cannot run VMs: `MICROVM_HOST_UNSUPPORTED` with all that is in the way.
+ */
 export function hostUnsupported(operation: string, report: HostReport): VmRuntimeError {
   const errors = report.findings.filter(({ severity }) => severity === 'error');
   const problems = errors.map(({ message }) => message).join('; ');

@@ -4,7 +4,7 @@ import { open, readFile } from 'node:fs/promises';
 export interface Mount {
   readonly id: string;
   readonly point: string;
-  /** Of the mount, such as `ro`, `noexec` and `nodev`; see mount(8). */
+  /** The options of the mount, such as `ro`, `noexec` and `nodev`; see mount(8). */
   readonly options: readonly string[];
   readonly type: string;
 }

@@ -9,16 +9,15 @@ import type { HostFinding } from '@microvm/runtime';
 const MEMORY_FILE_SYSTEMS = [0x01021994, 0x858458f6];
 
 /**
- * Where a driver's state is when nobody says so: `$XDG_STATE_HOME/microvm/<driver>`, else below
- * `~/.local/state`.
+ * The default state directory of a driver: `$XDG_STATE_HOME/microvm/<driver>`, else below `~/.local/state`.
  */
 export function defaultStateDir(driver: string, env: NodeJS.ProcessEnv): string {
   return join(xdgFolder('state', env), driver);
 }
 
 /**
- * What the file system of the state directory means for snapshots and disks; nothing for one that cannot be
- * looked at.
+ * Findings about the file system of the state directory: what it means for snapshots and disks. Nothing for a
+ * file system that cannot be looked at.
  */
 export async function stateDirFindings(stateDir: string): Promise<HostFinding[]> {
   const folder = await nearestFolder(stateDir);
@@ -44,7 +43,7 @@ export async function stateDirFindings(stateDir: string): Promise<HostFinding[]>
   ];
 }
 
-/** The folder that is there of those that a path leads through: where a folder of that path would be made. */
+/** The deepest folder of a path that exists: a folder of that path would be made there. */
 export async function nearestFolder(path: string): Promise<string> {
   for (let folder = path; ; folder = dirname(folder)) {
     // Where a folder is missing or closed to this user, the folder above it serves as well.

@@ -1,12 +1,13 @@
 import type { Dispatcher } from 'undici';
 import { ConnectionClosedError, RequestRefusedError } from '../process/request-errors.js';
 
-/** What a refusal says, in the VMM's own form; undefined where it says nothing. */
+/** The text of a refusal, in the VMM's own form; undefined where there is none. */
 export type FaultReader = (content: unknown) => unknown;
 
 /**
- * What a successful answer says; undefined where it has no body. Rejects with `RequestRefusedError` on the
- * VMM's refusal and with `ConnectionClosedError` on what no VMM would say. The client bounds the length.
+ * The value of a successful answer; undefined where there is no body. Rejects with `RequestRefusedError` when
+ * the VMM refuses and with `ConnectionClosedError` for an answer that no VMM would give. The client bounds
+ * the length.
  */
 export async function readAnswer(
   name: string,
@@ -28,7 +29,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    // Also Firecracker's own answer to an unknown method, which has a line break inside a JSON string.
+    // Firecracker's own answer to an unknown method has a line break inside a JSON string.
     return undefined;
   }
 }

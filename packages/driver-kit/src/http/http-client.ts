@@ -61,7 +61,7 @@ export class HttpClient {
       connect: (_options, callback) => {
         connect().then(
           (socket) => {
-            // What waits for the connection goes out in one write, for which the VMM wakes up once.
+            // Requests that wait for the connection go out in one write, for which the VMM wakes up once.
             socket.cork();
             callback(null, socket);
             process.nextTick(() => socket.uncork());
@@ -74,7 +74,7 @@ export class HttpClient {
     void exited.then(() => this.close());
   }
 
-  /** What success answers with; undefined for 204. */
+  /** The value of a successful answer; undefined for 204. */
   async send(request: HttpRequest, options: SendOptions = {}): Promise<unknown> {
     const name = `${request.method} ${request.path}`;
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;

@@ -8,7 +8,10 @@ const US_PER_TICK = 10_000;
 // proc_pid_stat(5); the count begins behind the name, with field 3.
 const FIELDS = { userTicks: 14, systemTicks: 15, threadCount: 20, startTime: 22 } as const;
 
-/** What the kernel knows of a process; undefined when it is gone, also when its pid is another's now. */
+/**
+ * What the kernel knows of a process; undefined when the process is gone, also when another process has its
+ * pid.
+ */
 export async function processMetrics({
   pid,
   startTime,

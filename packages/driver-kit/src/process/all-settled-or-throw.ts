@@ -1,6 +1,6 @@
 /**
- * Waits for every promise, also when one of them rejects: whoever undoes the work then must not meet a part
- * that is still going on. Rejects with the first failure, in the order given.
+ * Waits for every promise, also when a promise rejects, so that an undo never meets a part that still runs.
+ * Rejects with the first failure, in the order given.
  */
 export async function allSettledOrThrow<const T extends readonly Promise<unknown>[]>(
   flights: T,

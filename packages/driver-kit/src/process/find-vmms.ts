@@ -12,7 +12,7 @@ import { hasCode } from '../host/system-error.js';
 // search this long.
 const DEADLINE_MS = 5000;
 
-/** What the kernel says of a VM's VMM. No process but root's and that user's own can look the same. */
+/** The kernel's facts about a VM's VMM. Only processes of root and of that user itself can look the same. */
 export interface VmmPlace {
   readonly uid: number;
   /** The folder that is its root. */
@@ -25,11 +25,11 @@ export interface VmmPlace {
 export interface WantedVmm {
   readonly recorded: ProcessIdentity | undefined;
   readonly place: VmmPlace;
-  /** What is true of the process before it has got to its place. */
+  /** Facts that hold before the process has reached its place. */
   readonly beginning?: ProcessQuery;
   /**
-   * Whether a command line is that of the VM's VMM. Anybody can write one, so it only narrows what the kernel
-   * says.
+   * Whether a command line is that of the VM's VMM. Anybody can write a command line, so this only narrows
+   * what the kernel says.
    */
   readonly isVmm: (args: readonly string[]) => boolean;
 }
@@ -78,7 +78,8 @@ function searchWhereIs(query: ProcessQuery): Promise<ProcessSearchResult> {
 }
 
 /**
- * Whether a process is in a place. One that does not answer was known to be the VM's before, and still is.
+ * Whether a process is in a place. A process that does not answer was known to be the VM's before, and still
+ * counts.
  */
 async function isAt(place: VmmPlace, pid: number): Promise<boolean> {
   const { found, unanswered } = await search({ ...place, pids: [pid] }).catch((error: unknown) => {

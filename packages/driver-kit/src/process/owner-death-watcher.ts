@@ -59,7 +59,7 @@ export class OwnerDeathWatcher {
     });
   }
 
-  /** One that could not be started is tried again by the next VM that is to be watched. */
+  /** A watcher that could not be started is tried again by the next VM that needs a watcher. */
   #run(): Promise<Running> {
     this.#running ??= this.#start().catch((error: unknown) => {
       this.#running = undefined;
@@ -72,7 +72,7 @@ export class OwnerDeathWatcher {
     const [ours, theirs] = socketPair();
     const line = new Socket({ fd: ours, readable: true, writable: true });
     line.on('error', () => line.destroy());
-    // It is there for the end of the process and must not put it off.
+    // The watcher waits for the end of this process, so it must not put that end off.
     line.unref();
     try {
       const watcher = await spawnProcess({ file: watcherPath(), fds: [null, null, null, theirs] });

@@ -37,7 +37,7 @@ export async function killVmms(identities: readonly ProcessIdentity[], name: Vmm
   }
 }
 
-/** What the caller gets when the process is gone: `MICROVM_VMM_EXITED` with the last lines of its logs. */
+/** The caller's error when the process is gone: `MICROVM_VMM_EXITED` with the last lines of its logs. */
 export async function vmmExited(
   { vmm, vmId }: VmmName,
   { exitCode, signal }: ProcessExit,
@@ -50,7 +50,7 @@ export async function vmmExited(
   });
 }
 
-/** What the caller gets when a VMM behaves as no VMM should: `MICROVM_HOST_FAILURE`. */
+/** The caller's error when a VMM does what no VMM should do: `MICROVM_HOST_FAILURE`. */
 export function vmmFailure(
   { vmm, vmId, instanceId }: VmmName,
   message: string,

@@ -4,13 +4,13 @@ import { printable } from '@microvm/runtime';
 const MAX_STATUS_LENGTH = 64;
 
 /**
- * A VMM refused a request. What it says is cut and made printable here, before it goes into an error of ours
- * or a record.
+ * A VMM refused a request. The VMM's text is cut and made printable here, before it goes into an error or a
+ * record.
  */
 export class RequestRefusedError extends Error {
   override readonly name = 'RequestRefusedError';
   readonly request: string;
-  /** Of Firecracker its HTTP status, of QEMU the error class of QMP, nearly always `GenericError`. */
+  /** Firecracker's HTTP status, or the error class of QEMU's QMP, which is nearly always `GenericError`. */
   readonly status: number | string;
   /** The VMM's own words; never to be taken apart. */
   readonly faultMessage: string;

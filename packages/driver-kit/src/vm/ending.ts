@@ -8,7 +8,7 @@ export type EndingReason = VmEnding['reason'];
 
 type Report = (ending: VmEnding) => void;
 
-/** How one life of a VM ends: settled once, by the first who learns of it. */
+/** How one life of a VM ends. The first who learns of the end settles it, once. */
 export class Ending {
   /** Resolves once, whoever asked for the end. Never rejects. */
   readonly ended: Promise<VmEnding>;
@@ -27,7 +27,7 @@ export class Ending {
     return this.#isSettled;
   }
 
-  /** Tells of an end that nobody asked for: once, also when it has come already. */
+  /** Reports an end that nobody asked for, once. Also when the end has come already. */
   onUnasked(report: Report): void {
     this.#report = report;
     if (this.hasEnded) void this.ended.then((ending) => this.#takeReport()?.(ending));
@@ -38,7 +38,7 @@ export class Ending {
     this.#report = undefined;
   }
 
-  /** It has ended; the reason may have to be looked for first. Without effect on one that is settled. */
+  /** Settles the end. `reason` may be a search for the reason. Without effect when the end is settled. */
   settle(
     reason: EndingReason | (() => Promise<EndingReason>),
     exit: ProcessExit = { exitCode: null, signal: null },
@@ -63,8 +63,8 @@ export class Ending {
 }
 
 /**
- * Of a VMM that ended while nobody watched: its guest may have said on its console, from the byte `from` on,
- * how it ended before. Never rejects.
+ * The end of a VMM that ended while nobody watched. From the byte `from` on, the console may say how the
+ * guest ended before. Never rejects.
  */
 export async function endingOfGone(directory: string, from = 0): Promise<VmEnding> {
   const ending: VmEnding = { reason: 'lost', exitCode: 'unknown', signal: null, lastLogLines: [] };
@@ -86,7 +86,7 @@ export async function endingWithoutExit(reason: EndingReason, directory: string)
   return { reason, exitCode: null, signal: null, lastLogLines: lines };
 }
 
-/** What the caller of a boot gets whose guest ended, though its VMM did not, before it was ready. */
+/** The error for the caller of a boot whose guest ended before it was ready, although its VMM did not end. */
 export function endedBeforeReady({ vmId }: DriverVm, { reason, lastLogLines }: VmEnding): VmRuntimeError {
   const message = `boot "${vmId}": the guest ended before it was ready: ${reason}\n${lastLogLines.join('\n')}`;
   return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', message, {

@@ -16,8 +16,7 @@ export function differenceIn<Description>(
 }
 
 /**
- * What the caller gets whose snapshot would not load here, or would load and hang:
- * `MICROVM_SNAPSHOT_INCOMPATIBLE`.
+ * The error for a snapshot that would not load here, or would load and hang: `MICROVM_SNAPSHOT_INCOMPATIBLE`.
  */
 export function incompatibleSnapshot({ snapshotUid }: RestoreSource, reason: string): VmRuntimeError {
   return new VmRuntimeError('MICROVM_SNAPSHOT_INCOMPATIBLE', `restore snapshot ${snapshotUid}: ${reason}`, {

@@ -92,7 +92,7 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
   abstract plan(vm: PlanRequest): Promise<JsonObject>;
   abstract survey(): Promise<ReadonlySet<string>>;
 
-  /** Reads the plan and derives what follows from it: the one place where that is done for a call. */
+  /** Reads the plan and derives what follows from the plan: the one place where that is done for a call. */
   protected abstract vmOf(vm: DriverVm): Vm;
   /** Makes the VM's resources. Answers the life of a VMM that is started this early. */
   protected abstract prepareVm(vm: Vm, run: Run): Promise<Live | undefined>;

@@ -10,8 +10,8 @@ export interface ProcessVm extends DriverVm {
 }
 
 /**
- * A VM with what a driver derives of it. The property `vmId` stays the engine's own: a copy of the object by
- * `{ ...vm }` would keep a name that the VM loses by a rename.
+ * A VM with what a driver derives from it. `vmId` stays a property of the engine: a copy by `{ ...vm }` would
+ * keep a name that the VM loses by a rename.
  */
 export function deriveVm<Derived extends object>(
   vm: DriverVm,

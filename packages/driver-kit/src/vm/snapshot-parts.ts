@@ -20,8 +20,8 @@ export function diskParts(drives: readonly PlannedDrive[]): readonly ExpectedPar
 }
 
 /**
- * Refuses a snapshot whose manifest has other parts than the ones that a restore reads: the digests cover
- * what is listed, so what is not listed could be anything. SNAPSHOT_CORRUPT.
+ * Refuses a snapshot whose manifest lists other parts than a restore reads. The digests cover only what is
+ * listed, so an unlisted file could be anything. SNAPSHOT_CORRUPT.
  */
 export function checkParts(source: RestoreSource, expected: readonly ExpectedPart[]): void {
   const names = new Set([...source.parts, ...expected].map(({ name }) => name));

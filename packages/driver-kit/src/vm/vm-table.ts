@@ -62,7 +62,7 @@ export class VmTable<Live extends VmmLife> {
     if (this.#live.get(live.instanceId) === live) this.#live.delete(live.instanceId);
   }
 
-  /** Lets go of all lives. Their VMs run on, but for those that must not outlive this process. */
+  /** Lets go of all lives. Their VMs run on, except those that must not outlive this process. */
   async close(): Promise<void> {
     for (const live of this.#live.values()) live.close();
     this.#live.clear();

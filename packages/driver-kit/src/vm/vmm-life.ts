@@ -20,8 +20,8 @@ export interface VmmLifeOptions {
   readonly directory: string;
   readonly process: ProcessWatch;
   /**
-   * What there is of the VM beside its folder and goes with it when the VM must not outlive its owner:
-   * folders, cgroups.
+   * What the VM has beside its folder, such as folders and cgroups; removed with the VM when it must not
+   * outlive its owner.
    */
   readonly others?: readonly string[];
 }
@@ -34,7 +34,7 @@ export abstract class VmmLife {
   readonly instanceId: string;
   readonly directory: string;
   readonly process: ProcessWatch;
-  /** What of the VM goes when it must not outlive its owner, in this order. */
+  /** What is removed, in this order, of a VM that must not outlive its owner. */
   readonly remains: readonly string[];
   abstract readonly agent: AgentChannel;
   protected abstract readonly ending: Ending;
@@ -69,7 +69,7 @@ export abstract class VmmLife {
     return this.ending.hasEnded;
   }
 
-  /** Tells of an end that nobody asked for: once, also when it has come already. */
+  /** Reports an end that nobody asked for, once. Also when the end has come already. */
   onUnaskedEnd(report: (ending: VmEnding) => void): void {
     this.ending.onUnasked(report);
   }
@@ -85,14 +85,14 @@ export abstract class VmmLife {
     await killVmm(this.process, this.#name);
   }
 
-  /** Lets go: the VM runs on. */
+  /** Lets go of the life: the VM runs on. */
   close(): void {
     this.expectEnd();
     this.agent.close();
     this.process.close();
   }
 
-  /** What the caller gets when the process is gone. */
+  /** The caller's error when the process is gone. */
   exited(exit: ProcessExit): Promise<VmRuntimeError> {
     return vmmExited(this.#name, exit, this.directory);
   }

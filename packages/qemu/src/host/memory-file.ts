@@ -1,12 +1,12 @@
 import { readdir, readlink } from 'node:fs/promises';
 import { ignoreMissing } from '@microvm/driver-kit';
 
-// What QEMU calls the memfd of its memory-backend-memfd; nothing else of it has that name.
+// QEMU's name for the memfd of its memory-backend-memfd; no other file of QEMU has this name.
 const MEMFD_LINK = '/memfd:memory-backend-memfd';
 
 /**
- * The guest's memory as a file, where the VMM holds it in a memfd; undefined for one that maps a snapshot's
- * file: what such a guest wrote is in no file.
+ * The guest's memory as a file, where the VMM holds the memory in a memfd. Undefined for a VMM that maps a
+ * snapshot's file, because what its guest wrote is in no file.
  */
 export async function memoryFileOf(pid: number): Promise<string | undefined> {
   const folder = `/proc/${pid}/fd`;

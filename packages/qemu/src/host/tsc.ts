@@ -6,13 +6,13 @@ export interface TscSources {
   readonly hasFrequencyScaling: boolean;
   /** cpufreq's `base_frequency`. */
   readonly baseFrequencyKhz: string | undefined;
-  /** What can be read of the kernel's log; empty without the right to. */
+  /** The readable part of the kernel's log; empty without the right to read it. */
   readonly kernelLog: string;
 }
 
 /**
- * Frequency of the host's time stamp counter in kHz, which is also an emulated guest's; undefined when
- * nothing tells.
+ * Frequency of the host's time stamp counter in kHz, which an emulated guest has as well. Undefined when
+ * nothing tells it.
  */
 export function tscKhzFrom(sources: TscSources): number | undefined {
   return (

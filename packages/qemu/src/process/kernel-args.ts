@@ -12,12 +12,12 @@ export interface KernelArgsInput {
 }
 
 /**
- * The kernel's command line. Under emulation the guest's calibration of its clock can fail and then the
- * kernel waits for ever for a tick (about one boot in ten on a busy host); the host's frequency makes that
- * calibration needless. Nor is its counter, which is the host's, to be judged by ticks that a busy host
- * delays: the kernel then takes the ticks for its clock, which goes slow (seen in 21 of 48 boots under load).
- * Both are facts of the host and not a choice, so they are also added to arguments that replace ours, unless
- * these name them themselves.
+ * The kernel's command line. An emulated guest calibrates its clock, which can fail on a busy host; the
+ * kernel then waits for ever for a tick (about one boot in ten). The host's frequency makes the calibration
+ * needless. Nor may the kernel judge its counter, which is the host's, by ticks that a busy host delays: it
+ * would take the ticks for its clock, which goes slow (seen in 21 of 48 boots under load). Both are facts of
+ * the host and not a choice. So they are also added to arguments that replace ours, unless those arguments
+ * name them.
  */
 export function kernelArgs({ spec, accelerator, tscKhz }: KernelArgsInput): string {
   const given = spec.bootArgs;

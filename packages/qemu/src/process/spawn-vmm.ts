@@ -18,8 +18,8 @@ const AGENT_FD = 4;
 export const INHERITED_FD = 5;
 
 /**
- * Starts QEMU in the VM's folder. The sockets are made here and handed over listening: whoever connects to
- * them need not wait for QEMU to make them, and their paths may have any length.
+ * Starts QEMU in the VM's folder. This process makes the sockets and hands them over listening. So a client
+ * need not wait for QEMU to make them, and their paths may have any length.
  */
 export async function spawnVmm(options: SpawnVmmOptions): Promise<SpawnedProcess> {
   const { qemuPath, directory, inheritedFd, ...input } = options;

@@ -28,8 +28,8 @@ type Compatibility = z.infer<typeof compatibility>;
 const TSC_TOLERANCE = 0.001;
 
 /**
- * Refuses a snapshot that has not the files of one, or whose state would not load here or would load and
- * hang, before any process starts.
+ * Refuses, before any process starts, a snapshot that lacks files, or whose state would not load here or
+ * would load and hang.
  */
 export function checkSnapshot(hostFacts: HostFacts, source: RestoreSource, spec: ResolvedVmSpec): void {
   if (source.memory) {
@@ -54,7 +54,7 @@ function reasonAgainst(
   return incompatibility(taken, describeMachine(hostFacts, spec, taken.memoryForm));
 }
 
-/** What a machine has to be like to take over the state of this one. */
+/** The properties that a machine must have to take over the state of this one. */
 export function describeMachine(
   hostFacts: HostFacts,
   spec: ResolvedVmSpec,

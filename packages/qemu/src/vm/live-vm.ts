@@ -17,7 +17,7 @@ import type { QmpEvent } from '../qmp/wire.js';
 import { EndingWatch } from './ending-watch.js';
 import type { QemuVm } from './qemu-vm.js';
 
-// Of a socket whose listener ended.
+// Errors of a connect to a socket whose listener ended.
 const HANGUP_CODES = ['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE'];
 const VMM_LOG_LIMIT_BYTES = 256 * 1024;
 
@@ -98,7 +98,7 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Lets go: the VM runs on. */
+  /** Lets go of the life: the VM runs on. */
   override close(): void {
     super.close();
     this.#isClosed = true;
@@ -108,7 +108,7 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
 
   async #monitor(signal: AbortSignal | undefined): Promise<QmpClient> {
     if (this.#qmp?.isClosed === false) return this.#qmp;
-    // QEMU serves one client: callers share an attempt, which has a deadline of its own.
+    // QEMU serves one client, so callers share an attempt, which has a deadline of its own.
     this.#connecting ??= this.#connectMonitor().finally(() => (this.#connecting = undefined));
     return within(this.#connecting, { signal }, () => assert.fail('no time-out was set'));
   }

@@ -42,8 +42,8 @@ export async function restoreVm(
 
 async function memoryBackend(path: string | undefined): Promise<MemoryBackend> {
   if (path === undefined) return { kind: 'memfd' };
-  // QEMU opens a file for writing that it maps privately; it never writes to it. Only where needed: a change
-  // of the mode is a change of the file for whoever has checked it.
+  // QEMU opens for writing a file that it maps privately, although it never writes to the file. The mode is
+  // changed only where needed, because whoever has checked the file sees a change.
   const isWritable = await access(path, constants.R_OK | constants.W_OK).then(
     () => true,
     () => false,

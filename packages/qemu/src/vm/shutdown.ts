@@ -29,7 +29,7 @@ export async function finishShutdown(
   return { ...ending, ...facts, reason };
 }
 
-/** Lets QEMU write back what it holds of the disks; one that does not answer is killed. */
+/** Lets QEMU write back what it holds of the disks. A QEMU that does not answer is killed. */
 async function quit(context: QemuContext, vm: QemuVm, live: LiveVm): Promise<ProcessExit | undefined> {
   const timeoutMs = QUIT_TIMEOUT_MS;
   await live.command('quit', {}, { timeoutMs }).catch(() => undefined); // it may be gone before it answers

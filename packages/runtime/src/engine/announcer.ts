@@ -24,7 +24,7 @@ export class Announcer {
     this.#hub.emit({ ...event, at: new Date(this.#clock.now()).toISOString() });
   }
 
-  /** Tells of a changed state; `from` is undefined for a new VM. */
+  /** Announces a changed state; `from` is undefined for a new VM. */
   stateChanged(from: VmState | undefined, record: VmRecord): void {
     const { vmId, instanceId, state, ending } = record;
     if (from === state) return;

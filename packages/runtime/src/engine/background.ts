@@ -11,7 +11,7 @@ export class Background {
     this.#flights.add(flight);
   }
 
-  /** Resolves when nothing is at work any more. */
+  /** Resolves when no task is left. */
   async idle(): Promise<void> {
     while (this.#flights.size > 0) await Promise.all(this.#flights);
   }

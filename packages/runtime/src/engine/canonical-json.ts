@@ -1,4 +1,4 @@
-/** JSON that is the same for two values that are: keys sorted, undefined ones left out. */
+/** The same JSON for equal values: keys are sorted, and undefined values are left out. */
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(sortKeys(value)) ?? 'undefined';
 }

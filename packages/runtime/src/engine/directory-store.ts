@@ -92,7 +92,10 @@ export class DirectoryStore implements StateStore {
     return manifest;
   }
 
-  /** Whoever put the folder there: it is a folder and no link to one, and its manifest a regular file. */
+  /**
+   * Somebody else may have put the folder there, so the folder must be no link and its manifest a regular
+   * file.
+   */
   async #readManifest(name: string): Promise<ManifestRead> {
     const folder = join(this.#root, 'snapshots', name);
     if (!(await lstat(folder)).isDirectory()) return { problem: 'not a folder' };
@@ -146,7 +149,8 @@ export class DirectoryStore implements StateStore {
 
   async removeVm(instanceId: string): Promise<void> {
     const directory = this.vmDirectory(instanceId);
-    // The record goes last: a folder whose record is gone is swept at the next open, one that has it is a VM.
+    // The record is removed last: the next open sweeps a folder without a record, and takes a folder with a
+    // record for a VM.
     await this.clearVm(instanceId).catch(ignoreMissing);
     await this.#hostCalls.removeDurable(join(directory, RECORD)).catch(ignoreMissing);
     await rm(directory, { recursive: true, force: true });
@@ -179,7 +183,7 @@ export class DirectoryStore implements StateStore {
       manifest.parts.map((part) => part.name),
     );
     const text = JSON.stringify(manifest);
-    // What could not be read again must not be published.
+    // A manifest that could not be read again must not be published.
     if (Buffer.byteLength(text) > MANIFEST_MAX_BYTES) {
       throw unsupported(`a snapshot whose description takes more than ${MANIFEST_MAX_BYTES} bytes`);
     }

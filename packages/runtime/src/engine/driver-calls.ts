@@ -43,9 +43,9 @@ export class DriverCalls {
   }
 
   /**
-   * Runs a driver's method for a job. After an abort the method has a grace to let go; a method that does not
-   * is left behind and `UnresponsiveDriver` thrown. A method that succeeds in spite of an abort still rejects
-   * with the reason: its effect is undone.
+   * Runs a driver's method for a job. After an abort the method has a grace to let go. A method that does not
+   * let go is abandoned, and `UnresponsiveDriver` is thrown. A method that succeeds in spite of an abort
+   * still rejects with the reason, and its effect is undone.
    */
   async perform<T>(job: Job, method: (run: Run) => Promise<T>): Promise<T> {
     const value = await this.performFinal(job, method);
@@ -59,7 +59,10 @@ export class DriverCalls {
     return this.#withGrace(job.signal, method(this.#run(job.signal, job)), this.abortGraceMs);
   }
 
-  /** Runs a driver's method that undoes or cleans up: no abort of the caller's, but an end of its own. */
+  /**
+   * Runs a driver's method that undoes or cleans up. The caller's abort does not reach the method, which has
+   * a deadline instead.
+   */
   async bounded<T>(method: (run: Run) => Promise<T>, boundMs = this.abortGraceMs): Promise<T> {
     const abort = new AbortController();
     const cancel = this.#parts.clock.schedule(boundMs, () =>
@@ -82,7 +85,7 @@ export class DriverCalls {
     }
   }
 
-  /** Removes everything of a VM; answers what is left of it. */
+  /** Removes everything of a VM; answers what could not be removed. */
   async release(vm: Vm): Promise<readonly string[]> {
     try {
       return await this.bounded(() => this.driver.release(this.driverVm(vm)));

@@ -7,8 +7,8 @@ type Feature = 'pausing' | 'snapshots' | 'guestAgent' | 'console' | 'metering';
 type Featured = Pick<VmDriver, 'name' | 'support' | Feature>;
 
 /**
- * A feature of the driver. Throws UNSUPPORTED where the driver has none, as after a change to one that can do
- * less.
+ * A feature of the driver. Throws UNSUPPORTED where the driver lacks the feature, as after a change to
+ * another driver.
  */
 export function featureOf<F extends Feature>(driver: Featured, feature: F): NonNullable<VmDriver[F]> {
   const found = driver[feature];

@@ -31,7 +31,7 @@ export class EndingObserver {
   }
 
   /**
-   * Deals with an end that no job has dealt with, unless a job is at work: that one looks when it is done.
+   * Deals with an end that no job has dealt with. A job that is at work looks at ends itself when it is done.
    */
   look(vm: Vm): void {
     const ending = vm.unhandledEnding;

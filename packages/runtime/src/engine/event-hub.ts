@@ -10,7 +10,7 @@ export class EventHub {
   readonly #readers = new Set<Reader>();
   readonly #keepAlive = new KeepAlive();
 
-  /** Whether anybody would see an event: making one costs something. */
+  /** Whether anybody would see an event. The caller skips the cost of making an event that nobody sees. */
   get hasReaders(): boolean {
     return this.#readers.size > 0;
   }

@@ -92,7 +92,7 @@ export function guard(vm: Vm, verb: VmVerb): void {
   );
 }
 
-/** Refuses an id that a VM has; a destroyed one's is free. */
+/** Refuses an id that a VM has; the id of a destroyed VM is free. */
 export function guardFree(fleet: Fleet, vmId: string): void {
   const vm = fleet.get(vmId);
   if (vm === undefined || vm.record.state === 'destroyed') return;
@@ -106,8 +106,8 @@ export function guardFree(fleet: Fleet, vmId: string): void {
 }
 
 /**
- * The VM as its driver sees it. Its id is the one that the VM has when it is read: a driver keeps this for
- * messages, and VMs are renamed. What the VM only reads is the store's own file.
+ * The VM as its driver sees it. `vmId` is read anew at each access, because a driver keeps this object for
+ * messages and VMs are renamed. Files that the VM only reads are files of the store.
  */
 export function driverVm(vm: Vm, store: StateStore, content: Content | undefined): DriverVm {
   const { instanceId, plan, pinned, vmm } = vm.record;

@@ -1,6 +1,6 @@
 /**
- * Makes the names in a folder durable. Callers that come while the disk writes wait for one sync that they
- * share: each gets one that began after its call, so its name is there.
+ * Makes the names in a folder durable. Callers that come during a sync share the next one. So each caller
+ * waits for a sync that began after its call, and its name is durable then.
  */
 export class FolderSync {
   readonly #sync: () => Promise<void>;

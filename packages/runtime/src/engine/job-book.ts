@@ -28,7 +28,7 @@ interface Key {
   readonly answersUntil: number | undefined;
 }
 
-/** Finds jobs by id and by idempotency key, and says which of the ended ones are kept, and where. */
+/** Finds jobs by id and by idempotency key. Decides which ended jobs are kept, and where. */
 export class JobBook {
   readonly #options: JobBookOptions;
   readonly #live = new Map<string, Job>();
@@ -117,7 +117,7 @@ export class JobBook {
     return { kept: all.slice(excess), displaced: jobs.slice(0, excess) };
   }
 
-  /** Whether an ended job's key still answers, and nothing but its VM's record has it. */
+  /** Whether an ended job's key still answers and only its VM's record has the job. */
   mustOutlive(job: FinishedJob): boolean {
     if (job.idempotencyKey === undefined || this.#isShelved(job)) return false;
     const key = this.#byKey.get(job.idempotencyKey);

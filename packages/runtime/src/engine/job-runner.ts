@@ -18,12 +18,12 @@ export interface JobRequest<T> extends Omit<JobInit, 'options'> {
   /** Calls that share one of these run one after the other, in the order in which they came. */
   readonly names: readonly string[];
   /**
-   * What the job works on, once it is its turn by name; jobs on the same run one after the other, whatever
-   * they were asked for by.
+   * What the job works on, once it is its turn by name. Jobs on the same subject run one after the other,
+   * whatever ids they were called with.
    */
   subject(): string | undefined;
   execute(job: Job): Promise<JobResult>;
-  /** Made of what the job came to; made anew for a call under the same idempotency key. */
+  /** Makes the answer from the job's result; called again for a call under the same idempotency key. */
   answer(result: JobResult): T;
 }
 
@@ -134,7 +134,7 @@ export class JobRunner {
     }
   }
 
-  // An abort while the job waits for its share of the limit ends it at once; afterwards the job itself
+  // An abort while the job waits for its share of the limit ends the job at once. Afterwards the job itself
   // decides when it lets go.
   #limited<T>(request: JobRequest<T>, job: Job): Promise<JobResult> {
     let hasStarted = false;
@@ -147,7 +147,7 @@ export class JobRunner {
     });
     return untilAborted(run, job.signal).catch((error: unknown) => {
       if (hasStarted) return run;
-      run.catch(() => undefined); // it will reject with the same reason once its share comes
+      run.catch(() => undefined); // the task will reject with the same reason once its share comes
       throw error;
     });
   }
@@ -166,7 +166,7 @@ export class JobRunner {
     return timeoutMs ?? this.#options.operationTimeoutMs;
   }
 
-  /** Never rejects: what the verb came to stands, also where it cannot be noted. */
+  /** Never rejects: the verb's result stands, also when the job's end cannot be written. */
   async #end(job: Job): Promise<void> {
     const { finished } = job;
     if (finished === undefined) return;
@@ -199,7 +199,7 @@ function replay<T>(finished: FinishedJob, request: JobRequest<T>): T {
   throw errorOf(finished);
 }
 
-/** The error that a job ended by, made anew from what was kept of it. */
+/** The error by which a job ended, made anew from the job's view. */
 function errorOf({ jobId, status, outcome, error }: FinishedJob): VmRuntimeError {
   if (status === 'cancelled') {
     return new VmRuntimeError('MICROVM_CANCELLED', `job ${jobId} was cancelled`, { details: { jobId } });

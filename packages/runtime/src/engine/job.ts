@@ -120,7 +120,7 @@ export class Job {
     };
   }
 
-  /** What the job's caller gets for an error of the driver or the host. */
+  /** The error that the job's caller gets for an error of the driver or the host. */
   translated(error: unknown): unknown {
     return translateError(error, `${this.kind} "${this.vmId ?? ''}"`, this.signal.reason);
   }
@@ -168,7 +168,7 @@ export class Job {
   }
 }
 
-/** Every later write of the VM has this error in it, so each of its texts is cut, whoever made it. */
+/** Cuts the error's texts, whoever made them, because every later write of the VM has this error in it. */
 function describeError(error: unknown, isCancelled: boolean): NonNullable<FinishedJob['error']> {
   const message = cutText(error instanceof Error ? error.message : String(error), MAX_RECORDED_LENGTH);
   if (!isVmRuntimeError(error)) return { code: isCancelled ? 'ABORT' : 'UNKNOWN', message };

@@ -18,8 +18,8 @@ export interface JournalParts {
 }
 
 /**
- * The records of VMs and how they change: the intent of a job, what it came to, and what was seen without
- * one.
+ * The records of VMs and how they change: a job's intent, a job's result, and changes that were seen without
+ * a job.
  */
 export class Journal {
   readonly #parts: JournalParts;
@@ -52,7 +52,7 @@ export class Journal {
     }
   }
 
-  /** Writes what a job came to, together with the job's own end: one atomic write. */
+  /** Writes a job's result together with the job's end, in one atomic write. */
   async commit(vm: Vm, job: Job, patch: RecordPatch, result: JobResult = {}): Promise<void> {
     await this.step(`${job.kind}:effects`);
     await this.end(vm, job, patch, result);
@@ -89,7 +89,7 @@ export class Journal {
     await this.#write(vm, { ...patch, operation: undefined }, finished);
   }
 
-  /** Replaces the record, durably, and tells of a changed state. */
+  /** Replaces the record, durably, and announces a changed state. */
   write(vm: Vm, patch: RecordPatch): Promise<void> {
     return this.#write(vm, patch);
   }

@@ -10,7 +10,7 @@ import type { JobResult, OperationRecord } from './record.js';
 import { absorbEnding, failJob, type Failing } from './settlement.js';
 import type { Subject, Verb } from './verb.js';
 
-/** What the effects of a job came to. */
+/** The result of a job's effects. */
 export interface Effects {
   readonly patch: RecordPatch;
   readonly result?: JobResult;
@@ -22,7 +22,7 @@ type IntentExtra = Pick<OperationRecord, 'snapshotUid'>;
 
 /** How a job changes a VM that is there: intent, effects, commit; or, on any failure, the settlement. */
 export interface Change extends Failing {
-  /** What the intent names beside the VM. */
+  /** Fields that the intent has beside the VM. */
   readonly intent?: IntentExtra;
   readonly effects: () => Promise<Effects>;
   /**

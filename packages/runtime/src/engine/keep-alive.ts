@@ -1,9 +1,9 @@
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Keeps Node's event loop alive while somebody awaits us: not every driver has something of its own that does
- * (the end of a VMM is watched without, so that a program may end while its VMs run on), and a script that
- * awaits a command must not end in the middle of it.
+ * Keeps Node's event loop alive while somebody awaits the runtime. The end of a VMM is watched without that,
+ * so that a program may end while its VMs run on. But a script that awaits a command must not end before the
+ * command does.
  */
 export class KeepAlive {
   #waiting = 0;

@@ -9,8 +9,8 @@ export class Lanes {
   readonly #tails = new Map<string, Promise<void>>();
 
   /**
-   * Runs the task when it is its turn. Aborted before that, it never runs, gives up its place and rejects
-   * with the signal's reason.
+   * Runs the task when it is its turn. A task that is aborted before never runs, gives up its place and
+   * rejects with the signal's reason.
    */
   async run<T>(keys: readonly string[], signal: AbortSignal, task: () => Promise<T>): Promise<T> {
     const turn = Promise.all(keys.map((key) => this.#tails.get(key) ?? Promise.resolve()));

@@ -4,9 +4,9 @@ import { VmRuntimeError } from '../contract/errors.js';
 const OTHERS_MAY_WRITE = 0o022;
 
 /**
- * Makes the state directory where it is missing. Refuses one that another user owns or may write to: that
- * user could put records of VMs into it and take part in what this process does with them. Errors:
- * INVALID_ARGUMENT, the system's.
+ * Makes the state directory where it is missing. Refuses a directory that another user owns or may write to,
+ * because that user could put records of VMs there and so control this process. Errors: INVALID_ARGUMENT, the
+ * system's.
  */
 export async function makeStateDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });

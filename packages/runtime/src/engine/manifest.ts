@@ -4,7 +4,9 @@ import type { SnapshotView } from '../contract/views.js';
 import type { JsonObject } from '../ports/driver.js';
 import { portableSpecSchema } from './portable-spec.js';
 
-/** Raised by whoever changes what a manifest says; `read-manifest.ts` reads the older ones. */
+/**
+ * Raise this number with every change of what a manifest says; `read-manifest.ts` reads the older formats.
+ */
 export const MANIFEST_FORMAT = 2;
 
 const count = z.int().nonnegative();
@@ -36,7 +38,7 @@ const part = pinnedFile.extend({
   /** A plain file name: it is joined to the snapshot's folder and must not leave it. */
   name: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, 'a plain file name'),
   role: z.enum(['memory', 'vmstate', 'disk', 'kernel', 'initrd']),
-  /** What the file takes on disk; less than its size where it has holes. */
+  /** What the file takes on disk, in bytes; less than its size where the file has holes. */
   allocatedBytes: count,
 });
 

@@ -31,7 +31,7 @@ export interface EngineOptions extends CommonOptions {
   readonly driver: VmDriver;
   /** Needed with `stateDir`. */
   readonly hostCalls?: HostCalls | undefined;
-  /** Where the files are kept that VMs only read; a driver whose VMs read none has no need of it. */
+  /** The store of the files that VMs only read; absent for a driver whose VMs read no files. */
   readonly content?: Content | undefined;
   /** Default: the system's. */
   readonly clock?: Clock | undefined;
@@ -80,7 +80,7 @@ async function openOn(store: StateStore, options: EngineOptions): Promise<VmRunt
     operationTimeoutMs: options.operationTimeoutMs ?? 120_000,
   });
   const verbs = new VerbRunner(context, runner);
-  // Ends that are seen while recovery is at work wait for it.
+  // Ends that are seen during recovery wait here until recovery is done.
   const early: [instanceId: string, ending: VmEnding][] = [];
   let onEnded = (instanceId: string, ending: VmEnding): void => void early.push([instanceId, ending]);
   const known = loaded.records.filter(({ state }) => state !== 'destroyed');

@@ -16,7 +16,10 @@ export interface ReadOnlyFile {
   readonly path: string;
 }
 
-/** What a caller gets pinned; the store keeps it until `release`, a record or a manifest from then on. */
+/**
+ * The files of one caller, pinned. The store keeps each file until `release`, and afterwards as long as a
+ * record or a manifest names it.
+ */
 export interface Pinned {
   readonly files: PinnedFiles;
   release(): void;
@@ -43,7 +46,7 @@ function sharedPath(drive: SpecDrive | undefined): string | undefined {
 }
 
 /**
- * Brings files of the caller's into the store, all or none. Errors: INVALID_ARGUMENT for one that cannot be
+ * Brings the caller's files into the store, all or none. Errors: INVALID_ARGUMENT for a file that cannot be
  * read; the system's.
  */
 export async function pinFiles(

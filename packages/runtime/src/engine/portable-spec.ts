@@ -8,8 +8,8 @@ import {
 } from '../contract/spec.js';
 
 /**
- * What a host grants a VM. A restored VM has these of its caller and of the runtime's defaults, never of a
- * snapshot.
+ * What a host grants a VM. For a restored VM these fields come from the caller and the runtime's defaults,
+ * never from a snapshot.
  */
 export const HOST_FIELDS = ['jail', 'limits', 'onOwnerDeath', 'consoleLimitBytes'] as const;
 

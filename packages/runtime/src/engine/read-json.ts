@@ -7,7 +7,7 @@ export type JsonRead =
   | { readonly missing: false; readonly problem: string; readonly value?: undefined }
   | { readonly missing: false; readonly problem?: undefined; readonly value: unknown };
 
-/** What stands where a file should be, rather than a fault of the host. */
+/** Codes that say that something else stands where a file should be; other codes are a fault of the host. */
 const NO_FILE: readonly (string | undefined)[] = ['ELOOP', 'EISDIR', 'ENXIO'];
 
 /**

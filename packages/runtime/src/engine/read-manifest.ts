@@ -4,7 +4,7 @@ import { describeIssue } from './describe-issue.js';
 import { MANIFEST_FORMAT, manifestSchema, specProblem, type SnapshotManifest } from './manifest.js';
 import { portableSpec } from './portable-spec.js';
 
-/** More than any manifest of ours takes; a longer one is not read. */
+/** No manifest of this program is longer; a longer file is not read. */
 export const MANIFEST_MAX_BYTES = 4 * MIB;
 
 /** A manifest that was read, or what is wrong with it. */

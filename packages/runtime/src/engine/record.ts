@@ -8,7 +8,7 @@ import type { JsonObject } from '../ports/driver.js';
 import { describeIssue } from './describe-issue.js';
 import { pinnedFilesSchema, type PinnedFiles } from './manifest.js';
 
-/** Raised by whoever changes what a record says; `readRecord` reads the older ones. */
+/** Raise this number with every change of what a record says; `readRecord` reads the older formats. */
 export const RECORD_FORMAT = 2;
 
 /** A job that ended, as its VM's record (or, without one, the jobs folder) keeps it. */
@@ -30,7 +30,7 @@ export interface FinishedJob {
   readonly instanceId?: string;
 }
 
-/** What a call answers with, by name: the view is made anew. */
+/** The names of what the job worked on; the answer to a call is made anew from them. */
 export interface JobResult {
   readonly instanceId?: string;
   readonly snapshotUid?: string;
@@ -69,7 +69,7 @@ export interface VmRecord {
   readonly restoredFrom?: string;
   /** The snapshot whose memory file this VM maps while it lives. */
   readonly memoryFrom?: string;
-  /** Restored and never resumed: its guest still believes to be the one that was captured. */
+  /** Restored and never resumed: the guest has still the identity of the captured one. */
   readonly unrepaired?: true;
   readonly ending?: VmEnding;
   readonly stop?: VmView['stop'];
@@ -79,13 +79,13 @@ export interface VmRecord {
   readonly jobs: readonly FinishedJob[];
 }
 
-/** More than any record of ours takes; a longer one is not read. */
+/** No record of this program is longer; a longer file is not read. */
 export const RECORD_MAX_BYTES = 64 * MIB;
 
-/** A field that is written must be one that is read, and the other way round. */
+/** The type check that the schema has exactly the fields of a record. */
 type Fields<T> = Record<keyof T, z.ZodType>;
 
-// What is written is bounded where it enters; these bounds are for a file that somebody else wrote over.
+// Values are bounded where they enter. These bounds are for a file that somebody else has written.
 const idText = z.string().min(1).max(64);
 const timeText = z.string().min(1).max(40);
 const longText = z.string().max(8 * MIB);
@@ -140,8 +140,7 @@ const ending = z.strictObject({
 } satisfies Fields<VmEnding>);
 
 /**
- * The fields of a spec, each as JSON: what they may be was checked when the VM was made, by the rules of that
- * time.
+ * The fields of a spec, each as JSON: the rules of the time when the VM was made have checked their values.
  */
 const recordedSpec = z
   .strictObject(

@@ -39,7 +39,7 @@ export async function recover(context: EngineContext, loaded: LoadedState): Prom
   return report;
 }
 
-/** What cannot be removed is told, and must not keep all other VMs from being opened. */
+/** A left-over that cannot be removed is reported, and must not keep all other VMs from being opened. */
 async function sweep({ store }: EngineContext, path: string, report: Mutable<RecoveryReport>): Promise<void> {
   try {
     await store.removeLeftovers([path]);
@@ -61,7 +61,8 @@ function loadRecords({ catalogue, book, fleet }: EngineContext, loaded: LoadedSt
 }
 
 /**
- * Jobs that noted themselves before they removed something: whether it is still there says what they came to.
+ * These jobs were written down before they removed something. Whether it is still there says how each job
+ * ended.
  */
 async function settleRemovals(context: EngineContext, { jobs }: LoadedState): Promise<void> {
   const { book, store } = context;

@@ -15,18 +15,18 @@ import { HOST_FIELDS, withoutNetns, withoutPath, type PortableSpec } from './por
 const COMPARED_BY_CONTENT: readonly string[] = ['kernelPath', 'initrdPath'];
 
 export interface Restoration {
-  /** What the caller gave beside `restoreFrom`. */
+  /** The fields that the caller gave beside `restoreFrom`. */
   readonly given: VmSpec;
   readonly defaults: VmSpec;
   readonly manifest: SnapshotManifest;
-  /** What stands for the path of a private drive: its content is in the snapshot. */
+  /** Stands for the path of a private drive, whose content is in the snapshot. */
   readonly directory: string;
 }
 
 /**
- * The spec of a restored VM: what the snapshot says of its guest, what the caller may choose anew and, for
- * all that a host grants, the caller's word or the runtime's defaults. Errors: INVALID_ARGUMENT for a field
- * that contradicts the snapshot.
+ * The spec of a restored VM. The snapshot says what describes its guest. The caller may choose some fields
+ * anew. What a host grants comes from the caller or from the runtime's defaults. Errors: INVALID_ARGUMENT for
+ * a field that contradicts the snapshot.
  */
 export function restoredSpec(restoration: Restoration): ResolvedVmSpec {
   const { given, defaults, manifest } = restoration;

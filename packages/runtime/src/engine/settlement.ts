@@ -83,7 +83,8 @@ export async function removeUnpublished(
 }
 
 /**
- * What is true of a VM that was live: asked of its VMM. One that does not answer is taken to be as it was.
+ * Asks the VMM what is true of a VM that was live. When the VMM does not answer, the VM is taken to be as it
+ * was.
  */
 export async function askVmm(context: EngineContext, vm: Vm): Promise<RecordPatch> {
   const seen = vm.unhandledEnding;

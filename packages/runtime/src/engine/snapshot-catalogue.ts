@@ -58,7 +58,7 @@ export class SnapshotCatalogue {
     return this.#leaving.has(snapshotUid) ? undefined : this.#manifests.get(snapshotUid);
   }
 
-  /** Also true for one whose manifest cannot be read. */
+  /** True also for a snapshot whose manifest cannot be read. */
   has(snapshotUid: string): boolean {
     if (this.#leaving.has(snapshotUid)) return false;
     return this.#manifests.has(snapshotUid) || this.#corrupt.has(snapshotUid);
@@ -161,7 +161,7 @@ export class SnapshotCatalogue {
     const files = JSON.stringify(identities);
     if (this.#sealed.get(snapshotUid) === files) return true;
     const directory = this.#store.snapshotDirectory(snapshotUid) ?? '';
-    // No seal, or an unreadable one: the files are read once more, which is always right.
+    // Without a readable seal the files are read once more, which is always right.
     const seal = sealSchema.safeParse((await readJson(join(directory, SEAL), SEAL_MAX_BYTES)).value).data;
     if (seal?.bootId !== this.#bootId || JSON.stringify(seal.files) !== files) return false;
     this.#sealed.set(snapshotUid, files);

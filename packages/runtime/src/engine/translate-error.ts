@@ -3,7 +3,7 @@ import { isVmRuntimeError, VmRuntimeError } from '../contract/errors.js';
 
 const NO_SPACE = ['ENOSPC', 'EDQUOT'];
 
-/** Whether the system refused a write for want of room. */
+/** Whether the system refused a write because the disk is full. */
 export function isNoSpace(error: unknown): boolean {
   return NO_SPACE.includes((error as NodeJS.ErrnoException | undefined)?.code ?? '');
 }

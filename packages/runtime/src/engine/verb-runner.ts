@@ -12,7 +12,7 @@ import type { JobResult } from './record.js';
 import type { Subject, Verb } from './verb.js';
 import { VERBS } from './verbs.js';
 
-/** Makes a job of each call of a verb, by what `VERBS` says of it. */
+/** Makes a job of each call of a verb, as `VERBS` says. */
 export class VerbRunner {
   readonly observer: EndingObserver;
   readonly #context: EngineContext;
@@ -67,7 +67,7 @@ export class VerbRunner {
       vm ??= context.fleet.byInstance(result.instanceId ?? '');
       return result;
     } finally {
-      // An end that was told of while the job was at work.
+      // Deals with an end that the driver reported while the job was at work.
       if (vm !== undefined) this.observer.look(vm);
     }
   }

@@ -57,6 +57,6 @@ export interface Verb<K extends JobKind> {
    * state directory is opened after a crash, of a job that has an idempotency key.
    */
   isStillThere?(context: EngineContext, result: JobResult): boolean;
-  /** Made from what the job came to; for a call under the same idempotency key, made anew. */
+  /** Makes the answer from the job's result; called again for a call under the same idempotency key. */
   answer(context: EngineContext, result: JobResult): VerbAnswer<K>;
 }

@@ -8,8 +8,8 @@ import { translateError } from './translate-error.js';
 const NOTHING = { vmm: { counters: {}, gauges: {} } };
 
 /**
- * A VM's metrics. Takes no turn on the VM: its job may be at work, and the VM gone or renamed when the driver
- * answers.
+ * A VM's metrics. The call takes no turn on the VM, so a job may be at work, and the VM may be gone or
+ * renamed when the driver answers.
  */
 export async function metricsOf(
   context: EngineContext,

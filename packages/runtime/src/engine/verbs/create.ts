@@ -137,8 +137,8 @@ async function makeEffects(
 }
 
 /**
- * Removes all that was made. A VM of which nothing lives is gone, even if its folder cannot be removed: that
- * is swept at the next open.
+ * Removes all that was made. A VM of which nothing lives is gone, even if its folder cannot be removed: the
+ * next open sweeps the folder.
  */
 async function undoCreate({ calls, store }: EngineContext, vm: Vm): Promise<Settlement> {
   const left = await calls.release(vm);

@@ -9,7 +9,7 @@ import { noteRemoval } from '../removal.js';
 import type { Verb } from '../verb.js';
 import { parseSnapshotRef, resolveSnapshot, snapshotNotFound, subjectOfSnapshot } from './snapshot-ref.js';
 
-/** Also of a snapshot whose manifest cannot be read. */
+/** Deletes also a snapshot whose manifest cannot be read. */
 export const deleteSnapshot: Verb<'deleteSnapshot'> = {
   kind: 'deleteSnapshot',
   parse: { snapshot: parseSnapshotRef },
@@ -33,7 +33,8 @@ async function execute(
   guardUnused(context, snapshotUid);
   await journal.step(`${job.kind}:accepted`);
   await noteRemoval(context, job, { snapshotUid });
-  // It may have gone, or come into use, meanwhile. Nothing may wait between this look and the removal.
+  // Meanwhile the snapshot may have gone or come into use. Nothing may wait between this check and the
+  // removal.
   if (!catalogue.has(snapshotUid)) throw snapshotNotFound(snapshot);
   guardUnused(context, snapshotUid);
   await catalogue.remove(snapshotUid);

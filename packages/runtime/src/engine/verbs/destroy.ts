@@ -97,8 +97,8 @@ export async function destroyUnwatched({ calls, store, journal }: EngineContext,
     await store.clearVm(vm.record.instanceId);
     await journal.write(vm, DESTROYED);
   } catch (error) {
-    // Nothing of it lives any more: the next open of the state directory, if there still is one, finds that
-    // out.
+    // No process of the VM lives any more. The next open of the state directory, if the directory still
+    // exists, finds that out.
     warnOf(`note that "${vm.record.vmId}" is destroyed`, error);
   }
 }

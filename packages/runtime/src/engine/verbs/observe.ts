@@ -37,8 +37,8 @@ export const observeVm: Verb<'observeVm'> = {
 };
 
 /**
- * The runtime's own job after a guest rebooted, where its spec says that it goes on: a cold boot on the same
- * disks.
+ * The runtime's own job after a guest rebooted, when the spec says `onGuestReboot: 'restart'`: a cold boot on
+ * the same disks.
  */
 export const rebootVm: Verb<'rebootVm'> = {
   ...SHARED,

@@ -36,8 +36,8 @@ async function settle(
 }
 
 /**
- * A VMM that went while a stop was under way went because of it; whether the guest had flushed, nobody can
- * say any more.
+ * A VMM that ended during a stop ended because of the stop. Nobody can say any more whether the guest had
+ * flushed.
  */
 function stopped(truth: RecordPatch): RecordPatch {
   const { ending } = truth;
