@@ -51,7 +51,7 @@ import { finishShutdown } from './vm/shutdown.js';
 export interface FirecrackerDriverOptions extends ProcessDriverOptions {
   readonly hostFacts: HostFacts;
   readonly maxMemSizeMib: number;
-  /** Where the runtimes of this host say which user ids are theirs. */
+  /** The registry in which the runtimes of this host say which user ids are theirs. */
   readonly registryDir: string;
 }
 

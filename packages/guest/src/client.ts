@@ -27,12 +27,13 @@ export interface ConnectOptions {
   /** Whose guest it is, for errors. */
   readonly vm: NamedVm;
   /**
-   * Whose commands this session starts. Without one the session has a queue of its own, which ends with it.
+   * The queue of the commands that this session starts. Without one the session has a queue of its own, which
+   * ends with the session.
    */
   readonly commands?: CommandQueue;
 }
 
-/** What a restored guest is told before its workload goes on. What is absent is left alone. */
+/** The values that a restored guest is given before its workload goes on. An absent value is left alone. */
 export interface ThawOptions extends CallOptions {
   /** The number of the guest's new life, above its present one. It ends all commands' streams. */
   readonly epoch?: number;

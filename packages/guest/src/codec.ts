@@ -11,7 +11,8 @@ import {
 } from './protocol.js';
 
 /**
- * One frame. A received payload may share memory with the chunk that it came in: whoever keeps it copies it.
+ * One frame. A received payload may share memory with the chunk in which it came: who keeps a payload must
+ * copy it.
  */
 export interface Frame {
   readonly type: FrameType;
@@ -61,8 +62,8 @@ export function* cutPayload(payload: Buffer, most: number = MAX_PAYLOAD): Genera
 }
 
 /**
- * True when a preamble would stand at the seam of the header's checksum and the payload: one in 2³² by
- * chance, but whoever chooses the payload can arrange it. Another length gives another checksum.
+ * True when a preamble would stand at the seam of the header's checksum and the payload. By chance that is
+ * one frame in 2³², but whoever chooses the payload can arrange it. Another length gives another checksum.
  */
 export function seamHoldsPreamble(header: Buffer, payload: Buffer): boolean {
   for (let inHeader = 1; inHeader <= 4; inHeader++) {
@@ -120,7 +121,7 @@ export class FrameDecoder {
 
   /**
    * The next whole frame; undefined until more bytes are added. The payload may change with the next call of
-   * any method: whoever keeps it copies it. Throws a `ProtocolError` at a frame that breaks a rule; the
+   * any method, so who keeps it must copy it. Throws a `ProtocolError` at a frame that breaks a rule; the
    * decoder is of no use then.
    */
   next(): Frame | undefined {

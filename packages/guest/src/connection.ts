@@ -39,7 +39,7 @@ export interface ConnectionHooks {
  */
 export class AgentConnection {
   readonly ack: HelloAck;
-  /** What the windows of this session's outputs may grow by. */
+  /** The budget by which the windows of this session's outputs may grow. */
   readonly growth = new GrowthBudget();
   readonly #vm: NamedVm;
   readonly #stream: Duplex;
@@ -111,7 +111,7 @@ export class AgentConnection {
     return this.#writer.hasRoom ? undefined : 'its agent does not read what was sent to it';
   }
 
-  /** The workload was stopped, or goes on: while it is stopped no command is started. */
+  /** The workload was stopped, or goes on. While the workload is stopped no command is started. */
   setFrozen(isFrozen: boolean): void {
     this.#isFrozen = isFrozen;
     if (!isFrozen) this.#hooks.onReady();
@@ -177,8 +177,8 @@ export class AgentConnection {
   }
 
   #onFrame(frame: Frame): void {
-    // The agent's frames come in their order, so none of an earlier life can follow the OK that began this
-    // one.
+    // The agent's frames come in order, so no frame of an earlier life can follow the OK that began this
+    // life.
     if (frame.epoch < this.#epoch) throw new ProtocolError('frame of an epoch that is over');
     if (frame.epoch > this.#epoch) this.#beginEpoch(frame);
     if (frame.stream === 0) {
@@ -255,7 +255,8 @@ export class AgentConnection {
     this.#handlers.clear();
     this.#commands.clear();
     for (const handler of handlers) handler.onLost(error);
-    // Ended first: the other end of a pair in this process would not learn of it otherwise.
+    // The stream is ended before it is destroyed, or the other end of a pair in this process would not learn
+    // of it.
     this.#stream.end();
     setImmediate(() => this.#stream.destroy());
     this.#hooks.onLost(loss);

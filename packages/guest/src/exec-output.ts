@@ -30,8 +30,8 @@ class PayloadStore {
   }
 
   /**
-   * What came first, with all of the same stream that came right behind it and fits one payload; and what its
-   * frames have cost.
+   * The data that came first, with all data of the same stream that came right behind and fits one payload;
+   * and the cost of its frames.
    */
   shift(): { readonly chunk: ExecChunk; readonly cost: number } | undefined {
     if (this.#from === this.#to) return undefined;
@@ -46,7 +46,7 @@ class PayloadStore {
       size += length;
       this.#from = start + length;
     }
-    // Memory of its own, and not of Node's pool: a reader that keeps a few bytes must not keep others' alive.
+    // Memory outside of Node's pool: a reader that keeps a few bytes must not keep the bytes of others alive.
     const data = Buffer.allocUnsafeSlow(size);
     let at = 0;
     for (const piece of pieces) at += piece.copy(data, at);

@@ -86,7 +86,7 @@ export class AgentExecProcess implements ExecProcess, PendingCommand {
     this.#result = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    // Whoever iterates or does not care need not await it.
+    // A caller that iterates, or does not care, need not await the result.
     this.#result.catch(() => undefined);
     this.stdin = this.#input;
     this.#start(request);
@@ -119,7 +119,7 @@ export class AgentExecProcess implements ExecProcess, PendingCommand {
     if (number === undefined) throw invalidArgument('signal', 'the name of a Linux signal');
     if (this.#settle === undefined || this.#exit !== undefined) return;
     if (this.#opened === undefined) {
-      // It never ran: that it would have ended by the signal is all that there is to say.
+      // The command never ran: the error says only that the signal would have ended it.
       if (endsByDefault(signal) && this.#commands.remove(this)) this.#finish({ exitCode: null, signal });
       return;
     }
@@ -131,7 +131,7 @@ export class AgentExecProcess implements ExecProcess, PendingCommand {
         timeoutMs: KILL_TIMEOUT_MS,
       });
     } catch (error) {
-      // It ended by itself meanwhile.
+      // The command ended by itself meanwhile.
       if (error instanceof AgentFailure && error.errno === 'ESRCH') return;
       throw error;
     }

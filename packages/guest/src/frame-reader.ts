@@ -3,9 +3,9 @@ import type { Frame, FrameDecoder } from './codec.js';
 import { HEADER_SIZE, ProtocolError } from './protocol.js';
 
 /**
- * What one turn of the event loop takes from one guest at most. The rest waits for the next turn, and the
- * stream is not read meanwhile: a guest that floods us is held up by its own channel, and everybody else gets
- * their turn.
+ * The most that one turn of the event loop takes from one guest. The rest waits for the next turn, and the
+ * stream is not read meanwhile. So a guest that floods the host is held up by its own channel, and other work
+ * gets its turn.
  */
 export const TURN_LIMITS = { frames: 1024, bytes: 256 * 1024 } as const;
 

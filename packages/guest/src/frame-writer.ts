@@ -3,7 +3,7 @@ import { encodeHeader, seamHoldsPreamble } from './codec.js';
 import type { Frame } from './codec.js';
 import { FLAG_MORE, FrameType, HEADER_SIZE } from './protocol.js';
 
-/** While this much waits for the agent to read it, whoever can wait does. */
+/** While this many bytes wait for the agent to read them, every caller that can wait does. */
 const ROOMY_BYTES = 256 * 1024;
 /**
  * More than this never waits: an agent that does not read ends its session. One whole EXEC has room beside

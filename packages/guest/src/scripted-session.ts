@@ -66,7 +66,8 @@ export class ScriptedSession {
 
   close(): void {
     this.#drop();
-    // Ended, not only destroyed: the other end of a pair in this process would not learn of it otherwise.
+    // The stream is ended, not only destroyed, or the other end of a pair in this process would not learn of
+    // it.
     this.#stream.end(() => this.#stream.destroy());
   }
 

@@ -37,7 +37,7 @@ export interface PlantedFault {
   readonly hits: number;
   /** Resolves when it strikes for the first time. */
   readonly reached: Promise<void>;
-  /** Takes it away; what hangs by it goes on. */
+  /** Removes the fault; a call that hangs by it goes on. */
   remove(): void;
 }
 

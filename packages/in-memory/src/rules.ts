@@ -10,8 +10,8 @@ export type VmMethod = Exclude<DriverMethod, 'checkSpec' | 'checkSnapshot'>;
 const ALLOWED: Readonly<Record<VmMethod, readonly (Condition | 'absent')[]>> = {
   prepare: ['absent'],
   boot: ['cold'],
-  // An `ended` VM is no mistake of the engine's: it may not have heard of the end yet. It is told by a
-  // rejection.
+  // The engine may call a method on an `ended` VM, because it may not have heard of the end yet. The method
+  // then rejects.
   pause: ['running', 'paused', 'ended'],
   resume: ['running', 'paused', 'ended'],
   shutdown: ['running', 'ended'],
@@ -31,9 +31,9 @@ const MAY_CUT_IN: readonly VmMethod[] = ['halt', 'release', 'adopt'];
 export type OnBreach = (breach: AssertionError) => void;
 
 /**
- * The rules of the driver interface. A call that breaks one is a bug of the engine, not a condition to
- * handle: it throws an `AssertionError`. It is told of as well, since an engine may take the throw for one
- * more failure of a driver.
+ * The rules of the driver interface. A call that breaks a rule is a bug of the engine, not a condition to
+ * handle, so it throws an `AssertionError`. The breach is also reported to `onBreach`, because an engine may
+ * take the throw for one more failure of a driver.
  */
 export class Rules {
   readonly #onBreach: OnBreach;
@@ -60,8 +60,8 @@ export class Rules {
   }
 
   /**
-   * No other method is at work on the VM, or it was given up: it was aborted and has not let go, or it hangs
-   * and nothing can abort it.
+   * No other method is at work on the VM, or the other method was given up: it was aborted and has not let
+   * go, or it hangs and nothing can abort it.
    */
   insistAlone(method: VmMethod, vm: MemoryVm | undefined, vmId: string): void {
     const turn = vm?.turn;

@@ -2,8 +2,9 @@ import type { MemoryVm } from './driver/memory-vm.js';
 import type { SnapshotImage } from './driver/vm-files.js';
 
 /**
- * Where VMs in memory live. A runtime makes its own unless it is given one: then its VMs outlive it, as those
- * of a real VMM outlive their runtime's process, and the next runtime in the same world adopts them.
+ * The place of VMs in memory. A runtime makes its own world unless it is given one. VMs in a given world
+ * outlive the runtime, as those of a real VMM outlive their runtime's process, and the next runtime in the
+ * same world adopts them.
  */
 export class World {
   /** VMs by `instanceId`. For the driver. */

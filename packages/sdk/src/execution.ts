@@ -49,7 +49,7 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
   constructor(init: ExecutionInit) {
     this.#init = init;
     this.#started = this.#start();
-    // Whoever awaits or iterates gets the failure; it must not end the process before.
+    // A caller that awaits or iterates gets the failure; the failure must not end the process before.
     this.#started.catch(() => undefined);
   }
 
@@ -91,7 +91,7 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
         yield { ...chunk, text: decoders[chunk.stream].decode(chunk.data, { stream: true }) };
       }
       for (const stream of ['stdout', 'stderr'] as const) {
-        // What is left of a last character that was cut.
+        // The beginning of a last character that was cut.
         const text = decoders[stream].decode();
         if (text !== '') yield { stream, data: Buffer.alloc(0), text };
       }
@@ -150,7 +150,8 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
   }
 
   /**
-   * A time limit is told as it was asked for, not as what was left of it when the command could be started.
+   * The error names the time limit that the caller asked for, not what was left of it when the command could
+   * be started.
    */
   async #asAsked(error: unknown): Promise<unknown> {
     if (!isVmRuntimeError(error, 'MICROVM_TIMEOUT') || error.details.operation !== 'exec') return error;
@@ -166,7 +167,8 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     try {
       await (await this.#started).process.kill('SIGKILL');
     } catch {
-      // It never started, or it ended by itself: there is nothing to kill, and the loop has its own error.
+      // The command never started, or ended by itself: there is nothing to kill, and the loop has its own
+      // error.
     }
   }
 }

@@ -10,8 +10,8 @@ type Step =
   | { readonly kind: 'gone' };
 
 /**
- * Streams input to a command. Answers with the source's own failure; that the command stopped reading, or
- * ended, is none: then the source is let go, so that nothing waits for a source that never ends.
+ * Streams input to a command. Answers with the source's own failure. It is no failure that the command
+ * stopped reading or ended: the source is then let go, so that nothing waits for a source that never ends.
  */
 export async function feedInput(
   input: Source,
@@ -47,7 +47,7 @@ function letGo(input: Source, source: AsyncIterator<string | Uint8Array>): undef
 class Feeder {
   readonly #source: AsyncIterator<string | Uint8Array>;
   readonly #stdin: Writable;
-  /** Wakes whoever waits, once the command reads no more. */
+  /** Wakes all waiters once the command reads no more. */
   #onGone: () => void = () => undefined;
 
   constructor(source: AsyncIterator<string | Uint8Array>, stdin: Writable) {

@@ -104,9 +104,9 @@ export interface ExecOptions {
    */
   readonly timeoutMs?: number | undefined;
   /**
-   * Reject with a `CommandError` unless the command exits with 0. Default false: like `fetch`, a call that
-   * worked resolves, and `ok` says what the command thought of it. An exit code of code that one sandboxes is
-   * data, not a fault of ours.
+   * Reject with a `CommandError` unless the command exits with 0. Default false: as with `fetch`, a call that
+   * worked resolves, and `ok` says whether the command succeeded. The exit code of sandboxed code is data,
+   * not an error of the SDK.
    */
   readonly throwOnError?: boolean | undefined;
 }

@@ -42,9 +42,9 @@ async function makeFolder(): Promise<string> {
   }
 }
 
-// `read` ends when the other end of its pipe is closed, which the kernel does for us whatever ended this
-// process. The folder must not go before its VMs, which their own watcher ends: where that one was killed
-// too, the folder stays, and whoever opens it ends them.
+// `read` ends when the other end of its pipe is closed, which the kernel does however this process ended. The
+// folder must not go before its VMs, which their own watcher ends. Where that watcher was killed too, the
+// folder stays, and whoever opens it ends the VMs.
 const GUARD_SCRIPT = `read -r _
 while ls -l /proc/[0-9]*/cwd /proc/[0-9]*/root 2> /dev/null | grep -qF -- "-> $1/"; do sleep 1; done
 rm -rf -- "$1"`;

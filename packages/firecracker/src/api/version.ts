@@ -3,13 +3,13 @@ import { unsupported, type VmRuntimeError } from '@microvm/runtime';
 interface Availability {
   /** The first release that has it, or has it whole. */
   readonly since: string;
-  /** It was sound before this release too, and broken only from here up to `since`. */
+  /** The feature was sound before this release too, and broken only from this release up to `since`. */
   readonly brokenFrom?: string;
-  /** What was built before that release and calls itself by its number, such as `1.17.0-dev`, may lack it. */
+  /** A build before that release with the release's number, such as `1.17.0-dev`, may lack the feature. */
   readonly isReleaseOnly?: boolean;
 }
 
-/** What not every release from 1.13 on has, by Firecracker's own changelog. */
+/** Features that not every release from 1.13 on has, by Firecracker's own changelog. */
 const FEATURES = {
   'free-page-reporting': { since: '1.14.0' },
   'serial-rate-limiter': { since: '1.16.0' },
@@ -27,7 +27,7 @@ const FEATURES = {
 
 export type VersionedFeature = keyof typeof FEATURES;
 
-/** The oldest release that the driver speaks to, and the ones that the suite has run on. */
+/** The oldest release that the driver speaks to, and the releases that the suite has run on. */
 export const OLDEST_VERSION = '1.13.0';
 export const TESTED_RELEASES: readonly string[] = ['1.17'];
 

@@ -90,7 +90,7 @@ export type ActionType = 'InstanceStart' | 'FlushMetrics' | 'SendCtrlAltDel';
 
 export const INSTANCE_STATES = ['Not started', 'Running', 'Paused'] as const;
 
-/** What `GET /` answers, as far as anybody here asks. */
+/** The part of the answer to `GET /` that the driver reads. */
 export interface InstanceInfo {
   readonly state: (typeof INSTANCE_STATES)[number];
 }

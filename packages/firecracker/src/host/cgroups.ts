@@ -7,14 +7,14 @@ import type { VmPlan } from './vm-plan.js';
 /** The folder of the cgroups of all owners, below the mount. */
 const ALL = 'microvm';
 
-/** Where cgroups of version 2 are mounted, alone or beside version 1; undefined where they are not. */
+/** The mount point of cgroups of version 2, alone or beside version 1; undefined where there is none. */
 export async function findCgroupMount(): Promise<string | undefined> {
   return (await readMounts()).find(({ type }) => type === 'cgroup2')?.point;
 }
 
 /**
- * The cgroups of one owner's VMs: a folder that bears the owner's id, so that what is left over of one owner
- * is never taken for another's, whatever the paths of their state directories are.
+ * The cgroups of one owner's VMs, in a folder that bears the owner's id. So what is left of one owner is
+ * never taken for another owner's, whatever the paths of their state directories are.
  */
 export class Cgroups {
   readonly #mount: string | undefined;
@@ -34,7 +34,7 @@ export class Cgroups {
     this.#ownerId = ownerId;
   }
 
-  /** Where a VM's cgroup is; undefined where it has none. */
+  /** The path of a VM's cgroup; undefined for a VM without a cgroup. */
   pathOf(plan: Pick<VmPlan, 'cgroup'>): string | undefined {
     const name = this.nameOf(plan);
     return name === undefined || this.#mount === undefined ? undefined : join(this.#mount, name);
@@ -42,7 +42,7 @@ export class Cgroups {
 
   /** The same, below the mount. */
   nameOf({ cgroup }: Pick<VmPlan, 'cgroup'>): string | undefined {
-    // Plans of earlier releases have a path here: the folder of the owner is that of whoever owns the VM now.
+    // Plans of earlier releases have a path here. The owner's folder is that of whoever owns the VM now.
     return cgroup === null || this.#mount === undefined ? undefined : join(this.#folder(), basename(cgroup));
   }
 
@@ -58,12 +58,14 @@ export class Cgroups {
     return this.#mount !== undefined && (await foldersIn(join(this.#mount, ALL, ownerId))).length > 0;
   }
 
-  /** Removes the folder of this owner's cgroups, and the one of all owners, when nothing is left in them. */
+  /**
+   * Removes the folder of this owner's cgroups, and the folder of all owners, when nothing is left in them.
+   */
   async removeEmpty(): Promise<void> {
     if (this.#mount === undefined || this.#ownerId === undefined) return;
     const own = join(this.#mount, this.#folder());
     for (const path of [own, dirname(own)]) {
-      // A VM of ours that lives on, or another owner, is in it.
+      // The folder holds a VM that lives on, or another owner.
       await rmdir(path).catch(() => undefined);
     }
   }

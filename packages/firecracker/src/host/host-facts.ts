@@ -8,18 +8,21 @@ import { EXEC_NAME } from './paths.js';
 export interface HostFacts {
   /** Absolute; the caller's. */
   readonly firecrackerPath: string;
-  /** The copy of it that VMs run: a jail's folder must not depend on the caller's name for it. */
+  /**
+   * Our copy of the binary, which VMs run: a jail's folder must not depend on the caller's name for the
+   * binary.
+   */
   readonly execFile: string;
   /** Absent where VMs are not jailed. */
   readonly jailerPath: string | undefined;
   readonly version: VmmVersion;
   /** The format of the snapshots that it writes and reads, such as `11.0.0`; null where it does not tell. */
   readonly snapshotFormat: string | null;
-  /** Of the host's Linux. */
+  /** The release of the host's Linux. */
   readonly kernelRelease: string;
   /** Names the processor as a guest sees it that runs on it directly. */
   readonly cpuFingerprint: string;
-  /** Where the cgroup v2 file system is mounted; absent: VMs get no cgroup. */
+  /** The mount point of the cgroup v2 file system; undefined: VMs get no cgroup. */
   readonly cgroupMount: string | undefined;
 }
 

@@ -22,7 +22,7 @@ export interface InspectOptions {
   /** Paths, or names to look up in PATH. */
   readonly firecrackerPath: string;
   readonly jailerPath: string;
-  /** Whether VMs that say nothing of it are jailed. */
+  /** Whether a VM is jailed when its spec does not say so. */
   readonly jail: boolean;
   readonly kvm: 'required' | 'unchecked';
   readonly stateDir: string;

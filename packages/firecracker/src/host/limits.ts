@@ -20,7 +20,7 @@ export async function cgroupLimits(spec: ResolvedVmSpec, stateDir: string): Prom
       ? {}
       : {
           'memory.max': (spec.memSizeMib + memoryHeadroomMib) * MIB,
-          // What is swapped out is not within the limit, and a guest's secrets would be on the disk.
+          // Swapped memory is not within the limit, and a guest's secrets would be on the disk.
           'memory.swap.max': 0,
         }),
     'pids.max': pidsMax,

@@ -11,7 +11,8 @@ const PROGRAM_HEADER_BYTES = 56;
 const PT_INTERP = 3;
 
 /**
- * Whether a program runs in a folder that has nothing but the program: a script or a dynamic one does not.
+ * Whether a program runs in a folder that has nothing but the program. A script does not, nor does a program
+ * that is linked dynamically.
  */
 export async function linkageOf(path: string): Promise<Linkage> {
   const file = await open(path, 'r');

@@ -1,7 +1,7 @@
 import { hasCode, mountOf, nearestFolder } from '@microvm/driver-kit';
 import type { HostFinding } from '@microvm/runtime';
 
-/** What the mount of the state directory takes from VMs. */
+/** Findings about the mount of the state directory. */
 export interface MountFindings {
   /** From all VMs. */
   readonly always: readonly HostFinding[];

@@ -20,19 +20,21 @@ export const VMM_FILES = {
   /** The snapshot that the VM comes from: shared files, which nobody may write. */
   loadedState: 'from.vmstate',
   loadedMemory: 'from.memory',
-  /** Where one of this VM is written to, before it is published: never over what the VM itself maps. */
+  /**
+   * A snapshot of this VM is written here before it is published, never over a file that the VM itself maps.
+   */
   savedState: 'to.vmstate',
   savedMemory: 'to.memory',
 } as const;
 
-/** Names in the VM's own folder, which no VMM can reach but through a link of ours. */
+/** Names in the VM's own folder. A VMM reaches a file there only through a link that our process made. */
 export const VM_FILES = {
-  /** `vmmLog` has also what the jailer says of its failures, and Firecracker of a panic of its own. */
+  /** `vmmLog` also has the jailer's failures and Firecracker's panics. */
   ...LOG_FILES,
-  /** That of the life before. */
+  /** The VMM's log of the life before. */
   vmmLogOld: 'vmm.old.log',
   metrics: 'metrics.log',
-  /** What its lines came to, those of earlier lives too. */
+  /** The totals of all lines of metrics, those of earlier lives too. */
   metricsTotals: 'metrics.json',
   /** Facts of the present life, unless it is the first, for an owner that adopts it. */
   life: 'life.json',

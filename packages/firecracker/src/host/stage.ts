@@ -47,7 +47,7 @@ async function linkAll(folder: string, files: readonly StagedFile[]): Promise<vo
 }
 
 /**
- * Removes the folder that a VMM worked in, whatever a hostile one has made of it. Throws for what cannot be
+ * Removes the working folder of a VMM, whatever a hostile VMM has made of it. Throws when something cannot be
  * removed.
  */
 export async function clearVmmFolder(folder: string): Promise<void> {

@@ -17,7 +17,7 @@ export function rangeOf(block: number): UidRange {
   return { first: FIRST_UID + block * BLOCK_SIZE, count: BLOCK_SIZE };
 }
 
-/** The block that a user id is in; undefined for one that no runtime hands out. */
+/** The block of a user id; undefined for an id that no runtime hands out. */
 export function blockOf(uid: number): number | undefined {
   const block = Math.floor((uid - FIRST_UID) / BLOCK_SIZE);
   return block >= 0 && block < BLOCK_COUNT ? block : undefined;
@@ -38,7 +38,7 @@ export async function claimBlocks(
   for (const block of needed) await takeBlock(claims, all, block);
   const [first, ...others] = needed;
   if (first !== undefined) return [first, ...others];
-  // What a run of this owner that was killed had claimed will do; a second one is given back.
+  // A claim of a killed run of this owner is used again. A second such claim is given back.
   const own: Claim[] = [];
   for (const claim of all) if (await claims.isOwn(claim)) own.push(claim);
   for (const spare of own.slice(1)) await claims.remove(spare);

@@ -8,9 +8,9 @@ export interface Claimant {
   readonly stateDir: string;
 }
 
-/** What tells whether the owner of a claim still has something on the host. */
+/** How to find out whether the owner of a claim still has something on the host. */
 export interface SignsOfLife {
-  /** Whether a process lives that runs as a user of the block, and that is none of the claimant's. */
+  /** Whether a process lives that runs as a user of the block and is not the claimant's. */
   readonly hasProcess: (block: number) => boolean;
   readonly hasCgroup: (ownerId: string) => Promise<boolean>;
 }
@@ -87,7 +87,7 @@ export class UidClaims {
   }
 }
 
-/** What the text of a claim says; empty strings when there was no room for it. */
+/** The fields of a claim's text; empty strings when there was no room to write the text. */
 export async function readClaim({ path, ownerId }: Pick<Claim, 'path' | 'ownerId'>): Promise<{
   readonly identity: string;
   readonly stateDir: string;

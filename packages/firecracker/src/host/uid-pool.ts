@@ -5,12 +5,14 @@ import { blockOf, claimBlocks, rangeOf } from './uid-block.js';
 import { UidClaims, type Claimant, type SignsOfLife } from './uid-claims.js';
 
 export interface UidPoolOptions extends Claimant, Pick<SignsOfLife, 'hasCgroup'> {
-  /** Where the runtimes of this host say which user ids are theirs; gone with the next boot. */
+  /**
+   * The registry in which the runtimes of this host say which user ids are theirs; gone with the next boot.
+   */
   readonly registryDir: string;
 }
 
 /**
- * Hands out one user id per VM: never one that a VM or a living process has, and a used one as late as
+ * Hands out one user id per VM: never an id that a VM or a living process has, and a used id as late as
  * possible.
  */
 export class UidPool {
@@ -59,7 +61,7 @@ export class UidPool {
     throw exhausted(count);
   }
 
-  /** No process and no file of it is left. */
+  /** Frees an id of which no process and no file is left. */
   free(uid: number): void {
     this.#used.delete(uid);
   }

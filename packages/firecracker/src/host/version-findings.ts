@@ -2,7 +2,7 @@ import type { HostFinding } from '@microvm/runtime';
 import type { VmmVersion } from '../api/version.js';
 import { isLinuxAtLeast } from './linux-release.js';
 
-/** What a user of this release of Firecracker on this Linux should know before it costs an evening. */
+/** What a user should know about this release of Firecracker on this Linux. */
 export function versionFindings(version: VmmVersion, kernelRelease: string): HostFinding[] {
   const findings: HostFinding[] = [];
   if (!version.supports('vsock-pause')) {

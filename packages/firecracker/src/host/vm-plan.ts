@@ -47,7 +47,10 @@ export function readPlan(plan: JsonObject): VmPlan {
   return vmPlan.parse(plan);
 }
 
-/** Where the VM's own disks go, and whose they are: a jailed VMM's user owns them from their birth. */
+/**
+ * The place of the VM's own disks, and their owner: the disks of a jailed VMM belong to its user from the
+ * start.
+ */
 export function diskTarget({ drives, uid }: VmPlan, folder: string): DiskTarget {
   return { drives, folder, owner: uid === null ? undefined : { uid, gid: uid } };
 }
@@ -66,7 +69,7 @@ export function netnsOf(spec: Pick<ResolvedVmSpec, 'networkInterfaces'>): string
   );
 }
 
-/** Where a VM's VMM works: the root of its jail or, without one, a folder in the VM's own. */
+/** The working folder of a VM's VMM: the root of its jail or, without a jail, a folder in the VM's own. */
 export function vmmFolder(
   stateDir: string,
   vm: { readonly instanceId: string; readonly directory: string },

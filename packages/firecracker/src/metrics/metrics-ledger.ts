@@ -17,7 +17,7 @@ const NEWLINE = 0x0a;
 export interface MetricsLedgerLimits {
   /** So far it may fall behind the file before `keepUp` reads and saves; half of what is kept of the file. */
   readonly keepUpBytes: number;
-  /** What is further behind is passed over: some 22 hours without an owner. */
+  /** Lines that are further behind are passed over: some 22 hours without an owner. */
   readonly maxBehindBytes: number;
   /**
    * The shortest time between two times that `keepUp` reads so much at once: a VMM that floods its file
@@ -46,10 +46,10 @@ type Place = Pick<z.infer<typeof savedSchema>, 'lifeId' | 'offset'>;
 
 /**
  * A VM's metrics as totals over all its lives and owners. Each life has a file of lines, which its
- * Firecracker writes and which is read from where the last read ended. Totals and place are saved together,
- * in one durable write, only when lines are about to be lost: before a file's front is given back, and before
- * the next life's file takes its place. What was not saved when this process is killed is read again by the
- * next.
+ * Firecracker writes. A read goes on where the last read ended. Totals and place are saved together, in one
+ * durable write, only when lines are about to be lost: before a file's front is given back, and before the
+ * next life's file replaces the file. When this process is killed, the next process reads again what was not
+ * saved.
  */
 export class MetricsLedger {
   readonly #directory: string;
@@ -75,7 +75,7 @@ export class MetricsLedger {
     this.#save = save;
   }
 
-  /** The totals of all that is written. */
+  /** The totals of all lines that were written. */
   read(): Promise<VmmMetrics> {
     return this.#inTurn(async () => {
       await this.#advance();
@@ -87,9 +87,9 @@ export class MetricsLedger {
   async keepUp(): Promise<void> {
     const size = (await stat(this.#path).catch(ignoreMissing))?.size ?? 0;
     const { lifeId } = await readLife(this.#directory);
-    // Of a life that is not known yet nothing is.
+    // A life that is not known yet has no saved totals.
     const behind = (place: Place): number => (place.lifeId === lifeId ? size - place.offset : size);
-    // What is saved counts, not what is known: that goes with this process.
+    // Only what is saved counts, because the rest is lost with this process.
     const unsaved = behind(this.#saved);
     const unread = behind(this.#place);
     const { keepUpBytes, restMs } = this.#limits;
@@ -117,9 +117,7 @@ export class MetricsLedger {
     });
   }
 
-  /**
-   * Lets go of the files: resolves when nothing of ours is at work on them. What comes afterwards is refused.
-   */
+  /** Lets go of the files. Resolves when no work on them is left; later calls are refused. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#turn;
@@ -142,7 +140,7 @@ export class MetricsLedger {
   async #advance(): Promise<void> {
     await this.#load();
     const { lifeId } = await readLife(this.#directory);
-    // A life whose facts are lost, as a power cut can do, is taken for the one that is known.
+    // When a life's facts are lost, as by a power cut, the life is taken for the one that is known.
     if (lifeId !== '' && lifeId !== this.#place.lifeId) this.#moveTo({ lifeId, offset: 0 });
     const file = await openLog(this.#path);
     if (file === undefined) return;
@@ -170,7 +168,7 @@ export class MetricsLedger {
     const earliest = stats.size - this.#limits.maxBehindBytes;
     if (earliest > this.#place.offset) this.#moveTo({ ...this.#place, offset: earliest }, true);
     let rest: Buffer = Buffer.alloc(0);
-    // To the size that was found: a VMM that goes on writing does not keep us.
+    // Reads up to the size that was found, so that a VMM that goes on writing cannot hold up the read.
     for (let position = this.#place.offset; position < stats.size;) {
       const length = Math.min(CHUNK_BYTES, stats.size - position);
       const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, position);

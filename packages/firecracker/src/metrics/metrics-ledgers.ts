@@ -2,7 +2,7 @@ import { folderOf } from '@microvm/driver-kit';
 import type { DriverVm } from '@microvm/runtime';
 import { MetricsLedger } from './metrics-ledger.js';
 
-/** The ledgers of the VMs, one each, so that all who read and save one wait for each other. */
+/** The ledgers of the VMs, one for each VM, so that all who read and save a ledger wait for each other. */
 export class MetricsLedgers {
   readonly #ledgers = new Map<string, MetricsLedger>();
 
@@ -14,7 +14,7 @@ export class MetricsLedgers {
     return ledger;
   }
 
-  /** Lets go of a VM's files, for whoever removes them. */
+  /** Lets go of a VM's files before they are removed. */
   async release(instanceId: string): Promise<void> {
     await this.#ledgers.get(instanceId)?.close();
     this.#ledgers.delete(instanceId);

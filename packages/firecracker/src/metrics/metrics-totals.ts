@@ -8,9 +8,9 @@ const MAX_NAMES = 4096;
 const NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/;
 
 /**
- * What Firecracker's lines of metrics come to, by its own names: `block.read_bytes`. The lines are the VMM's
- * to write, so nothing in them is trusted: what is not a whole number from 0 up under a plain name is passed
- * over, and there is an end to the names. Never throws.
+ * The totals of Firecracker's lines of metrics, by Firecracker's names such as `block.read_bytes`. The VMM
+ * writes the lines, so nothing in them is trusted: a value that is not a whole number from 0 up under a plain
+ * name is skipped, and the number of names is bounded. Never throws.
  */
 export class MetricsTotals {
   readonly #counters: Map<string, number>;

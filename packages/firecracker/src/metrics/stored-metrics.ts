@@ -18,7 +18,7 @@ const STORED: readonly RegExp[] = [
   /^vhost_user_\w+\.(init|activate|config_change)_time_us$/,
 ];
 
-/** Whether a metric is a value as it is now, no count. */
+/** Whether a metric is a present value and not a count. */
 export function isStored(name: string): boolean {
   return STORED.some((pattern) => pattern.test(name));
 }

@@ -11,7 +11,7 @@ export interface JailOptions {
   readonly netnsPath?: string;
 }
 
-/** Firecracker's own arguments. Its API socket's name tells a VMM of ours from any other process. */
+/** Firecracker's own arguments. The name of the API socket tells our VMMs from any other process. */
 export function vmmArgs(): string[] {
   return [
     '--api-sock',
@@ -32,9 +32,9 @@ export function bareArgs(instanceId: string): string[] {
 }
 
 /**
- * Arguments of the official jailer. The cgroup with its limits is ours and there already: named as the
- * parent, with no value of its own, it is the one that the jailer puts itself into. Neither `--daemonize` nor
- * `--new-pid-ns`: the child is the VMM, with the same pid.
+ * Arguments of the official jailer. Our process has made the cgroup with its limits. The jailer puts itself
+ * into that cgroup, because the arguments name it as the parent and give no value of their own. Neither
+ * `--daemonize` nor `--new-pid-ns`: the child is the VMM, with the same pid.
  */
 export function jailerArgs(instanceId: string, execFile: string, jail: JailOptions): string[] {
   const { chrootBaseDir, uid, gid, cgroup, netnsPath } = jail;
@@ -56,7 +56,7 @@ export function jailerArgs(instanceId: string, execFile: string, jail: JailOptio
   ];
 }
 
-/** What every VMM of ours has among its arguments, jailed or not, also while it is still the jailer. */
+/** The argument that every VMM of ours has, jailed or not, also while the process is still the jailer. */
 export const VMM_MARK = VMM_FILES.apiSocket;
 
 /** The instance that a VMM's arguments name. */

@@ -11,7 +11,7 @@ export interface VmmOf {
   /** The VMM as last recorded. */
   readonly vmm: ProcessIdentity | undefined;
   readonly plan: Pick<VmPlan, 'uid'>;
-  /** Where it works: the root of its jail or, without one, a folder in the VM's own. */
+  /** The working folder of the VMM: the root of its jail or, without a jail, a folder in the VM's own. */
   readonly vmmFolder: string;
   /** Its cgroup, below the mount. */
   readonly cgroupName: string | undefined;
@@ -29,15 +29,15 @@ export function vmmsOf(vm: VmmOf): Promise<readonly ProcessIdentity[]> {
 }
 
 /**
- * The instances of all VMMs that live in a state directory: jailed ones have the users that their plans name
- * (`users`, by instance), bare ones their working directory in it.
+ * The instances of all VMMs that live in a state directory. Jailed VMMs have the users that their plans name
+ * (`users`, by instance); bare VMMs have their working directory in the state directory.
  */
 export async function surveyVmms(
   stateDir: string,
   users: ReadonlyMap<string, number>,
 ): Promise<ReadonlySet<string>> {
   const root = await realpath(stateDir);
-  // One that is still the jailer names the folder of jails.
+  // A process that is still the jailer names the folder of jails.
   const isOurs = ({ cwd, args }: FoundProcess): boolean =>
     [cwd, ...args].some((path) => path.startsWith(`${root}/`));
   const [alive, bare] = await Promise.all([

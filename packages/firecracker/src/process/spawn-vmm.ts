@@ -71,13 +71,13 @@ async function openLog(logs: number[], path: string): Promise<number> {
 export interface VmmLogsOptions {
   /** Whose they are; null: ours. */
   readonly uid: number | null;
-  /** There was no life before, so there is nothing of one to be put away. */
+  /** There was no earlier life, so there are no logs to put away. */
   readonly isFirst: boolean;
 }
 
 /**
- * Makes the empty logs that a VMM writes by itself: new ones, as it begins at their start. They are its
- * user's.
+ * Makes the empty logs that a VMM writes itself, owned by its user. They are new files, because the VMM
+ * begins at their start.
  */
 export async function makeVmmLogs(directory: string, { uid, isFirst }: VmmLogsOptions): Promise<void> {
   const vmmLog = join(directory, VM_FILES.vmmLog);
@@ -101,8 +101,7 @@ async function makeEmpty(path: string, uid: number | null): Promise<void> {
 }
 
 /**
- * Whether a start failed for the program, and not for the namespace, the cgroup or the folder that it was to
- * run in.
+ * Whether a start failed because of the program, and not because of the namespace, the cgroup or the folder.
  */
 function isOfProgram(error: unknown): boolean {
   return hasCode(error, 'ENOENT', 'EACCES') && (error as NodeJS.ErrnoException).syscall === 'execve';

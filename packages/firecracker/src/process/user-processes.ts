@@ -51,7 +51,7 @@ async function usersOf(pid: number): Promise<ProcessUsers | undefined> {
     const userIds = /^Uid:((?:\s+\d+)+)$/m.exec(status)?.[1]?.trim().split(/\s+/).map(Number) ?? [];
     return { pid, userIds };
   } catch (error) {
-    // It ended meanwhile.
+    // The process ended meanwhile.
     if (hasCode(error, 'ENOENT', 'ESRCH')) return undefined;
     throw error;
   }

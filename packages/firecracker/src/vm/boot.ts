@@ -24,8 +24,8 @@ export async function bootVm(context: FirecrackerContext, vm: FirecrackerVm, run
 }
 
 /**
- * The one that this process has prepared, if it still lives. One of an earlier owner, whose agent port is not
- * ours, is cleared.
+ * The life that this process has prepared, if it still lives. The life of an earlier owner is cleared,
+ * because its agent port is not ours.
  */
 async function preparedVm(context: FirecrackerContext, vm: FirecrackerVm): Promise<LiveVm | undefined> {
   const live = context.table.get(vm.instanceId);

@@ -69,7 +69,7 @@ async function captureMemory(
     snapshot_type: 'Full',
     snapshot_path: VMM_FILES.savedState,
     mem_file_path: VMM_FILES.savedMemory,
-    // The guest stands still meanwhile, and what is published is a copy, which is synced as such.
+    // The guest stands still during a sync, and the published file is a copy, which is synced as such.
     ...(hostFacts.version.supports('unsynced-dump') ? { sync_snapshot_files: false } : {}),
   };
   try {
@@ -128,8 +128,9 @@ interface Dumped {
 }
 
 /**
- * Copies a file that the VMM wrote out of its folder, into one that is ours alone: a hostile VMM that holds
- * its own open cannot change what was published. By reflink where the file system can.
+ * Copies a file that the VMM wrote out of the VMM's folder, into a folder that only our process can write to.
+ * So a hostile VMM that holds its own file open cannot change what was published. By reflink where the file
+ * system can.
  */
 async function publish(
   { vmId, vmmFolder }: FirecrackerVm,

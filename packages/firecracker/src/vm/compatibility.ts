@@ -9,15 +9,15 @@ const compatibility = z.strictObject({
   /** What the memory files are: a later form, such as a chain of differences, has another name. */
   memoryForm: z.literal('full'),
   /**
-   * Of the state's file, as the Firecracker that wrote it tells; null in a snapshot that is older than this
-   * field.
+   * The format of the state's file, as told by the Firecracker that wrote it; null in a snapshot that is
+   * older than this field.
    */
   snapshotFormat: z.string().nullable().default(null),
   cpu: z.string(),
   cpuTemplate: z.string(),
 });
 
-/** What a host has to be like to take over the state of a VM of this one. */
+/** The properties that a host must have to take over the state of a VM of this host. */
 export function describeCompatibility(
   hostFacts: HostFacts,
   spec: ResolvedVmSpec,
@@ -31,8 +31,8 @@ export function describeCompatibility(
 }
 
 /**
- * Refuses a snapshot that has not the files of one, or that this host or this Firecracker would not load,
- * before any process starts.
+ * Refuses, before any process starts, a snapshot that lacks files, or that this host or this Firecracker
+ * would not load.
  */
 export function checkSnapshot(hostFacts: HostFacts, source: RestoreSource, spec: ResolvedVmSpec): void {
   if (source.memory) {

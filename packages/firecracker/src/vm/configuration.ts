@@ -4,7 +4,7 @@ import type * as wire from '../api/wire.js';
 type SpecRateLimiter = NonNullable<NonNullable<ResolvedVmSpec['entropy']>['rateLimiter']>;
 type SpecBucket = NonNullable<SpecRateLimiter['bandwidth']>;
 
-/** Where the VMM finds what the spec names: paths as it sees them. */
+/** The paths of the files that the spec names, as the VMM sees them. */
 export interface VmmFiles {
   readonly kernel: string;
   readonly initrd?: string;
@@ -45,7 +45,7 @@ export function configuration(input: ConfigurationInput): readonly wire.ApiReque
   ];
 }
 
-/** What a snapshot does not hold and a restored VM is told again: the data of its metadata service. */
+/** Requests for a restored VM about what a snapshot does not hold: the data of its metadata service. */
 export function afterRestore({ mmds }: ResolvedVmSpec): readonly wire.ApiRequest[] {
   return mmds?.data === undefined ? [] : [put('/mmds', mmds.data)];
 }

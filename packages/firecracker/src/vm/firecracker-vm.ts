@@ -8,7 +8,7 @@ import type { FirecrackerContext } from './context.js';
  */
 export interface FirecrackerVm extends ProcessVm {
   readonly plan: VmPlan;
-  /** Where its VMM works: the root of its jail or, without one, a folder in the VM's own. */
+  /** The working folder of the VMM: the root of its jail or, without a jail, a folder in the VM's own. */
   readonly vmmFolder: string;
   /** Absolute; undefined where it has none. */
   readonly cgroup: string | undefined;

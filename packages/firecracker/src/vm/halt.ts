@@ -8,9 +8,9 @@ import type { FirecrackerContext } from './context.js';
 import type { FirecrackerVm } from './firecracker-vm.js';
 
 /**
- * Removes one life of a VM: its processes, its cgroup, the folder that the VMM worked in. The cgroup kills
- * all that is in it at once; a process outside of it is found by what the kernel says of it. Resolves when
- * nothing of that life is left.
+ * Removes one life of a VM: its processes, its cgroup, and the VMM's working folder. The cgroup kills all
+ * processes in it at once. A process outside of the cgroup is found by what the kernel says of the process.
+ * Resolves when nothing of that life is left.
  */
 export async function clearLife({ table, stateDir }: FirecrackerContext, vm: FirecrackerVm): Promise<void> {
   const { instanceId, vmId, cgroup } = vm;
@@ -23,7 +23,7 @@ export async function clearLife({ table, stateDir }: FirecrackerContext, vm: Fir
     await allSettledOrThrow([live.kill(), killCgroupOf(cgroup)]);
     await table.forget(live);
   }
-  // What a VMM has forked is in its cgroup; without one only the user tells.
+  // The cgroup holds all that a VMM has forked. Without a cgroup only the user tells.
   if (vm.plan.uid !== null && cgroup === undefined) await endProcessesOf(vm.plan.uid, name);
   await clearVmmFolder(vm.plan.uid === null ? vm.vmmFolder : jailFolder(stateDir, instanceId));
 }

@@ -59,14 +59,16 @@ export async function launch(
 async function beginFiles(staging: StageOptions, isFirst: boolean): Promise<Life> {
   const { directory, plan } = staging;
   await makeVmmLogs(directory, { uid: plan.uid, isFirst });
-  // The empty logs are there before the new life has a name: the ledger would count lines of the life before
-  // as the new one's.
+  // Truncate the logs before recording the new life, or the ledger counts old lines as new.
   const named = isFirst ? Promise.resolve(FIRST_LIFE) : beginLife(directory);
   const [life] = await allSettledOrThrow([named, stageVmm(staging)]);
   return life;
 }
 
-/** Bound before boot, so that the guest's agent finds it; a VM without one has no vsock port of ours. */
+/**
+ * The port is bound before boot, so that the guest's agent finds it. A VM without an agent has no vsock port
+ * of ours.
+ */
 async function listenForAgent({ spec, plan, vmmFolder }: FirecrackerVm): Promise<VsockListener | undefined> {
   if (spec.agent === 'none') return undefined;
   const owner = plan.uid === null ? {} : { uid: plan.uid, gid: plan.uid };

@@ -8,11 +8,14 @@ import { VM_FILES } from '../host/paths.js';
 const lifeSchema = z.strictObject({
   /** Tells its files from those of another life. */
   lifeId: z.string(),
-  /** Where in the console this life begins: what is before it was said by an earlier one. */
+  /** The byte of the console at which this life begins; earlier bytes are of earlier lives. */
   consoleStartBytes: z.number(),
 });
 
-/** Facts of one life of a VM that its next owner needs. Not durable: no life outlasts the host. */
+/**
+ * Facts of one life of a VM that its next owner needs. The file is not durable, because no life outlasts the
+ * host.
+ */
 export type Life = Readonly<z.infer<typeof lifeSchema>>;
 
 /** A VM's first one has no file: nothing was before it. */

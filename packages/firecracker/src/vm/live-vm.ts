@@ -20,7 +20,7 @@ import type { Life } from './life.js';
 import { noteOomKill } from './oom-kill.js';
 import type { MetricsLedger } from '../metrics/metrics-ledger.js';
 
-/** The port of the agent in the guest, and the one of the host that it dials when it has booted. */
+/** The port of the agent in the guest, and the port of the host that the agent dials after boot. */
 export const AGENT_PORT = 1024;
 const LOG_LIMIT_BYTES = 256 * 1024;
 // Firecracker writes a line of some 12 KiB each minute.
@@ -31,9 +31,9 @@ export interface LiveVmOptions {
   readonly stateDir: string;
   readonly process: ProcessWatch;
   readonly life: Life;
-  /** Where its metrics are added up. */
+  /** The ledger that adds up the VM's metrics. */
   readonly ledger: MetricsLedger;
-  /** Where the agent of a guest that boots will report. */
+  /** The port on which the agent of a booting guest will report. */
   readonly listener?: VsockListener | undefined;
 }
 
@@ -48,8 +48,8 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
   #metricsApi: ApiClient | undefined;
   readonly #logs: LogKeeper;
   /**
-   * What the last call that succeeded made of the CPUs; undefined: to be asked. Nobody else can reach the
-   * API.
+   * The state of the CPUs after the last call that succeeded; undefined: ask for it. Nobody else can reach
+   * the API.
    */
   #cpus: 'running' | 'held' | undefined;
 
@@ -94,9 +94,9 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
   }
 
   /**
-   * Has Firecracker write what it counts to its file; refused before the boot. Rejects as the API does. Over
-   * a connection of its own: giving up one request takes all others of its connection down, and this one
-   * waits behind a dump of memory.
+   * Has Firecracker write its metrics to the file; refused before the boot. Rejects as the API does. The
+   * request has a connection of its own, because to give up one request closes its connection for all others,
+   * and this request may wait behind a dump of memory.
    */
   flushMetrics(options: Limits): Promise<void> {
     this.#metricsApi ??= this.#makeApi();
@@ -142,7 +142,7 @@ export class LiveVm extends VmmLife implements PausableVm, HaltableVm {
     return this.act('SendCtrlAltDel', limits);
   }
 
-  /** Lets go: the VM runs on. */
+  /** Lets go of the life: the VM runs on. */
   override close(): void {
     super.close();
     this.#logs.close();

@@ -4,8 +4,8 @@ import type { ProcessExit } from '@microvm/native';
 import { VM_FILES } from '../host/paths.js';
 
 /**
- * Says in the VMM's log, where whoever asks for its end looks, that it was the kernel who killed it, for want
- * of memory in its cgroup: the signal alone does not tell. Never rejects.
+ * Writes into the VMM's log, where a search for the cause of an end looks, that the kernel killed the VMM
+ * because its cgroup ran out of memory. The signal alone does not tell. Never rejects.
  */
 export async function noteOomKill(
   directory: string,

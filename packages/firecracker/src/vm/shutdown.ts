@@ -5,7 +5,7 @@ import type { FirecrackerVm } from './firecracker-vm.js';
 import { clearLife } from './halt.js';
 import type { LiveVm } from './live-vm.js';
 
-// What a VMM has counted since its last line goes with it when it is killed.
+// A VMM that is killed takes along what it has counted since its last line.
 const LAST_FLUSH_TIMEOUT_MS = 500;
 
 /** How the guest of a `live` VM took the request to halt. */

@@ -23,7 +23,10 @@ const EVERY_FEATURE: SpecFeatures = {
   consoleSwitch: true,
 };
 
-/** What the double can lack on demand; what depends on the runtime's other options is not among it. */
+/**
+ * The features that the fake can lack on demand; those that depend on other options of the runtime are not
+ * among them.
+ */
 const SWITCHES = [
   'pause',
   'memorySnapshot',

@@ -3,8 +3,8 @@ import { type ConsoleOptions, onAbort } from '@microvm/runtime';
 const MERGED_BYTES = 4096;
 
 /**
- * What a VM wrote to its serial port, in bounded space: the oldest output goes first. A reader keeps nothing
- * but its place, so a slow one costs no memory; what was dropped meanwhile it does not see.
+ * A VM's serial output, in bounded space: the oldest output goes first. A reader keeps only its place, so a
+ * slow reader costs no memory, and does not see output that was dropped meanwhile.
  */
 export class ConsoleLog {
   readonly #limitBytes: number;

@@ -155,7 +155,7 @@ export class InMemoryDriver implements VmDriver {
       );
       if (how === 'restore') {
         vm.epoch += 1;
-        this.#sessions.close(vm); // what was said in the life before is not for this one
+        this.#sessions.close(vm); // nothing from the life before reaches this life
         await action.step('resume:repaired');
       }
       vm.letGo();
@@ -171,7 +171,7 @@ export class InMemoryDriver implements VmDriver {
       await action.step('shutdown:asked');
       const isFlushed = vm.condition === 'running' && (await flushGuest(vm, this.#guestRun(of, run)));
       action.check();
-      // A guest that was faster with an end of its own has told how in `ending`.
+      // When the guest ended by itself first, `ending` says how.
       const own = vm.condition === 'ended' ? vm.ending : undefined;
       vm.ending = own ?? endedByRequest(vm, isFlushed);
       this.#clear(vm);
@@ -284,7 +284,7 @@ export class InMemoryDriver implements VmDriver {
   }
 
   async close(): Promise<void> {
-    // Also of a driver that was never opened: whoever could not open the rest lets go of it.
+    // A driver that was never opened is closed as well, by whoever could not open the rest.
     this.#closing.abort();
     this.#sessions.closeAll();
     if (!this.#options.isShared) this.#options.world.vms.clear();
@@ -300,7 +300,7 @@ export class InMemoryDriver implements VmDriver {
 
   #onEnded(vm: MemoryVm, ending: VmEnding): void {
     this.#sessions.close(vm);
-    // A shutdown that is at work tells of it by its answer.
+    // A shutdown in progress reports the end by its answer.
     if (vm.turn?.method !== 'shutdown') this.#events?.ended(vm.instanceId, ending);
   }
 

@@ -39,7 +39,7 @@ export class MemoryVm {
   condition: Condition = 'incomplete';
   memory: GuestMemory = {};
   epoch = 1;
-  /** Restored, and its workload not let go since. */
+  /** The VM was restored, and its workload has not been let go since. */
   isFrozen = false;
   /**
    * Memory and disks as they were when the VM was paused: a script's code cannot be held still, its effects

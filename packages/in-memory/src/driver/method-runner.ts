@@ -60,7 +60,7 @@ export class MethodRunner implements GuestSurroundings {
     return this.#vms.get(of.instanceId);
   }
 
-  /** Also a VM whose process is gone and that left a folder: its disks and its console are still there. */
+  /** Finds also a VM whose process is gone and that left a folder, with its disks and its console. */
   findOrLoad(of: DriverVm): MemoryVm | undefined {
     const found = this.find(of);
     if (found !== undefined || of.directory === undefined || this.#released.has(of.instanceId)) return found;

@@ -72,7 +72,7 @@ export class VmFiles {
   /** Writes what has changed. When it resolves the disks survive a power cut. */
   async save(vm: MemoryVm, directory: string | undefined): Promise<void> {
     if (directory === undefined) return;
-    // In order per VM: two writers of one console would mix its lines up.
+    // Writes are in order for each VM, because two writers of one console would mix its lines up.
     const before = this.#saving.get(vm) ?? Promise.resolve();
     const saving = before
       .catch(() => undefined) // its own caller has that error
