@@ -7,7 +7,7 @@ import type { ProviderFactory } from './factory.js';
 import { ProviderFixture } from './fixture.js';
 import { SUITES } from './suites.js';
 
-/** What the suite has to know before it can list its tests. */
+/** The facts that the suite needs before it can list its tests. */
 export type ProviderFacts =
   | { readonly isUsable: true; readonly capabilities: Capabilities }
   | { readonly isUsable: false; readonly reasons: readonly string[] };
@@ -34,7 +34,7 @@ export async function inspectProvider(factory: ProviderFactory): Promise<Provide
   }
 }
 
-/** Registers the one test that a host gets which cannot run the provider. */
+/** Registers the one test of a host that cannot run the provider. */
 export function registerUnusable(name: string, reasons: readonly string[]): void {
   const title = `runs on this host: ${reasons.join('; ')}`;
   if (process.env['MICROVM_REQUIRE_KVM'] === '1') {

@@ -7,7 +7,7 @@ import {
 } from '@microvm/runtime';
 import { expect } from 'vitest';
 
-/** What a call rejects with. Fails when it resolves. */
+/** The error with which a call rejects. Fails when the call resolves. */
 export async function rejection(call: Promise<unknown>): Promise<unknown> {
   const outcome = await call.then(
     (value: unknown) => ({ resolved: true, value }),
@@ -35,7 +35,8 @@ function text(error: unknown): string {
 }
 
 /**
- * How calls that were made at once ended: the values of those that resolved, the codes of those that did not.
+ * How calls that were made at once ended: the values of those that resolved, and the codes of those that did
+ * not.
  */
 export async function outcomes<T>(calls: readonly Promise<T>[]): Promise<{ values: T[]; codes: string[] }> {
   const settled = await Promise.allSettled(calls);

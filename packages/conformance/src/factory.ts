@@ -4,8 +4,8 @@ import type { CommonOptions, Guest, VmRuntime, VmSpec } from '@microvm/runtime';
 export type GuestEnding = 'power-off' | 'reboot' | 'panic' | 'kill-vmm';
 
 /**
- * What the suite opens a runtime with. `onStep` must reach the engine: the suite waits in it, aborts in it
- * and kills the process in it.
+ * The options with which the suite opens a runtime. `onStep` must reach the engine: the suite waits in a
+ * step, aborts in it, and kills the process in it.
  */
 export interface OpenOptions extends CommonOptions {
   /** Made and removed by the suite; undefined when the factory is not `durable`. */
@@ -13,8 +13,8 @@ export interface OpenOptions extends CommonOptions {
 }
 
 /**
- * Something that goes on in the guest's memory, so that a restored guest can be told from one that booted.
- * Beside it the suite runs `cat` and `true` in the guest.
+ * A counter in the guest's memory, so that a restored guest can be told from a booted one. The suite also
+ * runs `cat` and `true` in the guest.
  */
 export interface GuestWorkload {
   /** Leaves a number in the guest that only grows while the guest runs. Resolves when it can be read. */
@@ -30,7 +30,7 @@ export interface ChildModule {
   readonly execArgv?: readonly string[];
 }
 
-/** All that the suite has to know of a provider. */
+/** All that the suite must know of a provider. */
 export interface ProviderFactory {
   /**
    * Opens a runtime that nobody else uses. Opening a directory that was closed before stands for a new
@@ -39,7 +39,7 @@ export interface ProviderFactory {
   open(options: OpenOptions): Promise<VmRuntime>;
   /** Whether runtimes get a state directory; `capabilities.durable` must agree. Default true. */
   readonly durable?: boolean;
-  /** What the suite's VMs are made from; it should boot quickly. Default `{}`. */
+  /** The spec of the suite's VMs, which should boot quickly. Default `{}`. */
   readonly spec?: VmSpec;
   /**
    * False where guests make no progress, as on a host whose KVM cannot run Linux: then what a guest would

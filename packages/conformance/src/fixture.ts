@@ -21,7 +21,7 @@ import { StepGates } from './step-gates.js';
 /** A snapshot that every VM of the suite can come from at once, instead of by a cold boot. */
 export interface Golden {
   readonly snapshot: SnapshotView;
-  /** What the workload had counted before the snapshot was taken; 0 without a workload. */
+  /** The workload's count before the snapshot was taken; 0 without a workload. */
   readonly count: number;
 }
 
@@ -96,7 +96,7 @@ export class ProviderFixture {
     return shared.stateDir;
   }
 
-  /** What a restart of the process is to a state directory. */
+  /** Closes the runtime and opens it again, as a restart of the process does to a state directory. */
   async reopen(): Promise<VmRuntime> {
     await this.close();
     return this.open();

@@ -6,7 +6,7 @@ async function namesIn(path: string): Promise<string[]> {
   try {
     return await readdir(path);
   } catch {
-    // Gone, or not ours to read: then nothing of ours is in it.
+    // The process is gone or belongs to another user, so nothing of ours is in it.
     return [];
   }
 }
@@ -46,7 +46,8 @@ export async function childProcesses(): Promise<number[]> {
 }
 
 /**
- * Living processes but this one that work on a folder: by their arguments, working directory or open files.
+ * Living processes, other than this one, that work on a folder: by their arguments, working directory or open
+ * files.
  */
 export async function processesUsing(folder: string): Promise<number[]> {
   const using: number[] = [];

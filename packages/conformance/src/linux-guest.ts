@@ -1,8 +1,8 @@
 import type { Guest, VmRuntime } from '@microvm/runtime';
 import type { GuestEnding, GuestWorkload } from './factory.js';
 
-// What a factory needs whose guests are Linux with a shell, busybox's say. No vitest in here: child processes
-// use it too.
+// The parts of a factory for guests that are Linux with a shell, such as busybox's. This file imports no
+// vitest, because child processes use it too.
 
 const COUNT_FILE = '/run/count';
 // Written aside and renamed: a reader never finds it empty.
@@ -25,7 +25,7 @@ export async function startCounter(guest: Guest): Promise<void> {
   await guest.exec({ argv: ['sh', '-c', script] }).result;
 }
 
-/** What it has counted. */
+/** The workload's count. */
 export async function readCounter(guest: Guest): Promise<number> {
   return Number(await outputOf(guest, `cat ${COUNT_FILE}`));
 }

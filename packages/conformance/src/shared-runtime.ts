@@ -9,8 +9,8 @@ const FOLDER_PREFIX = join(tmpdir(), 'microvm-test-');
 const HOOK_TIMEOUT_MS = 300_000;
 
 /**
- * One runtime for a file of a driver's own tests, with a snapshot of a VM at work, which the tests' VMs come
- * from.
+ * One runtime for a file of a driver's own tests, with a snapshot of a VM with a workload. The tests' VMs are
+ * restored from this snapshot.
  */
 export class SharedRuntime {
   readonly #factory: ProviderFactory;
@@ -18,7 +18,7 @@ export class SharedRuntime {
   #stateDir = '';
   #snapshotUid = '';
   #vms = 0;
-  /** What the workload had counted when the snapshot was taken. */
+  /** The workload's count when the snapshot was taken. */
   count = 0;
 
   constructor(factory: ProviderFactory) {

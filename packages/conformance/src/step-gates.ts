@@ -1,4 +1,4 @@
-/** Says whether a step is the one. A string is the step's whole name. */
+/** Says whether a step is the wanted one. A string is the step's whole name. */
 export type StepMatcher = string | ((step: string) => boolean);
 
 interface Gate {
@@ -15,8 +15,8 @@ export interface Hold {
 }
 
 /**
- * Stops operations in their steps: how the suite makes "in the middle of it" a certainty. Its `onStep` is
- * handed to the runtime; each gate works once, for the first step that it matches.
+ * Stops operations in their steps, so that the suite can be certain that an operation is in the middle. The
+ * runtime gets `onStep`. Each gate works once, for the first step that it matches.
  */
 export class StepGates {
   #gates: Gate[] = [];

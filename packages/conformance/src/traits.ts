@@ -3,12 +3,15 @@ import { SNAPSHOT_ID, type JobMethod } from './calls.js';
 import type { ProviderFixture } from './fixture.js';
 import { isMethodSupported } from './support.js';
 
-/** What is the same to test of every method that is a job. */
+/** Properties of every method that is a job, for tests that are the same for all of them. */
 export interface Trait {
   readonly method: JobMethod;
   /** The state in which the method is called; undefined for an id without a VM. */
   readonly from: VmState | undefined;
-  /** What a second call meets after the first one succeeded; undefined when it succeeds as well. */
+  /**
+   * The result of a second call after the first one succeeded; undefined when the second call succeeds as
+   * well.
+   */
   readonly again: ErrorCode | undefined;
   /** States that an abort in the middle may leave. */
   readonly aborted: readonly (VmState | 'unknown')[];

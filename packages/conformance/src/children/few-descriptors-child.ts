@@ -4,9 +4,9 @@ import { isVmRuntimeError, type RecoveryReport, type VmRuntime } from '@microvm/
 
 /** How calls ended while ever more descriptors were to spare. */
 export interface FewDescriptorsReport<T> {
-  /** Of each call that failed: the error as JSON. */
+  /** The errors of the calls that failed, as JSON. */
   readonly failures: readonly Readonly<Record<string, unknown>>[];
-  /** Of the first call that had enough descriptors. */
+  /** The result of the first call that had enough descriptors. */
   readonly result: T;
 }
 

@@ -43,7 +43,7 @@ async function live({ open, spec = {} }: WorkerProvider, stateDir: string): Prom
   await runtime.stopVm('a');
   await runtime.destroyVm('a');
   await runtime.close();
-  // Node tells of a warning in a turn of its own.
+  // Node emits a warning in a turn of its own.
   await new Promise((resolve) => setImmediate(resolve));
   parentPort?.postMessage(warnings);
 }

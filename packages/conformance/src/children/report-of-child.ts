@@ -4,9 +4,9 @@ import { text } from 'node:stream/consumers';
 import type { ChildModule } from '../factory.js';
 
 /**
- * Runs a module in a child process, which finds `args` behind the first two of `process.argv`; answers with
- * the one message that it sends. Rejects with how the child ended and what it wrote to its standard error
- * when it ends without a message.
+ * Runs a module in a child process, which finds `args` behind the first two of `process.argv`. Answers with
+ * the one message that the child sends. When the child ends without a message, rejects with how it ended and
+ * what it wrote to its standard error.
  */
 export async function reportOfChild<T>(
   { path, execArgv = [] }: ChildModule,

@@ -76,7 +76,8 @@ async function checkReport({ scenario, phase, input }: BrokenOff): Promise<void>
 }
 
 /**
- * Whether the same call under its key must answer with what was done. Nobody calls the runtime's own jobs.
+ * Whether the same call with its key must answer with the first call's result. Nobody calls the runtime's own
+ * jobs.
  */
 export function isReplayed({ kind, during }: CrashScenario, phase: Phase): boolean {
   if (OWN_JOB_KINDS.some((own) => own === kind)) return false;

@@ -2,7 +2,7 @@ import type { ProviderFactory } from '../factory.js';
 import { arrangeScenario } from './arrange-scenario.js';
 import { scenarioOf } from './scenarios.js';
 
-/** What the suite asks of its child process: to do this until it dies of it. */
+/** The suite's task for its child process, which ends by this task. */
 export interface CrashTask {
   readonly stateDir: string;
   readonly scenario: string;
@@ -13,7 +13,7 @@ export interface CrashTask {
   readonly nth: number;
 }
 
-/** What the child says when it did not die as it should have. */
+/** The report of a child that did not die as it should have. */
 export interface CrashFailure {
   readonly problem: string;
 }

@@ -10,13 +10,13 @@ import {
 import { refTo, renamed, VERB_CALLS } from '../calls.js';
 import type { GuestEnding } from '../factory.js';
 
-/** What an operation has to work with. */
+/** The runtime and the names that an operation works with. */
 export interface ScenarioInput {
   readonly runtime: VmRuntime;
   readonly vmId: string;
   /** A memory snapshot; undefined where the provider can take none. */
   readonly golden: string | undefined;
-  /** What a VM is made from, without a snapshot. */
+  /** The spec of a VM that is made without a snapshot. */
   readonly spec: VmSpec;
   readonly idempotencyKey: string;
   /** Makes the VM's guest end by itself. */
@@ -241,7 +241,7 @@ export const CRASH_SCENARIOS: CrashScenarios = {
       title: 'the guest reboots',
       kind: 'rebootVm',
       from: 'running',
-      // Its VMM has ended, or stands still: nobody was there to note why.
+      // The VM's VMM has ended or stands still, and no process recorded the reason.
       before: ['stopped', 'crashed'],
       during: { outcome: 'as-found', states: ['stopped'] },
       after: 'running',
@@ -267,7 +267,7 @@ export function scenarioOf(title: string): CrashScenario {
   return scenario;
 }
 
-/** Where in an operation the process was killed. */
+/** The step of an operation in which the process was killed. */
 export type Phase = 'before' | 'during' | 'after';
 
 export function phaseOf({ kind }: CrashScenario, step: string): Phase {
@@ -275,7 +275,7 @@ export function phaseOf({ kind }: CrashScenario, step: string): Phase {
   return step === `${kind}:committed` ? 'after' : 'during';
 }
 
-/** What a state comes to when the process dies: a VM that nobody adopts is lost with it. */
+/** The state of a VM after the process has died: a VM that nobody adopts is lost with the process. */
 export function afterDeath(capabilities: Capabilities, state: State): State {
   return state !== 'unknown' && isLive(state) && !capabilities.adoption ? 'crashed' : state;
 }
@@ -285,7 +285,7 @@ export function idAfter({ kind }: CrashScenario, phase: Phase, vmId: string): st
   return kind === 'renameVm' && phase === 'after' ? renamed(vmId) : vmId;
 }
 
-/** Whether the scenario's snapshot is there afterwards. */
+/** Whether the scenario's snapshot must exist afterwards. */
 export function hasSnapshotAfter({ kind, hasSnapshot = false }: CrashScenario, phase: Phase): boolean {
   if (kind === 'snapshotVm') return phase === 'after';
   return hasSnapshot && phase !== 'after';

@@ -54,7 +54,7 @@ async function call(operation: Operation, real: LifecycleReal, model: LifecycleM
   }
 }
 
-/** How the call ended, errors as their codes. An error that is none of the contract's is passed on. */
+/** How the call ended, with errors as their codes. An error that is not of the contract is passed on. */
 async function attempt(operation: Operation, real: LifecycleReal, model: LifecycleModel): Promise<Outcome> {
   try {
     return await call(operation, real, model);

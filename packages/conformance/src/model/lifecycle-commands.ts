@@ -48,7 +48,7 @@ function variantsOf(operation: Operation, model: LifecycleModel, aim: number): r
 }
 
 function isFine(operation: Operation, model: LifecycleModel): boolean {
-  // One that is in use is well worth a try.
+  // A snapshot that is in use is well worth a try.
   if (operation.verb === 'deleteSnapshot') return model.find(operation.ref) !== undefined;
   return !('code' in model.clone().apply(operation));
 }
@@ -68,7 +68,7 @@ class CallCommand implements Command {
     this.#drafts = drafts;
   }
 
-  /** Each run has commands of its own: what is shown of one are the calls that it made. */
+  /** Each run has commands of its own, so a run that is shown lists only the calls that it made. */
   [fc.cloneMethod](): CallCommand {
     return new CallCommand(this.#drafts);
   }
@@ -150,13 +150,13 @@ async function untilObserved(runtime: VmRuntime, signal: AbortSignal): Promise<v
   }
 }
 
-/** Verbs that take nothing but an id, the likelier ones more than once. */
+/** Verbs whose only argument is an id; the likelier verbs are listed more than once. */
 const SIMPLE = [
   ...(['startVm', 'startVm', 'startVm', 'pauseVm', 'pauseVm', 'resumeVm', 'resumeVm'] as const),
   ...(['stopVm', 'destroyVm', 'forgetVm'] as const),
 ] as const;
 
-// Few names, so that they clash; now and then one that no VM can have.
+// Few names, so that they clash, and now and then a name that no VM can have.
 const vmIds = fc.oneof(
   { weight: 40, arbitrary: fc.constantFrom(...VM_IDS) },
   { weight: 1, arbitrary: fc.constant('.d') },

@@ -1,7 +1,10 @@
 import { isLive, TRANSITIONS, type ErrorCode, type VmState, type VmVerb } from '@microvm/runtime';
 import type { GuestEnding } from '../factory.js';
 
-/** Names a snapshot: through a VM, or as the n-th one that was ever taken; -1: one that never was. */
+/**
+ * Names a snapshot: through a VM, or as the n-th snapshot that was ever taken; -1 for a snapshot that never
+ * was.
+ */
 export type ModelRef = { readonly vmId: string; readonly snapshotId: string } | { readonly taken: number };
 
 /** One call of the contract, as data. */
@@ -20,7 +23,7 @@ export type Operation =
   /** Counts one up in the guest's memory. */
   | { readonly verb: 'count'; readonly vmId: string };
 
-/** What a call shall end with; `snapshot` is the number of the one that it took. */
+/** The expected end of a call; `snapshot` is the number of the snapshot that the call took. */
 export type Expected =
   | { readonly code: ErrorCode }
   | {
@@ -48,7 +51,7 @@ interface ModelSnapshot {
   readonly kind: 'memory' | 'disk';
   readonly count: number;
   isDeleted: boolean;
-  /** As the real one is called, once that is known. */
+  /** The snapshot's real name, once that is known. */
   uid?: string;
 }
 
@@ -66,7 +69,7 @@ const ENDINGS: Readonly<Record<Exclude<GuestEnding, 'reboot'>, Partial<ModelVm>>
   'kill-vmm': { state: 'crashed', ending: 'vmm-exit' },
 };
 
-/** Where a call takes its turn: calls that share a place are done in their order. */
+/** The place where a call takes its turn. Calls that share a place are done in their order. */
 export function lanesOf(operation: Operation): readonly string[] {
   if (operation.verb === 'deleteSnapshot') return [];
   return operation.verb === 'renameVm' ? [operation.vmId, operation.newVmId] : [operation.vmId];
@@ -78,7 +81,7 @@ function idsOf(operation: Operation): readonly string[] {
 }
 
 /**
- * What any runtime should do, without a clock, a disk or a guest: the state table, and the rules of ids and
+ * A model of any runtime, without a clock, a disk or a guest: the state table, and the rules of ids and
  * snapshots.
  */
 export class LifecycleModel {

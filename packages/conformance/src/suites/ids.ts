@@ -99,7 +99,7 @@ export function registerIds(fixture: ProviderFixture): void {
         await withoutEffect(runtime, async () => {
           for (const [path, call] of namings(fixture)) {
             const error = await refusal('MICROVM_INVALID_ARGUMENT', call(runtime, id as string));
-            // Of an id that is no text the whole reference may be said to be wrong.
+            // For an id that is no text, an error may name the whole reference.
             expect(error.details.path).toMatch(new RegExp(`(^|\\.)(${path}|restoreFrom)$`));
           }
         });

@@ -25,8 +25,8 @@ interface Footprint {
 }
 
 /**
- * What the shared runtime holds of the host. Numbers of sockets and pipes differ each time, their count
- * counts.
+ * What the shared runtime holds of the host. The numbers of sockets and pipes differ each time, so only their
+ * count is compared.
  */
 async function footprint(fixture: ProviderFixture): Promise<Footprint> {
   const stateDir = fixture.isDurable ? fixture.stateDir : undefined;
