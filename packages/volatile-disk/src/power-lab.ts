@@ -37,9 +37,13 @@ export interface LabModule {
  * needs root.
  */
 export const PowerLab = {
-  /** Why there can be none here, for people; undefined where there can. */
+  /**
+   * Why there can be none here, for people; undefined where there can. Rejects where this package was not
+   * built.
+   */
   async reason(): Promise<string | undefined> {
     if (process.geteuid?.() !== 0) return 'block devices and mounts of its own need root';
+    VolatileDisk.checkBuilt();
     const folder = await mkdtemp(join(tmpdir(), 'microvm-lab-'));
     try {
       for (const fileSystem of Object.keys(FILE_SYSTEMS) as FileSystem[]) {

@@ -13,6 +13,8 @@ import { builtPath } from './built-path.js';
  */
 export type Survival = 'none' | 'all' | 'writes' | 'sectors';
 
+const PROGRAM = 'volatile-disk';
+
 /** What a cut met. */
 export interface CutCounts {
   /** Writes since the last flush, and their sectors of 4 KiB. */
@@ -41,12 +43,17 @@ export class VolatileDisk implements AsyncDisposable {
     process.stdin.on('error', () => undefined);
   }
 
+  /** Throws an `Error` unless the program that serves a disk is there. */
+  static checkBuilt(): void {
+    builtPath(PROGRAM);
+  }
+
   static async start(image: string): Promise<VolatileDisk> {
     const folder = await mkdtemp(join(tmpdir(), 'microvm-disk-'));
     const file = join(folder, 'disk');
     await writeFile(file, '');
     return new VolatileDisk(
-      spawn(builtPath('volatile-disk'), [image, file], { stdio: ['pipe', 'pipe', 'inherit'] }),
+      spawn(builtPath(PROGRAM), [image, file], { stdio: ['pipe', 'pipe', 'inherit'] }),
       folder,
     );
   }

@@ -3,7 +3,7 @@ import { placesIn } from '../crashes/step-places.js';
 import { AT_ONCE, CUT_KINDS, type CutKind } from './cut-kinds.js';
 import { CUT_FILE_SYSTEMS, type CutFileSystem } from './power-lab.js';
 import { ANSWERED } from './tasks.js';
-import { TURNS } from './turns.js';
+import type { Turn } from './turns.js';
 
 /** One cut of the power. */
 export interface CutCase {
@@ -37,8 +37,8 @@ export function cutCases(scenario: CrashScenario, steps: readonly string[]): rea
   );
 }
 
-/** How the power goes in the case with this number. */
-export function kindOf(seed: number, index: number): CutKind {
-  const turns = Math.floor(seed / TURNS) + Math.floor(index / TURNS);
-  return CUT_KINDS[turns % CUT_KINDS.length] ?? AT_ONCE;
+/** How the power goes in the case with this number: each case of a turn differs from the one before. */
+export function kindOf({ seed, turns }: Turn, index: number): CutKind {
+  const place = Math.floor(seed / turns) + Math.floor(index / turns);
+  return CUT_KINDS[place % CUT_KINDS.length] ?? AT_ONCE;
 }

@@ -1,0 +1,4 @@
+import { runPowerCutChild } from '@microvm/conformance/power-cut-child';
+import { qemuFactory } from './factory.js';
+
+runPowerCutChild(qemuFactory);
