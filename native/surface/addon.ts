@@ -23,7 +23,7 @@ export interface AddonProcess {
   readonly exited: Promise<{ readonly exitCode: number | null | 'unknown'; readonly signal: number | null }>;
 }
 
-/** What a wait for a connection gets. */
+/** The options of a wait for a connection. */
 export interface WaitRequest {
   readonly path: string;
   readonly port?: number;
@@ -46,7 +46,7 @@ export interface Addon {
   readonly bootId: () => string;
   readonly cancelJob: (id: number) => void;
   readonly cancelWait: (id: number) => void;
-  /** What the addon delivers goes with the environment unless it was claimed. */
+  /** An object that the addon delivers goes with the environment unless JavaScript has claimed it. */
   readonly claim: (id: number) => void;
   readonly closeDescriptor: (fd: number) => void;
   readonly closeListener: (id: number) => Promise<void>;

@@ -85,10 +85,7 @@ export function claimed<T>(id: number, value: T): T {
   return value;
 }
 
-/**
- * For a call that cannot be taken back: an abort that comes before it begins rejects, a later one has no
- * effect.
- */
+/** For a call that cannot be undone. An abort before the call begins rejects; a later abort has no effect. */
 export function unlessAborted<T>(signal: AbortSignal | undefined, start: () => Promise<T>): Promise<T> {
   return abortSignal(signal)?.aborted ? Promise.reject(signal?.reason) : start();
 }

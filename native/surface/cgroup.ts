@@ -1,9 +1,9 @@
 import { abortable, absolute, invalid, object } from './calls.js';
 import { loadAddon } from './load.js';
 
-/*
- * Cgroups of version 2: on a mount that is all of it, or on the one beside version 1 of a hybrid host. What
- * is killed and removed is always a cgroup: a path in another file system is `EINVAL`.
+/**
+ * Cgroups of version 2, on a mount of version 2 alone or on the one beside version 1 of a hybrid host. Only a
+ * cgroup is ever killed or removed: a path in another file system is `EINVAL`.
  */
 
 const KILL_TIMEOUT_MS = 10_000;
@@ -12,9 +12,9 @@ const KILL_TIMEOUT_MS = 10_000;
 const CONTROL_FILE = /^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)+$/;
 
 /**
- * Control files and what is written to them, in this order: `{ 'memory.max': 134217728, 'cpu.max': '50000
- * 100000' }`. Of an array each element is a write of its own, as `io.max` wants one for each device.
- * `memory.swap.*` is left out on a kernel that does not account for swap, which has no such files.
+ * Control files and their values, written in this order: `{ 'memory.max': 134217728, 'cpu.max': '50000
+ * 100000' }`. Each element of an array is a write of its own, because `io.max` takes one write for each
+ * device. `memory.swap.*` is left out on a kernel that does not account for swap, which has no such files.
  */
 export type CgroupLimits = Readonly<
   Record<string, number | string | readonly (number | string)[] | undefined>
@@ -62,8 +62,8 @@ export function createCgroup(path: string, options: CreateCgroupOptions = {}): P
 
 export interface KillCgroupOptions {
   /**
-   * How long the processes may take to end; default 10,000. One that waits for a device cannot be killed
-   * meanwhile.
+   * How long the processes may take to end, in milliseconds; default 10,000. A process that waits for a
+   * device cannot be killed meanwhile.
    */
   readonly timeoutMs?: number;
   /**
@@ -73,13 +73,13 @@ export interface KillCgroupOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What became of a cgroup. */
+/** The result of the end of a cgroup. */
 export interface CgroupEnd {
   /** False: there was none. */
   readonly existed: boolean;
   /**
-   * Processes of it, and of the cgroups beneath it, that the kernel has killed for want of memory; null when
-   * it had no memory controller.
+   * The number of processes of the cgroup, and of the cgroups beneath it, that the kernel has killed because
+   * memory ran out; null when there was no memory controller.
    */
   readonly oomKills: number | null;
 }

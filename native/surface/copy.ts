@@ -28,8 +28,8 @@ export interface CopyOptions extends SizeOptions {
   readonly durable?: boolean;
   /**
    * Also turn blocks of zeros (4 KiB) into holes; default false. Holes of the source are always kept. A
-   * reflink stays one: it shares the blocks of the source, whatever is in them. Not for a chain of diff
-   * snapshots, in which a hole and zeros differ.
+   * reflink is not changed, because it shares the blocks of the source. Not for a chain of diff snapshots, in
+   * which a hole and zeros differ.
    */
   readonly sparse?: boolean;
 }

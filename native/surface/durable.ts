@@ -4,9 +4,9 @@ import { loadAddon } from './load.js';
 
 export interface WriteDurableOptions extends AbortOptions {
   /**
-   * For a file that is written again and again: the one that is replaced stays beside it as `.spare-<name>`
-   * and is the one that is written next time, so that the file system need not make and free a file each
-   * time. Whoever opened the file two writes ago may read a mixture then. Without effect where the file
+   * For a file that is written again and again. The file that is replaced stays beside the new one as
+   * `.spare-<name>`, and the next write goes into it, so that the file system need not make and free a file
+   * each time. Whoever opened the file two writes ago may then read a mixture. Without effect where the file
    * system cannot exchange names (`RENAME_EXCHANGE`). Default: false.
    */
   readonly keepSpare?: boolean;

@@ -1,4 +1,4 @@
-/** What system errors of this package look like: the same fields as `node:fs` errors. */
+/** System errors of this package have the same fields as errors of `node:fs`. */
 export interface SystemError extends Error {
   /** The symbolic name, such as `ENOENT`. */
   readonly code: string;

@@ -20,7 +20,7 @@ const OPEN_FLAGS = {
 } as const;
 
 export interface OpenBeneathOptions extends AbortOptions {
-  /** As of `fs.open`: a string, or a number of `O_*` bits; default `r`. Always close-on-exec. */
+  /** Flags as of `fs.open`: a string, or a number of `O_*` bits; default `r`. Always close-on-exec. */
   readonly flags?: keyof typeof OPEN_FLAGS | number;
   /** Permission bits of a file that it makes (less the umask); default 0o600. */
   readonly mode?: number;
@@ -55,8 +55,8 @@ export interface RemovedTree {
   readonly files: number;
   readonly folders: number;
   /**
-   * What could not be removed, by `path`, and why: `EXDEV` is a mount. The first 32; the folders that hold it
-   * are there too and are not told. Empty: all is gone.
+   * The paths that could not be removed, with the reason: `EXDEV` is a mount. Only the first 32 are listed,
+   * and not the folders that hold them, which remain too. Empty when all is gone.
    */
   readonly left: readonly SystemError[];
   /** How many there are in all. */
@@ -64,9 +64,9 @@ export interface RemovedTree {
 }
 
 /**
- * Removes a folder with all that is in it, as far as it can, and says what it removed. Crosses no mount
- * (before Linux 5.6 a bind mount of the same file system is not seen) and follows no link. When there is
- * nothing the counts are 0. An abort ends it early; what was removed then is gone, and it may be called
+ * Removes a folder with all that is in it, as far as possible, and says what was removed. Crosses no mount
+ * (before Linux 5.6 a bind mount of the same file system is not seen) and follows no link. The counts are 0
+ * when there was no folder. An abort ends the call early: what was removed is gone, and the call may be made
  * again.
  */
 export function removeTree(root: string, options: AbortOptions = {}): Promise<RemovedTree> {

@@ -7,8 +7,8 @@ export interface JailFolder {
   /** Below the root, such as `disks`. The folder it is in must be there, or be listed before it. */
   readonly name: string;
   /**
-   * Whether it belongs to the VM; default false: to us (root), so that the VM can rename and remove nothing
-   * in it.
+   * Whether the folder belongs to the VM. Default false: the folder belongs to our user (root), so that the
+   * VM can rename and remove nothing in it.
    */
   readonly private?: boolean;
   /** Permission bits; default 0o755, 0o700 for a private one. */
@@ -75,7 +75,7 @@ export interface StagedJailFile {
 }
 
 export interface StagedJail {
-  /** All files, in the order of the plan: the shared ones, then the private ones. */
+  /** All files, in the order of the plan: first the shared files, then the private ones. */
   readonly files: readonly StagedJailFile[];
 }
 

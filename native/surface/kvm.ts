@@ -3,8 +3,7 @@ import type { AbortOptions } from './errors.js';
 import { loadAddon } from './load.js';
 
 /**
- * One thing that the probe found: a finding of a driver's report but for how bad it is, which the driver
- * knows.
+ * One finding of the probe. A driver adds the severity, because only the driver knows how bad the finding is.
  */
 export interface KvmFinding {
   readonly code: KvmFindingCode;
@@ -44,7 +43,7 @@ export interface KvmReport {
    * True only when a guest took an exception and a timer interrupt in 64-bit mode, at a processor's speed.
    */
   readonly usable: boolean;
-  /** What is wrong, worst first; empty when usable. */
+  /** The findings, worst first; empty when KVM is usable. */
   readonly findings: readonly KvmFinding[];
   /** KVM_GET_API_VERSION; null when the device could not be opened. */
   readonly apiVersion: number | null;

@@ -4,7 +4,9 @@ import { loadAddon } from './load.js';
 
 /** Held until `release()` or the end of this process, however it ends. */
 export interface DirectoryLock {
-  /** Lets go. Idempotent, synchronous; the file stays (to remove it would let two owners in). */
+  /**
+   * Releases the lock. Idempotent, synchronous. The file stays, because to remove it would let two owners in.
+   */
   release(): void;
 }
 

@@ -7,7 +7,7 @@ export interface LinkInfo {
   /** `veth`, `tap`, `tun`, `bridge`…; null for the loopback and hardware. */
   readonly kind: string | null;
   readonly up: boolean;
-  /** Whether somebody is at the other end; for a TAP device: whether it is open. */
+  /** Whether the other end is up; for a TAP device, whether a program has it open. */
   readonly carrier: boolean;
   readonly mac: string | null;
   readonly mtu: number;

@@ -14,11 +14,11 @@ import { aboutNetns } from './network-call.js';
 
 const DELETION_TIMEOUT_MS = 10_000;
 
-/** What failed, where and why; `path` is the namespace in which it happened. */
+/** The step that failed, with its reason; `path` is the namespace in which the step failed. */
 export interface NetworkError extends SystemError {
   /** The step: a system call, or the request to the kernel such as `RTM_NEWLINK` or `TUNSETIFF`. */
   readonly syscall: string;
-  /** What the step was about: a link (`tap0`), an address or a route (`10.0.0.1/30 dev tap0`). */
+  /** The object of the step: a link (`tap0`), an address or a route (`10.0.0.1/30 dev tap0`). */
   readonly object?: string;
   /** The kernel's own words, when it has any, such as `Nexthop has invalid gateway`. */
   readonly detail?: string;
@@ -101,8 +101,8 @@ export interface LinkPlan {
   /** Such as `02:00:00:00:00:01`; default: the kernel's, random. */
   readonly mac?: string;
   /**
-   * With the length of the prefix, such as `10.0.0.1/30` or `fd00::1/64`. IPv6 ones are usable at once (no
-   * DAD).
+   * The address with the length of its prefix, such as `10.0.0.1/30` or `fd00::1/64`. IPv6 addresses are
+   * usable at once (no DAD).
    */
   readonly addresses?: readonly string[];
   readonly routes?: readonly RoutePlan[];
@@ -116,7 +116,7 @@ export interface TapPlan extends LinkPlan {
   readonly group?: number;
   /** Packets have a virtio-net header. Who opens it decides again. Default false. */
   readonly vnetHdr?: boolean;
-  /** It may be opened several times at once, and then only with that flag. Default false. */
+  /** Several programs may open the device at once, each with that flag. Default false. */
   readonly multiQueue?: boolean;
 }
 

@@ -28,9 +28,9 @@ export function bootId(): string {
 /** How a process ended. */
 export interface ProcessExit {
   /**
-   * The exit code; null when a signal ended the process; `'unknown'` when the kernel did not tell. That is so
-   * for a process that is not our child (before Linux 6.15, which does tell), and for one that was gone
-   * already.
+   * The exit code; null when a signal ended the process; `'unknown'` when the kernel did not tell. The kernel
+   * does not tell for a process that is not our child (Linux 6.15 and newer do), nor for a process that was
+   * gone already.
    */
   readonly exitCode: number | null | 'unknown';
   /** The name of the signal that ended the process, such as `SIGKILL`; else null. */
@@ -56,7 +56,7 @@ export interface ProcessWatch {
   kill(signal: NodeJS.Signals | number): boolean;
   /** Lets Node stay alive until the process ends or `close()`. Idempotent. Returns itself. */
   ref(): this;
-  /** Takes back {@link ProcessWatch.ref}; this is how a watch starts. Idempotent. Returns itself. */
+  /** Undoes {@link ProcessWatch.ref}; a watch starts without a reference. Idempotent. Returns itself. */
   unref(): this;
   /** Stops watching; the process goes on (a child is still reaped when it ends). Idempotent. */
   close(): void;

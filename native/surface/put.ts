@@ -2,15 +2,16 @@ import { abortable, absolute, object } from './calls.js';
 import type { CopyProgress, CopyResult, SizeOptions } from './copy.js';
 import { loadAddon } from './load.js';
 
-/** Where the content of a durable file comes from: exactly one of the three. */
+/** The source of a durable file's content: exactly one of the three. */
 export type DurableSource =
   /** The bytes, or a text in UTF-8; at most 256 MiB. */
   | { readonly data: Uint8Array | string }
   /** A copy of a regular file, made as {@link copyFile} does. */
   | { readonly copy: string }
   /**
-   * That regular file itself, which loses its name; on the same file system (`EXDEV`). Nobody may write to it
-   * any more. A failure leaves it where it is, perhaps with its new owner and mode.
+   * A regular file, which becomes the target and loses its name. It must be on the same file system
+   * (`EXDEV`), and nobody may write to it any more. A failure leaves the file in its place, perhaps with its
+   * new owner and mode.
    */
   | { readonly move: string };
 

@@ -42,9 +42,7 @@ export interface FoundProcess extends ProcessIdentity {
   readonly args: readonly string[];
 }
 
-/**
- * A process of which `/proc` did not tell by the deadline whether it is one of those looked for. It may be.
- */
+/** A process that may be one of those looked for: its `/proc` files did not answer by the deadline. */
 export interface UnansweredProcess {
   readonly pid: number;
   /**

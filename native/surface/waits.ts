@@ -27,11 +27,11 @@ export interface WaitError extends SystemError {
    */
   readonly code: string;
   /**
-   * What was seen last. `no-socket`: there is no such file. `refused`: the file is there, but nobody listens
-   * (it was left by a process that has ended, or is not ready) or its queue is full. `no-answer`: accepted,
-   * but not a byte came: the guest's driver is not up, or the VM is paused. `closed`: accepted and closed at
-   * once: the guest is there, but nobody listens on the port; or the process was ending. `no-connection`: we
-   * listen, nobody came.
+   * The state that was seen last. `no-socket`: there is no such file. `refused`: the file is there, but
+   * nobody listens, because the process has ended or is not ready, or the queue is full. `no-answer`: the
+   * connection was accepted and no byte came, because the guest's driver is not up or the VM is paused.
+   * `closed`: the connection was accepted and closed at once, because nobody listens on the guest's port or
+   * the process was ending. `no-connection`: the host listens and nobody came.
    */
   readonly stage: 'no-socket' | 'refused' | 'no-answer' | 'closed' | 'no-connection';
   /** The stage in words. */
@@ -40,7 +40,7 @@ export interface WaitError extends SystemError {
   readonly attempts: number;
 }
 
-/** What ends a wait, besides success. */
+/** The events that end a wait, besides success. */
 export interface WaitOptions {
   /** Milliseconds from the call, up to 2^31 - 1; `Infinity`: none. */
   readonly deadline?: number;
@@ -60,7 +60,7 @@ function limit(deadline: number): number | undefined {
   throw invalid('deadline', `a number of milliseconds from 0 to ${LONGEST_DEADLINE_MS}, or Infinity`);
 }
 
-/** What ends every wait, but for the signal. */
+/** The options that end every wait, except the signal. */
 function ends(deadline: number, process: WaitOptions['process']): Pick<WaitRequest, 'deadline' | 'process'> {
   if (process === undefined) return { deadline: limit(deadline), process };
   const watched = object(process, 'process');
@@ -90,7 +90,7 @@ function connected(
   const cancel = (id: number): void => loadAddon().cancelWait(id);
   return abortable(signal, start, cancel).then((socket) => {
     if (!signal?.aborted) return stream(socket, allowHalfOpen);
-    // It was connected already: who has aborted would not look for it.
+    // The connection was made already. A caller that has aborted would not look for it, so it is closed.
     loadAddon().giveBack(socket.id);
     throw signal.reason;
   });
@@ -207,7 +207,10 @@ export interface ListenVsockOptions {
   readonly path: string;
   /** The host's port to which the guest connects, 0 to 2^32 - 2. */
   readonly port: number;
-  /** Who owns the file, which is who may connect; default: we. Giving it to another user needs CAP_CHOWN. */
+  /**
+   * The user who owns the file, and so may connect; default: our own. To give the file to another user needs
+   * CAP_CHOWN.
+   */
   readonly uid?: number;
   readonly gid?: number;
   /** Permissions of the file, up to 0o777; default 0o600. Connecting needs the right to write. */

@@ -1,4 +1,4 @@
-/** An error that is not of the contract, such as the system's own, with what JSON can carry of it. */
+/** An error outside of the contract, such as the system's own, reduced to what JSON can carry. */
 interface CauseJson {
   readonly name: string;
   readonly message: string;
@@ -10,7 +10,7 @@ interface CauseJson {
   readonly cause?: unknown;
 }
 
-/** A chain of causes is cut here: one that leads back to itself would have no end. */
+/** A chain of causes is cut here, because a chain that leads back to itself would have no end. */
 const MAX_DEPTH = 8;
 const SYSTEM_FIELDS = ['code', 'errno', 'syscall', 'path'] as const;
 
@@ -20,7 +20,7 @@ export interface ErrorCodec {
   decode(json: Readonly<Record<string, unknown>>, depth: number): Error | undefined;
 }
 
-/** What JSON can carry of a cause; undefined for none, and beyond the depth that is kept. */
+/** The part of a cause that JSON can carry; undefined without a cause, and beyond the depth that is kept. */
 export function causeToJson(cause: unknown, codec: ErrorCodec, depth: number): unknown {
   if (cause === undefined || depth >= MAX_DEPTH) return undefined;
   const ours = codec.encode(cause, depth);
@@ -37,7 +37,7 @@ export function causeToJson(cause: unknown, codec: ErrorCodec, depth: number): u
   return below === undefined ? json : { ...json, cause: below };
 }
 
-/** An error again; what is not one in shape is told of by its text. */
+/** Makes an error again. A value that has not the form of an error becomes the message of one. */
 export function causeFromJson(json: unknown, codec: ErrorCodec, depth: number): Error | undefined {
   if (json === undefined || json === null || depth >= MAX_DEPTH) return undefined;
   if (typeof json !== 'object') return new Error(describe(json));

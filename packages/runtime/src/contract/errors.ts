@@ -1,7 +1,7 @@
 import { causeFromJson, causeToJson, type ErrorCodec } from './error-json.js';
 
 /**
- * What each code carries in `details`. This table is the only list of codes; docs/errors.md is checked
+ * The fields of `details` for each code. This table is the only list of codes; docs/errors.md is checked
  * against it.
  */
 export interface ErrorDetails {
@@ -39,8 +39,7 @@ export interface ErrorDetails {
   };
   MICROVM_GUEST_UNREACHABLE: { readonly vmId: string; readonly reason: string };
   /**
-   * The guest cannot start a command now, as during a pause. The command was not started: nothing of it has
-   * happened.
+   * The guest cannot start a command now, as during a pause. The command was not started and had no effect.
    */
   MICROVM_GUEST_BUSY: { readonly vmId: string; readonly reason: string };
   /**
@@ -56,8 +55,8 @@ export interface ErrorDetails {
     readonly availableBytes?: number;
   };
   /**
-   * A file that the VM's VMM or guest may write to has not the size that it must have: nothing of it was
-   * used.
+   * A file that the VM's VMM or guest may write to has not the size that it must have. Nothing of the file
+   * was used.
    */
   MICROVM_UNEXPECTED_SIZE: {
     readonly vmId: string;
@@ -96,7 +95,7 @@ interface ErrorTraits {
   readonly remedy: string;
 }
 
-/** Traits of each code; `remedy` is the general one, which an error may replace by one that fits its case. */
+/** Traits of each code. `remedy` is the general remedy, which an error may replace by a fitting one. */
 export const ERROR_TRAITS: Readonly<Record<ErrorCode, ErrorTraits>> = {
   MICROVM_INVALID_ARGUMENT: { retryable: false, remedy: 'correct the argument that `details.path` names' },
   MICROVM_VM_ALREADY_EXISTS: { retryable: false, remedy: 'take another id, or destroy the VM first' },
@@ -248,7 +247,9 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** True for an error of this package, also of another copy of it; with a code, only for that code. */
+/**
+ * True for an error of this package, also of another copy of the package; with a code, only for that code.
+ */
 export function isVmRuntimeError<C extends ErrorCode = ErrorCode>(
   error: unknown,
   code?: C,
@@ -264,7 +265,7 @@ export function invalidArgument(path: string, expected: string, message?: string
   });
 }
 
-/** What was asked for is not to be had here. */
+/** Makes the error of a call that asks for a feature which this runtime lacks. */
 export function unsupported(feature: string, availableIn?: string): VmRuntimeError {
   const where = availableIn === undefined ? '' : `; ${availableIn} has it`;
   return new VmRuntimeError('MICROVM_UNSUPPORTED', `${feature} is not supported${where}`, {

@@ -1,7 +1,7 @@
 import type { JobView, SnapshotView, VmEnding } from './views.js';
 import type { VmState } from './states.js';
 
-/** What happened, in order. `at` is ISO 8601 in UTC. */
+/** A change, told in order. `at` is ISO 8601 in UTC. */
 export type VmEvent =
   | {
       readonly type: 'vm-state';
@@ -30,5 +30,5 @@ export type VmEvent =
   | { readonly type: 'snapshot-published'; readonly at: string; readonly snapshot: SnapshotView }
   | { readonly type: 'snapshot-deleted'; readonly at: string; readonly snapshotUid: string }
   | { readonly type: 'job'; readonly at: string; readonly job: JobView }
-  /** This reader was too slow: so many events were dropped before the next one. */
+  /** This reader was too slow: `missed` events were dropped before the next one. */
   | { readonly type: 'lagged'; readonly at: string; readonly missed: number };

@@ -9,8 +9,8 @@ export interface ExecRequest {
   /** Working directory in the guest. Default `/`. */
   readonly cwd?: string;
   /**
-   * Bytes for the command's standard input, which is closed after them. Absent: `stdin` of the process is
-   * open for writing.
+   * Bytes for the command's standard input, which is closed after them. When absent, `stdin` of the process
+   * is open for writing.
    */
   readonly input?: string | Uint8Array;
   /**
@@ -30,7 +30,7 @@ export interface ExecRequest {
   readonly timeoutMs?: number;
 }
 
-/** What a command that ended left: exactly one of `exitCode` and `signal` is not null. */
+/** The result of a command that ended. Exactly one of `exitCode` and `signal` is not null. */
 export interface ExecResult {
   readonly exitCode: number | null;
   /** Name of the signal that ended it, such as `SIGKILL`. */
@@ -60,7 +60,7 @@ export interface ExecProcess extends AsyncIterable<ExecChunk> {
   kill(signal?: NodeJS.Signals): Promise<void>;
 }
 
-/** What the agent said of itself and of its guest. */
+/** Facts that the agent tells of itself and its guest. */
 export interface GuestInfo {
   readonly agentVersion: string;
   /** Rises with every restore: what an earlier life of the guest sent is told apart by it. */

@@ -1,6 +1,6 @@
 import type { VmState } from './states.js';
 
-/** What a VMM counts and measures, by its own names, in its own units. */
+/** The VMM's own metrics, by the VMM's names, in its units. */
 export interface VmmMetrics {
   /** Totals since the VM was made, over all its lives and owners: they only grow. */
   readonly counters: Readonly<Record<string, number>>;
@@ -9,7 +9,8 @@ export interface VmmMetrics {
 }
 
 /**
- * What the kernel counts of a VM's cgroup, in this life of the VM. A part is absent where its controller is.
+ * The kernel's metrics of a VM's cgroup, in this life of the VM. A part is absent where its controller is
+ * absent.
  */
 export interface CgroupMetrics {
   /** cpu.stat, in microseconds. */
@@ -31,7 +32,7 @@ export interface CgroupMetrics {
   };
 }
 
-/** What the kernel knows of the VMM's process (proc(5)), in this life of the VM. */
+/** The kernel's metrics of the VMM's process (proc(5)), in this life of the VM. */
 export interface ProcessMetrics {
   readonly residentBytes: number;
   readonly userUs: number;
@@ -41,10 +42,10 @@ export interface ProcessMetrics {
   readonly openFileCount?: number;
 }
 
-/** What a driver knows of a VM in figures. */
+/** The metrics of a VM that a driver has. */
 export interface DriverMetrics {
   readonly vmm: VmmMetrics;
-  /** Absent without a cgroup, as of a VM that has no VMM. */
+  /** Absent for a VM without a cgroup. */
   readonly cgroup?: CgroupMetrics;
   /** Absent without a process. */
   readonly process?: ProcessMetrics;

@@ -54,7 +54,9 @@ const consoleOptionsSchema = z.strictObject({
 });
 
 export interface ConsoleOptions {
-  /** Start this many bytes before the end; default: all that is kept. */
+  /**
+   * Start this many bytes before the end. By default the console is read from the first byte that is kept.
+   */
   readonly tailBytes?: number | undefined;
   /** Go on with output as it comes, until the VM is destroyed or the signal aborts; default false. */
   readonly follow?: boolean | undefined;

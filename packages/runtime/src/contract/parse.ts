@@ -50,8 +50,8 @@ function firstProblem(schema: z.ZodType, error: z.ZodError, at: string): Problem
 }
 
 /**
- * Where a value has a key of its own named `__proto__`: a copy of the object would lose it without a word.
- * Looks into plain objects and arrays only, as nothing else is copied.
+ * Finds a value with a key of its own named `__proto__`, which a copy of the object would lose silently.
+ * Looks into plain objects and arrays only, because nothing else is copied.
  */
 function reservedKeyIn(
   value: unknown,
