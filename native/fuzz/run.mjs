@@ -3,14 +3,19 @@
 // there is no clang.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const native = fileURLToPath(new URL('..', import.meta.url));
 const build = join(native, 'build/fuzz');
 const CLANGS = ['clang++', ...[14, 15, 16, 17, 18, 19, 20].map((version) => `clang++-${version}`)];
 /** Each with its corpus in the tree. */
-const TARGETS = { netlink_fuzz: 'fuzz/corpus/netlink', vsock_reply_fuzz: 'fuzz/corpus/vsock-reply' };
+const TARGETS = {
+  'fuzz/netlink_fuzz': 'fuzz/corpus/netlink',
+  'fuzz/vsock_reply_fuzz': 'fuzz/corpus/vsock-reply',
+  'agent/agent_accounts_fuzz': 'fuzz/corpus/accounts',
+  'agent/agent_exec_request_fuzz': 'fuzz/corpus/exec-request',
+};
 const DEFAULT_SECONDS = 10;
 
 function run(command, args) {
@@ -26,11 +31,12 @@ if (compiler === undefined) {
 } else {
   const options = [`-DCMAKE_CXX_COMPILER=${compiler}`, '-DNATIVE_FUZZ=ON'];
   run('cmake', ['-S', native, '-B', build, '-G', 'Ninja', ...options]);
-  for (const [target, seeds] of Object.entries(TARGETS)) {
+  for (const [path, seeds] of Object.entries(TARGETS)) {
+    const target = basename(path);
     run('cmake', ['--build', build, '--target', target]);
     const corpus = join(build, 'corpus', target);
     mkdirSync(corpus, { recursive: true });
     const limits = [`-max_total_time=${seconds}`, '-max_len=8192', `-artifact_prefix=${build}/`];
-    run(join(build, 'fuzz', target), [...limits, corpus, join(native, seeds)]);
+    run(join(build, path), [...limits, corpus, join(native, seeds)]);
   }
 }

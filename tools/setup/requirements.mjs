@@ -67,6 +67,7 @@ const TEST_REQUIREMENTS = [
   { package: 'iproute2', purpose: 'shows the network in the tests as others see it', probe: program('ip') },
   { package: 'mount', purpose: 'mounts file systems of the tests', probe: program('mount') },
   { package: 'strace', purpose: 'counts system calls in the tests', probe: program('strace') },
+  { package: 'tmux', purpose: 'draws the screens of the terminal tests', probe: program('tmux') },
   { package: 'util-linux', purpose: 'gives tests namespaces of their own', probe: program('unshare') },
   {
     package: 'xfsprogs',

@@ -28,10 +28,11 @@ sigset_t HandledSignals() {
 }  // namespace
 
 Agent::Agent(const Power::Options& options)
-    : commands_(&poller_, &outbox_),
-      power_(options, &outbox_, &commands_, &freezer_),
+    : streams_(&poller_),
+      commands_(&streams_, &outbox_),
+      power_(options, &outbox_, &streams_, &commands_, &freezer_),
       channel_(&poller_),
-      session_(options.is_init, &outbox_, &commands_, &freezer_, &power_) {
+      session_({options.is_init, &outbox_, &streams_, &commands_, &freezer_, &power_}) {
   const sigset_t set = HandledSignals();
   sigprocmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
@@ -74,7 +75,7 @@ void Agent::Forget() {
 
 int Agent::TimeoutMs() const {
   if (busy_) return 0;
-  const uint64_t nearest = std::min(std::min(commands_.deadline(), session_.deadline()),
+  const uint64_t nearest = std::min(std::min(streams_.deadline(), session_.deadline()),
                                     std::min(power_.deadline(), channel_.deadline()));
   if (nearest == kNever) return -1;
   const uint64_t now = NowMs();
@@ -95,8 +96,8 @@ void Agent::Dispatch(const Tag& tag, uint32_t events) {
     case Tag::Kind::kChannel:
       channel_.OnEvent(events);
       break;
-    case Tag::Kind::kCommand:
-      commands_.OnEvent(tag, events);
+    case Tag::Kind::kStream:
+      streams_.OnEvent(tag, events);
       break;
   }
 }
@@ -158,7 +159,7 @@ bool Agent::Work() {
     moved = true;
     DecodeBuffered();
   }
-  if (commands_.Pump()) moved = true;
+  if (streams_.Pump()) moved = true;
   while (channel_.WriteFrom(&outbox_.queue())) moved = true;
   return moved || (decoder_pending_ && outbox_.HasRoom());
 }

@@ -47,6 +47,7 @@ class Agent {
   bool decoder_pending_ = false;  // the decoder may hold a whole frame that was not looked at
   bool busy_ = false;             // the last turns left work that can go on at once
   Freezer freezer_;
+  StreamTable streams_;
   CommandTable commands_;
   Power power_;
   Channel channel_;

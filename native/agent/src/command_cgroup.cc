@@ -15,7 +15,7 @@
 namespace microvm::agent {
 namespace {
 
-// A process that forks faster than it can be killed is left after so many rounds.
+// Processes that fork faster than they can be told are left after so many rounds.
 constexpr int kMostRounds = 64;
 
 }  // namespace
@@ -34,14 +34,14 @@ UniqueFd CommandCgroup::OpenProcs() const {
 bool CommandCgroup::Kill() const {
   if (!valid()) return false;
   const UniqueFd kill_file(openat(workload_fd_, File("cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
-  if (!kill_file.valid()) return KillOneByOne();
+  if (!kill_file.valid()) return SignalEach(SIGKILL);
   return write(kill_file.get(), "1", 1) == 1;
 }
 
-bool CommandCgroup::KillOneByOne() const {
+bool CommandCgroup::SignalEach(int number) const {
   if (!valid()) return false;
-  // What was sent SIGKILL forks no more, but is listed until it is gone.
-  std::set<pid_t> killed;
+  // A process that was sent SIGKILL forks no more, but is listed until it is gone.
+  std::set<pid_t> told;
   for (int round = 0; round < kMostRounds; round++) {
     const UniqueFd procs(openat(workload_fd_, File("cgroup.procs").c_str(), O_RDONLY | O_CLOEXEC));
     if (!procs.valid()) return false;
@@ -52,12 +52,12 @@ bool CommandCgroup::KillOneByOne() const {
       const auto pid = static_cast<pid_t>(strtol(at, &end, 10));
       if (end == at) break;
       // A process that our PID namespace does not show is listed as 0, which is refused.
-      if (killed.count(pid) == 0 && SignalProcess(pid, SIGKILL) == 0) found = killed.insert(pid).second;
+      if (told.count(pid) == 0 && SignalProcess(pid, number) == 0) found = told.insert(pid).second;
       at = *end == '\0' ? end : end + 1;
     }
-    if (!found) return true;
+    if (!found) break;
   }
-  return false;
+  return !told.empty();
 }
 
 bool CommandCgroup::Remove() {

@@ -25,8 +25,10 @@ class CommandCgroup {
   UniqueFd OpenProcs() const;
   // Sends SIGKILL to every process in it. False when that could not be done.
   bool Kill() const;
-  // Linux before 5.14 has no cgroup.kill: one process after the other, as often as new ones appear.
-  bool KillOneByOne() const;
+  // Sends a signal to one process after the other, as often as new ones appear: each gets it once. False when
+  // there is none, or they cannot be listed. It is also the way to kill on Linux before 5.14, which has no
+  // cgroup.kill.
+  bool SignalEach(int number) const;
   // Forgets it. False as long as a process is left in it: call again when one has ended.
   bool Remove();
 

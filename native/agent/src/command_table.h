@@ -2,44 +2,38 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <set>
 #include <vector>
 
 #include "command.h"
-#include "poller.h"
+#include "stream_table.h"
 
 namespace microvm::agent {
 
-// All commands that have a process or an open pipe, of this session and of earlier ones.
+// All commands that have a process or an open pipe, of this session and of earlier ones. The stream table
+// owns them.
 class CommandTable {
  public:
-  CommandTable(Poller* poller, Outbox* outbox) : poller_(poller), outbox_(outbox) {}
+  CommandTable(StreamTable* streams, Outbox* outbox);
 
-  // 0 or an errno; EAGAIN when there are too many.
-  int Start(uint32_t stream, const SpawnRequest& request, const WorkloadCgroup& workload,
-            uint32_t output_window);
-  Command* ByStream(uint32_t stream);
-  void OnEvent(const Tag& tag, uint32_t events);
+  // `error` 0, or what failed; EAGAIN when there are too many.
+  SpawnFailure Start(uint32_t stream, const SpawnRequest& request, const WorkloadCgroup& workload,
+                     uint32_t output_window);
   void OnReaped(pid_t pid, int wait_status);
-  void DetachAll();
-  // As of one command; also forgets those that are gone.
-  bool Pump();
-  uint64_t deadline() const;
 
   void SignalAll(int number);
   std::set<pid_t> Groups() const;
   bool AnyAlive() const { return !by_pid_.empty(); }
 
  private:
+  void OnGone(uint32_t id);
   void RemoveLeftCgroups();
 
-  Poller* poller_;
+  StreamTable* streams_;
   Outbox* outbox_;
-  uint32_t next_id_ = 1;
-  std::map<uint32_t, std::unique_ptr<Command>> commands_;
-  std::map<uint32_t, uint32_t> by_stream_;
-  std::map<pid_t, uint32_t> by_pid_;  // not reaped
+  uint32_t last_cgroup_ = 0;
+  std::map<uint32_t, Command*> commands_;  // by their number in the stream table
+  std::map<pid_t, Command*> by_pid_;       // not reaped
   // Of commands that are gone and have left a process in the background.
   std::vector<CommandCgroup> left_cgroups_;
 };

@@ -23,12 +23,13 @@ bool IsFromHost(uint8_t type) {
   switch (static_cast<FrameType>(type)) {
     case FrameType::kHello:
     case FrameType::kPing:
-    case FrameType::kExec:
-    case FrameType::kStdin:
-    case FrameType::kStdinClose:
+    case FrameType::kOpen:
+    case FrameType::kData:
+    case FrameType::kEnd:
     case FrameType::kCancel:
     case FrameType::kCredit:
     case FrameType::kSignal:
+    case FrameType::kResize:
     case FrameType::kFreeze:
     case FrameType::kThaw:
     case FrameType::kSetClock:
@@ -120,7 +121,7 @@ Decoder::Event Decoder::NextFrame(size_t limit, Frame* frame) {
   const uint8_t* payload = at + kHeaderSize;
   if (Crc32(Crc32(0, at, 20), payload, length) != Load32(at + 20)) return Violation("bad checksum");
   if (!IsFromHost(at[4])) return Violation("unknown frame type");
-  const bool may_continue = static_cast<FrameType>(at[4]) == FrameType::kExec;
+  const bool may_continue = static_cast<FrameType>(at[4]) == FrameType::kOpen;
   if ((at[5] & ~(may_continue ? kFlagMore : 0)) != 0 || at[6] != 0 || at[7] != 0)
     return Violation("bad flags");
   frame->type = static_cast<FrameType>(at[4]);

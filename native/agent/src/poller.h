@@ -11,7 +11,7 @@ namespace microvm::agent {
 // Who an event is for. Events carry numbers, not pointers: the object may be gone when its event is looked
 // at.
 struct Tag {
-  enum class Kind : uint8_t { kSignals, kListener, kDialled, kChannel, kCommand };
+  enum class Kind : uint8_t { kSignals, kListener, kDialled, kChannel, kStream };
   Kind kind = Kind::kSignals;
   uint8_t part = 0;
   uint32_t id = 0;

@@ -68,7 +68,7 @@ bool Power::Tick(uint64_t now) {
   }
   if (!all_gone && now < deadline_) return false;
   // Output and exit of the commands that ended go before the farewell.
-  while (commands_->Pump()) {
+  while (streams_->Pump()) {
   }
   SayFarewell();
   return true;

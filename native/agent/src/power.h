@@ -17,8 +17,9 @@ class Power {
     bool power_off_is_reboot = false;  // the VMM has no power-off device and ends on a reset
   };
 
-  Power(const Options& options, Outbox* outbox, CommandTable* commands, Freezer* freezer)
-      : options_(options), outbox_(outbox), commands_(commands), freezer_(freezer) {}
+  Power(const Options& options, Outbox* outbox, StreamTable* streams, CommandTable* commands,
+        Freezer* freezer)
+      : options_(options), outbox_(outbox), streams_(streams), commands_(commands), freezer_(freezer) {}
 
   void Begin(FarewellReason reason, PowerAction action, uint32_t grace_ms);
   bool begun() const { return phase_ != Phase::kUp; }
@@ -41,6 +42,7 @@ class Power {
 
   Options options_;
   Outbox* outbox_;
+  StreamTable* streams_;
   CommandTable* commands_;
   Freezer* freezer_;
   Phase phase_ = Phase::kUp;

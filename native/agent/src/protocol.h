@@ -7,15 +7,18 @@
 // The numbers of docs/guest-protocol.md.
 namespace microvm::agent {
 
-constexpr uint16_t kProtocolVersion = 1;
+constexpr uint16_t kProtocolVersion = 2;
 constexpr size_t kHeaderSize = 24;
 constexpr size_t kMaxPayload = 65536;
 constexpr size_t kMaxFrame = kHeaderSize + kMaxPayload;
 constexpr size_t kSessionIdSize = 16;
-constexpr size_t kMaxExecBody = 1 << 20;
+constexpr size_t kMaxOpenBody = 1 << 20;
 constexpr uint16_t kMaxExecStrings = 8192;
+constexpr uint8_t kMaxLimits = 5;
+constexpr size_t kMaxUser = 256;
+constexpr size_t kMaxTerm = 64;
 constexpr uint16_t kMaxStreams = 256;
-constexpr uint32_t kStdinWindow = 64 * 1024;
+constexpr uint32_t kInputWindow = 64 * 1024;
 constexpr uint32_t kMinOutputWindow = 4096;
 constexpr uint32_t kMaxOutputWindow = 16u << 20;
 constexpr uint32_t kMaxWindow = 0x7FFFFFFF;
@@ -30,12 +33,13 @@ using SessionId = std::array<uint8_t, kSessionIdSize>;
 enum class FrameType : uint8_t {
   kHello = 0x01,
   kPing = 0x02,
-  kExec = 0x10,
-  kStdin = 0x11,
-  kStdinClose = 0x12,
+  kOpen = 0x10,
+  kData = 0x11,
+  kEnd = 0x12,
   kCancel = 0x13,
   kCredit = 0x14,
   kSignal = 0x15,
+  kResize = 0x16,
   kFreeze = 0x20,
   kThaw = 0x21,
   kSetClock = 0x22,
@@ -43,17 +47,20 @@ enum class FrameType : uint8_t {
 
   kHelloAck = 0x81,
   kPong = 0x82,
-  kStarted = 0x90,
-  kStdout = 0x91,
-  kStderr = 0x92,
-  kExit = 0x93,
+  kOpened = 0x90,
+  kData1 = 0x91,
+  kData2 = 0x92,
+  kEnded = 0x93,
   kCreditToHost = 0x94,
-  kStdinGone = 0x95,
+  kGone = 0x95,
   kOk = 0xA0,
   kFailed = 0xA1,
   kFarewell = 0xB0,
   kReset = 0xB1,
 };
+
+// What an OPEN asks for; the first byte of its message.
+enum class StreamKind : uint8_t { kExec = 1 };
 
 enum class FarewellReason : uint8_t { kPowerOff = 1, kReboot = 2, kPanic = 3, kShutdown = 4 };
 enum class PowerAction : uint8_t { kPowerOff = 0, kReboot = 1 };

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "clock.h"
+#include "exec_request.h"
 #include "identity.h"
 #include "version.h"
 
@@ -18,8 +19,13 @@ constexpr uint64_t kPatienceMs = 10;
 
 }  // namespace
 
-Session::Session(bool is_init, Outbox* outbox, CommandTable* commands, Freezer* freezer, Power* power)
-    : is_init_(is_init), outbox_(outbox), commands_(commands), freezer_(freezer), power_(power) {
+Session::Session(const Parts& parts)
+    : is_init_(parts.is_init),
+      outbox_(parts.outbox),
+      streams_(parts.streams),
+      commands_(parts.commands),
+      freezer_(parts.freezer),
+      power_(parts.power) {
   utsname names{};
   if (uname(&names) == 0) kernel_release_ = names.release;
 }
@@ -31,8 +37,8 @@ void Session::OnMark(const SessionId& session) {
 }
 
 void Session::Drop(const char* problem) {
-  commands_->DetachAll();
-  exec_.reset();
+  streams_->DetachAll();
+  opening_.reset();
   awaiting_hello_ = false;
   if (freezing_) {
     // Nobody will learn that it froze.
@@ -55,14 +61,15 @@ bool Session::OnFrame(const Frame& frame) {
   if (frame.type == FrameType::kHello || !open_) return Broken("no HELLO after the mark");
   if (frame.epoch > outbox_->epoch) return Broken("epoch of the future");
   if (frame.epoch < outbox_->epoch) return true;
-  if (exec_ && (frame.type != FrameType::kExec || frame.stream != exec_->stream))
-    return Broken("EXEC not finished");
+  if (opening_ && (frame.type != FrameType::kOpen || frame.stream != opening_->stream))
+    return Broken("OPEN not finished");
   PayloadReader in(frame.payload, frame.size);
   switch (frame.type) {
-    case FrameType::kStdin:
-    case FrameType::kStdinClose:
+    case FrameType::kData:
+    case FrameType::kEnd:
     case FrameType::kCancel:
     case FrameType::kCredit:
+    case FrameType::kResize:
       return OnStreamFrame(frame, &in);
     default:
       return OnRequest(frame, &in);
@@ -89,7 +96,7 @@ bool Session::OnHello(const Frame& frame) {
   PayloadWriter out;
   out.Raw(id_.data(), id_.size());
   out.U16(common ? kProtocolVersion : 0).U16(kProtocolVersion).U16(kProtocolVersion);
-  out.U16(kMaxStreams).U32(kStdinWindow);
+  out.U16(kMaxStreams).U32(kInputWindow);
   WriteInfo(&out);
   outbox_->Send(FrameType::kHelloAck, 0, out.bytes());
   return true;
@@ -104,31 +111,39 @@ bool Session::OnStreamFrame(const Frame& frame, PayloadReader* in) {
   if (frame.stream == 0 || frame.stream > last_stream_) return Broken("stream was never opened");
   uint8_t channel = 0;
   uint32_t bytes = 0;
+  uint16_t columns = 0;
+  uint16_t rows = 0;
   if (frame.type == FrameType::kCredit) {
     channel = in->U8();
     bytes = in->U32();
     if (!in->Done()) return Broken("bad CREDIT");
-  } else if (frame.type != FrameType::kStdin && frame.size != 0) {
+  } else if (frame.type == FrameType::kResize) {
+    columns = in->U16();
+    rows = in->U16();
+    if (!in->Done() || columns == 0 || rows == 0) return Broken("bad RESIZE");
+  } else if (frame.type != FrameType::kData && frame.size != 0) {
     return Broken("payload where none belongs");
   }
-  Command* command = commands_->ByStream(frame.stream);
-  if (command == nullptr) return true;
+  StreamHandler* handler = streams_->ByStream(frame.stream);
+  if (handler == nullptr) return true;
   switch (frame.type) {
-    case FrameType::kStdin:
-      return command->OnStdin(frame.payload, frame.size) || Broken("STDIN without credit");
-    case FrameType::kStdinClose:
-      command->OnStdinClose();
+    case FrameType::kData:
+      return handler->stream().OnData(frame.payload, frame.size) || Broken("DATA without credit");
+    case FrameType::kEnd:
+      handler->stream().OnEnd();
       return true;
     case FrameType::kCancel:
-      command->Cancel();
+      handler->Cancel();
       return true;
+    case FrameType::kResize:
+      return handler->Resize(columns, rows) || Broken("RESIZE without a terminal");
     default:
-      return command->OnCredit(channel, bytes) || Broken("bad CREDIT");
+      return handler->stream().OnCredit(channel, bytes) || Broken("bad CREDIT");
   }
 }
 
 bool Session::OnRequest(const Frame& frame, PayloadReader* in) {
-  const bool continues = exec_.has_value();
+  const bool continues = opening_.has_value();
   if (!continues && frame.stream <= last_stream_) return Broken("stream number used again");
   last_stream_ = frame.stream;
   switch (frame.type) {
@@ -139,8 +154,8 @@ bool Session::OnRequest(const Frame& frame, PayloadReader* in) {
       outbox_->Send(FrameType::kPong, frame.stream, out.bytes());
       return true;
     }
-    case FrameType::kExec:
-      return OnExec(frame);
+    case FrameType::kOpen:
+      return OnOpen(frame);
     case FrameType::kSignal:
       return OnSignal(frame.stream, in);
     case FrameType::kFreeze:
@@ -156,41 +171,40 @@ bool Session::OnRequest(const Frame& frame, PayloadReader* in) {
   }
 }
 
-bool Session::OnExec(const Frame& frame) {
-  if (!exec_) exec_ = PartialExec{frame.stream, {}};
-  if (exec_->body.size() + frame.size > kMaxExecBody) return Broken("EXEC too long");
-  exec_->body.insert(exec_->body.end(), frame.payload, frame.payload + frame.size);
+bool Session::OnOpen(const Frame& frame) {
+  if (!opening_) opening_ = PartialOpen{frame.stream, {}};
+  if (opening_->body.size() + frame.size > kMaxOpenBody) return Broken("OPEN too long");
+  opening_->body.insert(opening_->body.end(), frame.payload, frame.payload + frame.size);
   if ((frame.flags & kFlagMore) != 0) return true;
-  const Bytes body = std::move(exec_->body);
-  exec_.reset();
-  return StartExec(frame.stream, body);
+  const Bytes body = std::move(opening_->body);
+  opening_.reset();
+  return Open(frame.stream, body);
 }
 
-bool Session::StartExec(uint32_t stream, const Bytes& body) {
+bool Session::Open(uint32_t stream, const Bytes& body) {
   PayloadReader in(body.data(), body.size());
-  SpawnRequest request;
-  const uint16_t argc = in.U16();
-  if (argc == 0 || argc > kMaxExecStrings) return Broken("bad EXEC");
-  for (int i = 0; i < argc && in.ok(); i++) request.argv.emplace_back(in.Text(kMaxExecBody));
-  const uint16_t envc = in.U16();
-  if (envc > kMaxExecStrings) return Broken("bad EXEC");
-  for (int i = 0; i < envc && in.ok(); i++) {
-    request.env.emplace_back(in.Text(kMaxExecBody));
-    const size_t equals = request.env.back().find('=');
-    if (equals == 0 || equals == std::string::npos) return Broken("bad EXEC");
+  switch (static_cast<StreamKind>(in.U8())) {
+    case StreamKind::kExec: {
+      SpawnRequest request;
+      if (!DecodeExec(&in, &request)) return Broken("bad OPEN of a command");
+      StartExec(stream, request);
+      return true;
+    }
+    default:
+      return Broken("OPEN of an unknown kind");
   }
-  request.cwd = in.Text(kMaxExecBody);
-  if (!in.Done() || request.cwd.empty() || request.cwd[0] != '/') return Broken("bad EXEC");
+}
 
+void Session::StartExec(uint32_t stream, const SpawnRequest& request) {
   if (power_->begun()) {
     outbox_->Fail(stream, ESHUTDOWN, "shutdown");
   } else if (freezer_->frozen()) {
     outbox_->Fail(stream, EBUSY, "frozen");
-  } else if (const int error = commands_->Start(stream, request, freezer_->cgroup(), output_window_);
-             error != 0) {
-    outbox_->Fail(stream, error, "start");
+  } else if (const SpawnFailure failure =
+                 commands_->Start(stream, request, freezer_->cgroup(), output_window_);
+             failure.error != 0) {
+    outbox_->Fail(stream, failure.error, SpawnStepName(failure.step));
   }
-  return true;
 }
 
 bool Session::OnSignal(uint32_t stream, PayloadReader* in) {
@@ -198,8 +212,8 @@ bool Session::OnSignal(uint32_t stream, PayloadReader* in) {
   const uint8_t number = in->U8();
   if (!in->Done() || number < 1 || number > 64 || target == 0 || target >= stream)
     return Broken("bad SIGNAL");
-  Command* command = commands_->ByStream(target);
-  Answer(stream, command == nullptr ? ESRCH : command->Signal(number), "signal");
+  StreamHandler* handler = streams_->ByStream(target);
+  Answer(stream, handler == nullptr ? ESRCH : handler->Signal(number), "signal");
   return true;
 }
 
@@ -267,7 +281,7 @@ bool Session::OnThaw(uint32_t stream, PayloadReader* in) {
   then("machine-id", !machine_id.empty(), [&] { return SetMachineId(machine_id); });
   then("thaw", true, [&] { return freezer_->Thaw(commands_->Groups()); });
   if (error == 0 && epoch > outbox_->epoch) {
-    commands_->DetachAll();
+    streams_->DetachAll();
     outbox_->epoch = epoch;
   }
   Answer(stream, error, step);

@@ -9,6 +9,7 @@
 #include "freezer.h"
 #include "outbox.h"
 #include "power.h"
+#include "stream_table.h"
 #include "wire.h"
 
 namespace microvm::agent {
@@ -16,7 +17,16 @@ namespace microvm::agent {
 // The host's side of the conversation as the agent sees it: from one HELLO to the next.
 class Session {
  public:
-  Session(bool is_init, Outbox* outbox, CommandTable* commands, Freezer* freezer, Power* power);
+  // What a session works with, of its agent.
+  struct Parts {
+    bool is_init;
+    Outbox* outbox;
+    StreamTable* streams;
+    CommandTable* commands;
+    Freezer* freezer;
+    Power* power;
+  };
+  explicit Session(const Parts& parts);
 
   void OnMark(const SessionId& session);
   // False: the frame broke the protocol, `problem()` says how, and the session is over.
@@ -35,7 +45,7 @@ class Session {
     uint64_t next_look;
     uint64_t next_attempt;
   };
-  struct PartialExec {
+  struct PartialOpen {
     uint32_t stream;
     Bytes body;
   };
@@ -47,8 +57,9 @@ class Session {
   bool OnHello(const Frame& frame);
   bool OnRequest(const Frame& frame, PayloadReader* in);
   bool OnStreamFrame(const Frame& frame, PayloadReader* in);
-  bool OnExec(const Frame& frame);
-  bool StartExec(uint32_t stream, const Bytes& body);
+  bool OnOpen(const Frame& frame);
+  bool Open(uint32_t stream, const Bytes& body);
+  void StartExec(uint32_t stream, const SpawnRequest& request);
   bool OnSignal(uint32_t stream, PayloadReader* in);
   bool OnFreeze(uint32_t stream, PayloadReader* in);
   int FreezeAgain(uint64_t now);
@@ -60,6 +71,7 @@ class Session {
 
   bool is_init_;
   Outbox* outbox_;
+  StreamTable* streams_;
   CommandTable* commands_;
   Freezer* freezer_;
   Power* power_;
@@ -70,7 +82,7 @@ class Session {
   bool open_ = false;
   uint32_t output_window_ = 0;
   uint32_t last_stream_ = 0;
-  std::optional<PartialExec> exec_;
+  std::optional<PartialOpen> opening_;
   std::optional<Freezing> freezing_;
   const char* problem_ = "";
 };

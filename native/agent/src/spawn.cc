@@ -1,13 +1,19 @@
 #include "spawn.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
+
+#include "accounts.h"
+#include "terminal.h"
 
 namespace microvm::agent {
 namespace {
@@ -15,8 +21,6 @@ namespace {
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC 4
 #endif
-
-enum Step { kStepSession, kStepCgroup, kStepCwd, kStepExec };
 
 rlimit inherited_limit{};
 
@@ -33,20 +37,74 @@ int MakePipe(Pipe* pipe) {
   return 0;
 }
 
-void SetNonBlocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
+// The child's ends of its standard streams.
+struct Standard {
+  UniqueFd in;
+  UniqueFd out;
+  UniqueFd err;
+};
 
-std::vector<char*> Environment(const std::vector<std::string>& changes) {
-  std::vector<char*> result;
-  for (char** entry = environ; *entry != nullptr; entry++) {
-    const char* equals = strchr(*entry, '=');
-    const size_t name = equals == nullptr ? strlen(*entry) : static_cast<size_t>(equals - *entry) + 1;
-    bool changed = false;
-    for (const std::string& change : changes) changed = changed || change.compare(0, name, *entry, name) == 0;
-    if (!changed) result.push_back(*entry);
+int MakePipes(Standard* standard, Child* child) {
+  Pipe in, out, err;
+  for (Pipe* pipe : {&in, &out, &err}) {
+    if (const int error = MakePipe(pipe); error != 0) return error;
   }
-  // SAFETY: execvpe takes char* for history's sake; it does not write.
-  for (const std::string& change : changes) result.push_back(const_cast<char*>(change.c_str()));
-  result.push_back(nullptr);
+  *standard = {std::move(in.read), std::move(out.write), std::move(err.write)};
+  child->in = std::move(in.write);
+  child->out = std::move(out.read);
+  child->err = std::move(err.read);
+  return 0;
+}
+
+int MakeTerminal(const Terminal& terminal, Standard* standard, Child* child) {
+  child->has_terminal = true;
+  if (const int error = OpenTerminal(terminal, &child->out, &standard->in); error != 0) return error;
+  for (UniqueFd* fd : {&standard->out, &standard->err}) {
+    *fd = UniqueFd(fcntl(standard->in.get(), F_DUPFD_CLOEXEC, 0));
+    if (!fd->valid()) return errno;
+  }
+  child->in = UniqueFd(fcntl(child->out.get(), F_DUPFD_CLOEXEC, 0));
+  return child->in.valid() ? 0 : errno;
+}
+
+std::string_view NameOf(std::string_view entry) { return entry.substr(0, entry.find('=')); }
+
+// A later entry takes the place of an earlier one of the same name.
+class Environment {
+ public:
+  void Set(std::string entry) {
+    const std::string_view name = NameOf(entry);
+    const auto same = [name](const std::string& other) { return NameOf(other) == name; };
+    const auto found = std::find_if(entries_.begin(), entries_.end(), same);
+    if (found == entries_.end()) {
+      entries_.push_back(std::move(entry));
+    } else {
+      *found = std::move(entry);
+    }
+  }
+  std::vector<char*> Pointers() {
+    std::vector<char*> result;
+    for (std::string& entry : entries_) result.push_back(entry.data());
+    result.push_back(nullptr);
+    return result;
+  }
+
+ private:
+  std::vector<std::string> entries_;
+};
+
+Environment MakeEnvironment(const SpawnRequest& request, const Account& account) {
+  Environment result;
+  for (char** entry = environ; *entry != nullptr; entry++) result.Set(*entry);
+  if (!request.user.empty()) {
+    result.Set("HOME=" + account.home);
+    result.Set("SHELL=" + (account.shell.empty() ? "/bin/sh" : account.shell));
+    const std::string name = account.name.empty() ? std::to_string(account.uid) : account.name;
+    result.Set("USER=" + name);
+    result.Set("LOGNAME=" + name);
+  }
+  if (request.terminal && !request.terminal->term.empty()) result.Set("TERM=" + request.terminal->term);
+  for (const std::string& entry : request.env) result.Set(entry);
   return result;
 }
 
@@ -55,13 +113,44 @@ struct ChildPlan {
   char* const* argv;
   char** env;
   int in, out, err, status;
+  bool has_terminal;
   int cgroup_procs_fd;
+  const std::vector<ResourceLimit>* limits;
+  const Account* account;  // null: the agent's own
 };
 
-[[noreturn]] void Report(const ChildPlan& plan, Step step) {
+[[noreturn]] void Report(const ChildPlan& plan, SpawnStep step) {
   const SpawnFailure failure{errno, step};
   [[maybe_unused]] const ssize_t written = write(plan.status, &failure, sizeof(failure));
   _exit(127);
+}
+
+bool HasGroups(const Account& account) {
+  gid_t groups[64];
+  const int count = getgroups(64, groups);
+  if (count < 0) return false;
+  std::vector<gid_t> own(groups, groups + count);
+  own.erase(std::remove(own.begin(), own.end(), account.gid), own.end());
+  std::sort(own.begin(), own.end());
+  return own == account.groups;
+}
+
+// Only what differs is changed: an agent without privileges may still run commands as the user that it is.
+bool BecomeUser(const Account& account) {
+  // Else the command could not open /dev/stdout, which is root's pipe or terminal. One that is nobody's, such
+  // as that of a user namespace, stays as it is.
+  for (int fd = 0; account.uid != geteuid() && fd <= 2; fd++)
+    [[maybe_unused]] const int changed = fchown(fd, account.uid, static_cast<gid_t>(-1));
+  if (!HasGroups(account) && setgroups(account.groups.size(), account.groups.data()) != 0) return false;
+  if (account.gid != getegid() && setresgid(account.gid, account.gid, account.gid) != 0) return false;
+  return account.uid == geteuid() || setresuid(account.uid, account.uid, account.uid) == 0;
+}
+
+void SetLimits(const ChildPlan& plan) {
+  for (const auto& [resource, value] : *plan.limits) {
+    const rlimit limit{value, value};
+    if (setrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0) Report(plan, kSpawnLimits);
+  }
 }
 
 [[noreturn]] void RunChild(const ChildPlan& plan) {
@@ -71,59 +160,83 @@ struct ChildPlan {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (setsid() < 0) Report(plan, kStepSession);
-  if (plan.cgroup_procs_fd >= 0 && write(plan.cgroup_procs_fd, "0", 1) != 1) Report(plan, kStepCgroup);
-  if (dup2(plan.in, 0) < 0 || dup2(plan.out, 1) < 0 || dup2(plan.err, 2) < 0) Report(plan, kStepSession);
+  if (setsid() < 0) Report(plan, kSpawnSession);
+  if (plan.cgroup_procs_fd >= 0 && write(plan.cgroup_procs_fd, "0", 1) != 1) Report(plan, kSpawnCgroup);
+  if (dup2(plan.in, 0) < 0 || dup2(plan.out, 1) < 0 || dup2(plan.err, 2) < 0) Report(plan, kSpawnSession);
+  if (plan.has_terminal && ioctl(0, TIOCSCTTY, 0) != 0) Report(plan, kSpawnTerminal);
   // What the agent itself inherited may lack the flag.
   syscall(SYS_close_range, 3u, UINT_MAX, CLOSE_RANGE_CLOEXEC);
   if (inherited_limit.rlim_max != 0) setrlimit(RLIMIT_NOFILE, &inherited_limit);
   const int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (oom >= 0 && write(oom, "0", 1) != 1) errno = 0;
-  if (chdir(plan.cwd) != 0) Report(plan, kStepCwd);
+  SetLimits(plan);
+  if (plan.account != nullptr && !BecomeUser(*plan.account)) Report(plan, kSpawnUser);
+  if (chdir(plan.cwd) != 0) Report(plan, kSpawnCwd);
   environ = plan.env;
   execvp(plan.argv[0], plan.argv);
-  Report(plan, kStepExec);
+  Report(plan, kSpawnExec);
 }
 
 }  // namespace
 
 const char* SpawnStepName(int step) {
   switch (step) {
-    case kStepCgroup:
+    case kSpawnStart:
+      return "start";
+    case kSpawnTerminal:
+      return "pty";
+    case kSpawnCgroup:
       return "cgroup";
-    case kStepCwd:
+    case kSpawnLimits:
+      return "rlimits";
+    case kSpawnUser:
+      return "user";
+    case kSpawnCwd:
       return "cwd";
-    case kStepExec:
+    case kSpawnExec:
       return "exec";
     default:
       return "session";
   }
 }
 
-int Spawn(const SpawnRequest& request, int cgroup_procs_fd, Child* child) {
-  Pipe in, out, err, status;
-  for (Pipe* pipe : {&in, &out, &err, &status}) {
-    if (const int error = MakePipe(pipe); error != 0) return error;
+SpawnFailure Spawn(const SpawnRequest& request, int cgroup_procs_fd, Child* child) {
+  Account account;
+  if (!request.user.empty()) {
+    if (const int error = ReadAccount(request.user, &account); error != 0) return {error, kSpawnUser};
   }
+  Standard standard;
+  Pipe status;
+  if (const int error = MakePipe(&status); error != 0) return {error, kSpawnStart};
+  const int error =
+      request.terminal ? MakeTerminal(*request.terminal, &standard, child) : MakePipes(&standard, child);
+  if (error != 0) return {error, request.terminal ? kSpawnTerminal : kSpawnStart};
   std::vector<char*> argv;
-  // SAFETY: as in Environment.
+  // SAFETY: execvp takes char* for history's sake; it does not write.
   for (const std::string& argument : request.argv) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  std::vector<char*> env = Environment(request.env);
-  const ChildPlan plan{request.cwd.c_str(), argv.data(),     env.data(),         in.read.get(),
-                       out.write.get(),     err.write.get(), status.write.get(), cgroup_procs_fd};
+  Environment environment = MakeEnvironment(request, account);
+  std::vector<char*> env = environment.Pointers();
+  const ChildPlan plan{request.cwd.c_str(),
+                       argv.data(),
+                       env.data(),
+                       standard.in.get(),
+                       standard.out.get(),
+                       standard.err.get(),
+                       status.write.get(),
+                       request.terminal.has_value(),
+                       cgroup_procs_fd,
+                       &request.limits,
+                       request.user.empty() ? nullptr : &account};
 
   const pid_t pid = fork();
-  if (pid < 0) return errno;
+  if (pid < 0) return {errno, kSpawnStart};
   if (pid == 0) RunChild(plan);
 
   child->pid = pid;
-  child->in = std::move(in.write);
-  child->out = std::move(out.read);
-  child->err = std::move(err.read);
   child->status = std::move(status.read);
-  for (const UniqueFd* fd : {&child->in, &child->out, &child->err, &child->status}) SetNonBlocking(fd->get());
-  return 0;
+  fcntl(child->status.get(), F_SETFL, fcntl(child->status.get(), F_GETFL) | O_NONBLOCK);
+  return {0, kSpawnStart};
 }
 
 void RaiseDescriptorLimit() {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -7,32 +9,57 @@
 
 namespace microvm::agent {
 
+struct ResourceLimit {
+  int resource;  // as setrlimit(2) numbers it
+  uint64_t value;
+};
+
+struct Terminal {
+  uint16_t columns = 0;
+  uint16_t rows = 0;
+  std::string term;  // the variable TERM; empty: the agent's own
+};
+
 struct SpawnRequest {
   std::vector<std::string> argv;
-  std::vector<std::string> env;  // NAME=value, over the agent's own
+  std::vector<std::string> env;  // NAME=value, over the defaults
   std::string cwd;
+  std::string user;  // see FindAccount; empty: the agent's own
+  std::vector<ResourceLimit> limits;
+  std::optional<Terminal> terminal;
 };
 
 // A child that was forked; whether its program could be started is told by `status`.
 struct Child {
   pid_t pid = -1;
   UniqueFd in;   // the child's standard input, for writing
-  UniqueFd out;  // its outputs, for reading
+  UniqueFd out;  // its outputs, for reading; a terminal has one for both
   UniqueFd err;
+  bool has_terminal = false;
   UniqueFd status;  // ends without a byte when the program was started, else gives one `SpawnFailure`
 };
 
+enum SpawnStep {
+  kSpawnStart,
+  kSpawnSession,
+  kSpawnTerminal,
+  kSpawnCgroup,
+  kSpawnLimits,
+  kSpawnUser,
+  kSpawnCwd,
+  kSpawnExec
+};
+
 struct SpawnFailure {
-  int error;
-  int step;  // index of `SpawnStepName`
+  int error;  // 0: there is none
+  int step;   // a SpawnStep
 };
 
 const char* SpawnStepName(int step);
 
 // Forks a child in a session of its own, with default signals and only the descriptors 0-2.
-// `cgroup_procs_fd`, if not negative, is the cgroup.procs file of the cgroup that it joins. Answers 0 or an
-// errno.
-int Spawn(const SpawnRequest& request, int cgroup_procs_fd, Child* child);
+// `cgroup_procs_fd`, if not negative, is the cgroup.procs file of the cgroup that it joins.
+SpawnFailure Spawn(const SpawnRequest& request, int cgroup_procs_fd, Child* child);
 
 // The limit of descriptors that the agent was started with goes to its children; its own is raised.
 void RaiseDescriptorLimit();

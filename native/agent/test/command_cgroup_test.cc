@@ -69,13 +69,14 @@ UniqueFd StartPair(const CommandCgroup& cgroup, pid_t* child) {
   return UniqueFd(alive[0]);
 }
 
-void KillEndsWhatHasLeftTheGroup(const Workload& workload, bool (CommandCgroup::*kill_all)() const) {
+template <typename Kill>
+void KillEndsWhatHasLeftTheGroup(const Workload& workload, Kill kill_all) {
   CommandCgroup cgroup(workload.fd(), "a");
   CHECK(cgroup.valid());
   pid_t child = 0;
   const UniqueFd alive = StartPair(cgroup, &child);
   CHECK(!cgroup.Remove());
-  CHECK((cgroup.*kill_all)());
+  CHECK(kill_all(cgroup));
   char byte;
   CHECK(read(alive.get(), &byte, 1) == 0);
   int status = 0;
@@ -89,7 +90,7 @@ void WithoutCgroupNothingIsClaimed() {
   CommandCgroup none;
   CommandCgroup missing(-1, "a");
   CHECK(!none.valid() && !missing.valid());
-  CHECK(!none.OpenProcs().valid() && !none.Kill() && !none.KillOneByOne() && none.Remove());
+  CHECK(!none.OpenProcs().valid() && !none.Kill() && !none.SignalEach(SIGKILL) && none.Remove());
 }
 
 }  // namespace
@@ -101,7 +102,8 @@ int main() {
     std::puts("command cgroup: skipped, there is no cgroup v2 here that this user may write to");
     return 0;
   }
-  KillEndsWhatHasLeftTheGroup(workload, &CommandCgroup::Kill);
-  KillEndsWhatHasLeftTheGroup(workload, &CommandCgroup::KillOneByOne);
+  KillEndsWhatHasLeftTheGroup(workload, [](const CommandCgroup& cgroup) { return cgroup.Kill(); });
+  KillEndsWhatHasLeftTheGroup(workload,
+                              [](const CommandCgroup& cgroup) { return cgroup.SignalEach(SIGKILL); });
   std::puts("command cgroup: ok");
 }

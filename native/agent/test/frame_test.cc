@@ -50,8 +50,8 @@ void GivesBackFramesHoweverTheyAreSplit() {
     std::vector<Decoded> expected = {MarkOf('s')};
     for (uint32_t stream = 1; stream <= 1 + Below(6); stream++) {
       const std::string payload = Noise(Below(5) == 0 ? Below(kMaxPayload + 1) : Below(200));
-      bytes += Encode(FrameType::kStdin, stream, payload);
-      expected.push_back(FrameOf(FrameType::kStdin, stream, payload));
+      bytes += Encode(FrameType::kData, stream, payload);
+      expected.push_back(FrameOf(FrameType::kData, stream, payload));
     }
     Decoder decoder;
     const size_t most = size_t{1} << Below(17);
@@ -60,7 +60,7 @@ void GivesBackFramesHoweverTheyAreSplit() {
 }
 
 void FindsTheNextMarkAfterAnyUnfinishedFrame() {
-  const std::string frame = Encode(FrameType::kStdin, 1, Noise(60));
+  const std::string frame = Encode(FrameType::kData, 1, Noise(60));
   const std::vector<Decoded> expected = {MarkOf('b'), FrameOf(FrameType::kPing, 2, "")};
   for (size_t cut = 0; cut < frame.size(); cut++) {
     for (size_t size : {size_t{1}, size_t{7}, size_t{1000}}) {
@@ -86,7 +86,7 @@ void FindsAMarkAfterAMarkThatWasCutOff() {
 // A sender that lets a mark begin inside a frame breaks the rules, but must not make the decoder go back.
 void FindsAMarkThatOverlapsAFrame() {
   for (size_t inside = 1; inside < kPreamble.size(); inside++) {
-    const std::string frame = Encode(FrameType::kStdin, 1, "x" + Preamble().substr(0, inside));
+    const std::string frame = Encode(FrameType::kData, 1, "x" + Preamble().substr(0, inside));
     const std::string head = Mark('a') + frame;
     Decoder decoder;
     // The frame is used up before the rest of the mark arrives.
@@ -140,7 +140,7 @@ void RefusesEveryWrongHeader() {
 }
 
 void RefusesEveryFlippedBit() {
-  const std::string frame = Encode(FrameType::kStdin, 3, "payload");
+  const std::string frame = Encode(FrameType::kData, 3, "payload");
   for (size_t bit = 0; bit < frame.size() * 8; bit++) {
     std::string changed = frame;
     changed[bit / 8] = static_cast<char>(changed[bit / 8] ^ (1 << (bit % 8)));
@@ -159,13 +159,13 @@ void SurvivesAnything() {
           piece = Mark('m');
           break;
         case 1:
-          piece = Encode(FrameType::kStdin, 1, Noise(Below(100)) + Preamble());
+          piece = Encode(FrameType::kData, 1, Noise(Below(100)) + Preamble());
           break;
         case 2:
           piece = WithField(16, static_cast<uint32_t>(Below(2 * kMaxPayload)), 4);
           break;
         case 3:
-          piece = Encode(FrameType::kExec, 1, Noise(Below(3000)));
+          piece = Encode(FrameType::kOpen, 1, Noise(Below(3000)));
           break;
         default:
           piece = Noise(Below(100));

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { invalidArgument } from '@microvm/runtime';
 import type { ExecProcess, ExecRequest, Guest, NamedVm } from '@microvm/runtime';
-import { CommandQueue } from './command-queue.js';
+import { StreamQueue } from './stream-queue.js';
 import { AgentConnection } from './connection.js';
 import type { CallOptions } from './deadline.js';
 import { AgentExecProcess } from './exec-process.js';
@@ -30,7 +30,7 @@ export interface ConnectOptions {
    * The queue of the commands that this session starts. Without one the session has a queue of its own, which
    * ends with the session.
    */
-  readonly commands?: CommandQueue;
+  readonly commands?: StreamQueue;
 }
 
 /** The values that a restored guest is given before its workload goes on. An absent value is left alone. */
@@ -65,7 +65,7 @@ export class AgentClient implements Guest {
   /** Resolves when the channel ended, for whatever reason. */
   readonly closed: Promise<void>;
   readonly #connection: AgentConnection;
-  readonly #commands: CommandQueue;
+  readonly #commands: StreamQueue;
 
   private constructor(stream: Duplex, greeting: Greeting, { vm, commands }: ConnectOptions) {
     let onFarewell: (farewell: Farewell | undefined) => void = () => undefined;
@@ -73,7 +73,7 @@ export class AgentClient implements Guest {
     this.farewell = new Promise((resolve) => (onFarewell = resolve));
     this.closed = new Promise((resolve) => (onClosed = resolve));
     this.info = greeting.ack.info;
-    this.#commands = commands ?? new CommandQueue(vm);
+    this.#commands = commands ?? new StreamQueue(vm);
     this.#connection = new AgentConnection(stream, greeting, vm, {
       onFarewell,
       onReady: () => this.#commands.pump(),

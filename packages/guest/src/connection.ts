@@ -47,7 +47,7 @@ export class AgentConnection {
   readonly #writer: FrameWriter;
   readonly #hooks: ConnectionHooks;
   readonly #handlers = new Map<number, StreamHandler>();
-  readonly #commands = new Set<number>();
+  readonly #streams = new Set<number>();
   #epoch: number;
   #nextEpoch: number | undefined;
   #isFrozen: boolean;
@@ -107,7 +107,7 @@ export class AgentConnection {
   get busy(): string | undefined {
     if (this.#isFrozen) return 'its workload is frozen';
     const most = Math.min(this.ack.maxStreams, MAX_STREAMS);
-    if (this.#commands.size >= most) return `it runs ${most} commands, as many as it can at once`;
+    if (this.#streams.size >= most) return `it has ${most} streams open, as many as it can at once`;
     return this.#writer.hasRoom ? undefined : 'its agent does not read what was sent to it';
   }
 
@@ -125,7 +125,7 @@ export class AgentConnection {
     if (this.#lost !== undefined) return undefined;
     const stream = ++this.#lastStream;
     this.#handlers.set(stream, handler);
-    if (type === FrameType.exec) this.#commands.add(stream);
+    if (type === FrameType.open) this.#streams.add(stream);
     this.#sendMessage(type, stream, body);
     return stream;
   }
@@ -189,7 +189,7 @@ export class AgentConnection {
     if (handler === undefined) throw new ProtocolError('frame of a stream that is over or was never opened');
     if (!handler.onFrame(frame)) return;
     this.#handlers.delete(frame.stream);
-    if (this.#commands.delete(frame.stream)) this.#hooks.onReady();
+    if (this.#streams.delete(frame.stream)) this.#hooks.onReady();
   }
 
   #beginEpoch(frame: Frame): void {
@@ -204,7 +204,7 @@ export class AgentConnection {
     for (const [stream, handler] of [...this.#handlers]) {
       if (stream === frame.stream) continue;
       this.#handlers.delete(stream);
-      this.#commands.delete(stream);
+      this.#streams.delete(stream);
       handler.onLost(error);
     }
   }
@@ -253,7 +253,7 @@ export class AgentConnection {
     this.#reader.stop();
     const handlers = [...this.#handlers.values()];
     this.#handlers.clear();
-    this.#commands.clear();
+    this.#streams.clear();
     for (const handler of handlers) handler.onLost(error);
     // The stream is ended before it is destroyed, or the other end of a pair in this process would not learn
     // of it.

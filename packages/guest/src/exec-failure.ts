@@ -6,8 +6,10 @@ export interface StartFailure {
   readonly vm: NamedVm;
   readonly program: string;
   readonly cwd: string;
+  /** Empty: whoever the agent is. */
+  readonly user: string;
   readonly errno: string;
-  /** What the agent was doing: `exec`, `cwd`, `start` … */
+  /** What the agent was doing: `exec`, `cwd`, `user`, `start` … */
   readonly step: string;
 }
 
@@ -37,6 +39,11 @@ const EXEC_PROBLEMS: Readonly<Record<string, readonly [what: string, remedy: str
   ENAMETOOLONG: ['its path is too long', 'correct the program’s path'],
   ETXTBSY: ['the file is being written', 'close the file in the guest before it is run'],
   EIO: ['the guest cannot read the file', 'read the VM’s console'],
+  ENOMEM: [
+    'it does not fit the memory that it may have',
+    'raise `rlimits.addressSpaceBytes`, or give the VM more memory',
+  ],
+  EAGAIN: ['its user has as many processes as it may have', 'raise `rlimits.processes`'],
 };
 
 const CWD_PROBLEMS: Readonly<Record<string, string>> = {
@@ -47,6 +54,23 @@ const CWD_PROBLEMS: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'is too long a path',
 };
 
+const USER_PROBLEMS: Readonly<Record<string, readonly [what: string, remedy: string]>> = {
+  ENOENT: ['is not known in the guest', 'name a user and a group of the guest’s /etc/passwd and /etc/group'],
+  EFBIG: ['cannot be looked up', 'make /etc/passwd and /etc/group of the guest smaller: 1 MiB each'],
+  EPERM: ['cannot be taken on', 'run the agent as root in the guest'],
+};
+
+const STEP_PROBLEMS: Readonly<Record<string, readonly [what: string, remedy: string]>> = {
+  rlimits: [
+    'its limits cannot be set',
+    'correct `rlimits`: none may exceed what the guest allows, such as /proc/sys/fs/nr_open for `openFiles`',
+  ],
+  pty: ['the guest gives no terminal', 'mount a devpts at /dev/pts of the guest'],
+};
+
+/** Steps whose outcome is the request's own doing, whatever the errno. */
+const OWN_STEPS: ReadonlySet<string> = new Set(['exec', 'cwd', 'user', 'rlimits']);
+
 /**
  * The error of the contract: EXEC_FAILED says what is wrong with the request, GUEST_BUSY that the guest
  * cannot now.
@@ -56,7 +80,7 @@ export function startError(failure: StartFailure): VmRuntimeError {
   if (step === 'shutdown') {
     return unreachable(vm, 'the guest is shutting down', { remedy: 'start the VM again' });
   }
-  if (step !== 'exec' && step !== 'cwd' && PASSING.has(errno)) {
+  if (!OWN_STEPS.has(step) && PASSING.has(errno)) {
     return guestBusy(vm, program, `${step} failed with ${errno}`);
   }
   const { what, remedy } = describe(failure);
@@ -71,7 +95,11 @@ export function startError(failure: StartFailure): VmRuntimeError {
       const problem = CWD_PROBLEMS[errno] ?? 'cannot be entered';
       return { what: `the working directory "${cwd}" ${problem}`, remedy: 'correct `cwd`' };
     }
-    const known = at === 'exec' ? EXEC_PROBLEMS[errno] : undefined;
+    if (at === 'user') {
+      const [problem, correction] = USER_PROBLEMS[errno] ?? ['cannot be taken on', 'correct `user`'];
+      return { what: `the user "${failure.user}" ${problem}`, remedy: correction };
+    }
+    const known = at === 'exec' ? EXEC_PROBLEMS[errno] : STEP_PROBLEMS[at];
     if (known !== undefined) return { what: known[0], remedy: known[1] };
     return { what: `${at} failed`, remedy: 'read `details`: `step` failed with `errno` in the guest' };
   }

@@ -1,20 +1,21 @@
 import type { Writable } from 'node:stream';
 import { invalidArgument, isVmRuntimeError, VmRuntimeError } from '@microvm/runtime';
-import type { ExecChunk, ExecProcess, ExecRequest, ExecResult } from '@microvm/runtime';
+import type { ExecChunk, ExecOutput, ExecProcess, ExecRequest, ExecResult, PtySize } from '@microvm/runtime';
 import { AgentFailure } from './agent-failure.js';
-import type { Frame } from './codec.js';
-import type { CommandQueue, PendingCommand } from './command-queue.js';
-import type { AgentConnection } from './connection.js';
 import { watchDeadline } from './deadline.js';
 import { guestBusy, startError } from './exec-failure.js';
-import { ExecInput } from './exec-input.js';
-import { OutputCollector, OutputQueue } from './exec-output.js';
-import { encodeExecRequest } from './exec-request.js';
-import { ReceiveWindow } from './flow-control.js';
-import { decodeCredit, decodeExit, decodeFailed, encodeCredit, encodeSignal } from './messages.js';
-import { Channel, FrameType, OUTPUT_WINDOW, ProtocolError } from './protocol.js';
+import { checkSize, encodeExecRequest, parseExecRequest } from './exec-request.js';
+import { decodeExit, encodeResize, encodeSignal } from './messages.js';
+import type { EncodedExec, ExecMessage, FailedMessage } from './messages.js';
+import { OutputCollector, OutputQueue } from './output-queue.js';
+import { FrameType } from './protocol.js';
+import type { OutputChannel } from './protocol.js';
 import { CONFIRMED } from './request.js';
 import { endsByDefault, signalName, signalNumber } from './signals.js';
+import { AgentStream } from './stream.js';
+import type { StreamUser } from './stream.js';
+import type { StreamQueue } from './stream-queue.js';
+import { tooOld } from './too-old.js';
 
 const DEFAULT_MAX_OUTPUT_BYTES = 1 << 20;
 /**
@@ -23,77 +24,58 @@ const DEFAULT_MAX_OUTPUT_BYTES = 1 << 20;
  */
 const CANCEL_CONFIRM_MS = 2_000;
 const KILL_TIMEOUT_MS = 10_000;
-const NO_BYTES = Buffer.alloc(0);
+const CHANNELS = { stdout: 1, stderr: 2 } as const;
 
 type Reader = 'none' | 'result' | 'iterator';
-type OutputStream = ExecChunk['stream'];
-
-/** The stream of a command that was started. */
-interface Opened {
-  readonly connection: AgentConnection;
-  readonly stream: number;
-  readonly windows: Readonly<Record<OutputStream, ReceiveWindow>>;
-}
+type Exit = Pick<ExecResult, 'exitCode' | 'signal'>;
+/**
+ * Makes the error that the caller gets, with what was read of the command, for a caller who awaits the whole.
+ */
+type Failure = (result?: ExecResult) => unknown;
 
 /** A command: it waits in the queue for its start, and then is what the frames of its stream show. */
-export class AgentExecProcess implements ExecProcess, PendingCommand {
+export class AgentExecProcess implements ExecProcess, StreamUser {
   readonly stdin: Writable;
-  readonly #commands: CommandQueue;
-  readonly #program: string;
-  readonly #cwd: string;
-  readonly #input = new ExecInput();
-  readonly #queue: OutputQueue;
-  readonly #collected: Readonly<Record<OutputStream, OutputCollector>>;
+  readonly #queue: StreamQueue;
+  readonly #stream: AgentStream;
+  readonly #output: OutputQueue;
+  readonly #collected: Readonly<Record<ExecChunk['stream'], OutputCollector>>;
   readonly #limitBytes: number;
   readonly #result: Promise<ExecResult>;
-  #body: Buffer;
+  /** Until it is sent. */
+  #encoded: EncodedExec | undefined;
+  readonly #names: Pick<ExecMessage, 'cwd' | 'user'> & { readonly program: string; readonly hasPty: boolean };
+  #size: PtySize | undefined;
   #settle: { resolve(result: ExecResult): void; reject(error: unknown): void } | undefined;
   #reader: Reader = 'none';
-  #exit: Pick<ExecResult, 'exitCode' | 'signal'> | undefined;
-  #opened: Opened | undefined;
-  #failure: { readonly error: unknown } | undefined;
+  #exit: Exit | undefined;
+  #failure: Failure | undefined;
   #confirm: NodeJS.Timeout | undefined;
   #stopWatching: () => void = () => undefined;
-  /** Frames that come once at most. */
-  readonly #expected = new Set<FrameType>([FrameType.started, FrameType.stdinGone]);
-  readonly #frameHandlers: Partial<Record<FrameType, (frame: Frame) => void>> = {
-    [FrameType.started]: (frame) => this.#once(frame),
-    [FrameType.stdout]: (frame) => this.#onOutput('stdout', frame.payload),
-    [FrameType.stderr]: (frame) => this.#onOutput('stderr', frame.payload),
-    [FrameType.creditToHost]: (frame) => this.#input.grant(decodeCredit(frame.payload).bytes),
-    [FrameType.stdinGone]: (frame) => {
-      this.#once(frame);
-      this.#input.gone();
-    },
-    [FrameType.failed]: (frame) => this.#onStartFailed(frame),
-    [FrameType.exit]: (frame) => this.#onExit(frame),
-  };
 
   /** Throws `MICROVM_INVALID_ARGUMENT`. */
-  constructor(commands: CommandQueue, request: ExecRequest) {
-    this.#body = encodeExecRequest(request);
-    this.#commands = commands;
-    this.#program = request.argv[0];
-    this.#cwd = request.cwd ?? '/';
+  constructor(queue: StreamQueue, request: ExecRequest) {
+    const message = parseExecRequest(request);
+    this.#encoded = encodeExecRequest(message);
+    const { argv, cwd, user, pty } = message;
+    this.#names = { program: argv[0], cwd, user, hasPty: pty !== undefined };
+    this.#queue = queue;
     this.#limitBytes = request.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
     this.#collected = {
       stdout: new OutputCollector(this.#limitBytes),
       stderr: new OutputCollector(this.#limitBytes),
     };
-    this.#queue = new OutputQueue((stream, cost) => {
-      this.#taken(stream, cost);
+    this.#output = new OutputQueue((stream, cost) => {
+      this.#stream.taken(CHANNELS[stream], cost);
     });
     this.#result = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
     // A caller that iterates, or does not care, need not await the result.
     this.#result.catch(() => undefined);
-    this.stdin = this.#input;
+    this.#stream = new AgentStream(queue, this);
+    this.stdin = this.#stream.input;
     this.#start(request);
-  }
-
-  get body(): Buffer {
-    return this.#body;
   }
 
   get result(): Promise<ExecResult> {
@@ -105,27 +87,32 @@ export class AgentExecProcess implements ExecProcess, PendingCommand {
     return this.#result;
   }
 
+  get collected(): ExecOutput {
+    const { stdout, stderr } = this.#collected;
+    return { stdout: stdout.result(), stderr: stderr.result() };
+  }
+
   [Symbol.asyncIterator](): AsyncIterator<ExecChunk> {
     if (this.#reader !== 'none') {
       throw new TypeError('the output of a command is read once: by iterating it or by awaiting its result');
     }
     this.#reader = 'iterator';
     this.#deliver();
-    return this.#queue;
+    return this.#output;
   }
 
   async kill(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const number = signalNumber(signal);
     if (number === undefined) throw invalidArgument('signal', 'the name of a Linux signal');
     if (this.#settle === undefined || this.#exit !== undefined) return;
-    if (this.#opened === undefined) {
+    const { opened } = this.#stream;
+    if (opened === undefined) {
       // The command never ran: the error says only that the signal would have ended it.
-      if (endsByDefault(signal) && this.#commands.remove(this)) this.#finish({ exitCode: null, signal });
+      if (endsByDefault(signal) && this.#stream.withdraw()) this.#finish({ exitCode: null, signal });
       return;
     }
-    const { connection, stream } = this.#opened;
     try {
-      await connection.request(FrameType.signal, encodeSignal(stream, number), {
+      await opened.connection.request(FrameType.signal, encodeSignal(opened.number, number), {
         operation: 'kill',
         ...CONFIRMED,
         timeoutMs: KILL_TIMEOUT_MS,
@@ -137,38 +124,57 @@ export class AgentExecProcess implements ExecProcess, PendingCommand {
     }
   }
 
-  onOpened(connection: AgentConnection, stream: number): void {
-    this.#body = NO_BYTES;
-    if (this.#settle === undefined) return;
-    const window = () => new ReceiveWindow(OUTPUT_WINDOW, connection.growth);
-    this.#opened = { connection, stream, windows: { stdout: window(), stderr: window() } };
-    this.#input.open({
-      window: connection.ack.stdinWindow,
-      hasRoom: () => connection.hasRoom,
-      send: (data, onWritten) => connection.send(FrameType.stdin, stream, data, onWritten),
-      close: () => connection.send(FrameType.stdinClose, stream),
-    });
+  resize(size: PtySize): void {
+    const checked = checkSize(size, 'size');
+    if (!this.#names.hasPty) throw invalidArgument('size', 'a command with a pty');
+    this.#size = checked;
+    this.#stream.send(FrameType.resize, encodeResize(checked));
   }
 
-  onFrame(frame: Frame): boolean {
-    const handle = this.#frameHandlers[frame.type];
-    if (handle === undefined) throw new ProtocolError(`frame type ${frame.type} for a command`);
-    handle(frame);
-    return frame.type === FrameType.exit || frame.type === FrameType.failed;
+  encode(version: number): Buffer {
+    if (this.#encoded === undefined) throw new Error('a command is started once');
+    const { body, bodyV1 } = this.#encoded;
+    if (version > 1) return body;
+    if (bodyV1 === undefined) throw tooOld('exec with user, rlimits or pty');
+    return bodyV1;
   }
 
-  onRoom(): void {
-    this.#input.resume();
+  onOpening(): void {
+    this.#encoded = undefined;
+    if (this.#size !== undefined) this.#stream.send(FrameType.resize, encodeResize(this.#size));
+  }
+
+  onOpened(): void {
+    // Its process id in the guest is nothing to the caller.
+  }
+
+  onData(channel: OutputChannel, data: Buffer): void {
+    if (this.#failure !== undefined || this.#settle === undefined) return;
+    this.#output.push(channel === CHANNELS.stdout ? 'stdout' : 'stderr', data);
+    if (this.#reader === 'result') this.#collect();
+  }
+
+  onEnded(payload: Buffer): void {
+    const { exitCode, signal } = decodeExit(payload);
+    const exit: Exit =
+      signal === null ? { exitCode, signal } : { exitCode: null, signal: signalName(signal) };
+    if (this.#failure === undefined) this.#finish(exit);
+    else this.#end(this.#failure, { exit, isUrgent: true });
+  }
+
+  onFailed({ errno, step }: FailedMessage): void {
+    const error = startError({ vm: this.#queue.vm, ...this.#names, errno, step });
+    this.#end(this.#failure ?? (() => error));
   }
 
   onLost(error: unknown): void {
-    this.#end(this.#failure ?? { error });
+    this.#end(this.#failure ?? (() => error));
   }
 
   #start(request: ExecRequest): void {
     const { input, signal, timeoutMs } = request;
     if (signal?.aborted === true) {
-      this.#end({ error: signal.reason }, true);
+      this.#end(() => signal.reason, { isUrgent: true });
       return;
     }
     const limits = {
@@ -176,114 +182,90 @@ export class AgentExecProcess implements ExecProcess, PendingCommand {
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     };
     this.#stopWatching = watchDeadline('exec', limits, (reason) => {
-      this.#cancel(reason);
+      this.#onDeadline(reason);
     });
-    if (input !== undefined) this.#input.end(input);
-    this.#commands.add(this);
+    if (input !== undefined) this.#stream.input.end(input);
+    this.#stream.start();
   }
 
-  #once(frame: Frame): void {
-    if (!this.#expected.delete(frame.type)) throw new ProtocolError(`frame type ${frame.type} comes twice`);
-  }
-
-  #onOutput(stream: OutputStream, data: Buffer): void {
-    this.#opened?.windows[stream].receive(data.length);
-    if (this.#failure !== undefined) return;
-    this.#queue.push(stream, data);
-    if (this.#reader === 'result') this.#collect();
-  }
-
-  /** A reader has it: the guest may send that much again. */
-  #taken(stream: OutputStream, cost: number): void {
-    if (this.#opened === undefined || this.#settle === undefined || this.#exit !== undefined) return;
-    const { connection, stream: number, windows } = this.#opened;
-    const credit = windows[stream].consume(cost);
-    if (credit > 0) connection.send(FrameType.credit, number, encodeCredit(Channel[stream], credit));
+  #onDeadline(reason: unknown): void {
+    const isTimeout = isVmRuntimeError(reason, 'MICROVM_TIMEOUT');
+    if (isTimeout && this.#settle !== undefined && this.#stream.withdraw()) {
+      const busy = guestBusy(this.#queue.vm, this.#names.program, this.#queue.reason);
+      this.#end(() => busy, { isUrgent: true });
+      return;
+    }
+    this.#cancel((result) => (isTimeout && result !== undefined ? withResult(reason, result) : reason));
   }
 
   #collect(): void {
-    for (let chunk = this.#queue.take(); chunk !== undefined; chunk = this.#queue.take()) {
+    for (let chunk = this.#output.take(); chunk !== undefined; chunk = this.#output.take()) {
       const { stream, data } = chunk;
       if (this.#collected[stream].add(data)) continue;
       const limitBytes = this.#limitBytes;
       const message = `exec: ${stream} is longer than ${limitBytes} bytes`;
-      const details = { stream, limitBytes };
-      this.#cancel(new VmRuntimeError('MICROVM_OUTPUT_LIMIT', message, { details }));
+      const error = new VmRuntimeError('MICROVM_OUTPUT_LIMIT', message, { details: { stream, limitBytes } });
+      this.#cancel((result) => (result === undefined ? error : withResult(error, result)));
       return;
     }
   }
 
-  #onStartFailed(frame: Frame): void {
-    const { errno, step } = decodeFailed(frame.payload);
-    const error = startError({
-      vm: this.#commands.vm,
-      program: this.#program,
-      cwd: this.#cwd,
-      errno,
-      step,
-    });
-    this.#end(this.#failure ?? { error });
-  }
-
-  #onExit(frame: Frame): void {
-    const exit = decodeExit(frame.payload);
-    if (this.#failure !== undefined) {
-      this.#end(this.#failure, true);
-      return;
-    }
-    this.#finish(exit.signal === null ? exit : { exitCode: null, signal: signalName(exit.signal) });
-  }
-
-  #finish(exit: Pick<ExecResult, 'exitCode' | 'signal'>): void {
+  #finish(exit: Exit): void {
     this.#exit = exit;
     this.#release();
-    this.#queue.end();
+    this.#output.end();
     // Without a reader the output is kept for the one that may come, and the result with it.
     if (this.#reader !== 'none') this.#deliver();
   }
 
   #deliver(): void {
-    const { stdout, stderr } = this.#collected;
     if (this.#exit === undefined || this.#failure !== undefined) return;
-    this.#settle?.resolve({ ...this.#exit, stdout: stdout.result(), stderr: stderr.result() });
+    this.#settle?.resolve({ ...this.#exit, ...this.collected });
     this.#settle = undefined;
   }
 
-  #cancel(error: unknown): void {
+  #cancel(failure: Failure): void {
     if (this.#failure !== undefined || this.#settle === undefined) return;
-    if (this.#exit !== undefined) {
-      this.#end({ error }, true);
+    // What nobody has asked for yet was read all the same.
+    this.#failure = failure;
+    if (this.#reader === 'none') this.#collect();
+    if (this.#exit !== undefined || this.#stream.withdraw()) {
+      this.#end(failure, { isUrgent: true });
       return;
     }
-    if (this.#commands.remove(this)) {
-      const isTimeout = isVmRuntimeError(error, 'MICROVM_TIMEOUT');
-      const { vm, reason } = this.#commands;
-      this.#end({ error: isTimeout ? guestBusy(vm, this.#program, reason) : error }, true);
-      return;
-    }
-    this.#failure = { error };
     this.#stopWatching();
-    this.#queue.end(error, true);
-    this.#opened?.connection.send(FrameType.cancel, this.#opened.stream);
+    this.#output.end(failure(), true);
+    this.#stream.cancel();
     this.#confirm = setTimeout(() => {
-      this.#end({ error }, true);
+      this.#end(failure, { isUrgent: true });
     }, CANCEL_CONFIRM_MS);
   }
 
-  #end(failure: { readonly error: unknown }, isUrgent = false): void {
+  #end(
+    failure: Failure,
+    { isUrgent = false, exit = this.#exit }: { isUrgent?: boolean; exit?: Exit } = {},
+  ): void {
     this.#failure ??= failure;
     this.#release();
-    this.#queue.end(failure.error, isUrgent);
-    this.#settle?.reject(failure.error);
+    this.#output.end(this.#failure(), isUrgent);
+    const result = { ...(exit ?? { exitCode: null, signal: null }), ...this.collected };
+    this.#settle?.reject(this.#reader === 'iterator' ? this.#failure() : this.#failure(result));
     this.#settle = undefined;
   }
 
   #release(): void {
     clearTimeout(this.#confirm);
     this.#stopWatching();
-    this.#body = NO_BYTES;
-    this.#input.gone();
-    this.#opened?.windows.stdout.close();
-    this.#opened?.windows.stderr.close();
+    this.#encoded = undefined;
+    this.#stream.close();
   }
+}
+
+/** The same error, with what was read of the command. */
+function withResult<C extends 'MICROVM_TIMEOUT' | 'MICROVM_OUTPUT_LIMIT'>(
+  error: VmRuntimeError<C>,
+  result: ExecResult,
+): VmRuntimeError<C> {
+  const { code, message, details, retryable, remedy, cause } = error;
+  return new VmRuntimeError(code, message, { details, retryable, remedy, result, cause });
 }

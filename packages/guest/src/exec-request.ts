@@ -1,22 +1,74 @@
 import { invalidArgument } from '@microvm/runtime';
-import type { ExecRequest } from '@microvm/runtime';
+import type { ExecLimits, ExecRequest, PtyOptions, PtySize } from '@microvm/runtime';
 import { encodeExec, execTooLong, tooManyStrings } from './messages.js';
+import type { EncodedExec, ExecMessage } from './messages.js';
+import { MAX_TERM_BYTES, MAX_USER_BYTES, RLIMITS } from './protocol.js';
 
 const MAX_OUTPUT_BYTES = 0x7fff_ffff;
+const MAX_COLUMNS = 0xffff;
+/** -1 means "leave it" to the kernel. */
+const MAX_ID = 0xffff_fffe;
 
 function checkText(path: string, value: unknown): asserts value is string {
   if (typeof value !== 'string' || value.includes('\0')) throw invalidArgument(path, 'a string without NUL');
 }
 
-function checkCount(path: string, value: unknown): void {
+function checkCount(path: string, value: unknown, most: number = MAX_OUTPUT_BYTES): void {
   if (value === undefined) return;
-  if (!Number.isSafeInteger(value) || Number(value) < 1 || Number(value) > MAX_OUTPUT_BYTES) {
-    throw invalidArgument(path, `a whole number from 1 to ${MAX_OUTPUT_BYTES}`);
+  if (!Number.isSafeInteger(value) || Number(value) < 1 || Number(value) > most) {
+    throw invalidArgument(path, `a whole number from 1 to ${most}`);
   }
 }
 
-/** Checks a request and makes its message. Throws `MICROVM_INVALID_ARGUMENT`. */
-export function encodeExecRequest(request: ExecRequest): Buffer {
+function parseUser(user: unknown): string {
+  if (user === undefined) return '';
+  const isNumber = typeof user === 'number' && Number.isInteger(user) && user >= 0 && user <= MAX_ID;
+  const isText = typeof user === 'string' && /^[^:\0\n]+(:[^:\0\n]+)?$/.test(user);
+  if ((!isNumber && !isText) || Buffer.byteLength(String(user)) > MAX_USER_BYTES) {
+    const expected = `a name, a number or "user:group", at most ${MAX_USER_BYTES} bytes`;
+    throw invalidArgument('user', expected);
+  }
+  return String(user);
+}
+
+function parseLimits(rlimits: unknown): ExecLimits {
+  if (rlimits === undefined) return {};
+  if (typeof rlimits !== 'object' || rlimits === null)
+    throw invalidArgument('rlimits', `an object of ${RLIMITS.join(', ')}`);
+  for (const name of Object.keys(rlimits)) {
+    if (!RLIMITS.some((known) => known === name))
+      throw invalidArgument(`rlimits.${name}`, `one of ${RLIMITS.join(', ')}`);
+  }
+  // SAFETY: it has no other keys, and their values are checked below.
+  const limits = { ...rlimits } as ExecLimits;
+  for (const name of RLIMITS) checkCount(`rlimits.${name}`, limits[name], Number.MAX_SAFE_INTEGER);
+  return limits;
+}
+
+/** Throws `MICROVM_INVALID_ARGUMENT` with paths below `path`. */
+export function checkSize(size: unknown, path: string): PtySize {
+  if (typeof size !== 'object' || size === null) throw invalidArgument(path, 'an object with cols and rows');
+  const { cols, rows } = size as Partial<PtySize>;
+  for (const [name, value] of Object.entries({ cols, rows })) {
+    if (value === undefined)
+      throw invalidArgument(`${path}.${name}`, `a whole number from 1 to ${MAX_COLUMNS}`);
+    checkCount(`${path}.${name}`, value, MAX_COLUMNS);
+  }
+  return { cols: Number(cols), rows: Number(rows) };
+}
+
+function parsePty(pty: unknown): ExecMessage['pty'] {
+  if (pty === undefined) return undefined;
+  const size = checkSize(pty, 'pty');
+  const { term = '' } = pty as PtyOptions;
+  checkText('pty.term', term);
+  if (Buffer.byteLength(term) > MAX_TERM_BYTES)
+    throw invalidArgument('pty.term', `at most ${MAX_TERM_BYTES} bytes`);
+  return { ...size, term };
+}
+
+/** Checks a request. Throws `MICROVM_INVALID_ARGUMENT`. */
+export function parseExecRequest(request: ExecRequest): ExecMessage {
   const { argv, env = {}, cwd = '/', input, maxOutputBytes, timeoutMs } = request;
   if (!Array.isArray(argv) || argv.length === 0) throw invalidArgument('argv', 'a program and its arguments');
   argv.forEach((argument, index) => {
@@ -38,8 +90,14 @@ export function encodeExecRequest(request: ExecRequest): Buffer {
   checkCount('timeoutMs', timeoutMs);
   const tooMany = tooManyStrings({ argv, env });
   if (tooMany !== undefined) throw invalidArgument('argv', tooMany);
-  const body = encodeExec({ argv, env, cwd });
-  const problem = execTooLong(body);
+  const user = parseUser(request.user);
+  return { argv, env, cwd, user, rlimits: parseLimits(request.rlimits), pty: parsePty(request.pty) };
+}
+
+/** Makes the message of a request. Throws `MICROVM_INVALID_ARGUMENT`. */
+export function encodeExecRequest(message: ExecMessage): EncodedExec {
+  const encoded = encodeExec(message);
+  const problem = execTooLong(encoded.body);
   if (problem !== undefined) throw invalidArgument('argv', problem);
-  return body;
+  return encoded;
 }

@@ -46,7 +46,7 @@ export class FrameWriter {
     if (seamHoldsPreamble(header, payload)) {
       // Two shorter frames have other checksums. Only data and EXEC have payloads that long, and both may be
       // cut.
-      const flags = frame.type === FrameType.exec ? FLAG_MORE : 0;
+      const flags = frame.type === FrameType.open ? FLAG_MORE : 0;
       this.write({ ...frame, payload: payload.subarray(0, HEADER_SIZE), flags });
       this.write({ ...frame, payload: payload.subarray(HEADER_SIZE) }, onWritten);
       return;

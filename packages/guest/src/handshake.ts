@@ -8,6 +8,7 @@ import type { HelloAck } from './messages.js';
 import {
   FrameType,
   MAX_SKIPPED_BYTES,
+  OLDEST_VERSION,
   OUTPUT_WINDOW,
   PROTOCOL_VERSION,
   ProtocolError,
@@ -102,7 +103,7 @@ class HelloSayer {
     this.#scanner = new Scanner(mark);
     const hello = encodeHello({
       session: this.#session,
-      lowestVersion: PROTOCOL_VERSION,
+      lowestVersion: OLDEST_VERSION,
       highestVersion: PROTOCOL_VERSION,
       outputWindow: OUTPUT_WINDOW,
     });
@@ -134,9 +135,11 @@ class HelloSayer {
     if (first.type !== FrameType.helloAck) throw new ProtocolError('no HELLO_ACK after the mark');
     const ack = decodeHelloAck(first.payload);
     if (!ack.session.equals(this.#session)) throw new ProtocolError('HELLO_ACK for another session');
-    if (ack.version !== PROTOCOL_VERSION) {
+    if (ack.version < OLDEST_VERSION || ack.version > PROTOCOL_VERSION) {
       const spoken = `${ack.lowestVersion} to ${ack.highestVersion}`;
-      throw new ProtocolError(`the agent speaks protocol ${spoken}, this client ${PROTOCOL_VERSION}`);
+      throw new ProtocolError(
+        `the agent speaks protocol ${spoken}, this client ${OLDEST_VERSION} to ${PROTOCOL_VERSION}`,
+      );
     }
     return { ack, decoder: this.#decoder };
   }

@@ -1,15 +1,19 @@
-import type { ExecRequest, GuestInfo } from '@microvm/runtime';
+import type { ExecLimits, ExecRequest, GuestInfo, PtyOptions, PtySize } from '@microvm/runtime';
 import { PayloadReader, PayloadWriter } from './payload.js';
 import {
   FAREWELL_REASONS,
-  MAX_EXEC_BODY,
+  MAX_OPEN_BODY,
   MAX_EXEC_STRINGS,
+  MAX_TERM_BYTES,
+  MAX_USER_BYTES,
   MAX_WAIT_MS,
   MAX_WINDOW,
   MIN_WINDOW,
   POWER_ACTIONS,
   ProtocolError,
+  RLIMITS,
   SESSION_ID_SIZE,
+  StreamKind,
 } from './protocol.js';
 import type { FarewellReason, PowerAction } from './protocol.js';
 
@@ -35,7 +39,7 @@ export interface HelloAck {
   readonly lowestVersion: number;
   readonly highestVersion: number;
   readonly maxStreams: number;
-  readonly stdinWindow: number;
+  readonly inputWindow: number;
   readonly info: AgentInfo;
 }
 
@@ -55,7 +59,20 @@ export interface ThawMessage {
   readonly machineId: string;
 }
 
-export type ExecMessage = Required<Pick<ExecRequest, 'argv' | 'env' | 'cwd'>>;
+/** A command as OPEN says it. */
+export interface ExecMessage extends Required<Pick<ExecRequest, 'argv' | 'env' | 'cwd'>> {
+  /** Empty: whoever the agent is. */
+  readonly user: string;
+  readonly rlimits: ExecLimits;
+  readonly pty: Required<PtyOptions> | undefined;
+}
+
+/** A name of the guest's errors and the step that failed. */
+export interface FailedMessage {
+  readonly errno: string;
+  readonly step: string;
+}
+
 export type ExitMessage =
   { readonly exitCode: number; readonly signal: null } | { readonly exitCode: null; readonly signal: number };
 
@@ -106,7 +123,7 @@ export function encodeHelloAck(ack: HelloAck): Buffer {
     .u16(ack.lowestVersion)
     .u16(ack.highestVersion)
     .u16(ack.maxStreams)
-    .u32(ack.stdinWindow);
+    .u32(ack.inputWindow);
   return writeInfo(out, ack.info).done();
 }
 
@@ -117,7 +134,7 @@ export function decodeHelloAck(payload: Buffer): HelloAck {
     lowestVersion: input.u16(),
     highestVersion: input.u16(),
     maxStreams: inRange(input.u16(), 1, 65_535),
-    stdinWindow: inRange(input.u32(), MIN_WINDOW, MAX_WINDOW),
+    inputWindow: inRange(input.u32(), MIN_WINDOW, MAX_WINDOW),
     info: readInfo(input),
   }));
 }
@@ -130,7 +147,17 @@ export function decodeInfo(payload: Buffer): AgentInfo {
   return read(payload, readInfo);
 }
 
-export function encodeExec(request: ExecMessage): Buffer {
+/** An encoded command in each version of the protocol. */
+export interface EncodedExec {
+  readonly body: Buffer;
+  /**
+   * The same in version 1, which has neither users nor limits nor terminals; undefined when it asks for one
+   * of these.
+   */
+  readonly bodyV1: Buffer | undefined;
+}
+
+function encodeCommand(request: ExecMessage): Buffer {
   const env = Object.entries(request.env);
   const out = new PayloadWriter().u16(request.argv.length);
   for (const argument of request.argv) out.text(argument);
@@ -139,22 +166,88 @@ export function encodeExec(request: ExecMessage): Buffer {
   return out.text(request.cwd).done();
 }
 
+export function encodeExec(request: ExecMessage): EncodedExec {
+  const { user, rlimits, pty } = request;
+  const limits = RLIMITS.flatMap((name, index) => {
+    const value = rlimits[name];
+    return value === undefined ? [] : [{ number: index + 1, value }];
+  });
+  const command = encodeCommand(request);
+  const out = new PayloadWriter().u8(StreamKind.exec).raw(command).text(user).u8(limits.length);
+  for (const { number, value } of limits) out.u8(number).u64(BigInt(value));
+  out.u8(pty === undefined ? 0 : 1);
+  if (pty !== undefined) out.u16(pty.cols).u16(pty.rows).text(pty.term);
+  const body = out.done();
+  const isPlain = user === '' && limits.length === 0 && pty === undefined;
+  return { body, bodyV1: isPlain ? body.subarray(1, 1 + command.length) : undefined };
+}
+
+function readCommand(input: PayloadReader): Pick<ExecMessage, 'argv' | 'env' | 'cwd'> {
+  const argc = inRange(input.u16(), 1, MAX_EXEC_STRINGS);
+  const first = input.text(MAX_OPEN_BODY);
+  const others = Array.from({ length: argc - 1 }, () => input.text(MAX_OPEN_BODY));
+  const env = Array.from({ length: inRange(input.u16(), 0, MAX_EXEC_STRINGS) }, () => {
+    const entry = input.text(MAX_OPEN_BODY);
+    const equals = entry.indexOf('=');
+    if (equals < 1) throw new ProtocolError('bad environment entry');
+    return [entry.slice(0, equals), entry.slice(equals + 1)] as const;
+  });
+  const cwd = input.text(MAX_OPEN_BODY);
+  if (!cwd.startsWith('/')) throw new ProtocolError('working directory is not absolute');
+  // Not by assignment: a variable may be named `__proto__`.
+  return { argv: [first, ...others], env: Object.fromEntries(env), cwd };
+}
+
+function readLimits(input: PayloadReader): ExecLimits {
+  const limits: Partial<Record<keyof ExecLimits, number>> = {};
+  let last = 0;
+  for (let left = input.u8(); left > 0; left--) {
+    const number = inRange(input.u8(), last + 1, RLIMITS.length);
+    const name = RLIMITS[number - 1];
+    if (name !== undefined) limits[name] = Number(input.u64());
+    last = number;
+  }
+  return limits;
+}
+
+function readPty(input: PayloadReader): ExecMessage['pty'] {
+  if (inRange(input.u8(), 0, 1) === 0) return undefined;
+  const size = readSize(input);
+  return { ...size, term: input.text(MAX_TERM_BYTES) };
+}
+
+function readSize(input: PayloadReader): PtySize {
+  return { cols: inRange(input.u16(), 1, 0xffff), rows: inRange(input.u16(), 1, 0xffff) };
+}
+
+/** The body behind the kind. */
 export function decodeExec(body: Buffer): ExecMessage {
   return read(body, (input) => {
-    const argc = inRange(input.u16(), 1, MAX_EXEC_STRINGS);
-    const first = input.text(MAX_EXEC_BODY);
-    const others = Array.from({ length: argc - 1 }, () => input.text(MAX_EXEC_BODY));
-    const env = Array.from({ length: inRange(input.u16(), 0, MAX_EXEC_STRINGS) }, () => {
-      const entry = input.text(MAX_EXEC_BODY);
-      const equals = entry.indexOf('=');
-      if (equals < 1) throw new ProtocolError('bad environment entry');
-      return [entry.slice(0, equals), entry.slice(equals + 1)] as const;
-    });
-    const cwd = input.text(MAX_EXEC_BODY);
-    if (!cwd.startsWith('/')) throw new ProtocolError('working directory is not absolute');
-    // Not by assignment: a variable may be named `__proto__`.
-    return { argv: [first, ...others], env: Object.fromEntries(env), cwd };
+    inRange(input.u8(), StreamKind.exec, StreamKind.exec);
+    const command = readCommand(input);
+    return {
+      ...command,
+      user: input.text(MAX_USER_BYTES),
+      rlimits: readLimits(input),
+      pty: readPty(input),
+    };
   });
+}
+
+export function decodeExecV1(body: Buffer): ExecMessage {
+  return { ...read(body, readCommand), user: '', rlimits: {}, pty: undefined };
+}
+
+export function encodeOpenedExec(pid: number): Buffer {
+  return new PayloadWriter().u32(pid).done();
+}
+
+export function encodeResize({ cols, rows }: PtySize): Buffer {
+  return new PayloadWriter().u16(cols).u16(rows).done();
+}
+
+export function decodeResize(payload: Buffer): PtySize {
+  return read(payload, readSize);
 }
 
 export function encodeExit(exit: ExitMessage): Buffer {
@@ -219,7 +312,7 @@ export function encodeFailed(errno: string, step: string): Buffer {
   return new PayloadWriter().text(errno).text(step).done();
 }
 
-export function decodeFailed(payload: Buffer): { readonly errno: string; readonly step: string } {
+export function decodeFailed(payload: Buffer): FailedMessage {
   return read(payload, (input) => {
     const errno = input.words(32);
     if (!/^E[A-Z0-9]+$/.test(errno)) throw new ProtocolError('bad errno');
@@ -238,15 +331,15 @@ export function decodeFarewell(payload: Buffer): Farewell {
   }));
 }
 
-/** Whether an encoded request is longer than EXEC may be, and what is allowed. */
+/** Whether an encoded request is longer than OPEN may be, and what is allowed. */
 export function execTooLong(body: Buffer): string | undefined {
-  return body.length > MAX_EXEC_BODY
-    ? `at most ${MAX_EXEC_BODY} bytes of arguments and environment`
+  return body.length > MAX_OPEN_BODY
+    ? `at most ${MAX_OPEN_BODY} bytes of arguments and environment`
     : undefined;
 }
 
 /**
- * Whether a request has more strings than EXEC may have, and what is allowed: to be asked before it is
+ * Whether a request has more strings than OPEN may have, and what is allowed: to be asked before it is
  * encoded.
  */
 export function tooManyStrings(request: Pick<ExecMessage, 'argv' | 'env'>): string | undefined {

@@ -1,23 +1,28 @@
 /** The numbers of docs/guest-protocol.md. */
 
-export const PROTOCOL_VERSION = 1;
+/** What this side speaks by itself: a scripted guest, and what a client asks for. */
+export const PROTOCOL_VERSION = 2;
+/** A guest that was restored has the agent of the time of its snapshot, which may speak this. */
+export const OLDEST_VERSION = 1;
 export const HEADER_SIZE = 24;
 export const MAX_PAYLOAD = 65_536;
 export const SESSION_ID_SIZE = 16;
-export const MAX_EXEC_BODY = 1 << 20;
+export const MAX_OPEN_BODY = 1 << 20;
 export const MAX_EXEC_STRINGS = 8_192;
-/** Commands that run at once in one session. */
+export const MAX_USER_BYTES = 256;
+export const MAX_TERM_BYTES = 64;
+/** Streams that are open at once in one session. */
 export const MAX_STREAMS = 256;
-/** Commands and requests of one session that the agent may leave without an answer. */
+/** Streams and requests of one session that the agent may leave without an answer. */
 export const MAX_OPEN_STREAMS = 4_096;
 /** Bytes of an older session that a client skips to find the mark of its own. */
 export const MAX_SKIPPED_BYTES = 64 << 20;
 export const MIN_WINDOW = 4_096;
 export const MAX_WINDOW = 0x7fff_ffff;
-/** What the client lets each output of a command hold at first. */
+/** What the client lets each output of a stream hold at first. */
 export const OUTPUT_WINDOW = 32 * 1024;
-/** What the agent lets the standard input of a command hold. */
-export const STDIN_WINDOW = 64 * 1024;
+/** What the agent lets the input of a stream hold. */
+export const INPUT_WINDOW = 64 * 1024;
 export const MAX_WAIT_MS = 600_000;
 export const FLAG_MORE = 1;
 
@@ -28,24 +33,25 @@ export const PREAMBLE: Buffer = Buffer.from('f38a1cd56e42b907e15d902bc47fa638', 
 export const FrameType = {
   hello: 0x01,
   ping: 0x02,
-  exec: 0x10,
-  stdin: 0x11,
-  stdinClose: 0x12,
+  open: 0x10,
+  data: 0x11,
+  end: 0x12,
   cancel: 0x13,
   credit: 0x14,
   signal: 0x15,
+  resize: 0x16,
   freeze: 0x20,
   thaw: 0x21,
   setClock: 0x22,
   shutdown: 0x23,
   helloAck: 0x81,
   pong: 0x82,
-  started: 0x90,
-  stdout: 0x91,
-  stderr: 0x92,
-  exit: 0x93,
+  opened: 0x90,
+  data1: 0x91,
+  data2: 0x92,
+  ended: 0x93,
   creditToHost: 0x94,
-  stdinGone: 0x95,
+  gone: 0x95,
   ok: 0xa0,
   failed: 0xa1,
   farewell: 0xb0,
@@ -55,8 +61,22 @@ export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
 export const FRAME_TYPES: ReadonlySet<number> = new Set(Object.values(FrameType));
 
-/** Channels of a command, as CREDIT names them. */
-export const Channel = { stdin: 0, stdout: 1, stderr: 2 } as const;
+/** The channel of a stream that goes to the guest, as CREDIT names it; 1 and 2 come from the guest. */
+export const INPUT_CHANNEL = 0;
+export type OutputChannel = 1 | 2;
+
+/** What an OPEN asks for. */
+export const StreamKind = { exec: 1 } as const;
+export type StreamKind = (typeof StreamKind)[keyof typeof StreamKind];
+
+/** Limits of a command, in the order of their numbers on the wire, which begin with 1. */
+export const RLIMITS = [
+  'cpuSeconds',
+  'addressSpaceBytes',
+  'fileSizeBytes',
+  'openFiles',
+  'processes',
+] as const;
 
 export const FAREWELL_REASONS = ['power-off', 'reboot', 'panic', 'shutdown'] as const;
 export type FarewellReason = (typeof FAREWELL_REASONS)[number];

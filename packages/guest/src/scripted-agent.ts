@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Frame } from './codec.js';
 import {
   decodeExec,
+  decodeExecV1,
   decodeShutdown,
   decodeSignal,
   decodeThaw,
@@ -11,7 +12,7 @@ import {
 } from './messages.js';
 import type { AgentInfo, Farewell } from './messages.js';
 import { PayloadReader } from './payload.js';
-import { FrameType, ProtocolError } from './protocol.js';
+import { FrameType, PROTOCOL_VERSION, ProtocolError } from './protocol.js';
 import type { PowerAction } from './protocol.js';
 import { CommandStream, ScriptedErrno } from './scripted-command.js';
 import type { ScriptedCommand, ScriptedEnd } from './scripted-command.js';
@@ -48,6 +49,8 @@ export interface ScriptedAgentOptions {
   readonly epoch?: number;
   readonly kernelRelease?: string;
   readonly isFrozen?: boolean;
+  /** The protocol that it speaks: 2, or 1 as the agent of an old snapshot. */
+  readonly protocol?: 1 | 2;
 }
 
 /**
@@ -57,6 +60,7 @@ export interface ScriptedAgentOptions {
 export class ScriptedAgent {
   readonly #handlers: ScriptedHandlers;
   readonly #kernelRelease: string;
+  readonly #protocol: 1 | 2;
   #epoch: number;
   #isFrozen: boolean;
   #onThaw: (() => void)[] = [];
@@ -64,7 +68,7 @@ export class ScriptedAgent {
   readonly #commands = new Map<number, CommandStream>();
   readonly #requests: Partial<Record<FrameType, (stream: number, payload: Buffer) => void>> = {
     [FrameType.ping]: (stream) => this.#session?.send(FrameType.pong, stream, encodeInfo(this.#info())),
-    [FrameType.exec]: (stream, payload) => this.#onExec(stream, payload),
+    [FrameType.open]: (stream, payload) => this.#onOpen(stream, payload),
     [FrameType.signal]: (stream, payload) => this.#onSignal(stream, payload),
     [FrameType.freeze]: (stream) => this.#onFreeze(stream),
     [FrameType.thaw]: (stream, payload) => this.#onThawRequest(stream, payload),
@@ -77,6 +81,7 @@ export class ScriptedAgent {
     this.#epoch = options.epoch ?? 1;
     this.#kernelRelease = options.kernelRelease ?? 'scripted';
     this.#isFrozen = options.isFrozen ?? false;
+    this.#protocol = options.protocol ?? PROTOCOL_VERSION;
   }
 
   get epoch(): number {
@@ -90,12 +95,13 @@ export class ScriptedAgent {
   /** Speaks over this stream from now on; an earlier one is destroyed. */
   serve(stream: Duplex): void {
     this.close();
-    this.#session = new ScriptedSession(stream, {
+    const owner = {
       info: () => this.#info(),
-      onStreamFrame: (frame) => this.#onStreamFrame(frame),
-      onRequest: (frame) => this.#onRequest(frame),
+      onStreamFrame: (frame: Frame) => this.#onStreamFrame(frame),
+      onRequest: (frame: Frame) => this.#onRequest(frame),
       onDrop: () => this.#detachAll(),
-    });
+    };
+    this.#session = new ScriptedSession(stream, owner, this.#protocol);
   }
 
   /** Ends the connection, not the guest: its commands run on. */
@@ -121,23 +127,23 @@ export class ScriptedAgent {
     handle(frame.stream, frame.payload);
   }
 
-  #onExec(stream: number, body: Buffer): void {
-    const message = decodeExec(body);
+  #onOpen(stream: number, body: Buffer): void {
+    const message = this.#protocol === 1 ? decodeExecV1(body) : decodeExec(body);
     const session = this.#session;
     if (session === undefined) return;
     if (this.#isFrozen) {
       this.#answer(stream, 'frozen', 'EBUSY');
       return;
     }
-    const command: CommandStream = new CommandStream({
+    const parts = {
       stream,
       outputWindow: session.outputWindow,
-      send: (type, id, payload) => session.send(type, id, payload),
+      send: (type: FrameType, id: number, payload?: Buffer) => session.send(type, id, payload),
       untilThawed: () => this.#untilThawed(),
-      onEnd: () => {
-        // A later session can have a stream of the same number.
-        if (this.#commands.get(stream) === command) this.#commands.delete(stream);
-      },
+    };
+    const command: CommandStream = new CommandStream(parts, () => {
+      // A later session can have a stream of the same number.
+      if (this.#commands.get(stream) === command) this.#commands.delete(stream);
     });
     this.#commands.set(stream, command);
     void command.run(message, (scripted) => this.#handlers.exec(scripted));

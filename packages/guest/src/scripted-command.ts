@@ -1,12 +1,20 @@
 import type { Frame } from './codec.js';
-import { frameCost, ReceiveWindow, SendWindow } from './flow-control.js';
-import { decodeCredit, encodeCredit, encodeExit, encodeFailed } from './messages.js';
+import { decodeResize, encodeExit, encodeFailed, encodeOpenedExec } from './messages.js';
 import type { ExecMessage } from './messages.js';
-import { Channel, FrameType, MAX_PAYLOAD, ProtocolError, STDIN_WINDOW } from './protocol.js';
+import { FrameType, ProtocolError } from './protocol.js';
+import { ScriptedStream } from './scripted-stream.js';
+import type { ScriptedStreamParts } from './scripted-stream.js';
+import type { ScriptedTerminal } from './scripted-terminal.js';
+import { TerminalOfCommand } from './terminal-of-command.js';
 import { endsByDefault, signalName, signalNumber } from './signals.js';
 
 /** A command as the script of a guest sees it. */
-export interface ScriptedCommand extends ExecMessage {
+export interface ScriptedCommand extends Omit<ExecMessage, 'pty'> {
+  /**
+   * Its terminal, when it was asked for with a `pty`: then `stdin` gives what its line discipline hands over,
+   * and all output is shown on it.
+   */
+  readonly terminal?: ScriptedTerminal;
   /** What the host sends; ends when it closes it. */
   readonly stdin: AsyncIterable<Buffer>;
   /**
@@ -29,84 +37,59 @@ export type ScriptedEnd = number | { readonly signal: NodeJS.Signals };
 export class ScriptedErrno extends Error {
   override readonly name = 'ScriptedErrno';
   readonly errno: string;
+  /** What failed: `exec`, `user`, `cwd` … */
+  readonly step: string;
 
-  constructor(errno: string) {
-    super(`the command cannot be started: ${errno}`);
+  constructor(errno: string, step = 'exec') {
+    super(`the command cannot be started: ${step} failed with ${errno}`);
     this.errno = errno;
+    this.step = step;
   }
 }
 
-export type SendFrame = (type: FrameType, stream: number, payload?: Buffer) => void;
+type Exec = (command: ScriptedCommand) => Promise<ScriptedEnd> | ScriptedEnd;
 
-/** The guest's end of one command's stream. Detached, it runs on and its output goes nowhere. */
+/** A command of a scripted guest, on its stream. Detached, it runs on and its output goes nowhere. */
 export class CommandStream {
-  readonly #stream: number;
-  readonly #send: SendFrame;
+  readonly #stream: ScriptedStream;
+  readonly #pid: number;
   readonly #untilThawed: () => Promise<void>;
   readonly #onEnd: () => void;
   readonly #abort = new AbortController();
-  readonly #windows: { readonly stdout: SendWindow; readonly stderr: SendWindow };
-  readonly #stdinWindow = new ReceiveWindow(STDIN_WINDOW);
-  #input: Buffer[] = [];
-  #isInputClosed = false;
-  #isOpen = true;
+  #terminal: TerminalOfCommand | undefined;
   #hasEnded = false;
-  /** Wakes whoever waits for credit, input or the end. */
-  #wake: (() => void)[] = [];
 
-  constructor(options: {
-    readonly stream: number;
-    readonly outputWindow: number;
-    readonly send: SendFrame;
-    readonly untilThawed: () => Promise<void>;
-    readonly onEnd: () => void;
-  }) {
-    this.#stream = options.stream;
-    this.#send = options.send;
-    this.#untilThawed = options.untilThawed;
-    this.#onEnd = options.onEnd;
-    this.#windows = {
-      stdout: new SendWindow(options.outputWindow),
-      stderr: new SendWindow(options.outputWindow),
-    };
+  constructor(parts: ScriptedStreamParts, onEnd: () => void) {
+    this.#stream = new ScriptedStream(parts);
+    this.#pid = parts.stream;
+    this.#untilThawed = parts.untilThawed;
+    this.#onEnd = onEnd;
   }
 
-  async run(
-    message: ExecMessage,
-    exec: (command: ScriptedCommand) => Promise<ScriptedEnd> | ScriptedEnd,
-  ): Promise<void> {
-    this.#say(FrameType.started, Buffer.from([this.#stream & 0xff, 0, 0, 0]));
+  async run(message: ExecMessage, exec: Exec): Promise<void> {
+    this.#stream.say(FrameType.opened, encodeOpenedExec(this.#pid));
     try {
-      const end = await exec({
-        ...message,
-        stdin: this.#readInput(),
-        signal: this.#abort.signal,
-        stdout: (data) => this.#write('stdout', data),
-        stderr: (data) => this.#write('stderr', data),
-      });
+      const { pty, ...rest } = message;
+      const command = { ...rest, signal: this.#abort.signal };
+      const end = await exec(
+        pty === undefined ? { ...command, ...this.#pipes() } : this.#onTerminal(command, pty),
+      );
       await this.#untilThawed();
       this.#end(end);
     } catch (error) {
-      if (error instanceof ScriptedErrno) this.#fail(error.errno);
+      if (error instanceof ScriptedErrno) this.#fail(error);
       else await this.#crash(error);
     }
   }
 
   onFrame(frame: Frame): void {
-    if (frame.type === FrameType.stdin) {
-      this.#stdinWindow.receive(frame.payload.length);
-      if (this.#isInputClosed) throw new ProtocolError('STDIN after its end');
-      this.#input.push(Buffer.from(frame.payload));
-    } else if (frame.type === FrameType.stdinClose) {
-      this.#isInputClosed = true;
-    } else if (frame.type === FrameType.cancel) {
-      this.kill(9);
-    } else if (frame.type === FrameType.credit) {
-      this.#onCredit(frame.payload);
-    } else {
-      throw new ProtocolError(`frame type ${frame.type} for a command`);
+    if (this.#stream.onFrame(frame)) return;
+    if (frame.type === FrameType.resize && this.#terminal !== undefined) {
+      this.#terminal.resize(decodeResize(frame.payload));
+      return;
     }
-    this.#wakeAll();
+    if (frame.type !== FrameType.cancel) throw new ProtocolError(`frame type ${frame.type} for a command`);
+    this.kill(9);
   }
 
   kill(number: number): void {
@@ -118,63 +101,30 @@ export class CommandStream {
 
   /** The host listens no more. */
   detach(): void {
-    this.#isOpen = false;
-    this.#isInputClosed = true;
-    this.#wakeAll();
+    this.#stream.detach();
   }
 
-  async #write(channel: 'stdout' | 'stderr', data: string | Uint8Array): Promise<void> {
-    let rest =
-      typeof data === 'string' ? Buffer.from(data) : Buffer.from(data.buffer, data.byteOffset, data.length);
-    while (rest.length > 0) {
-      await this.#untilThawed();
-      if (!this.#isOpen) return;
-      const size = Math.min(rest.length, this.#windows[channel].room, MAX_PAYLOAD);
-      if (size === 0) {
-        await this.#wait();
-        continue;
-      }
-      this.#windows[channel].spend(size);
-      // Copied: the script may use its buffer again at once.
-      this.#say(FrameType[channel], Buffer.from(rest.subarray(0, size)));
-      rest = rest.subarray(size);
-    }
+  #pipes(): Pick<ScriptedCommand, 'stdin' | 'stdout' | 'stderr'> {
+    return {
+      stdin: this.#stream.read(),
+      stdout: (data) => this.#stream.write(1, data),
+      stderr: (data) => this.#stream.write(2, data),
+    };
   }
 
-  async *#readInput(): AsyncGenerator<Buffer> {
-    while (!this.#hasEnded) {
-      const chunk = this.#input.shift();
-      if (chunk !== undefined) {
-        const credit = this.#stdinWindow.consume(frameCost(chunk.length));
-        if (credit > 0) this.#say(FrameType.creditToHost, encodeCredit(Channel.stdin, credit));
-        yield chunk;
-      } else if (this.#isInputClosed) {
-        return;
-      } else {
-        await this.#wait();
-      }
-    }
-  }
-
-  #onCredit(payload: Buffer): void {
-    const { channel, bytes } = decodeCredit(payload);
-    if (channel === Channel.stdin) throw new ProtocolError('credit for a channel of the host');
-    this.#windows[channel === Channel.stdout ? 'stdout' : 'stderr'].grant(bytes);
-  }
-
-  #wait(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake.push(resolve);
-    });
-  }
-
-  #wakeAll(): void {
-    for (const wake of this.#wake.splice(0)) wake();
+  #onTerminal(
+    command: Omit<ExecMessage, 'pty'> & Pick<ScriptedCommand, 'signal'>,
+    pty: NonNullable<ExecMessage['pty']>,
+  ): ScriptedCommand {
+    const terminal = new TerminalOfCommand(pty, this.#stream, (name) => this.kill(signalNumber(name) ?? 0));
+    this.#terminal = terminal;
+    const show = (data: string | Uint8Array) => terminal.show(data);
+    return { ...command, terminal, stdin: terminal.read(), stdout: show, stderr: show };
   }
 
   async #crash(error: unknown): Promise<void> {
-    if (!this.#hasEnded)
-      await this.#write('stderr', `${error instanceof Error ? error.message : String(error)}\n`);
+    const text = error instanceof Error ? error.message : String(error);
+    if (!this.#hasEnded) await (this.#terminal?.show(`${text}\n`) ?? this.#stream.write(2, `${text}\n`));
     this.#end(1);
   }
 
@@ -183,22 +133,17 @@ export class CommandStream {
       typeof end === 'number'
         ? { exitCode: end & 0xff, signal: null }
         : { exitCode: null, signal: signalNumber(end.signal) ?? 9 };
-    this.#finish(FrameType.exit, encodeExit(exit));
+    this.#finish(FrameType.ended, encodeExit(exit));
   }
 
-  #fail(errno: string): void {
-    this.#finish(FrameType.failed, encodeFailed(errno, 'exec'));
+  #fail({ errno, step }: ScriptedErrno): void {
+    this.#finish(FrameType.failed, encodeFailed(errno, step));
   }
 
   #finish(type: FrameType, payload: Buffer): void {
     if (this.#hasEnded) return;
-    this.#say(type, payload);
     this.#hasEnded = true;
-    this.detach();
+    this.#stream.finish(type, payload);
     this.#onEnd();
-  }
-
-  #say(type: FrameType, payload: Buffer): void {
-    if (this.#isOpen) this.#send(type, this.#stream, payload);
   }
 }

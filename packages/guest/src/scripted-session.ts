@@ -4,15 +4,7 @@ import type { Frame } from './codec.js';
 import { decodeHello, encodeHelloAck } from './messages.js';
 import type { AgentInfo } from './messages.js';
 import { PayloadWriter } from './payload.js';
-import {
-  FLAG_MORE,
-  FrameType,
-  MAX_EXEC_BODY,
-  MAX_STREAMS,
-  PROTOCOL_VERSION,
-  ProtocolError,
-  STDIN_WINDOW,
-} from './protocol.js';
+import { FLAG_MORE, FrameType, MAX_OPEN_BODY, MAX_STREAMS, ProtocolError, INPUT_WINDOW } from './protocol.js';
 import { encodeMark, MarkScanner } from './sync.js';
 
 /** What a session needs of its guest. */
@@ -30,16 +22,19 @@ export interface SessionOwner {
 export class ScriptedSession {
   readonly #stream: Duplex;
   readonly #owner: SessionOwner;
+  readonly #version: number;
   readonly #scanner = new MarkScanner();
   #decoder: FrameDecoder | undefined;
   #id: Buffer | undefined;
   #isOpen = false;
   #lastStream = 0;
-  #exec: { readonly stream: number; readonly parts: Buffer[] } | undefined;
+  #opening: { readonly stream: number; readonly parts: Buffer[] } | undefined;
   #outputWindow = 0;
 
-  constructor(stream: Duplex, owner: SessionOwner) {
+  /** `version` of the protocol is the only one that it speaks. */
+  constructor(stream: Duplex, owner: SessionOwner, version: number) {
     this.#stream = stream;
+    this.#version = version;
     this.#owner = owner;
     stream.on('data', (chunk: Buffer) => {
       this.#receive(chunk);
@@ -95,7 +90,7 @@ export class ScriptedSession {
   #drop(): void {
     if (this.#isOpen) this.#owner.onDrop();
     this.#decoder = undefined;
-    this.#exec = undefined;
+    this.#opening = undefined;
     this.#isOpen = false;
     this.#lastStream = 0;
   }
@@ -109,22 +104,22 @@ export class ScriptedSession {
     if (frame.epoch > epoch) throw new ProtocolError('epoch of the future');
     if (frame.stream === 0) throw new ProtocolError('frame outside of a stream');
     if (frame.epoch < epoch || this.#owner.onStreamFrame(frame)) return;
-    if (this.#exec !== undefined && this.#exec.stream !== frame.stream) {
-      throw new ProtocolError('EXEC not finished');
+    if (this.#opening !== undefined && this.#opening.stream !== frame.stream) {
+      throw new ProtocolError('OPEN not finished');
     }
-    if (this.#exec === undefined && frame.stream <= this.#lastStream) return;
+    if (this.#opening === undefined && frame.stream <= this.#lastStream) return;
     this.#lastStream = frame.stream;
-    if (frame.type === FrameType.exec) this.#onExec(frame);
+    if (frame.type === FrameType.open) this.#onOpen(frame);
     else this.#owner.onRequest(frame);
   }
 
-  #onExec(frame: Frame): void {
-    this.#exec ??= { stream: frame.stream, parts: [] };
-    this.#exec.parts.push(Buffer.from(frame.payload));
-    const payload = Buffer.concat(this.#exec.parts);
-    if (payload.length > MAX_EXEC_BODY) throw new ProtocolError('EXEC too long');
+  #onOpen(frame: Frame): void {
+    this.#opening ??= { stream: frame.stream, parts: [] };
+    this.#opening.parts.push(Buffer.from(frame.payload));
+    const payload = Buffer.concat(this.#opening.parts);
+    if (payload.length > MAX_OPEN_BODY) throw new ProtocolError('OPEN too long');
     if ((frame.flags & FLAG_MORE) !== 0) return;
-    this.#exec = undefined;
+    this.#opening = undefined;
     this.#owner.onRequest({ ...frame, payload });
   }
 
@@ -132,15 +127,16 @@ export class ScriptedSession {
     if (frame.type !== FrameType.hello || this.#id === undefined) throw new ProtocolError('no HELLO');
     const hello = decodeHello(frame.payload);
     if (!hello.session.equals(this.#id)) throw new ProtocolError('HELLO for another session');
-    const isCommon = hello.lowestVersion <= PROTOCOL_VERSION && PROTOCOL_VERSION <= hello.highestVersion;
+    const version = this.#version;
+    const isCommon = hello.lowestVersion <= version && version <= hello.highestVersion;
     this.#outputWindow = hello.outputWindow;
     const ack = encodeHelloAck({
       session: hello.session,
-      version: isCommon ? PROTOCOL_VERSION : 0,
-      lowestVersion: PROTOCOL_VERSION,
-      highestVersion: PROTOCOL_VERSION,
+      version: isCommon ? version : 0,
+      lowestVersion: version,
+      highestVersion: version,
       maxStreams: MAX_STREAMS,
-      stdinWindow: STDIN_WINDOW,
+      inputWindow: INPUT_WINDOW,
       info: this.#owner.info(),
     });
     this.#isOpen = true;

@@ -70,6 +70,20 @@ describe('a command', () => {
     ['maxOutputBytes', { argv: ['a'], maxOutputBytes: 0 }],
     ['timeoutMs', { argv: ['a'], timeoutMs: Number.NaN }],
     ['input', { argv: ['a'], input: 5 as unknown as string }],
+    ['user', { argv: ['a'], user: '' }],
+    ['user', { argv: ['a'], user: 'a:b:c' }],
+    ['user', { argv: ['a'], user: ':b' }],
+    ['user', { argv: ['a'], user: -1 }],
+    ['user', { argv: ['a'], user: 0xffff_ffff }],
+    ['user', { argv: ['a'], user: 'x'.repeat(257) }],
+    ['rlimits', { argv: ['a'], rlimits: 5 as unknown as object }],
+    ['rlimits.cpu', { argv: ['a'], rlimits: { cpu: 5 } as object }],
+    ['rlimits.openFiles', { argv: ['a'], rlimits: { openFiles: 0 } }],
+    ['rlimits.cpuSeconds', { argv: ['a'], rlimits: { cpuSeconds: 1.5 } }],
+    ['pty', { argv: ['a'], pty: true as unknown as { cols: number; rows: number } }],
+    ['pty.cols', { argv: ['a'], pty: { rows: 24 } as { cols: number; rows: number } }],
+    ['pty.rows', { argv: ['a'], pty: { cols: 80, rows: 65_536 } }],
+    ['pty.term', { argv: ['a'], pty: { cols: 80, rows: 24, term: 'x'.repeat(65) } }],
   ])('with a wrong %s is refused before anything is sent', async (path, request) => {
     const exec = vi.fn(() => 0);
     const { client } = await scriptedGuest({ exec });
@@ -159,6 +173,7 @@ describe('output', () => {
     ).rejects.toMatchObject({
       code: 'MICROVM_OUTPUT_LIMIT',
       details: { stream: 'stdout', limitBytes: 500_000 },
+      result: { stdout: { length: 500_000 } },
     });
     expect(await client.ping()).toBeDefined();
     client.close();

@@ -9,10 +9,23 @@ import {
   seamHoldsPreamble,
 } from '../src/codec.js';
 import type { Frame } from '../src/codec.js';
-import { decodeExec, decodeFarewell, decodeHelloAck, decodeThaw, encodeExec } from '../src/messages.js';
-import { FrameType, HEADER_SIZE, MAX_PAYLOAD, PREAMBLE, ProtocolError } from '../src/protocol.js';
+import {
+  decodeExec,
+  decodeExecV1,
+  decodeFarewell,
+  decodeHelloAck,
+  decodeResize,
+  decodeThaw,
+  encodeExec,
+} from '../src/messages.js';
+import type { ExecMessage } from '../src/messages.js';
+import { FrameType, HEADER_SIZE, MAX_PAYLOAD, PREAMBLE, ProtocolError, RLIMITS } from '../src/protocol.js';
 import { decodeFrames } from './decode-frames.js';
 
+const command = (argv: ExecMessage['argv']): ExecMessage => ({
+  ...{ argv, env: {}, cwd: '/srv', user: '' },
+  ...{ rlimits: {}, pty: undefined },
+});
 const u32 = fc.nat(0xffff_ffff);
 const bytes = (maxLength: number): fc.Arbitrary<Buffer> =>
   fc.uint8Array({ maxLength }).map((array) => Buffer.from(array));
@@ -76,7 +89,7 @@ describe('the frame codec', () => {
   it('refuses a frame in which any one bit was changed', () => {
     fc.assert(
       fc.property(bytes(64), fc.nat(), (payload, place) => {
-        const frame = encodeFrame(makeFrame(FrameType.stdout, 7, 3, payload));
+        const frame = encodeFrame(makeFrame(FrameType.data1, 7, 3, payload));
         const bit = place % (frame.length * 8);
         frame.writeUInt8(frame.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
         // A length that grew makes it an unfinished frame; nothing makes it a frame.
@@ -88,7 +101,7 @@ describe('the frame codec', () => {
   it('refuses a length beyond the limit before it has received the payload', () => {
     fc.assert(
       fc.property(fc.integer({ min: MAX_PAYLOAD + 1, max: 0xffff_ffff }), (length) => {
-        const header = encodeHeader(makeFrame(FrameType.stdout, 1, 1));
+        const header = encodeHeader(makeFrame(FrameType.data1, 1, 1));
         header.writeUInt32LE(length, 16);
         expect(() => decodeAll([header])).toThrow(ProtocolError);
       }),
@@ -99,7 +112,7 @@ describe('the frame codec', () => {
     fc.assert(
       fc.property(bytes(200), (noise) => {
         orViolation(() => decodeAll([noise]));
-        const header = encodeHeader(makeFrame(FrameType.stdout, 1, 1, noise));
+        const header = encodeHeader(makeFrame(FrameType.data1, 1, 1, noise));
         orViolation(() => decodeAll([header, noise, noise]));
       }),
     );
@@ -120,7 +133,7 @@ describe('a payload that holds the preamble of a sync mark', () => {
         const pieces = [...cutPayload(payload, most)];
         expect(Buffer.concat(pieces)).toEqual(payload);
         const wire = Buffer.concat(
-          pieces.map((piece) => encodeFrame(makeFrame(FrameType.stdin, 1, 1, piece))),
+          pieces.map((piece) => encodeFrame(makeFrame(FrameType.data, 1, 1, piece))),
         );
         expect(wire.includes(PREAMBLE)).toBe(false);
       }),
@@ -139,7 +152,7 @@ describe('a payload that holds the preamble of a sync mark', () => {
 
 describe('the message decoders', () => {
   it('answer random payloads with nothing worse than a violation', () => {
-    const decoders = [decodeHelloAck, decodeExec, decodeThaw, decodeFarewell];
+    const decoders = [decodeHelloAck, decodeExec, decodeExecV1, decodeResize, decodeThaw, decodeFarewell];
     fc.assert(
       fc.property(bytes(200), (payload) => {
         for (const decode of decoders) orViolation<unknown>(() => decode(payload));
@@ -152,8 +165,29 @@ describe('the message decoders', () => {
     const name = fc.oneof(fc.stringMatching(/^[A-Za-z_]{1,10}$/), fc.constant('__proto__'));
     fc.assert(
       fc.property(text, fc.array(text, { maxLength: 5 }), fc.dictionary(name, text), (program, rest, env) => {
-        const message = { argv: [program, ...rest] as const, env: { ...env }, cwd: '/srv' };
-        expect(decodeExec(encodeExec(message))).toEqual(message);
+        const message = { ...command([program, ...rest]), env: { ...env } };
+        expect(decodeExec(encodeExec(message).body)).toEqual(message);
+        const { bodyV1 } = encodeExec(message);
+        expect(bodyV1 && decodeExecV1(bodyV1)).toEqual(message);
+      }),
+    );
+  });
+
+  it('give back every user, limit and terminal', () => {
+    const count = fc.integer({ min: 1, max: 0xffff });
+    const limit = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
+    const asked = fc.record({
+      user: fc.constantFrom('root', '1000', 'me:wheel'),
+      rlimits: fc.record(Object.fromEntries(RLIMITS.map((name) => [name, limit])), { requiredKeys: [] }),
+      pty: fc.option(fc.record({ cols: count, rows: count, term: fc.constantFrom('', 'xterm-256color') }), {
+        nil: undefined,
+      }),
+    });
+    fc.assert(
+      fc.property(asked, (more) => {
+        const message = { ...command(['sh']), ...more };
+        expect(decodeExec(encodeExec(message).body)).toEqual(message);
+        expect(encodeExec(message).bodyV1).toBeUndefined();
       }),
     );
   });

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { startError } from '../src/exec-failure.js';
 
-const failure = { vm: { vmId: 'vm' }, program: 'tool', cwd: '/srv', errno: 'ENOENT', step: 'exec' };
+const failure = {
+  vm: { vmId: 'vm' },
+  program: 'tool',
+  cwd: '/srv',
+  user: 'me',
+  errno: 'ENOENT',
+  step: 'exec',
+};
 
 describe('the error of a command that did not start', () => {
   it.each([
@@ -13,6 +20,13 @@ describe('the error of a command that did not start', () => {
     ['cwd', 'ENOENT', /working directory "\/srv" does not exist/, /`cwd`/],
     ['cwd', 'ENOTDIR', /working directory "\/srv" is no folder/, /`cwd`/],
     ['cwd', 'EPERM', /working directory "\/srv" cannot be entered/, /`cwd`/],
+    ['exec', 'EAGAIN', /as many processes/, /`rlimits.processes`/],
+    ['exec', 'ENOMEM', /does not fit/, /`rlimits.addressSpaceBytes`/],
+    ['user', 'ENOENT', /the user "me" is not known/, /\/etc\/passwd/],
+    ['user', 'EPERM', /the user "me" cannot be taken on/, /as root/],
+    ['user', 'EAGAIN', /the user "me" cannot be taken on/, /`user`/],
+    ['rlimits', 'EPERM', /limits cannot be set/, /`rlimits`/],
+    ['pty', 'ENOENT', /gives no terminal/, /devpts/],
     ['cgroup', 'EACCES', /cgroup failed/, /`step` failed/],
   ])('says what is wrong where %s failed with %s', (step, errno, message, remedy) => {
     const error = startError({ ...failure, step, errno });

@@ -29,7 +29,7 @@ describe('the frame writer', () => {
     let rooms = 0;
     const writer = new FrameWriter(stream, { onRoom: () => (rooms += 1), onOverflow: () => undefined });
     const payload = Buffer.alloc(65_536);
-    for (let frame = 0; frame < 4; frame++) writer.write(makeFrame(FrameType.stdin, 1, 1, payload));
+    for (let frame = 0; frame < 4; frame++) writer.write(makeFrame(FrameType.data, 1, 1, payload));
     expect(writer.queuedBytes).toBe(4 * (HEADER_SIZE + payload.length));
     expect(writer.hasRoom).toBe(false);
     expect(rooms).toBe(0);
@@ -45,7 +45,7 @@ describe('the frame writer', () => {
       onOverflow: (bytes) => seen.push(bytes),
     });
     for (let sent = 0; sent <= MAX_QUEUED_BYTES / HEADER_SIZE; sent++) {
-      writer.write(makeFrame(FrameType.stdinClose, 1, 1));
+      writer.write(makeFrame(FrameType.end, 1, 1));
     }
     expect(seen).toEqual([expect.any(Number)]);
     expect(seen[0]).toBeGreaterThan(MAX_QUEUED_BYTES);

@@ -17,11 +17,11 @@ const info = { agentVersion: 'test', epoch: 4, kernelRelease: 'k', isFrozen: fal
 function answer(session: Buffer, change: Partial<HelloAck> = {}): Buffer {
   const ack: HelloAck = {
     session,
-    version: 1,
-    lowestVersion: 1,
-    highestVersion: 1,
+    version: 2,
+    lowestVersion: 2,
+    highestVersion: 2,
     maxStreams: 8,
-    stdinWindow: 65_536,
+    inputWindow: 65_536,
     info,
     ...change,
   };
@@ -54,7 +54,7 @@ describe('connecting', () => {
         old: fc.uint8Array({ minLength: 16, maxLength: 16 }),
       })
       .map(({ noise, cut, old }) => {
-        const frame = encodeFrame(makeFrame(FrameType.stdout, 1, 4, Buffer.from(noise)));
+        const frame = encodeFrame(makeFrame(FrameType.data1, 1, 4, Buffer.from(noise)));
         // Half a frame, and a whole answer that was meant for somebody else.
         return Buffer.concat([frame.subarray(0, cut), Buffer.from(noise), answer(Buffer.from(old)), frame]);
       });
@@ -128,7 +128,7 @@ describe('connecting', () => {
     guest.write(answer(await nextHello(guest), { version: 0, lowestVersion: 3, highestVersion: 5 }));
     await expect(connecting).rejects.toMatchObject({
       code: 'MICROVM_GUEST_UNREACHABLE',
-      details: { reason: 'the agent speaks protocol 3 to 5, this client 1' },
+      details: { reason: 'the agent speaks protocol 3 to 5, this client 1 to 2' },
     });
   });
 

@@ -23,11 +23,11 @@ async function hostileAgent(): Promise<{ readonly client: AgentClient; readonly 
       const { session } = decodeHello(hello.payload);
       const ack = encodeHelloAck({
         session,
-        version: 1,
-        lowestVersion: 1,
-        highestVersion: 1,
+        version: 2,
+        lowestVersion: 2,
+        highestVersion: 2,
         maxStreams: 8,
-        stdinWindow: 65_536,
+        inputWindow: 65_536,
         info: { agentVersion: 'hostile', epoch: 1, kernelRelease: 'k', isFrozen: false, isInit: true },
       });
       guest.write(
@@ -66,26 +66,26 @@ describe('a hostile agent', () => {
   });
 
   it('cannot send more output than it has credit for', async () => {
-    const piece = encodeFrame(makeFrame(FrameType.stdout, 1, 1, Buffer.alloc(32 * 1024)));
+    const piece = encodeFrame(makeFrame(FrameType.data1, 1, 1, Buffer.alloc(32 * 1024)));
     const frames = Array.from({ length: OUTPUT_WINDOW / (32 * 1024) }, () => piece);
     await expectCutOff(frames, /data without credit/);
   });
 
   it('cannot flood the host with tiny frames: their headers cost credit too', async () => {
-    const tiny = encodeFrame(makeFrame(FrameType.stdout, 1, 1, Buffer.from('x')));
+    const tiny = encodeFrame(makeFrame(FrameType.data1, 1, 1, Buffer.from('x')));
     const most = Math.floor(OUTPUT_WINDOW / (HEADER_SIZE + 1));
     await expectCutOff([Buffer.concat(Array.from({ length: most + 1 }, () => tiny))], /data without credit/);
   });
 
   it('is cut off for any frame that has no place in the session', async () => {
     const bad: [Buffer, RegExp][] = [
-      [encodeFrame(makeFrame(FrameType.stdout, 1, 1)), /data without credit/],
-      [encodeFrame(makeFrame(FrameType.pong, 1, 1)), /for a command/],
+      [encodeFrame(makeFrame(FrameType.data1, 1, 1)), /data without credit/],
+      [encodeFrame(makeFrame(FrameType.pong, 1, 1)), /of a stream/],
       [encodeFrame(makeFrame(FrameType.ok, 77, 1)), /never opened/],
       [encodeFrame(makeFrame(FrameType.ok, 0, 1)), /outside of a stream/],
-      [encodeFrame(makeFrame(FrameType.started, 1, 2)), /epoch 2 was not begun/],
-      [encodeFrame(makeFrame(FrameType.started, 1, 0)), /an epoch that is over/],
-      [encodeFrame(makeFrame(FrameType.exit, 1, 1, Buffer.of(1, 0))), /out of range/],
+      [encodeFrame(makeFrame(FrameType.opened, 1, 2)), /epoch 2 was not begun/],
+      [encodeFrame(makeFrame(FrameType.opened, 1, 0)), /an epoch that is over/],
+      [encodeFrame(makeFrame(FrameType.ended, 1, 1, Buffer.of(1, 0))), /out of range/],
       [encodeFrame(makeFrame(FrameType.farewell, 0, 1, Buffer.of(9, 9))), /out of range/],
       [
         encodeFrame(makeFrame(FrameType.creditToHost, 1, 1, Buffer.of(0, 255, 255, 255, 255))),

@@ -63,6 +63,22 @@ describe.skipIf(problem !== undefined || tried === undefined)(
       await expect.poll(() => lives(pid)).toBe(false);
     });
 
+    it('sends any signal to each process of the command, also to one that called setsid', async () => {
+      const trap = 'trap "echo got $0" USR1; echo ready; while :; do sleep 0.01; done';
+      const script = `setsid sh -c '${trap}' stray & sh -c '${trap}' child & trap '' USR1; wait`;
+      const command = client.exec({ argv: ['sh', '-c', script] });
+      let text = '';
+      const reading = (async () => {
+        for await (const { data } of command) text += data.toString();
+      })();
+      await expect.poll(() => text.match(/ready/g)?.length).toBe(2);
+      await command.kill('SIGUSR1');
+      await expect.poll(() => text.match(/got/g)?.length).toBe(2);
+      await command.kill('SIGKILL');
+      await reading;
+      expect(text.match(/got \w+/g)?.toSorted()).toEqual(['got child', 'got stray']);
+    });
+
     it('leaves a child alone whose command has ended by itself, and keeps no cgroup of what is gone', async () => {
       const { stdout } = await shell('setsid sleep 1000 >/dev/null 2>&1 & echo $!').result;
       const pid = stdout.toString().trim();

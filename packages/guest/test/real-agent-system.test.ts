@@ -10,6 +10,9 @@ import { FrameType, HEADER_SIZE, PREAMBLE } from '../src/protocol.js';
 import { encodeMark } from '../src/sync.js';
 import { RealAgent, whyNoNamespaces } from './real-agent.js';
 
+const execBody = (argv: readonly [string, ...string[]], cwd = '/'): Buffer =>
+  encodeExec({ argv, env: {}, cwd, user: '', rlimits: {}, pty: undefined }).body;
+
 const problem = whyNoNamespaces();
 
 let agent: RealAgent;
@@ -181,12 +184,7 @@ describe.skipIf(problem !== undefined)('the real agent’s port', () => {
       // Output under way to the host, and a frame under way to the guest that never ends.
       client.exec({ argv: ['head', '-c', '300000', '/dev/zero'] });
       const unfinished = encodeFrame(
-        makeFrame(
-          FrameType.exec,
-          90,
-          1,
-          encodeExec({ argv: ['touch', join(dir, 'never')], env: {}, cwd: '/' }),
-        ),
+        makeFrame(FrameType.open, 90, 1, execBody(['touch', join(dir, 'never')])),
       );
       agent.port.unplug();
       agent.port.inject(unfinished.subarray(0, 1 + round * 9));
@@ -203,7 +201,7 @@ describe.skipIf(problem !== undefined)('the real agent’s port', () => {
   it('finds a mark whose first bytes completed a frame that was cut off', async () => {
     for (let missing = 1; missing <= PREAMBLE.length; missing++) {
       const frame = encodeFrame(makeFrame(FrameType.ping, 1_000, 1));
-      const longer = encodeFrame(makeFrame(FrameType.stdin, 1_000, 1, Buffer.alloc(64)));
+      const longer = encodeFrame(makeFrame(FrameType.data, 1_000, 1, Buffer.alloc(64)));
       agent.port.unplug();
       agent.port.inject(missing <= HEADER_SIZE ? longer.subarray(0, longer.length - missing) : frame);
       client = await connect();
@@ -213,12 +211,15 @@ describe.skipIf(problem !== undefined)('the real agent’s port', () => {
 
   it('survives anything that a host may send, tells it, and serves the next client', async () => {
     const session = Buffer.alloc(16, 9);
-    const hello = encodeHello({ session, lowestVersion: 1, highestVersion: 1, outputWindow: 65_536 });
+    const hello = encodeHello({ session, lowestVersion: 2, highestVersion: 2, outputWindow: 65_536 });
     const open = Buffer.concat([encodeMark(session), encodeFrame(makeFrame(FrameType.hello, 0, 0, hello))]);
     const bad = [
-      makeFrame(FrameType.exec, 1, 1, Buffer.from([255, 255, 1, 0, 0, 0])),
-      makeFrame(FrameType.exec, 1, 1, encodeExec({ argv: ['true'], env: {}, cwd: 'relative' })),
-      makeFrame(FrameType.stdin, 5, 1, Buffer.from('x')),
+      makeFrame(FrameType.open, 1, 1, Buffer.from([255, 255, 1, 0, 0, 0])),
+      makeFrame(FrameType.open, 1, 1, execBody(['true'], 'relative')),
+      makeFrame(FrameType.open, 1, 1),
+      makeFrame(FrameType.open, 1, 1, Buffer.of(99)),
+      makeFrame(FrameType.resize, 1, 1, Buffer.of(0, 0, 0, 0)),
+      makeFrame(FrameType.data, 5, 1, Buffer.from('x')),
       makeFrame(FrameType.credit, 1, 1, Buffer.alloc(5)),
       makeFrame(FrameType.signal, 2, 1, Buffer.from([1, 0, 0, 0, 200])),
       makeFrame(FrameType.freeze, 1, 1),
@@ -228,7 +229,7 @@ describe.skipIf(problem !== undefined)('the real agent’s port', () => {
       makeFrame(FrameType.ping, 1, 99),
       makeFrame(FrameType.ping, 0, 1),
       makeFrame(FrameType.hello, 0, 1, hello),
-      makeFrame(FrameType.stdout, 1, 1, Buffer.from('x')),
+      makeFrame(FrameType.data1, 1, 1, Buffer.from('x')),
     ];
     for (const frame of bad) {
       agent.port.unplug();

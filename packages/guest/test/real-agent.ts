@@ -74,10 +74,12 @@ export class RealAgent {
   readonly exited: Promise<unknown>;
   readonly #kill: () => void;
 
-  constructor(cgroup?: AgentCgroup) {
+  /** `isRoot`: with the host's own user ids, for a test that runs as root and needs several of them. */
+  constructor(cgroup?: AgentCgroup, { isRoot = false } = {}) {
     const binary = process.env['MICROVM_TEST_AGENT'] ?? agentBinaryPath();
     const options = ['--fd', '3', ...(cgroup === undefined ? [] : ['--cgroup', cgroup.path])];
-    const child = spawn('unshare', [...NAMESPACES, '--kill-child', binary, ...options], {
+    const namespaces = isRoot ? NAMESPACES.filter((name) => !/user/.test(name)) : NAMESPACES;
+    const child = spawn('unshare', [...namespaces, '--kill-child', binary, ...options], {
       // A socket pair: the agent has one end as its descriptor 3.
       stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
     });

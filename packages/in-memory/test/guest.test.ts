@@ -38,7 +38,7 @@ describe('default commands', () => {
 
   test('a shell line that is no simple command fails aloud', async () => {
     const { run } = await talk();
-    for (const line of ['echo a | cat', 'echo $HOME', 'true; false', 'no-such-program']) {
+    for (const line of ['echo a | cat', 'echo $HOME', 'true && false', 'no-such-program']) {
       const { exitCode, stderr } = await run('sh', '-c', line);
       expect(exitCode).toBeGreaterThan(1);
       expect(stderr.toString()).toMatch(/^sh: /);

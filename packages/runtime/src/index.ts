@@ -12,7 +12,18 @@ export {
 } from './contract/errors.js';
 export type { ErrorCode, ErrorDetails } from './contract/errors.js';
 export type { VmEvent } from './contract/events.js';
-export type { ExecChunk, ExecProcess, ExecRequest, ExecResult, Guest, GuestInfo } from './contract/guest.js';
+export type {
+  ExecChunk,
+  ExecLimits,
+  ExecOutput,
+  ExecProcess,
+  ExecRequest,
+  ExecResult,
+  Guest,
+  GuestInfo,
+  PtyOptions,
+  PtySize,
+} from './contract/guest.js';
 export type { HostFinding, HostReport } from './contract/host-report.js';
 export { parseSnapshotId, parseSnapshotUid, parseVmId } from './contract/ids.js';
 export type {

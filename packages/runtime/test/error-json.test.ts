@@ -19,6 +19,24 @@ describe('an error that was JSON', () => {
     expect(again.cause).toBeUndefined();
   });
 
+  it('has what was read of a command, byte by byte', () => {
+    const result = {
+      exitCode: null,
+      signal: 'SIGKILL',
+      stdout: Buffer.of(0, 255, 10),
+      stderr: Buffer.alloc(0),
+    };
+    const error = new VmRuntimeError('MICROVM_TIMEOUT', 'exec: no end after 5 ms', {
+      details: { operation: 'exec', timeoutMs: 5 },
+      result,
+    });
+    expect(roundTrip(error).result).toEqual(result);
+    expect(roundTrip(error).toJSON()).toEqual(error.toJSON());
+    for (const wrong of [7, null, {}, { stdout: 'eA==' }, { stdout: 1, stderr: 2 }]) {
+      expect(VmRuntimeError.fromJSON({ ...error.toJSON(), result: wrong }).result).toBeUndefined();
+    }
+  });
+
   it('has its causes: errors of ours, of the system, and several at once', () => {
     const system = Object.assign(new Error('ENOSPC: no space left'), {
       code: 'ENOSPC',

@@ -1,9 +1,11 @@
 import {
   type ExecChunk,
+  type ExecOutput,
   type ExecProcess,
   type Guest,
   isVmRuntimeError,
   type KeepAlive,
+  type PtySize,
   untilAborted,
   VmRuntimeError,
 } from '@microvm/runtime';
@@ -43,6 +45,7 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
   readonly [Symbol.toStringTag] = 'Execution';
   readonly #init: ExecutionInit;
   readonly #started: Promise<Started>;
+  #process: ExecProcess | undefined;
   #inputFailure: { readonly reason: unknown } | undefined;
   #result: Promise<CommandResult> | undefined;
 
@@ -54,11 +57,23 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
   }
 
   /**
-   * Sends a signal, `SIGTERM` by default, to the command's process group; `SIGKILL` to all that the command
-   * started.
+   * Sends a signal, `SIGTERM` by default, to all that the command started; resolves when the guest has sent
+   * it.
    */
   async kill(signal?: NodeJS.Signals): Promise<void> {
     await this.#init.alive.during(this.#started.then(({ process }) => process.kill(signal)));
+  }
+
+  /**
+   * Gives the window of a command with a `pty` another size. Errors: INVALID_ARGUMENT, also without a `pty`.
+   */
+  async resize(size: PtySize): Promise<void> {
+    (await this.#started).process.resize(size);
+  }
+
+  /** What an awaited command has written so far; also after an abort, a time-out or too much output. */
+  get collected(): ExecOutput {
+    return this.#process?.collected ?? { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
   }
 
   then<A = CommandResult, B = never>(
@@ -108,19 +123,26 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
   async #start(): Promise<Started> {
     const command = this.#init.parse();
     const { argv, options } = command;
-    const { env, cwd, input = '', maxOutputBytes, signal, timeoutMs } = options;
+    const { env, cwd, user, rlimits, pty, maxOutputBytes, signal, timeoutMs } = options;
+    // The keyboard of a terminal is there, whether somebody types or not.
+    const input = options.input ?? (pty === undefined ? '' : undefined);
     const startedAt = performance.now();
     const guest = await untilAborted(this.#init.guest(), signal);
+    const whole = typeof input === 'string' || input instanceof Uint8Array ? input : undefined;
     const streamed = typeof input === 'string' || input instanceof Uint8Array ? undefined : input;
     const process = guest.exec({
       argv,
       ...(env === undefined ? {} : { env }),
       ...(cwd === undefined ? {} : { cwd }),
-      ...(streamed === undefined ? { input: input as string | Uint8Array } : {}),
+      ...(user === undefined ? {} : { user }),
+      ...(rlimits === undefined ? {} : { rlimits }),
+      ...(pty === undefined ? {} : { pty }),
+      ...(whole === undefined ? {} : { input: whole }),
       ...(maxOutputBytes === undefined ? {} : { maxOutputBytes }),
       ...(signal === undefined ? {} : { signal }),
       ...(timeoutMs === undefined ? {} : { timeoutMs: remainingMs(timeoutMs, startedAt) }),
     });
+    this.#process = process;
     if (streamed !== undefined) {
       void feedInput(streamed, process.stdin).then(async (failure) => {
         if (failure === undefined) return;
@@ -160,6 +182,7 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     return new VmRuntimeError('MICROVM_TIMEOUT', `exec: no end after ${timeoutMs} ms`, {
       details: { operation: 'exec', timeoutMs },
       cause: error,
+      ...(error.result === undefined ? {} : { result: error.result }),
     });
   }
 

@@ -19,8 +19,12 @@ export type { Vm } from './vm.js';
 export { isVmRuntimeError, VmRuntimeError } from '@microvm/runtime';
 export type {
   ErrorCode,
+  ExecLimits,
+  ExecOutput,
   HostReport,
   OperationOptions,
+  PtyOptions,
+  PtySize,
   SnapshotView,
   VmRuntime,
   VmSpec,

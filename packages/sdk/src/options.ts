@@ -1,4 +1,4 @@
-import type { CommonOptions, OperationOptions, VmSpec } from '@microvm/runtime';
+import type { CommonOptions, ExecLimits, OperationOptions, PtyOptions, VmSpec } from '@microvm/runtime';
 import { abortSignalSchema, COMMON_SETTINGS, commonOptionsShape, resolveOptions } from '@microvm/runtime';
 import type { Setting, VmRuntime } from '@microvm/runtime';
 import { z } from 'zod';
@@ -68,6 +68,9 @@ export type CreateOptions = Pick<OperationOptions, 'signal' | 'timeoutMs' | 'onP
 const execOptionsSchema = z.strictObject({
   env: z.record(z.string(), z.string()).optional(),
   cwd: z.string().startsWith('/', 'an absolute path').optional(),
+  user: z.union([z.string(), z.number()]).optional(),
+  rlimits: z.custom<ExecLimits>(isObject, 'an object of limits').optional(),
+  pty: z.custom<PtyOptions>(isObject, 'an object with cols and rows').optional(),
   input: z.custom<ExecInput>(isExecInput, 'a string, a Uint8Array, or an async iterable of them').optional(),
   maxOutputBytes: z.int().positive().optional(),
   signal: abortSignalSchema.optional(),
@@ -83,10 +86,19 @@ const execOptionsSchema = z.strictObject({
 export type ExecInput = string | Uint8Array | AsyncIterable<string | Uint8Array>;
 
 export interface ExecOptions {
-  /** Added to the agent's own environment. */
+  /** Added to the guest's defaults, which are those of `user` where it is given. */
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Working directory in the guest, absolute. Default `/`. */
   readonly cwd?: string | undefined;
+  /** Who runs it: a name, a number or `user:group` of the guest. Default: root. */
+  readonly user?: string | number | undefined;
+  /** What each of its processes may use. */
+  readonly rlimits?: ExecLimits | undefined;
+  /**
+   * Runs it on a terminal of the guest: `input` is typed, all output comes as `stdout`, and `resize` gives
+   * the window another size. Without `input` the keyboard is silent, but there.
+   */
+  readonly pty?: PtyOptions | undefined;
   /**
    * The command's standard input, which is closed after it. Default: empty, so nothing waits for a keyboard.
    */
@@ -96,11 +108,14 @@ export interface ExecOptions {
    * Iterating is not limited.
    */
   readonly maxOutputBytes?: number | undefined;
-  /** Aborting kills the command's process group in the guest and rejects with the signal's reason. */
+  /**
+   * Aborting kills all that the command started and rejects with the signal's reason; `collected` has what
+   * was read by then.
+   */
   readonly signal?: AbortSignal | undefined;
   /**
-   * From the call to the command's end, in milliseconds; then the command is killed: `MICROVM_TIMEOUT`.
-   * Default: no limit.
+   * From the call to the command's end, in milliseconds; then the command is killed: `MICROVM_TIMEOUT`, whose
+   * `result` has what was read. Default: no limit.
    */
   readonly timeoutMs?: number | undefined;
   /**
@@ -109,6 +124,10 @@ export interface ExecOptions {
    * not an error of the SDK.
    */
   readonly throwOnError?: boolean | undefined;
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
 }
 
 function isExecInput(value: unknown): value is ExecInput {

@@ -264,3 +264,56 @@ it('shows the console, whole or as it comes', async () => {
   }
   expect(seen).toContain('one €\n');
 });
+
+it('runs a command as a user, on a terminal of a size, and types its input', async () => {
+  const { microvm } = await memoryMicrovm();
+  const vm = await microvm.create();
+  expect((await vm.exec(['id', '-u'], { user: 'nobody' })).stdout).toBe('65534\n');
+  await expect(vm.exec('true', { user: 'no-such-user' })).rejects.toMatchObject({
+    code: 'MICROVM_EXEC_FAILED',
+    details: { step: 'user' },
+  });
+  const pty = { cols: 80, rows: 24, term: 'vt100' };
+  expect((await vm.exec(['cat'], { pty, input: 'typed\r' })).stdout).toBe('typed\r\ntyped\r\n');
+  expect((await vm.exec(['env'], { pty })).stdout).toContain('TERM=vt100\r\n');
+  const typed = async function* () {
+    yield 'go\r';
+  };
+  const sized = vm.exec('read line; stty size', { pty, input: typed() });
+  await sized.resize({ cols: 100, rows: 30 });
+  expect((await sized).stdout).toMatch(/(24 80|30 100)\r\n$/);
+  await expect(vm.exec('true').resize(pty)).rejects.toMatchObject({ code: 'MICROVM_INVALID_ARGUMENT' });
+});
+
+it.each([
+  ['options.user', { user: [] }],
+  ['options.rlimits', { rlimits: 5 }],
+  ['options.pty', { pty: true }],
+  ['pty.cols', { pty: { rows: 5 } }],
+  ['rlimits.memory', { rlimits: { memory: 5 } }],
+])('refuses a wrong %s', async (path, options) => {
+  const vm = await scriptedVm();
+  await expect(vm.exec('true', options as object)).rejects.toMatchObject({
+    code: 'MICROVM_INVALID_ARGUMENT',
+    details: { path },
+  });
+});
+
+it('keeps what a command had written when its time was up, and when it was aborted', async () => {
+  const vm = await scriptedVm();
+  const late = vm.exec(['forever'], { timeoutMs: 200 });
+  await expect(late).rejects.toMatchObject({
+    code: 'MICROVM_TIMEOUT',
+    details: { timeoutMs: 200 },
+    result: { stdout: Buffer.from('begun\n') },
+  });
+  const abort = new AbortController();
+  const aborted = vm.exec(['forever'], { signal: abort.signal });
+  expect(aborted.collected.stdout).toHaveLength(0);
+  const ended = aborted.catch((error: unknown) => error);
+  await expect.poll(() => aborted.collected.stdout.toString()).toBe('begun\n');
+  const reason = new Error('enough');
+  abort.abort(reason);
+  expect(await ended).toBe(reason);
+  expect(aborted.collected.stdout.toString()).toBe('begun\n');
+});

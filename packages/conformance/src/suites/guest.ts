@@ -56,7 +56,14 @@ function registerExec(fixture: ProviderFixture): void {
     const error = await exec(fixture, { argv: ['cat'], input: 'x'.repeat(1001), maxOutputBytes: 1000 });
     const { details } = await refusal('MICROVM_OUTPUT_LIMIT', Promise.reject(error));
     expect(details).toEqual({ stream: 'stdout', limitBytes: 1000 });
+    expect(error).toMatchObject({ result: { stdout: Buffer.from('x'.repeat(1000)) } });
   });
+  test("a command has the guest's defaults, and what was asked for over them", () => hasEnvironment(fixture));
+  test('a user of the guest runs a command, one that it does not know fails it by its step', () =>
+    runsAsUser(fixture));
+  test('a kill is acknowledged when the guest has sent it', () => acknowledgesKill(fixture));
+  test('an aborted command keeps what was read of it', () => keepsOutput(fixture));
+  registerTerminal(fixture);
   test('a command that takes longer than its timeoutMs is ended', async () => {
     const error = await exec(fixture, { argv: ['cat'], timeoutMs: 50 });
     await refusal('MICROVM_TIMEOUT', Promise.reject(error));
@@ -68,6 +75,99 @@ function registerExec(fixture: ProviderFixture): void {
     abort.abort(reason);
     expect(await call).toBe(reason);
   });
+}
+
+/** Of the terminal only what the guest's own line discipline does: any guest has `cat` and `stty`. */
+function registerTerminal(fixture: ProviderFixture): void {
+  test('a terminal has the size that was asked for, and the next one', () => resizesTerminal(fixture));
+  test('a terminal echoes what is typed, hands over lines, and makes Ctrl-C a signal', () =>
+    typesOnTerminal(fixture));
+  test('a terminal is needed for a size', async () => {
+    const { vmId } = await fixture.arrange('running');
+    const process = (await (await fixture.open()).guest(vmId)).exec({ argv: ['true'], input: '' });
+    await refusal('MICROVM_INVALID_ARGUMENT', (async () => process.resize({ cols: 80, rows: 24 }))());
+    await process.result;
+  });
+}
+
+async function hasEnvironment(fixture: ProviderFixture): Promise<void> {
+  const { vmId } = await fixture.arrange('running');
+  const guest = await (await fixture.open()).guest(vmId);
+  const lines = async (request: Partial<ExecRequest>): Promise<string[]> => {
+    const { stdout } = await guest.exec({ argv: ['env'], input: '', ...request }).result;
+    return stdout.toString().trim().split('\n');
+  };
+  const defaults = await lines({});
+  expect(defaults.some((line) => line.startsWith('PATH=/'))).toBe(true);
+  expect(defaults).toContain('HOME=/root');
+  const asked = await lines({ env: { HOME: '/elsewhere', ASKED: 'a=b' } });
+  expect(asked).toEqual(expect.arrayContaining(['HOME=/elsewhere', 'ASKED=a=b']));
+  expect(asked).not.toContain('HOME=/root');
+}
+
+async function runsAsUser(fixture: ProviderFixture): Promise<void> {
+  const { vmId } = await fixture.arrange('running');
+  const guest = await (await fixture.open()).guest(vmId);
+  for (const user of ['root', 0]) {
+    const { stdout } = await guest.exec({ argv: ['id', '-u'], input: '', user }).result;
+    expect(stdout.toString()).toBe('0\n');
+  }
+  const { details } = await refusal(
+    'MICROVM_EXEC_FAILED',
+    guest.exec({ argv: ['true'], user: 'no-such-user' }).result,
+  );
+  expect(details).toMatchObject({ step: 'user', errno: 'ENOENT' });
+  await refusal(
+    'MICROVM_INVALID_ARGUMENT',
+    (async () => guest.exec({ argv: ['true'], user: 'a:b:c' }).result)(),
+  );
+}
+
+async function acknowledgesKill(fixture: ProviderFixture): Promise<void> {
+  const { vmId } = await fixture.arrange('running');
+  const guest = await (await fixture.open()).guest(vmId);
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    const process = guest.exec({ argv: ['cat'] });
+    await process.kill(signal);
+    expect(await process.result).toMatchObject({ exitCode: null, signal });
+    await process.kill(signal);
+  }
+}
+
+async function keepsOutput(fixture: ProviderFixture): Promise<void> {
+  const { vmId } = await fixture.arrange('running');
+  const abort = new AbortController();
+  const process = (await (await fixture.open()).guest(vmId)).exec({ argv: ['cat'], signal: abort.signal });
+  const ended = rejection(process.result);
+  process.stdin.write('kept');
+  await expect.poll(() => process.collected.stdout.toString()).toBe('kept');
+  const reason = new Error('enough');
+  abort.abort(reason);
+  expect(await ended).toBe(reason);
+  expect(process.collected.stdout.toString()).toBe('kept');
+}
+
+async function resizesTerminal(fixture: ProviderFixture): Promise<void> {
+  const { vmId } = await fixture.arrange('running');
+  const guest = await (await fixture.open()).guest(vmId);
+  const sized = guest.exec({ argv: ['stty', 'size'], pty: { cols: 100, rows: 30 } });
+  expect((await sized.result).stdout.toString()).toBe('30 100\r\n');
+  const script = 'read line; stty size';
+  const process = guest.exec({ argv: ['sh', '-c', script], pty: { cols: 80, rows: 24 } });
+  process.resize({ cols: 132, rows: 50 });
+  process.stdin.write('go\r');
+  expect((await process.result).stdout.toString()).toBe('go\r\n50 132\r\n');
+}
+
+async function typesOnTerminal(fixture: ProviderFixture): Promise<void> {
+  const { vmId } = await fixture.arrange('running');
+  const guest = await (await fixture.open()).guest(vmId);
+  const process = guest.exec({ argv: ['cat'], pty: { cols: 80, rows: 24, term: 'vt100' } });
+  const ended = process.result;
+  process.stdin.write('ab\u007fc\r');
+  await expect.poll(() => process.collected.stdout.toString()).toBe('ab\b \bc\r\nac\r\n');
+  process.stdin.write('\u0003');
+  expect(await ended).toMatchObject({ exitCode: null, signal: 'SIGINT', stderr: Buffer.alloc(0) });
 }
 
 async function exec(fixture: ProviderFixture, request: ExecRequest): Promise<unknown> {

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AgentClient, AgentExecProcess, CommandQueue } from '@microvm/guest';
+import { AgentClient, AgentExecProcess, StreamQueue } from '@microvm/guest';
 import {
   type ExecProcess,
   type ExecRequest,
@@ -37,7 +37,7 @@ export type OpenStream = (limits: OpenLimits) => Promise<Duplex>;
 export class AgentChannel {
   readonly #openStream: OpenStream;
   readonly #vm: NamedVm;
-  readonly #commands: CommandQueue;
+  readonly #commands: StreamQueue;
   #client: AgentClient | undefined;
   #last: AgentClient | undefined;
   #attempt: Promise<AgentClient> | undefined;
@@ -46,7 +46,7 @@ export class AgentChannel {
   constructor(openStream: OpenStream, vm: NamedVm) {
     this.#openStream = openStream;
     this.#vm = vm;
-    this.#commands = new CommandQueue(vm);
+    this.#commands = new StreamQueue(vm);
   }
 
   /**

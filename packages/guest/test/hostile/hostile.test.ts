@@ -70,6 +70,8 @@ describe('a hostile agent', () => {
     ['old-epoch-flood', /an epoch that is over/],
     ['ended-stream-flood', /a stream that is over/],
     ['started-flood', /comes twice/],
+    ['second-error-flood', /a stream that is over/],
+    ['old-protocol-flood', /data without credit/],
     ['stdin-gone-flood', /comes twice/],
     ['credit-flood', /credit for nothing/],
     ['answers-to-nobody', /never opened/],
@@ -189,6 +191,7 @@ describe('a hostile agent', () => {
 
   it.each<[Mode, RegExp]>([
     ['no-mark', /no mark/],
+    ['foreign-protocol', /speaks protocol 9 to 9, this client 1 to 2/],
     ['half-a-hello', /no answer in 100 ms/],
     ['hangs-up', /the channel ended/],
   ])('is no agent in mode %s', async (mode, reason) => {

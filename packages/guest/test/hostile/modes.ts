@@ -1,20 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { encodeCredit, encodeExit, encodeFailed, encodeFarewell, encodeInfo } from '../../src/messages.js';
 import { PayloadWriter } from '../../src/payload.js';
-import { Channel, FrameType, HEADER_SIZE, MAX_WINDOW } from '../../src/protocol.js';
+import { FrameType, HEADER_SIZE, INPUT_CHANNEL, MAX_WINDOW } from '../../src/protocol.js';
 import { frame, many, type Peer } from './peer.js';
 
 const X = Buffer.from('x');
-const started = (stream: number): Buffer => frame(FrameType.started, stream, Buffer.from([1, 0, 0, 0]));
+const started = (stream: number): Buffer => frame(FrameType.opened, stream, Buffer.from([1, 0, 0, 0]));
 const exit = (stream: number): Buffer =>
-  frame(FrameType.exit, stream, encodeExit({ exitCode: 0, signal: null }));
+  frame(FrameType.ended, stream, encodeExit({ exitCode: 0, signal: null }));
 const ESCAPES = 'looks fine\u001b[2J\r\n\u202e';
 
 /** Greets, waits for a command and then floods with these frames of it, whatever the host says. */
 function floodAfterExec(...frames: readonly Buffer[]): (peer: Peer) => Promise<void> {
   return async (peer) => {
     await peer.greet();
-    await peer.hear(FrameType.exec);
+    await peer.hear(FrameType.open);
     await peer.flood(many(...frames));
   };
 }
@@ -27,12 +27,12 @@ export const MODES = {
    */
   async 'tiny-data-in-big-reads'(peer) {
     await peer.greet();
-    await peer.hear(FrameType.exec);
-    await peer.hear(FrameType.exec);
-    const filler = frame(FrameType.stdout, 2, Buffer.alloc(16 * 1024 - HEADER_SIZE));
+    await peer.hear(FrameType.open);
+    await peer.hear(FrameType.open);
+    const filler = frame(FrameType.data1, 2, Buffer.alloc(16 * 1024 - HEADER_SIZE));
     // As many as the first window of the unread command takes.
     for (let tiny = 0; tiny < 1300; tiny++) {
-      const stream = tiny % 2 === 0 ? FrameType.stdout : FrameType.stderr;
+      const stream = tiny % 2 === 0 ? FrameType.data1 : FrameType.data2;
       await peer.say(frame(stream, 1, X), filler, filler, filler, filler);
       await peer.hear(FrameType.credit);
     }
@@ -42,29 +42,44 @@ export const MODES = {
   /** As much output as the host takes, as fast as it takes it. */
   async 'endless-output'(peer) {
     await peer.greet();
-    await peer.hear(FrameType.exec);
-    await peer.flood(frame(FrameType.stdout, 1, Buffer.alloc(16 * 1024 - HEADER_SIZE)));
+    await peer.hear(FrameType.open);
+    await peer.flood(frame(FrameType.data1, 1, Buffer.alloc(16 * 1024 - HEADER_SIZE)));
   },
   /** The same in frames of one byte. */
-  'endless-tiny-output': floodAfterExec(frame(FrameType.stdout, 1, X), frame(FrameType.stderr, 1, X)),
+  'endless-tiny-output': floodAfterExec(frame(FrameType.data1, 1, X), frame(FrameType.data2, 1, X)),
   'farewell-flood': floodAfterExec(
     frame(FrameType.farewell, 0, encodeFarewell({ reason: 'panic', action: 'reboot' })),
   ),
-  'old-epoch-flood': floodAfterExec(frame(FrameType.stdout, 1, X, 0)),
+  'old-epoch-flood': floodAfterExec(frame(FrameType.data1, 1, X, 0)),
   'ended-stream-flood': floodAfterExec(exit(1), frame(FrameType.creditToHost, 1, encodeCredit(0, 1))),
+  'second-error-flood': floodAfterExec(
+    frame(FrameType.failed, 1, encodeFailed('EIO', 'exec')),
+    frame(FrameType.failed, 1, encodeFailed('EIO', 'exec')),
+  ),
+  /** An agent of an older protocol, as that of a snapshot, with output that nobody gave credit for. */
+  async 'old-protocol-flood'(peer) {
+    await peer.greet({ version: 1, lowestVersion: 1, highestVersion: 1 });
+    await peer.hear(FrameType.open);
+    await peer.flood(many(frame(FrameType.data1, 1, X)));
+  },
+  /** Claims a protocol that nobody asked for. */
+  async 'foreign-protocol'(peer) {
+    await peer.greet({ version: 9, lowestVersion: 9, highestVersion: 9 });
+    while ((await peer.hear()) !== undefined);
+  },
   'started-flood': floodAfterExec(started(1)),
-  'stdin-gone-flood': floodAfterExec(frame(FrameType.stdinGone, 1)),
-  'credit-flood': floodAfterExec(frame(FrameType.creditToHost, 1, encodeCredit(Channel.stdin, 1))),
+  'stdin-gone-flood': floodAfterExec(frame(FrameType.gone, 1)),
+  'credit-flood': floodAfterExec(frame(FrameType.creditToHost, 1, encodeCredit(INPUT_CHANNEL, 1))),
   'answers-to-nobody': floodAfterExec(frame(FrameType.pong, 9, encodeInfo(INFO()))),
-  'future-epoch': floodAfterExec(frame(FrameType.stdout, 1, X, 2)),
-  'data-without-credit': floodAfterExec(frame(FrameType.stdout, 1, Buffer.alloc(65_536))),
-  'empty-data': floodAfterExec(frame(FrameType.stdout, 1)),
+  'future-epoch': floodAfterExec(frame(FrameType.data1, 1, X, 2)),
+  'data-without-credit': floodAfterExec(frame(FrameType.data1, 1, Buffer.alloc(65_536))),
+  'empty-data': floodAfterExec(frame(FrameType.data1, 1)),
   'noise-after-hello': floodAfterExec(randomBytes(64)),
   /** A header that promises 4 GiB. */
   async 'endless-frame'(peer) {
     await peer.greet();
-    await peer.hear(FrameType.exec);
-    const header = frame(FrameType.stdout, 1, X).subarray(0, HEADER_SIZE);
+    await peer.hear(FrameType.open);
+    const header = frame(FrameType.data1, 1, X).subarray(0, HEADER_SIZE);
     header.writeUInt32LE(0xffff_ffff, 16);
     await peer.say(header);
     await peer.flood(Buffer.alloc(65_536));
@@ -72,8 +87,8 @@ export const MODES = {
   /** Half a frame, and then nothing. */
   async 'half-a-frame'(peer) {
     await peer.greet();
-    await peer.hear(FrameType.exec);
-    await peer.say(frame(FrameType.stdout, 1, Buffer.alloc(1000)).subarray(0, 500));
+    await peer.hear(FrameType.open);
+    await peer.say(frame(FrameType.data1, 1, Buffer.alloc(1000)).subarray(0, 500));
     while ((await peer.hear()) !== undefined);
   },
   /** Reads everything and answers nothing. */
@@ -83,14 +98,14 @@ export const MODES = {
   },
   /** Reads nothing any more, and claims that it has room for everything. */
   async deaf(peer) {
-    await peer.greet({ maxStreams: 65_535, stdinWindow: MAX_WINDOW });
+    await peer.greet({ maxStreams: 65_535, inputWindow: MAX_WINDOW });
     peer.turnDeaf();
   },
   /** Never confirms that a command is dead. */
   async 'undead-commands'(peer) {
     await peer.greet();
     for (let heard = await peer.hear(); heard !== undefined; heard = await peer.hear()) {
-      if (heard.type === FrameType.exec) await peer.say(started(heard.stream));
+      if (heard.type === FrameType.open) await peer.say(started(heard.stream));
     }
   },
   /** Text that a terminal would obey, wherever text goes. */

@@ -45,7 +45,7 @@ export class Peer {
     if (hello === undefined) return;
     const { session } = decodeHello(hello.payload);
     const info = { agentVersion: 'hostile', epoch: 1, kernelRelease: 'k', isFrozen: false, isInit: true };
-    const honest = { version: 1, lowestVersion: 1, highestVersion: 1, maxStreams: 256, stdinWindow: 65_536 };
+    const honest = { version: 2, lowestVersion: 2, highestVersion: 2, maxStreams: 256, inputWindow: 65_536 };
     const ack = encodeHelloAck({ session, ...honest, info, ...lies });
     await this.say(encodeMark(session), frame(FrameType.helloAck, 0, ack, epoch));
   }

@@ -1,4 +1,5 @@
 import { untilAborted } from '@microvm/runtime';
+import { accountOf } from './accounts.js';
 import type { CommandEnd, GuestCommand, ScriptedGuest } from './guest-script.js';
 
 type Command = (command: GuestCommand, guest: ScriptedGuest) => Promise<CommandEnd>;
@@ -70,15 +71,49 @@ const counter: Command = async (command, { memory }) => {
   return 0;
 };
 
-/** No shell: one simple command, or `exit N`. */
+/** No shell: simple commands behind each other, `exit N` and `read NAME` among them. */
 const sh: Command = async (command, guest) => {
   const [, option, line = ''] = command.argv;
   if (option !== '-c') return fail(command, 'only `sh -c COMMAND`, in memory', 2);
-  if (/[^\w\s./:=,@%+-]/.test(line)) return fail(command, 'only simple commands, in memory', 2);
-  const [program = 'true', ...args] = line.trim().split(/\s+/).filter(Boolean);
-  if (program === 'exit') return Number(args[0] ?? 0) & 0xff;
-  const end = await runDefaultCommand({ ...command, argv: [program, ...args] }, guest);
-  return end ?? (await fail(command, `${program}: not found`, 127));
+  if (/[^\w\s./:=,@%+;-]/.test(line)) return fail(command, 'only simple commands, in memory', 2);
+  let end: CommandEnd = 0;
+  for (const simple of line.split(';')) {
+    const [program = 'true', ...args] = simple.trim().split(/\s+/).filter(Boolean);
+    if (program === 'exit') return Number(args[0] ?? 0) & 0xff;
+    if (program === 'read') {
+      // Not by a loop, whose end would close the input for the commands behind it.
+      const { done } = await command.stdin[Symbol.asyncIterator]().next();
+      end = done === true ? 1 : 0;
+      continue;
+    }
+    const ran = await runDefaultCommand({ ...command, argv: [program, ...args] }, guest);
+    end = ran ?? (await fail(command, `${program}: not found`, 127));
+  }
+  return end;
+};
+
+const id: Command = async (command) => {
+  const { uid, gid } = accountOf(command);
+  const fields: Readonly<Record<string, string>> = { '-u': `${uid}`, '-g': `${gid}`, '-G': `${gid}` };
+  const [, option] = command.argv;
+  const text = option === undefined ? `uid=${uid} gid=${gid} groups=${gid}` : fields[option];
+  if (text === undefined) return fail(command, `unknown option ${option ?? ''}`);
+  await command.stdout(`${text}\n`);
+  return 0;
+};
+
+/** Only `stty size`. */
+const stty: Command = async (command) => {
+  const { terminal } = command;
+  if (terminal === undefined) return fail(command, 'standard input: Inappropriate ioctl for device');
+  if (command.argv[1] !== 'size') return fail(command, 'only `stty size`, in memory');
+  await command.stdout(`${terminal.rows} ${terminal.cols}\n`);
+  return 0;
+};
+
+const tty: Command = async (command) => {
+  await command.stdout(command.terminal === undefined ? 'not a tty\n' : '/dev/pts/0\n');
+  return command.terminal === undefined ? 1 : 0;
 };
 
 const UNAME_FIELDS: Readonly<Record<string, (guest: ScriptedGuest) => string>> = {
@@ -124,6 +159,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   sleep,
   counter,
   sh,
+  id,
+  stty,
+  tty,
   uname,
   poweroff: ends((guest) => guest.powerOff()),
   reboot: ends((guest) => guest.reboot()),

@@ -1,5 +1,6 @@
 import { AgentClient, ScriptedAgent, ScriptedErrno, type ScriptedCommand } from '@microvm/guest';
 import { untilAborted, VmRuntimeError, type DriverVm, type Guest, type NamedVm } from '@microvm/runtime';
+import { environmentOf } from './accounts.js';
 import { runDefaultCommand } from './default-commands.js';
 import { GuestHandle, KERNEL_RELEASE, type GuestSurroundings } from './guest-handle.js';
 import type { CommandEnd, GuestScript, ScriptedGuest } from './guest-script.js';
@@ -95,7 +96,7 @@ class Session {
 
   async #exec(command: ScriptedCommand): Promise<CommandEnd> {
     const signal = AbortSignal.any([command.signal, this.#gone.signal]);
-    const own = { ...command, signal };
+    const own = { ...command, signal, env: environmentOf(command) };
     try {
       return await untilAborted(this.#run(own), signal);
     } finally {

@@ -1,3 +1,5 @@
+import type { ExecResult } from './guest.js';
+
 /** An error outside of the contract, such as the system's own, reduced to what JSON can carry. */
 interface CauseJson {
   readonly name: string;
@@ -64,4 +66,22 @@ export function causeFromJson(json: unknown, codec: ErrorCodec, depth: number): 
 
 function describe(value: unknown): string {
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+}
+
+/** What was read of a command, its bytes as base64. */
+export function resultToJson({ exitCode, signal, stdout, stderr }: ExecResult): Record<string, unknown> {
+  return { exitCode, signal, stdout: stdout.toString('base64'), stderr: stderr.toString('base64') };
+}
+
+/** The same again; undefined for what is none. */
+export function resultFromJson(json: unknown): ExecResult | undefined {
+  if (typeof json !== 'object' || json === null) return undefined;
+  const { exitCode, signal, stdout, stderr } = json as Readonly<Record<string, unknown>>;
+  if (typeof stdout !== 'string' || typeof stderr !== 'string') return undefined;
+  return {
+    exitCode: typeof exitCode === 'number' ? exitCode : null,
+    signal: typeof signal === 'string' ? signal : null,
+    stdout: Buffer.from(stdout, 'base64'),
+    stderr: Buffer.from(stderr, 'base64'),
+  };
 }

@@ -1,4 +1,5 @@
-import { causeFromJson, causeToJson, type ErrorCodec } from './error-json.js';
+import { causeFromJson, causeToJson, resultFromJson, resultToJson, type ErrorCodec } from './error-json.js';
+import type { ExecResult } from './guest.js';
 
 /**
  * The fields of `details` for each code. This table is the only list of codes; docs/errors.md is checked
@@ -178,6 +179,7 @@ interface ErrorInit<C extends ErrorCode> {
   /** Default: that of the code, as `remedy`. */
   readonly retryable?: boolean;
   readonly remedy?: string;
+  readonly result?: ExecResult;
 }
 
 /**
@@ -191,6 +193,8 @@ export class VmRuntimeError<C extends ErrorCode = ErrorCode> extends Error {
   readonly details: ErrorDetails[C];
   readonly retryable: boolean;
   readonly remedy: string;
+  /** What was read of a command that was ended, for TIMEOUT and OUTPUT_LIMIT. */
+  readonly result?: ExecResult;
 
   constructor(code: C, message: string, init: ErrorInit<C>) {
     super(message, init.cause === undefined ? undefined : { cause: init.cause });
@@ -198,6 +202,7 @@ export class VmRuntimeError<C extends ErrorCode = ErrorCode> extends Error {
     this.details = init.details;
     this.retryable = init.retryable ?? ERROR_TRAITS[code].retryable;
     this.remedy = init.remedy ?? ERROR_TRAITS[code].remedy;
+    if (init.result !== undefined) this.result = init.result;
     Object.defineProperty(this, BRAND, { value: true });
   }
 
@@ -225,9 +230,13 @@ const CODEC: ErrorCodec = {
 };
 
 function toJson(error: VmRuntimeError, depth: number): Record<string, unknown> {
-  const { code, message, details, retryable, remedy } = error;
+  const { code, message, details, retryable, remedy, result } = error;
   const cause = causeToJson(error.cause, CODEC, depth + 1);
-  return { code, message, details, retryable, remedy, ...(cause === undefined ? {} : { cause }) };
+  return {
+    ...{ code, message, details, retryable, remedy },
+    ...(result === undefined ? {} : { result: resultToJson(result) }),
+    ...(cause === undefined ? {} : { cause }),
+  };
 }
 
 function fromJson(json: Readonly<Record<string, unknown>>, depth: number): VmRuntimeError | undefined {
@@ -235,11 +244,13 @@ function fromJson(json: Readonly<Record<string, unknown>>, depth: number): VmRun
   const code = ERROR_CODES.find((known) => known === json['code']);
   if (code === undefined) return undefined;
   const cause = causeFromJson(json['cause'], CODEC, depth + 1);
+  const result = resultFromJson(json['result']);
   return new VmRuntimeError(code, typeof message === 'string' ? message : code, {
     details: (isObject(details) ? details : {}) as unknown as ErrorDetails[typeof code],
     ...(cause === undefined ? {} : { cause }),
     ...(typeof retryable === 'boolean' ? { retryable } : {}),
     ...(typeof remedy === 'string' ? { remedy } : {}),
+    ...(result === undefined ? {} : { result }),
   });
 }
 

@@ -1,13 +1,61 @@
 import type { Writable } from 'node:stream';
 
+/** The size of a terminal's window, in characters: 1 to 65,535 each. */
+export interface PtySize {
+  readonly cols: number;
+  readonly rows: number;
+}
+
+export interface PtyOptions extends PtySize {
+  /** The variable `TERM`, at most 64 bytes. Default: the guest's own. */
+  readonly term?: string;
+}
+
+/**
+ * What a command may use, soft and hard limit alike, as setrlimit(2) has them; each process of the command
+ * has them for itself.
+ */
+export interface ExecLimits {
+  /** Seconds of processor time; then SIGXCPU. */
+  readonly cpuSeconds?: number;
+  /** Bytes of address space; allocations beyond it fail with ENOMEM. */
+  readonly addressSpaceBytes?: number;
+  /** Bytes of a file that it writes; beyond it SIGXFSZ. */
+  readonly fileSizeBytes?: number;
+  /** Descriptors, one more than the highest; beyond it EMFILE. */
+  readonly openFiles?: number;
+  /** Processes and threads of the command's user in the whole guest, root excepted; beyond it EAGAIN. */
+  readonly processes?: number;
+}
+
 /** A command to run in the guest. */
 export interface ExecRequest {
-  /** Program and arguments; the program is looked up in the guest's `PATH`. No shell is involved. */
+  /**
+   * Program and arguments; the program is looked up in the `PATH` of the command's environment. No shell is
+   * involved.
+   */
   readonly argv: readonly [string, ...string[]];
-  /** Added to the agent's own environment. */
+  /**
+   * Added to the guest's defaults: the agent's own environment, with `HOME`, `SHELL`, `USER` and `LOGNAME` of
+   * `user` and `TERM` of `pty` where these are given.
+   */
   readonly env?: Readonly<Record<string, string>>;
-  /** Working directory in the guest. Default `/`. */
+  /** Working directory in the guest, entered as `user`. Default `/`. */
   readonly cwd?: string;
+  /**
+   * Who runs it: a name or a number, or `user:group` with a name or a number each, as the guest's /etc/passwd
+   * and /etc/group have them. A user has its supplementary groups; `user:group` has that group alone. A
+   * number without an entry has the group of the same number. Default: whoever the agent is, which is root
+   * when the agent is the guest's init.
+   */
+  readonly user?: string | number;
+  readonly rlimits?: ExecLimits;
+  /**
+   * Runs it on a terminal of the guest, with the guest's own line discipline: what is written to `stdin` is
+   * typed (`\u0003` is Ctrl-C), all output is one stream, `stdout`, and the end of the input is the
+   * terminal's end-of-file character.
+   */
+  readonly pty?: PtyOptions;
   /**
    * Bytes for the command's standard input, which is closed after them. When absent, `stdin` of the process
    * is open for writing.
@@ -30,13 +78,20 @@ export interface ExecRequest {
   readonly timeoutMs?: number;
 }
 
-/** The result of a command that ended. Exactly one of `exitCode` and `signal` is not null. */
-export interface ExecResult {
+/** What a command has written so far. */
+export interface ExecOutput {
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+}
+
+/**
+ * What a command left: exactly one of `exitCode` and `signal` is not null. In the `result` of an error both
+ * are null when the guest did not confirm the command's end.
+ */
+export interface ExecResult extends ExecOutput {
   readonly exitCode: number | null;
   /** Name of the signal that ended it, such as `SIGKILL`. */
   readonly signal: string | null;
-  readonly stdout: Buffer;
-  readonly stderr: Buffer;
 }
 
 /** A piece of output as it arrived. */
@@ -51,13 +106,26 @@ export interface ExecChunk {
  */
 export interface ExecProcess extends AsyncIterable<ExecChunk> {
   readonly stdin: Writable;
-  /** Resolves when the command ended, whatever its exit code. */
+  /**
+   * Resolves when the command ended, whatever its exit code. A `MICROVM_TIMEOUT` or `MICROVM_OUTPUT_LIMIT`
+   * has in its `result` what was read by then.
+   */
   readonly result: Promise<ExecResult>;
   /**
-   * Sends a signal, `SIGTERM` by default, to the command's process group; `SIGKILL` to all that the command
-   * started.
+   * What `result` has read so far: after an abort too, whose reason is the caller's own and carries nothing.
+   */
+  readonly collected: ExecOutput;
+  /**
+   * Sends a signal, `SIGTERM` by default, to all that the command started; where the guest has no cgroup v2,
+   * and in a guest whose agent speaks protocol 1, to its process group. Resolves when the guest has sent it.
+   * To a command that has ended it does nothing.
    */
   kill(signal?: NodeJS.Signals): Promise<void>;
+  /**
+   * Gives the terminal's window another size; its foreground processes get SIGWINCH. Errors:
+   * INVALID_ARGUMENT, also without a `pty`.
+   */
+  resize(size: PtySize): void;
 }
 
 /** Facts that the agent tells of itself and its guest. */
@@ -77,8 +145,10 @@ export interface Guest {
   /** A round trip to the agent. */
   ping(options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<GuestInfo>;
   /**
-   * Starts a command. Errors of the start itself (no such program) reject `result` with
-   * `MICROVM_EXEC_FAILED`.
+   * Starts a command. Errors of the start itself reject `result` with `MICROVM_EXEC_FAILED`, whose
+   * `details.step` says what failed: `user`, `rlimits`, `pty`, `cwd`, `exec`. A wrong request throws
+   * `MICROVM_INVALID_ARGUMENT`. `MICROVM_UNSUPPORTED`: the guest was restored from a snapshot whose agent
+   * speaks protocol 1, which has no `user`, `rlimits` and `pty`.
    */
   exec(request: ExecRequest): ExecProcess;
 }

@@ -160,10 +160,10 @@ export class OutputCollector {
     this.#limit = limit;
   }
 
-  /** Copies the data; false: it does not fit below the limit. */
+  /** Copies the data, as much of it as fits; false: it does not fit below the limit. */
   add(data: Buffer): boolean {
-    const size = this.#size + data.length;
-    if (size > this.#limit) return false;
+    const size = Math.min(this.#limit, this.#size + data.length);
+    const fits = size === this.#size + data.length;
     if (size > this.#bytes.length) {
       const grown = Buffer.allocUnsafeSlow(
         Math.min(this.#limit, Math.max(size, this.#bytes.length * 2, 1024)),
@@ -171,9 +171,9 @@ export class OutputCollector {
       this.#bytes.copy(grown, 0, 0, this.#size);
       this.#bytes = grown;
     }
-    data.copy(this.#bytes, this.#size);
+    data.copy(this.#bytes, this.#size, 0, size - this.#size);
     this.#size = size;
-    return true;
+    return fits;
   }
 
   result(): Buffer {

@@ -1,0 +1,59 @@
+#include "exec_request.h"
+
+#include <sys/resource.h>
+
+#include "protocol.h"
+
+namespace microvm::agent {
+namespace {
+
+constexpr int kResources[kMaxLimits] = {RLIMIT_CPU, RLIMIT_AS, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC};
+
+bool DecodeStrings(PayloadReader* in, uint16_t count, std::vector<std::string>* strings) {
+  if (count > kMaxExecStrings) return false;
+  for (int i = 0; i < count && in->ok(); i++) strings->emplace_back(in->Text(kMaxOpenBody));
+  return in->ok();
+}
+
+bool DecodeLimits(PayloadReader* in, SpawnRequest* request) {
+  const uint8_t count = in->U8();
+  uint8_t last = 0;
+  for (int i = 0; i < count; i++) {
+    const uint8_t resource = in->U8();
+    const uint64_t value = in->U64();
+    // In rising order, so that none comes twice.
+    if (!in->ok() || resource <= last || resource > kMaxLimits) return false;
+    last = resource;
+    request->limits.push_back({kResources[resource - 1], value});
+  }
+  return true;
+}
+
+bool DecodeTerminal(PayloadReader* in, SpawnRequest* request) {
+  const uint8_t has_terminal = in->U8();
+  if (has_terminal == 0) return true;
+  Terminal terminal;
+  terminal.columns = in->U16();
+  terminal.rows = in->U16();
+  terminal.term = in->Text(kMaxTerm);
+  if (!in->ok() || has_terminal != 1 || terminal.columns == 0 || terminal.rows == 0) return false;
+  request->terminal = std::move(terminal);
+  return true;
+}
+
+}  // namespace
+
+bool DecodeExec(PayloadReader* in, SpawnRequest* request) {
+  if (!DecodeStrings(in, in->U16(), &request->argv) || request->argv.empty()) return false;
+  if (!DecodeStrings(in, in->U16(), &request->env)) return false;
+  for (const std::string& entry : request->env) {
+    const size_t equals = entry.find('=');
+    if (equals == 0 || equals == std::string::npos) return false;
+  }
+  request->cwd = in->Text(kMaxOpenBody);
+  request->user = in->Text(kMaxUser);
+  if (!DecodeLimits(in, request) || !DecodeTerminal(in, request)) return false;
+  return in->Done() && !request->cwd.empty() && request->cwd[0] == '/';
+}
+
+}  // namespace microvm::agent

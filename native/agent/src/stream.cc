@@ -1,0 +1,218 @@
+#include "stream.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace microvm::agent {
+namespace {
+
+// With its header one write to a virtio-serial port, which takes 32 KiB at a time.
+constexpr size_t kChunk = 32 * 1024 - kHeaderSize;
+
+void SetNonBlocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
+
+bool AtEnd(int fd) {
+  pollfd entry{fd, POLLIN, 0};
+  return poll(&entry, 1, 0) == 1 && (entry.revents & (POLLIN | POLLHUP)) == POLLHUP;
+}
+
+size_t BytesIn(int fd) {
+  int bytes = 0;
+  return fd >= 0 && ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<size_t>(bytes) : 0;
+}
+
+}  // namespace
+
+Stream::Stream(uint32_t id, uint32_t output_window, Outbox* outbox) : id_(id), outbox_(outbox) {
+  input_.credit = kInputWindow;
+  outputs_[1].type = FrameType::kData2;
+  for (Output& output : outputs_) output.credit = output_window;
+}
+
+void Stream::TakeInput(UniqueFd fd, InputEnd end_by) {
+  SetNonBlocking(fd.get());
+  input_.fd = std::move(fd);
+  input_.end_by = end_by;
+}
+
+void Stream::TakeOutput(int channel, UniqueFd fd) {
+  SetNonBlocking(fd.get());
+  outputs_[channel - 1].fd = std::move(fd);
+}
+
+int Stream::fd(int channel) const { return channel == 0 ? input_.fd.get() : outputs_[channel - 1].fd.get(); }
+
+bool Stream::OnData(const uint8_t* data, size_t size) {
+  const auto cost = static_cast<uint32_t>(size + kHeaderSize);
+  if (size == 0 || cost > input_.credit || input_.closing) return false;
+  input_.credit -= cost;
+  input_.unwritten_cost += cost;
+  if (input_.fd.valid()) input_.waiting.Append(data, size);
+  PumpInput();
+  return true;
+}
+
+void Stream::OnEnd() {
+  if (input_.closing) return;
+  input_.closing = true;
+  PumpInput();
+}
+
+bool Stream::OnCredit(uint8_t channel, uint32_t bytes) {
+  if (channel < 1 || channel >= kChannels) return false;
+  Output& output = outputs_[channel - 1];
+  output.credit += bytes;
+  return bytes > 0 && output.credit <= kMaxWindow;
+}
+
+void Stream::OnReady(int channel, uint32_t events) {
+  if (channel == 0) {
+    input_.ready = true;
+    return;
+  }
+  Output& output = outputs_[channel - 1];
+  output.ready = true;
+  output.hung_up = output.hung_up || (events & (EPOLLHUP | EPOLLERR)) != 0;
+}
+
+void Stream::Open(const Bytes& payload) {
+  opened_ = true;
+  if (attached_) outbox_->Send(FrameType::kOpened, id_, payload);
+}
+
+void Stream::Finish(const Bytes& payload) {
+  if (attached_) outbox_->Send(FrameType::kEnded, id_, payload);
+  Detach();
+}
+
+void Stream::Fail(int error, std::string_view step) {
+  if (attached_) outbox_->Fail(id_, error, step);
+  Detach();
+}
+
+void Stream::Detach() {
+  attached_ = false;
+  CloseInput(false);
+  for (Output& output : outputs_) output.ready = true;
+}
+
+void Stream::OweOutput() {
+  for (Output& output : outputs_) {
+    output.ready = true;
+    output.owed = BytesIn(output.fd.get());
+  }
+}
+
+bool Stream::OwesOutput() const {
+  return (outputs_[0].fd.valid() && outputs_[0].owed > 0) || (outputs_[1].fd.valid() && outputs_[1].owed > 0);
+}
+
+void Stream::CloseInput(bool tell_host) {
+  if (!tell_host) input_.is_over = true;
+  if (!input_.fd.valid()) return;
+  input_.fd.Reset();
+  input_.waiting.Clear();
+  if (tell_host && attached_) outbox_->Send(FrameType::kGone, id_);
+}
+
+void Stream::PumpInput() {
+  while (input_.fd.valid() && input_.ready && !input_.waiting.empty()) {
+    const ssize_t wrote = write(input_.fd.get(), input_.waiting.data(), input_.waiting.size());
+    if (wrote > 0) {
+      input_.last = input_.waiting.data()[wrote - 1];
+      input_.waiting.Consume(static_cast<size_t>(wrote));
+    } else if (errno == EAGAIN) {
+      input_.ready = false;
+    } else {
+      CloseInput(true);
+    }
+  }
+  if (input_.closing && input_.waiting.empty()) EndInput();
+  // Given back as a whole when all is written: at most one window is ever kept, and a frame's header need not
+  // be split.
+  if (input_.waiting.empty() && attached_ && !input_.is_over && !input_.closing) {
+    input_.written_cost += input_.unwritten_cost;
+    input_.unwritten_cost = 0;
+    if (input_.written_cost >= kInputWindow / 4) {
+      PayloadWriter payload;
+      outbox_->Send(FrameType::kCreditToHost, id_, payload.U8(0).U32(input_.written_cost).bytes());
+      input_.credit += input_.written_cost;
+      input_.written_cost = 0;
+    }
+  }
+}
+
+// A terminal has no end of its own: its line discipline makes one of a character, at the begin of a line. In
+// the middle of a line the first one only hands over the line.
+void Stream::EndInput() {
+  if (!input_.fd.valid()) return;
+  termios mode{};
+  if (input_.end_by == InputEnd::kTerminal && tcgetattr(input_.fd.get(), &mode) == 0 &&
+      (mode.c_lflag & ICANON) != 0) {
+    const uint8_t end[2] = {mode.c_cc[VEOF], mode.c_cc[VEOF]};
+    [[maybe_unused]] const ssize_t wrote =
+        write(input_.fd.get(), end, input_.last == '\n' || input_.last == '\r' ? 1 : 2);
+  }
+  CloseInput(false);
+}
+
+bool Stream::Pump() {
+  PumpInput();
+  bool more = false;
+  for (Output& output : outputs_) {
+    if (!output.fd.valid()) continue;
+    if (!attached_ || throws_output_away_) {
+      more = Discard(&output) || more;
+    } else if (opened_) {
+      more = PumpOutput(&output) || more;
+    }
+  }
+  return more;
+}
+
+bool Stream::PumpOutput(Output* output) {
+  if (!output->ready || !outbox_->HasRoom()) return false;
+  if (output->credit <= kHeaderSize) {
+    // No byte may be taken, but whether there is one left can be told.
+    if (AtEnd(output->fd.get())) output->fd.Reset();
+    return false;
+  }
+  const size_t most = std::min<uint64_t>(output->credit - kHeaderSize, kChunk);
+  const ssize_t got = outbox_->SendFrom(output->fd.get(), output->type, id_, most);
+  if (got > 0) {
+    const auto size = static_cast<size_t>(got);
+    output->credit -= size + kHeaderSize;
+    output->owed -= std::min(output->owed, size);
+    // A short read has emptied a pipe, and the next byte is a new event; not so the end, which may have been
+    // told with the bytes. A terminal hands its bytes over in pieces of its own size.
+    if (size < most && !output->hung_up && input_.end_by != InputEnd::kTerminal) output->ready = false;
+    return output->ready;
+  }
+  if (got < 0 && errno == EAGAIN) {
+    output->ready = false;
+    output->owed = 0;
+  } else {
+    output->fd.Reset();
+  }
+  return false;
+}
+
+bool Stream::Discard(Output* output) {
+  if (!output->ready) return false;
+  uint8_t scratch[16384];
+  const ssize_t got = read(output->fd.get(), scratch, sizeof(scratch));
+  if (got > 0) return true;
+  output->ready = false;
+  if (got == 0 || errno != EAGAIN) output->fd.Reset();
+  return false;
+}
+
+}  // namespace microvm::agent

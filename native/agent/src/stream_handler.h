@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+
+#include "stream.h"
+
+namespace microvm::agent {
+
+// What one kind of stream does: one file for each kind. Its parts are the descriptors that it has events of;
+// parts 0 to 2 are the channels of its stream, higher ones are its own.
+class StreamHandler {
+ public:
+  static constexpr uint8_t kFirstOwnPart = Stream::kChannels;
+  static constexpr uint8_t kMostParts = 4;
+
+  StreamHandler(uint32_t id, uint32_t output_window, Outbox* outbox) : stream_(id, output_window, outbox) {}
+  virtual ~StreamHandler() = default;
+  StreamHandler(const StreamHandler&) = delete;
+  StreamHandler& operator=(const StreamHandler&) = delete;
+
+  Stream& stream() { return stream_; }
+  const Stream& stream() const { return stream_; }
+
+  // The descriptor of a part and the events of epoll that it waits for; -1 for a part that it does not have.
+  virtual int fd(uint8_t part) const { return stream_.fd(part); }
+  virtual uint32_t events(uint8_t part) const;
+  virtual void OnReady(uint8_t part, uint32_t events) { stream_.OnReady(part, events); }
+
+  // The host has given it up: it ends as soon as it can, and says so.
+  virtual void Cancel() = 0;
+  // The host asks it to be told of a signal: 0 or an errno.
+  virtual int Signal(int number) = 0;
+  // The window of a terminal has another size. False: it has no terminal.
+  virtual bool Resize(uint16_t columns, uint16_t rows) = 0;
+
+  // Moves what can be moved now; true when there is more that could go on at once.
+  virtual bool Pump() = 0;
+  // When `Pump` is to be called even if nothing happens.
+  virtual uint64_t deadline() const = 0;
+  // Nothing is left of it: its owner can forget it.
+  virtual bool Gone() const = 0;
+
+ protected:
+  Stream stream_;
+};
+
+}  // namespace microvm::agent

@@ -1,0 +1,116 @@
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <string>
+
+#include "check.h"
+#include "decode_all.h"
+#include "exec_request.h"
+#include "outbox.h"
+
+// The test vectors of docs/guest-protocol.md, which the client's tests read as well.
+
+namespace {
+
+using namespace microvm::agent;
+
+std::map<std::string, std::string> ReadVectors() {
+  std::ifstream page(MICROVM_PROTOCOL_PAGE);
+  std::map<std::string, std::string> vectors;
+  bool is_inside = false;
+  for (std::string line; std::getline(page, line);) {
+    if (line == "```vectors") {
+      is_inside = true;
+    } else if (line == "```") {
+      is_inside = false;
+    } else if (is_inside) {
+      const size_t space = line.find(' ');
+      CHECK(space != std::string::npos);
+      std::string bytes;
+      for (size_t at = space + 1; at + 1 < line.size(); at += 2)
+        bytes += static_cast<char>(std::stoi(line.substr(at, 2), nullptr, 16));
+      vectors[line.substr(0, space)] = bytes;
+    }
+  }
+  return vectors;
+}
+
+Decoded DecodeOne(const std::string& frame) {
+  Decoder decoder;
+  const std::string mark = std::string(kPreamble.begin(), kPreamble.end()) + std::string(kSessionIdSize, 's');
+  const std::vector<Decoded> decoded = DecodeAll(&decoder, mark + frame, [] { return size_t{1} << 20; });
+  CHECK(decoded.size() == 2 && decoded[1].event == Decoder::Event::kFrame);
+  return decoded[1];
+}
+
+SpawnRequest DecodeOpen(const std::string& frame) {
+  const Decoded open = DecodeOne(frame);
+  CHECK(open.type == FrameType::kOpen);
+  // SAFETY: characters as bytes.
+  PayloadReader in(reinterpret_cast<const uint8_t*>(open.payload.data()), open.payload.size());
+  CHECK(static_cast<StreamKind>(in.U8()) == StreamKind::kExec);
+  SpawnRequest request;
+  CHECK(DecodeExec(&in, &request));
+  return request;
+}
+
+void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
+  const auto take = [&](const char* name) {
+    const auto node = vectors->extract(name);
+    CHECK(!node.empty());
+    return node.mapped();
+  };
+  const SpawnRequest plain = DecodeOpen(take("open-exec"));
+  CHECK((plain.argv == std::vector<std::string>{"true"}) && plain.env.empty() && plain.cwd == "/");
+  CHECK(plain.user.empty() && plain.limits.empty() && !plain.terminal);
+  const SpawnRequest full = DecodeOpen(take("open-exec-full"));
+  CHECK((full.argv == std::vector<std::string>{"sh", "-c", "exit 3"}) && full.cwd == "/srv");
+  CHECK((full.env == std::vector<std::string>{"A=1=2"}) && full.user == "me:wheel" &&
+        full.limits.size() == 5);
+  for (size_t i = 0; i < full.limits.size(); i++) CHECK(full.limits[i].value == i + 1);
+  CHECK(full.terminal && full.terminal->columns == 80 && full.terminal->rows == 24);
+  CHECK(full.terminal->term == "xterm");
+
+  const std::map<std::string, std::pair<FrameType, std::string>> others = {
+      {"data", {FrameType::kData, "abc"}},
+      {"end", {FrameType::kEnd, ""}},
+      {"cancel", {FrameType::kCancel, ""}},
+      {"credit", {FrameType::kCredit, std::string("\x01\x00\x20\x00\x00", 5)}},
+      {"signal", {FrameType::kSignal, std::string("\x01\x00\x00\x00\x0f", 5)}},
+      {"resize", {FrameType::kResize, std::string("\x84\x00\x32\x00", 4)}},
+  };
+  for (const auto& [name, expected] : others) {
+    const Decoded frame = DecodeOne(take(name.c_str()));
+    CHECK(frame.type == expected.first && frame.payload == expected.second);
+    CHECK(frame.stream == (name == "signal" ? 2u : 1u));
+  }
+}
+
+void SaysWhatTheHostReads(std::map<std::string, std::string>* vectors) {
+  const auto matches = [&](const char* name, FrameType type, const PayloadWriter& payload) {
+    const auto node = vectors->extract(name);
+    CHECK(!node.empty());
+    Outbox outbox;
+    outbox.Send(type, 1, payload.bytes());
+    const ByteQueue& queue = outbox.queue();
+    return node.mapped() == std::string(queue.data(), queue.data() + queue.size());
+  };
+  CHECK(matches("opened-exec", FrameType::kOpened, PayloadWriter().U32(4711)));
+  CHECK(matches("data-1", FrameType::kData1, PayloadWriter().Raw("out", 3)));
+  CHECK(matches("data-2", FrameType::kData2, PayloadWriter().Raw("err", 3)));
+  CHECK(matches("credit-to-host", FrameType::kCreditToHost, PayloadWriter().U8(0).U32(16384)));
+  CHECK(matches("gone", FrameType::kGone, PayloadWriter()));
+  CHECK(matches("ended-exec-code", FrameType::kEnded, PayloadWriter().U8(0).U8(3)));
+  CHECK(matches("ended-exec-signal", FrameType::kEnded, PayloadWriter().U8(1).U8(9)));
+  CHECK(matches("failed", FrameType::kFailed, PayloadWriter().Text("ENOENT", 32).Text("user", 64)));
+}
+
+}  // namespace
+
+int main() {
+  std::map<std::string, std::string> vectors = ReadVectors();
+  ReadsWhatTheHostSends(&vectors);
+  SaysWhatTheHostReads(&vectors);
+  // A vector that is not looked at proves nothing.
+  CHECK(vectors.empty());
+}

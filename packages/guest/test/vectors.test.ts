@@ -1,0 +1,89 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { encodeFrame, FrameDecoder, makeFrame } from '../src/codec.js';
+import {
+  decodeCredit,
+  decodeExec,
+  decodeExit,
+  decodeFailed,
+  encodeCredit,
+  encodeExec,
+  encodeResize,
+  encodeSignal,
+} from '../src/messages.js';
+import type { ExecMessage } from '../src/messages.js';
+import { FrameType } from '../src/protocol.js';
+import { decodeFrames } from './decode-frames.js';
+
+/** The test vectors of the specification, which the agent's tests read as well. */
+function readVectors(): Readonly<Record<string, string>> {
+  const page = readFileSync(new URL('../../../docs/guest-protocol.md', import.meta.url), 'utf8');
+  const block = /^```vectors\n([^]*?)^```$/m.exec(page)?.[1] ?? '';
+  return Object.fromEntries(
+    block
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ') as [string, string]),
+  );
+}
+
+const PLAIN: ExecMessage = { argv: ['true'], env: {}, cwd: '/', user: '', rlimits: {}, pty: undefined };
+const FULL: ExecMessage = {
+  argv: ['sh', '-c', 'exit 3'],
+  env: { A: '1=2' },
+  cwd: '/srv',
+  user: 'me:wheel',
+  rlimits: { cpuSeconds: 1, addressSpaceBytes: 2, fileSizeBytes: 3, openFiles: 4, processes: 5 },
+  pty: { cols: 80, rows: 24, term: 'xterm' },
+};
+
+const FROM_HOST: Readonly<Record<string, Buffer>> = {
+  'open-exec': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeExec(PLAIN).body)),
+  'open-exec-full': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeExec(FULL).body)),
+  data: encodeFrame(makeFrame(FrameType.data, 1, 1, Buffer.from('abc'))),
+  end: encodeFrame(makeFrame(FrameType.end, 1, 1)),
+  cancel: encodeFrame(makeFrame(FrameType.cancel, 1, 1)),
+  credit: encodeFrame(makeFrame(FrameType.credit, 1, 1, encodeCredit(1, 8192))),
+  signal: encodeFrame(makeFrame(FrameType.signal, 2, 1, encodeSignal(1, 15))),
+  resize: encodeFrame(makeFrame(FrameType.resize, 1, 1, encodeResize({ cols: 132, rows: 50 }))),
+};
+
+const FROM_GUEST: Readonly<Record<string, readonly [FrameType, (payload: Buffer) => unknown, unknown]>> = {
+  'opened-exec': [FrameType.opened, (payload) => payload.readUInt32LE(), 4711],
+  'data-1': [FrameType.data1, String, 'out'],
+  'data-2': [FrameType.data2, String, 'err'],
+  'credit-to-host': [FrameType.creditToHost, decodeCredit, { channel: 0, bytes: 16_384 }],
+  gone: [FrameType.gone, String, ''],
+  'ended-exec-code': [FrameType.ended, decodeExit, { exitCode: 3, signal: null }],
+  'ended-exec-signal': [FrameType.ended, decodeExit, { exitCode: null, signal: 9 }],
+  failed: [FrameType.failed, decodeFailed, { errno: 'ENOENT', step: 'user' }],
+};
+
+describe('the test vectors of the specification', () => {
+  const vectors = readVectors();
+
+  it('are all looked at here', () => {
+    const known = [...Object.keys(FROM_HOST), ...Object.keys(FROM_GUEST)];
+    expect(Object.keys(vectors).toSorted()).toEqual(known.toSorted());
+  });
+
+  it.each(Object.entries(FROM_HOST))('%s is what the client sends', (name, bytes) => {
+    expect(bytes.toString('hex')).toBe(vectors[name]);
+  });
+
+  it.each(Object.entries(FROM_GUEST))('%s is what the client reads', (name, [type, decode, value]) => {
+    const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors[name] ?? '', 'hex'));
+    expect(frame).toMatchObject({ type, stream: 1, epoch: 1 });
+    expect(frame && decode(frame.payload)).toEqual(value);
+  });
+
+  it('of commands are what a scripted guest reads', () => {
+    for (const [name, message] of [
+      ['open-exec', PLAIN],
+      ['open-exec-full', FULL],
+    ] as const) {
+      const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors[name] ?? '', 'hex'));
+      expect(frame && decodeExec(frame.payload)).toEqual(message);
+    }
+  });
+});
