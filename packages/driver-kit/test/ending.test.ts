@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { VmEnding } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { reasonFromConsole } from '../src/index.js';
 import { Ending, endingOfGone } from '../src/vm/ending.js';
 
 async function makeFolder(): Promise<string> {
@@ -33,9 +34,12 @@ describe('Ending', () => {
   it('is one all the same where the logs cannot be read', async () => {
     const folder = await makeFolder();
     await mkdir(join(folder, 'console.log'));
-    const ending = new Ending(folder);
-    ending.settle('panic', { exitCode: null, signal: 'SIGKILL' });
-    expect(await ending.ended).toMatchObject({ reason: 'vmm-exit', signal: 'SIGKILL', lastLogLines: [] });
+    const known = new Ending(folder);
+    known.settle('panic', { exitCode: null, signal: 'SIGKILL' });
+    expect(await known.ended).toMatchObject({ reason: 'panic', signal: 'SIGKILL', lastLogLines: [] });
+    const sought = new Ending(folder);
+    sought.settle(() => reasonFromConsole(folder).then((reason) => reason ?? 'power-off'));
+    expect(await sought.ended).toMatchObject({ reason: 'vmm-exit', lastLogLines: [] });
   });
 
   it('is told once, also to who asks late, and not when it is asked for', async () => {

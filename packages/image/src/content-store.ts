@@ -154,7 +154,7 @@ export class ContentStore implements Content {
       if (identity !== undefined) await this.#notes.verified(digest, identity);
       return file;
     } finally {
-      await rm(partial, { force: true });
+      await rm(partial, { force: true }).catch(() => undefined);
     }
   }
 

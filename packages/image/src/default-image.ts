@@ -132,7 +132,7 @@ async function newBase(store: ImageStore, inputs: ImageInputs): Promise<StoreEnt
     await store.select('base', base.key);
     return base;
   } finally {
-    await rm(workDir, { recursive: true, force: true });
+    await rm(workDir, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 

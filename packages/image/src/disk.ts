@@ -76,7 +76,7 @@ export async function createDisk(options: CreateDiskOptions): Promise<CreatedDis
     const work = { operation: `create disk "${to}"`, path: to, neededBytes: sizeBytes, signal };
     throw await toContractError(error, work);
   } finally {
-    await rm(partial, { force: true });
+    await rm(partial, { force: true }).catch(() => undefined);
   }
 }
 

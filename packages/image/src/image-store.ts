@@ -87,7 +87,7 @@ export class ImageStore {
       this.#signal?.throwIfAborted();
       await this.#link(kind, key, folder);
     } catch (error) {
-      await rm(folder, { recursive: true, force: true });
+      await rm(folder, { recursive: true, force: true }).catch(() => undefined);
       throw error;
     }
     const entry = await this.open(kind, key);

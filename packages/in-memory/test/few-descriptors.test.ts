@@ -35,8 +35,8 @@ it('an open without enough descriptors fails as the host’s fault, and takes no
 
   const { failures } = await withFewDescriptors(CHILD, [stateDir]);
   expect(failures.length).toBeGreaterThan(3);
-  for (const failure of failures) {
-    expect(failure).toMatchObject({
+  for (const { error } of failures) {
+    expect(error).toMatchObject({
       code: 'MICROVM_HOST_FAILURE',
       retryable: true,
       details: { errno: expect.stringMatching(/^E(MFILE|NFILE)$/) as string },

@@ -48,10 +48,11 @@ async function sizeFault(
 ): Promise<VmRuntimeError | undefined> {
   const { code } = error as NodeJS.ErrnoException;
   if (code !== 'EFBIG' && code !== 'EIO') return undefined;
-  const sizeBytes = (await stat(from)).size;
+  const sizeBytes = (await stat(from).catch(() => undefined))?.size;
   const expected =
     'expectedSizeBytes' in size ? `${size.expectedSizeBytes} bytes` : `at most ${size.maxSizeBytes} bytes`;
-  if (fits(sizeBytes, size)) return undefined;
+  // A file that cannot be looked at any more does not tell, and the copy's own error stays.
+  if (sizeBytes === undefined || fits(sizeBytes, size)) return undefined;
   return new VmRuntimeError(
     'MICROVM_UNEXPECTED_SIZE',
     `copy ${file} of "${vmId}": it has ${sizeBytes} bytes, must have ${expected}`,

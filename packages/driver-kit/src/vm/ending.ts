@@ -48,9 +48,10 @@ export class Ending {
     const { exitCode, signal } = exit;
     const describe = async (): Promise<VmEnding> => {
       const found = typeof reason === 'function' ? await reason() : reason;
-      return { reason: found, exitCode, signal, lastLogLines: await lastLogLines(this.#directory) };
+      const lines = await lastLogLines(this.#directory).catch(() => []);
+      return { reason: found, exitCode, signal, lastLogLines: lines };
     };
-    // The logs are an addition: an ending that cannot read them is still one.
+    // Reason and logs are an addition: an ending that cannot read them is still one.
     const bare: VmEnding = { reason: 'vmm-exit', exitCode, signal, lastLogLines: [] };
     this.#resolve(describe().catch(() => bare));
   }
@@ -70,7 +71,7 @@ export async function endingOfGone(directory: string, from = 0): Promise<VmEndin
   const ending: VmEnding = { reason: 'lost', exitCode: 'unknown', signal: null, lastLogLines: [] };
   try {
     const reason = (await reasonFromConsole(directory, from)) ?? ending.reason;
-    return { ...ending, reason, lastLogLines: await lastLogLines(directory) };
+    return { ...ending, reason, lastLogLines: await lastLogLines(directory).catch(() => []) };
   } catch {
     // A console that cannot be read says nothing.
     return ending;

@@ -1,13 +1,6 @@
-import { chmod, rm, stat, statfs } from 'node:fs/promises';
+import { chmod, lstat, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  captureDisks,
-  copyBounded,
-  folderOf,
-  ignoreMissing,
-  privateDrives,
-  type FileSize,
-} from '@microvm/driver-kit';
+import { captureDisks, copyBounded, folderOf, privateDrives, type FileSize } from '@microvm/driver-kit';
 import { closeDescriptor, openBeneath } from '@microvm/native';
 import {
   isVmRuntimeError,
@@ -85,7 +78,8 @@ async function captureMemory(
     await publish(vm, memory, join(directory, PARTS.memory), run);
   } finally {
     const written = [VMM_FILES.savedState, VMM_FILES.savedMemory].map((name) => join(live.vmmFolder, name));
-    await Promise.all(written.map((path) => rm(path, { force: true })));
+    // What cannot be removed, as a folder that a hostile VMM has put there, goes with this life of the VM.
+    await Promise.all(written.map((path) => rm(path, { force: true }).catch(() => undefined)));
   }
 }
 
@@ -110,10 +104,15 @@ async function lackOfSpace(
 ): Promise<VmRuntimeError | undefined> {
   if (!isVmRuntimeError(error, 'MICROVM_VMM_REJECTED')) return undefined;
   const path = join(live.vmmFolder, VMM_FILES.savedMemory);
-  const { bavail, bsize } = await statfs(live.vmmFolder);
-  const written = (await stat(path).catch(ignoreMissing))?.blocks ?? 0;
-  const neededBytes = memorySize(vm.spec) - written * STAT_BLOCK_BYTES;
-  const availableBytes = bavail * bsize;
+  const space = await statfs(live.vmmFolder).catch(() => undefined);
+  // A folder that cannot be looked at does not tell, and Firecracker's own error stays.
+  if (space === undefined) return undefined;
+  const written = await lstat(path).then(
+    ({ blocks }) => blocks * STAT_BLOCK_BYTES,
+    () => 0,
+  );
+  const neededBytes = memorySize(vm.spec) - written;
+  const availableBytes = space.bavail * space.bsize;
   if (neededBytes <= availableBytes) return undefined;
   return new VmRuntimeError('MICROVM_NO_SPACE', `snapshot "${vm.vmId}": ${error.details.faultMessage}`, {
     details: { path, neededBytes, availableBytes },

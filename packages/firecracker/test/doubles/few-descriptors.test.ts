@@ -24,8 +24,8 @@ it.each([true, false])(
     await first.close();
     const { failures, result } = await withFewDescriptors<RecoveryReport>(CHILD, [stateDir]);
     expect(failures.length).toBeGreaterThan(3);
-    for (const failure of failures)
-      expect(failure).toMatchObject({ code: 'MICROVM_HOST_FAILURE', retryable: true });
+    for (const { error } of failures)
+      expect(error).toMatchObject({ code: 'MICROVM_HOST_FAILURE', retryable: true });
     expect(result).toMatchObject({ adopted: [{ vmId: 'a', state: 'running' }], ended: [] });
     const last = await openDoubles({ stateDir });
     expect(await last.pauseVm('a')).toMatchObject({ state: 'paused', vmm });

@@ -97,12 +97,18 @@ class Session {
   async #exec(command: ScriptedCommand): Promise<CommandEnd> {
     const signal = AbortSignal.any([command.signal, this.#gone.signal]);
     const own = { ...command, signal, env: environmentOf(command) };
-    try {
-      return await untilAborted(this.#run(own), signal);
-    } finally {
-      // What a command wrote is on the disk when its end is told, as after a sync.
-      if (!this.#gone.signal.aborted) await this.#parts.files.save(this.#vm, this.#directory);
+    const ended = await untilAborted(this.#run(own), signal).then(
+      (end) => ({ end }),
+      (error: unknown) => ({ error }),
+    );
+    // What a command wrote is on the disk when its end is told, as after a sync.
+    const saving = this.#gone.signal.aborted ? undefined : this.#parts.files.save(this.#vm, this.#directory);
+    if ('end' in ended) {
+      await saving;
+      return ended.end;
     }
+    await saving?.catch(() => undefined);
+    throw ended.error;
   }
 
   async #run(command: ScriptedCommand): Promise<CommandEnd> {

@@ -1,19 +1,18 @@
-import { chmod, open, rm } from 'node:fs/promises';
+import { chmod, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { captureDisks, copyBounded, folderOf, privateDrives } from '@microvm/driver-kit';
 import type { Captured, CaptureTarget, Run, SnapshotPart } from '@microvm/runtime';
 import { memoryFileOf } from '../host/memory-file.js';
-import type { VmPlan } from '../host/vm-plan.js';
 import { describeMachine, type MemoryForm } from './compatibility.js';
 import type { QemuContext } from './context.js';
 import type { LiveVm } from './live-vm.js';
 import { prepareMigration, runMigration } from './migration.js';
 import type { QemuVm } from './qemu-vm.js';
-import { MEMORY_PART_NAMES, memoryFiles, memoryParts, memorySize } from './snapshot-parts.js';
+import { memoryFiles, memoryParts, memorySize } from './snapshot-parts.js';
 
 const FD_NAME = 'snapshot';
 
-/** Writes a snapshot's files; what was written goes again when it fails. */
+/** Writes a snapshot's files. With memory the VM is paused, and stays so. */
 export async function captureVm(
   context: QemuContext,
   vm: QemuVm,
@@ -23,22 +22,16 @@ export async function captureVm(
   const directory = folderOf(target);
   const { plan } = vm;
   const disks = privateDrives(plan.drives).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' }));
-  try {
-    const memory = target.memory ? await captureMemory(context, vm, directory, run) : undefined;
-    const disksOfVm = { drives: plan.drives, folder: vm.directory };
-    const diskCopy = await captureDisks(vm, disksOfVm, directory, run);
-    await run.step('capture:disks');
-    const form = memory?.form;
-    return {
-      parts: [...(form === undefined ? [] : memoryParts(form)), ...disks],
-      diskCopy,
-      vmmVersion: memory?.version ?? context.hostFacts.qemuVersion,
-      compatibility: form === undefined ? {} : describeMachine(context.hostFacts, vm.spec, form),
-    };
-  } catch (error) {
-    await removeParts(directory, plan);
-    throw error;
-  }
+  const memory = target.memory ? await captureMemory(context, vm, directory, run) : undefined;
+  const diskCopy = await captureDisks(vm, { drives: plan.drives, folder: vm.directory }, directory, run);
+  await run.step('capture:disks');
+  const form = memory?.form;
+  return {
+    parts: [...(form === undefined ? [] : memoryParts(form)), ...disks],
+    diskCopy,
+    vmmVersion: memory?.version ?? context.hostFacts.qemuVersion,
+    compatibility: form === undefined ? {} : describeMachine(context.hostFacts, vm.spec, form),
+  };
 }
 
 async function captureMemory(
@@ -85,9 +78,4 @@ async function writeState(live: LiveVm, path: string, signal: AbortSignal): Prom
   } finally {
     await file.close();
   }
-}
-
-async function removeParts(directory: string, plan: VmPlan): Promise<void> {
-  const names = [...MEMORY_PART_NAMES, ...privateDrives(plan.drives).map(({ part }) => part)];
-  for (const name of names) await rm(join(directory, name), { force: true });
 }

@@ -9,9 +9,6 @@ const STATE: SnapshotPart = { name: 'vmstate', role: 'vmstate' };
 const MEMORY: SnapshotPart = { name: 'memory', role: 'memory' };
 const STREAM: SnapshotPart = { name: 'stream', role: 'memory' };
 
-/** Names of all that a capture may write beside disks. */
-export const MEMORY_PART_NAMES = [STATE, MEMORY, STREAM].map(({ name }) => name);
-
 /** What a memory snapshot's own files are, beside the disks. */
 export function memoryParts(form: MemoryForm): readonly SnapshotPart[] {
   return form === 'stream' ? [STREAM] : [STATE, MEMORY];

@@ -171,7 +171,10 @@ export interface DriverSnapshots {
    * allows it.
    */
   checkCapture?(vm: DriverVm, memory: boolean): void;
-  /** Writes the snapshot's files. With `memory` the VM is paused and stays so. */
+  /**
+   * Writes the snapshot's files. With `memory` the VM is paused and stays so. The engine removes the folder
+   * of one that fails.
+   */
   capture(vm: DriverVm, target: CaptureTarget, run: Run): Promise<Captured>;
   /**
    * Refuses a snapshot that this host or VMM cannot take, before any effect: `MICROVM_SNAPSHOT_INCOMPATIBLE`.
