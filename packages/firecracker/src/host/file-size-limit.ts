@@ -19,11 +19,17 @@ export interface FileSizeInput {
 /**
  * How long a file may get that a VMM writes in one life, in bytes: a dump of its memory and its disks fit,
  * and its logs may grow by 64 GiB. It keeps a VMM from files of absurd sizes; it does not bound the number of
- * files.
+ * files. The sizes of disks are those of the plan: a VMM that was taken over can lengthen its own.
  */
 export function fileSizeLimit({ plan, directory, memSizeMib }: FileSizeInput): number {
-  const logs = [VM_FILES.console, VM_FILES.vmmLog, VM_FILES.metrics];
-  const files = [...privateDrives(plan.drives).map(({ file }) => file), ...logs];
-  const sizes = files.map((file) => statSync(join(directory, file), { throwIfNoEntry: false })?.size ?? 0);
-  return Math.max(memSizeMib * MIB, ...sizes) + LOG_GROWTH_BYTES;
+  const disks = privateDrives(plan.drives).map(
+    ({ file, sizeBytes }) => sizeBytes ?? sizeOf(join(directory, file)),
+  );
+  // The one log that a life goes on with.
+  const consoleBytes = sizeOf(join(directory, VM_FILES.console));
+  return Math.max(memSizeMib * MIB, consoleBytes, ...disks) + LOG_GROWTH_BYTES;
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
