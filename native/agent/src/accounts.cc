@@ -102,11 +102,11 @@ void AddGroups(std::string_view group, Account* account) {
 
 int ReadWhole(const char* path, std::string* text) {
   const UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return errno == ENOENT ? 0 : errno;
+  if (!fd) return errno == ENOENT ? 0 : errno;
   text->resize(kMaxFile + 1);
   size_t size = 0;
   while (size < text->size()) {
-    const ssize_t got = read(fd.get(), text->data() + size, text->size() - size);
+    const ssize_t got = read(fd.Get(), text->data() + size, text->size() - size);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return errno;
     if (got == 0) break;

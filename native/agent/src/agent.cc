@@ -37,7 +37,7 @@ Agent::Agent(const Power::Options& options)
   sigprocmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
   signals_ = UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  poller_.Add(signals_.get(), EPOLLIN, Tag{Tag::Kind::kSignals, 0, 0});
+  poller_.Add(signals_.Get(), EPOLLIN, Tag{Tag::Kind::kSignals, 0, 0});
   // Orphans of commands come to us, as they would to an init, so that they are reaped and found at shutdown.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
@@ -104,7 +104,7 @@ void Agent::Dispatch(const Tag& tag, uint32_t events) {
 
 void Agent::OnSignals() {
   signalfd_siginfo info;
-  while (read(signals_.get(), &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info)))
+  while (read(signals_.Get(), &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info)))
     OnSignal(info.ssi_signo);
 }
 

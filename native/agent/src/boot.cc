@@ -42,9 +42,9 @@ void OpenConsole() {
 
 void LoadModule(const char* path) {
   const UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) {
+  if (!fd) {
     Log("microvm-agent: module %s: %s", path, strerror(errno));
-  } else if (syscall(SYS_finit_module, fd.get(), "", 0) != 0 && errno != EEXIST) {
+  } else if (syscall(SYS_finit_module, fd.Get(), "", 0) != 0 && errno != EEXIST) {
     Log("microvm-agent: module %s: %s", path, strerror(errno));
   }
 }
@@ -63,11 +63,11 @@ void LoadModules() {
 
 void BringUpLoopback() {
   const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return;
+  if (!fd) return;
   ifreq request{};
   strcpy(request.ifr_name, "lo");
   request.ifr_flags = IFF_UP | IFF_RUNNING;
-  ioctl(fd.get(), SIOCSIFFLAGS, &request);
+  ioctl(fd.Get(), SIOCSIFFLAGS, &request);
 }
 
 }  // namespace

@@ -76,14 +76,14 @@ bool HungUp(int fd) {
 }  // namespace
 
 bool Channel::Adopt(UniqueFd fd) {
-  const int flags = fcntl(fd.get(), F_GETFL);
-  if (flags < 0 || fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) return false;
-  fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
+  const int flags = fcntl(fd.Get(), F_GETFL);
+  if (flags < 0 || fcntl(fd.Get(), F_SETFL, flags | O_NONBLOCK) != 0) return false;
+  fcntl(fd.Get(), F_SETFD, FD_CLOEXEC);
   fd_ = std::move(fd);
   readable_ = writable_ = true;
   host_away_ = host_left_ = false;
   deadline_ = kNever;
-  return poller_->Add(fd_.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP, Tag{Tag::Kind::kChannel, 0, 0});
+  return poller_->Add(fd_.Get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP, Tag{Tag::Kind::kChannel, 0, 0});
 }
 
 bool Channel::UseDescriptor(int fd) {
@@ -114,7 +114,7 @@ bool Channel::UseVsock() {
 
 bool Channel::ListenAt(const sockaddr* address, socklen_t size) {
   UniqueFd listener(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!listener.valid() || bind(listener.get(), address, size) != 0 || listen(listener.get(), 4) != 0) {
+  if (!listener || bind(listener.Get(), address, size) != 0 || listen(listener.Get(), 4) != 0) {
     return false;
   }
   return UseListener(std::move(listener));
@@ -123,22 +123,22 @@ bool Channel::ListenAt(const sockaddr* address, socklen_t size) {
 bool Channel::UseListener(UniqueFd listener) {
   kind_ = Kind::kListener;
   listener_ = std::move(listener);
-  return poller_->Add(listener_.get(), EPOLLIN, Tag{Tag::Kind::kListener, 0, 0});
+  return poller_->Add(listener_.Get(), EPOLLIN, Tag{Tag::Kind::kListener, 0, 0});
 }
 
 void Channel::DialTo(const sockaddr* address, socklen_t size) {
   UniqueFd fd(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd.valid() || (connect(fd.get(), address, size) != 0 && errno != EINPROGRESS)) return;
-  if (poller_->Add(fd.get(), EPOLLOUT, Tag{Tag::Kind::kDialled, 0, 0})) dialling_ = std::move(fd);
+  if (!fd || (connect(fd.Get(), address, size) != 0 && errno != EINPROGRESS)) return;
+  if (poller_->Add(fd.Get(), EPOLLOUT, Tag{Tag::Kind::kDialled, 0, 0})) dialling_ = std::move(fd);
 }
 
 bool Channel::OnDialled() {
-  if (!dialling_.valid()) return false;
+  if (!dialling_) return false;
   UniqueFd fd = std::move(dialling_);
-  poller_->Remove(fd.get());
+  poller_->Remove(fd.Get());
   int error = 0;
   socklen_t size = sizeof(error);
-  if (getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) return false;
+  if (getsockopt(fd.Get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) return false;
   return Adopt(std::move(fd));
 }
 
@@ -153,21 +153,21 @@ bool Channel::OpenPort() {
   const std::string device = FindPortDevice();
   if (device.empty()) return false;
   UniqueFd fd(open(device.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  return fd.valid() && Adopt(std::move(fd));
+  return fd && Adopt(std::move(fd));
 }
 
 void Channel::Tick(uint64_t now) {
   if (now < deadline_) return;
   deadline_ = kNever;
-  if (kind_ == Kind::kPort && !fd_.valid()) {
+  if (kind_ == Kind::kPort && !fd_) {
     using Transport = KernelOptions::Transport;
     if (transport_ != Transport::kVsock && OpenPort()) return;
     const bool vsock_turn = transport_ == Transport::kVsock ||
                             (transport_ == Transport::kAuto && IsVsockTurn(now - searching_since_));
     if (vsock_turn && access("/dev/vsock", F_OK) == 0 && UseVsock()) return;
     deadline_ = now + (now - searching_since_ < kSlowSearchAfterMs ? kSearchTickMs : kSlowSearchTickMs);
-  } else if (host_away_ && fd_.valid()) {
-    if (HungUp(fd_.get())) {
+  } else if (host_away_ && fd_) {
+    if (HungUp(fd_.Get())) {
       host_left_ = true;
     } else {
       host_away_ = false;
@@ -183,8 +183,8 @@ bool Channel::OnListenerEvent() {
     socklen_t size = sizeof(peer);
     // SAFETY: the socket calls' own idea of a base type.
     UniqueFd fd(
-        accept4(listener_.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!fd.valid()) return replaced;
+        accept4(listener_.Get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd) return replaced;
     if (!is_trusted_(peer)) continue;
     // A host that dials does not wait for us.
     dialling_.Reset();
@@ -193,7 +193,7 @@ bool Channel::OnListenerEvent() {
 }
 
 void Channel::OnEvent(uint32_t events) {
-  if (!fd_.valid()) return;
+  if (!fd_) return;
   if ((events & EPOLLHUP) == 0 && host_away_) {
     host_away_ = false;
     deadline_ = kNever;
@@ -218,22 +218,22 @@ void Channel::Lost() {
 }
 
 void Channel::Finish(uint64_t wait_ms) {
-  if (!fd_.valid() || kind_ == Kind::kPort) return;
+  if (!fd_ || kind_ == Kind::kPort) return;
   // vsock only puts what is written into a queue of the kernel, and a reset now would lose it (seen with
   // Linux 6.1 on Firecracker 1.17). A lingering close waits for the device's answer to the end of the
   // connection, which comes after all data.
   const linger option{1, static_cast<int>((wait_ms + 999) / 1000)};
-  setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &option, sizeof(option));
+  setsockopt(fd_.Get(), SOL_SOCKET, SO_LINGER, &option, sizeof(option));
   fd_.Reset();
 }
 
 bool Channel::TakeHostLeft() { return std::exchange(host_left_, false); }
 
 bool Channel::ReadInto(Decoder* decoder) {
-  if (!fd_.valid() || !readable_) return false;
+  if (!fd_ || !readable_) return false;
   size_t size = 0;
   uint8_t* space = decoder->Space(&size);
-  const ssize_t got = read(fd_.get(), space, size);
+  const ssize_t got = read(fd_.Get(), space, size);
   if (got > 0) {
     decoder->Commit(static_cast<size_t>(got));
     return true;
@@ -253,8 +253,8 @@ bool Channel::ReadInto(Decoder* decoder) {
 }
 
 bool Channel::WriteFrom(ByteQueue* queue) {
-  if (!fd_.valid() || !writable_ || queue->empty()) return false;
-  const ssize_t wrote = write(fd_.get(), queue->data(), queue->size());
+  if (!fd_ || !writable_ || queue->empty()) return false;
+  const ssize_t wrote = write(fd_.Get(), queue->data(), queue->size());
   if (wrote > 0) {
     queue->Consume(static_cast<size_t>(wrote));
     return true;

@@ -54,7 +54,7 @@ class Channel {
   bool ended() const { return ended_; }
   // There has been no host for so long that its session is over. Told once.
   bool TakeHostLeft();
-  bool CanWrite() const { return fd_.valid() && !host_away_; }
+  bool CanWrite() const { return fd_ && !host_away_; }
 
  private:
   enum class Kind { kNone, kDescriptor, kListener, kPort };

@@ -26,10 +26,10 @@ Command::Command(uint32_t stream, Child child, uint32_t output_window, Outbox* o
   stream_.TakeInput(std::move(child.in),
                     has_terminal_ ? Stream::InputEnd::kTerminal : Stream::InputEnd::kClose);
   stream_.TakeOutput(1, std::move(child.out));
-  if (child.err.valid()) stream_.TakeOutput(2, std::move(child.err));
+  if (child.err) stream_.TakeOutput(2, std::move(child.err));
 }
 
-int Command::fd(uint8_t part) const { return part == kStatusPart ? status_.get() : stream_.fd(part); }
+int Command::fd(uint8_t part) const { return part == kStatusPart ? status_.Get() : stream_.fd(part); }
 
 void Command::OnReady(uint8_t part, uint32_t events) {
   if (part == kStatusPart) {
@@ -40,9 +40,9 @@ void Command::OnReady(uint8_t part, uint32_t events) {
 }
 
 void Command::ReadStatus() {
-  if (!status_.valid()) return;
+  if (!status_) return;
   SpawnFailure failure{};
-  const ssize_t got = read(status_.get(), &failure, sizeof(failure));
+  const ssize_t got = read(status_.Get(), &failure, sizeof(failure));
   if (got < 0 && errno == EAGAIN) return;
   status_.Reset();
   if (got == static_cast<ssize_t>(sizeof(failure))) {

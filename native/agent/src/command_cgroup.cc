@@ -34,8 +34,8 @@ UniqueFd CommandCgroup::OpenProcs() const {
 bool CommandCgroup::Kill() const {
   if (!valid()) return false;
   const UniqueFd kill_file(openat(workload_fd_, File("cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
-  if (!kill_file.valid()) return SignalEach(SIGKILL);
-  return write(kill_file.get(), "1", 1) == 1;
+  if (!kill_file) return SignalEach(SIGKILL);
+  return write(kill_file.Get(), "1", 1) == 1;
 }
 
 bool CommandCgroup::SignalEach(int number) const {
@@ -44,8 +44,8 @@ bool CommandCgroup::SignalEach(int number) const {
   std::set<pid_t> told;
   for (int round = 0; round < kMostRounds; round++) {
     const UniqueFd procs(openat(workload_fd_, File("cgroup.procs").c_str(), O_RDONLY | O_CLOEXEC));
-    if (!procs.valid()) return false;
-    const std::string text = ReadBegin(procs.get());
+    if (!procs) return false;
+    const std::string text = ReadBegin(procs.Get());
     bool found = false;
     for (const char* at = text.c_str(); *at != '\0';) {
       char* end = nullptr;

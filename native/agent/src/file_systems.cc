@@ -43,7 +43,7 @@ constexpr KernelMount kKernelMounts[] = {
 bool IsExt4(const char* device) {
   const UniqueFd fd(open(device, O_RDONLY | O_CLOEXEC));
   uint16_t magic = 0;
-  return fd.valid() && pread(fd.get(), &magic, sizeof(magic), 1024 + 56) == sizeof(magic) && magic == 0xEF53;
+  return fd && pread(fd.Get(), &magic, sizeof(magic), 1024 + 56) == sizeof(magic) && magic == 0xEF53;
 }
 
 struct Mounted {

@@ -88,7 +88,7 @@ void Freezer::UseCgroup(const char* cgroup_root) {
   UniqueFd procs(open((path + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
   UniqueFd freeze(open((path + "/cgroup.freeze").c_str(), O_WRONLY | O_CLOEXEC));
   UniqueFd events(open((path + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC));
-  if (!folder.valid() || !procs.valid() || !freeze.valid() || !events.valid()) return;
+  if (!folder || !procs || !freeze || !events) return;
   folder_ = std::move(folder);
   procs_ = std::move(procs);
   freeze_ = std::move(freeze);
@@ -98,13 +98,13 @@ void Freezer::UseCgroup(const char* cgroup_root) {
 int Freezer::Begin(const std::set<pid_t>& groups) {
   frozen_ = true;
   attempts_ = 0;
-  if (!freeze_.valid()) return SignalWorkload(SIGSTOP, groups);
-  return pwrite(freeze_.get(), "1", 1, 0) == 1 ? 0 : errno;
+  if (!freeze_) return SignalWorkload(SIGSTOP, groups);
+  return pwrite(freeze_.Get(), "1", 1, 0) == 1 ? 0 : errno;
 }
 
 int Freezer::Again(const std::set<pid_t>& groups) {
   std::vector<Process> workload;
-  if (freeze_.valid() || !ReadWorkload(groups, &workload)) return 0;
+  if (freeze_ || !ReadWorkload(groups, &workload)) return 0;
   std::set<pid_t> waiting;
   for (const Process& each : workload) {
     if (each.state == 'D') waiting.insert(each.pid);
@@ -119,8 +119,8 @@ int Freezer::Again(const std::set<pid_t>& groups) {
 
 int Freezer::Thaw(const std::set<pid_t>& groups) {
   if (!frozen_) return 0;
-  if (freeze_.valid()) {
-    if (pwrite(freeze_.get(), "0", 1, 0) != 1) return errno;
+  if (freeze_) {
+    if (pwrite(freeze_.Get(), "0", 1, 0) != 1) return errno;
   } else if (const int error = SignalWorkload(SIGCONT, groups); error != 0) {
     return error;
   }
@@ -129,9 +129,9 @@ int Freezer::Thaw(const std::set<pid_t>& groups) {
 }
 
 bool Freezer::Settled(const std::set<pid_t>& groups) const {
-  if (!freeze_.valid()) return AllStopped(groups);
+  if (!freeze_) return AllStopped(groups);
   char text[256];
-  const ssize_t size = pread(events_.get(), text, sizeof(text) - 1, 0);
+  const ssize_t size = pread(events_.Get(), text, sizeof(text) - 1, 0);
   if (size <= 0) return false;
   text[size] = '\0';
   return strstr(text, "frozen 1") != nullptr;

@@ -15,7 +15,7 @@ class Freezer {
  public:
   // Makes the workload's cgroup below `cgroup_root`, a mounted cgroup v2; without it signals are used.
   void UseCgroup(const char* cgroup_root);
-  WorkloadCgroup cgroup() const { return {folder_.get(), procs_.get()}; }
+  WorkloadCgroup cgroup() const { return {folder_.Get(), procs_.Get()}; }
 
   // Both answer 0 or an errno. `groups` are the process groups of the commands.
   int Begin(const std::set<pid_t>& groups);

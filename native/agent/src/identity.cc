@@ -40,17 +40,17 @@ int SetWallClock(uint64_t microseconds) {
 
 int AddEntropy(std::string_view entropy) {
   const UniqueFd random(open("/dev/urandom", O_RDWR | O_CLOEXEC));
-  if (!random.valid()) return errno;
+  if (!random) return errno;
   // struct rand_pool_info ends in a flexible array: the count of bits, the count of bytes, the bytes.
   std::vector<int> pool(2 + (entropy.size() + sizeof(int) - 1) / sizeof(int));
   pool[0] = static_cast<int>(entropy.size() * 8);
   pool[1] = static_cast<int>(entropy.size());
   std::memcpy(&pool[2], entropy.data(), entropy.size());
-  const int added = ioctl(random.get(), RNDADDENTROPY, pool.data());
+  const int added = ioctl(random.Get(), RNDADDENTROPY, pool.data());
   const int error = errno;
   explicit_bzero(&pool[2], entropy.size());
   if (added != 0) return error;
-  return ioctl(random.get(), RNDRESEEDCRNG) == 0 ? 0 : errno;
+  return ioctl(random.Get(), RNDRESEEDCRNG) == 0 ? 0 : errno;
 }
 
 int SetHostName(std::string_view name) { return sethostname(name.data(), name.size()) == 0 ? 0 : errno; }

@@ -34,11 +34,11 @@ class Poller {
     epoll_event event{};
     event.events = events | EPOLLET;
     event.data.u64 = tag.Pack();
-    return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+    return epoll_ctl(epoll_.Get(), EPOLL_CTL_ADD, fd, &event) == 0;
   }
-  void Remove(int fd) { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
+  void Remove(int fd) { epoll_ctl(epoll_.Get(), EPOLL_CTL_DEL, fd, nullptr); }
   int Wait(epoll_event* events, int max, int timeout_ms) {
-    return epoll_wait(epoll_.get(), events, max, timeout_ms);
+    return epoll_wait(epoll_.Get(), events, max, timeout_ms);
   }
 
  private:

@@ -13,8 +13,8 @@ namespace microvm::agent {
 namespace {
 
 int WriteOpened(const UniqueFd& fd, std::string_view text) {
-  if (!fd.valid()) return errno;
-  const ssize_t wrote = write(fd.get(), text.data(), text.size());
+  if (!fd) return errno;
+  const ssize_t wrote = write(fd.Get(), text.data(), text.size());
   if (wrote < 0) return errno;
   return static_cast<size_t>(wrote) == text.size() ? 0 : EIO;
 }
@@ -23,7 +23,7 @@ int WriteOpened(const UniqueFd& fd, std::string_view text) {
 
 std::string ReadSmallFile(const char* path) {
   const UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
-  return fd.valid() ? ReadBegin(fd.get()) : std::string();
+  return fd ? ReadBegin(fd.Get()) : std::string();
 }
 
 std::string ReadBegin(int fd) {

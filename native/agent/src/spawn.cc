@@ -60,11 +60,11 @@ int MakeTerminal(const Terminal& terminal, Standard* standard, Child* child) {
   child->has_terminal = true;
   if (const int error = OpenTerminal(terminal, &child->out, &standard->in); error != 0) return error;
   for (UniqueFd* fd : {&standard->out, &standard->err}) {
-    *fd = UniqueFd(fcntl(standard->in.get(), F_DUPFD_CLOEXEC, 0));
-    if (!fd->valid()) return errno;
+    *fd = UniqueFd(fcntl(standard->in.Get(), F_DUPFD_CLOEXEC, 0));
+    if (!*fd) return errno;
   }
-  child->in = UniqueFd(fcntl(child->out.get(), F_DUPFD_CLOEXEC, 0));
-  return child->in.valid() ? 0 : errno;
+  child->in = UniqueFd(fcntl(child->out.Get(), F_DUPFD_CLOEXEC, 0));
+  return child->in ? 0 : errno;
 }
 
 std::string_view NameOf(std::string_view entry) { return entry.substr(0, entry.find('=')); }
@@ -220,10 +220,10 @@ SpawnFailure Spawn(const SpawnRequest& request, int cgroup_procs_fd, Child* chil
   const ChildPlan plan{request.cwd.c_str(),
                        argv.data(),
                        env.data(),
-                       standard.in.get(),
-                       standard.out.get(),
-                       standard.err.get(),
-                       status.write.get(),
+                       standard.in.Get(),
+                       standard.out.Get(),
+                       standard.err.Get(),
+                       status.write.Get(),
                        request.terminal.has_value(),
                        cgroup_procs_fd,
                        &request.limits,
@@ -235,7 +235,7 @@ SpawnFailure Spawn(const SpawnRequest& request, int cgroup_procs_fd, Child* chil
 
   child->pid = pid;
   child->status = std::move(status.read);
-  fcntl(child->status.get(), F_SETFL, fcntl(child->status.get(), F_GETFL) | O_NONBLOCK);
+  fcntl(child->status.Get(), F_SETFL, fcntl(child->status.Get(), F_GETFL) | O_NONBLOCK);
   return {0, kSpawnStart};
 }
 

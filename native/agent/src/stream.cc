@@ -38,24 +38,24 @@ Stream::Stream(uint32_t id, uint32_t output_window, Outbox* outbox) : id_(id), o
 }
 
 void Stream::TakeInput(UniqueFd fd, InputEnd end_by) {
-  SetNonBlocking(fd.get());
+  SetNonBlocking(fd.Get());
   input_.fd = std::move(fd);
   input_.end_by = end_by;
 }
 
 void Stream::TakeOutput(int channel, UniqueFd fd) {
-  SetNonBlocking(fd.get());
+  SetNonBlocking(fd.Get());
   outputs_[channel - 1].fd = std::move(fd);
 }
 
-int Stream::fd(int channel) const { return channel == 0 ? input_.fd.get() : outputs_[channel - 1].fd.get(); }
+int Stream::fd(int channel) const { return channel == 0 ? input_.fd.Get() : outputs_[channel - 1].fd.Get(); }
 
 bool Stream::OnData(const uint8_t* data, size_t size) {
   const auto cost = static_cast<uint32_t>(size + kHeaderSize);
   if (size == 0 || cost > input_.credit || input_.closing) return false;
   input_.credit -= cost;
   input_.unwritten_cost += cost;
-  if (input_.fd.valid()) input_.waiting.Append(data, size);
+  if (input_.fd) input_.waiting.Append(data, size);
   PumpInput();
   return true;
 }
@@ -107,25 +107,25 @@ void Stream::Detach() {
 void Stream::OweOutput() {
   for (Output& output : outputs_) {
     output.ready = true;
-    output.owed = BytesIn(output.fd.get());
+    output.owed = BytesIn(output.fd.Get());
   }
 }
 
 bool Stream::OwesOutput() const {
-  return (outputs_[0].fd.valid() && outputs_[0].owed > 0) || (outputs_[1].fd.valid() && outputs_[1].owed > 0);
+  return (outputs_[0].fd && outputs_[0].owed > 0) || (outputs_[1].fd && outputs_[1].owed > 0);
 }
 
 void Stream::CloseInput(bool tell_host) {
   if (!tell_host) input_.is_over = true;
-  if (!input_.fd.valid()) return;
+  if (!input_.fd) return;
   input_.fd.Reset();
   input_.waiting.Clear();
   if (tell_host && attached_) outbox_->Send(FrameType::kGone, id_);
 }
 
 void Stream::PumpInput() {
-  while (input_.fd.valid() && input_.ready && !input_.waiting.empty()) {
-    const ssize_t wrote = write(input_.fd.get(), input_.waiting.data(), input_.waiting.size());
+  while (input_.fd && input_.ready && !input_.waiting.empty()) {
+    const ssize_t wrote = write(input_.fd.Get(), input_.waiting.data(), input_.waiting.size());
     if (wrote > 0) {
       input_.last = input_.waiting.data()[wrote - 1];
       input_.waiting.Consume(static_cast<size_t>(wrote));
@@ -153,13 +153,13 @@ void Stream::PumpInput() {
 // A terminal has no end of its own: its line discipline makes one of a character, at the begin of a line. In
 // the middle of a line the first one only hands over the line.
 void Stream::EndInput() {
-  if (!input_.fd.valid()) return;
+  if (!input_.fd) return;
   termios mode{};
-  if (input_.end_by == InputEnd::kTerminal && tcgetattr(input_.fd.get(), &mode) == 0 &&
+  if (input_.end_by == InputEnd::kTerminal && tcgetattr(input_.fd.Get(), &mode) == 0 &&
       (mode.c_lflag & ICANON) != 0) {
     const uint8_t end[2] = {mode.c_cc[VEOF], mode.c_cc[VEOF]};
     [[maybe_unused]] const ssize_t wrote =
-        write(input_.fd.get(), end, input_.last == '\n' || input_.last == '\r' ? 1 : 2);
+        write(input_.fd.Get(), end, input_.last == '\n' || input_.last == '\r' ? 1 : 2);
   }
   CloseInput(false);
 }
@@ -168,7 +168,7 @@ bool Stream::Pump() {
   PumpInput();
   bool more = false;
   for (Output& output : outputs_) {
-    if (!output.fd.valid()) continue;
+    if (!output.fd) continue;
     if (!attached_ || throws_output_away_) {
       more = Discard(&output) || more;
     } else if (opened_) {
@@ -182,11 +182,11 @@ bool Stream::PumpOutput(Output* output) {
   if (!output->ready || !outbox_->HasRoom()) return false;
   if (output->credit <= kHeaderSize) {
     // No byte may be taken, but whether there is one left can be told.
-    if (AtEnd(output->fd.get())) output->fd.Reset();
+    if (AtEnd(output->fd.Get())) output->fd.Reset();
     return false;
   }
   const size_t most = std::min<uint64_t>(output->credit - kHeaderSize, kChunk);
-  const ssize_t got = outbox_->SendFrom(output->fd.get(), output->type, id_, most);
+  const ssize_t got = outbox_->SendFrom(output->fd.Get(), output->type, id_, most);
   if (got > 0) {
     const auto size = static_cast<size_t>(got);
     output->credit -= size + kHeaderSize;
@@ -208,7 +208,7 @@ bool Stream::PumpOutput(Output* output) {
 bool Stream::Discard(Output* output) {
   if (!output->ready) return false;
   uint8_t scratch[16384];
-  const ssize_t got = read(output->fd.get(), scratch, sizeof(scratch));
+  const ssize_t got = read(output->fd.Get(), scratch, sizeof(scratch));
   if (got > 0) return true;
   output->ready = false;
   if (got == 0 || errno != EAGAIN) output->fd.Reset();

@@ -62,7 +62,7 @@ class Stream {
   bool OwesOutput() const;
   // The host does not want it any more.
   void ThrowOutputAway() { throws_output_away_ = true; }
-  bool HasOutput() const { return outputs_[0].fd.valid() || outputs_[1].fd.valid(); }
+  bool HasOutput() const { return outputs_[0].fd || outputs_[1].fd; }
 
   // Moves what can be moved now; true when there is more that could go on at once.
   bool Pump();

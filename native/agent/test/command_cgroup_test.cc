@@ -14,6 +14,7 @@
 namespace {
 
 using namespace microvm::agent;
+using microvm::UniqueFd;
 
 // A cgroup of this test's own; its folder is empty where there is no cgroup v2 that may be written to.
 class Workload {
@@ -36,7 +37,7 @@ class Workload {
   }
 
   bool valid() const { return !folder_.empty(); }
-  int fd() const { return fd_.get(); }
+  int fd() const { return fd_.Get(); }
 
  private:
   std::string folder_;
@@ -47,14 +48,14 @@ class Workload {
 // that is answered ends when both are gone.
 UniqueFd StartPair(const CommandCgroup& cgroup, pid_t* child) {
   const UniqueFd procs = cgroup.OpenProcs();
-  CHECK(procs.valid());
+  CHECK(procs);
   int ready[2];
   int alive[2];
   CHECK(pipe2(ready, O_CLOEXEC) == 0 && pipe2(alive, O_CLOEXEC) == 0);
   *child = fork();
   CHECK(*child >= 0);
   if (*child == 0) {
-    if (write(procs.get(), "0", 1) != 1) _exit(1);
+    if (write(procs.Get(), "0", 1) != 1) _exit(1);
     if (fork() == 0) {
       setsid();
       if (write(ready[1], "x", 1) != 1) _exit(1);
@@ -78,7 +79,7 @@ void KillEndsWhatHasLeftTheGroup(const Workload& workload, Kill kill_all) {
   CHECK(!cgroup.Remove());
   CHECK(kill_all(cgroup));
   char byte;
-  CHECK(read(alive.get(), &byte, 1) == 0);
+  CHECK(read(alive.Get(), &byte, 1) == 0);
   int status = 0;
   CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
   // The grandchild's reaper is somebody else, who may be slow.
@@ -90,7 +91,7 @@ void WithoutCgroupNothingIsClaimed() {
   CommandCgroup none;
   CommandCgroup missing(-1, "a");
   CHECK(!none.valid() && !missing.valid());
-  CHECK(!none.OpenProcs().valid() && !none.Kill() && !none.SignalEach(SIGKILL) && none.Remove());
+  CHECK(!none.OpenProcs() && !none.Kill() && !none.SignalEach(SIGKILL) && none.Remove());
 }
 
 }  // namespace

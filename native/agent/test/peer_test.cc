@@ -16,6 +16,7 @@
 namespace {
 
 using namespace microvm::agent;
+using microvm::UniqueFd;
 
 sockaddr_storage VsockPeer(unsigned cid) {
   sockaddr_vm address{};
@@ -50,7 +51,7 @@ UniqueFd Connect(const std::string& path) {
   std::strcpy(address.sun_path, path.c_str());
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   // SAFETY: the socket calls' own idea of a base type.
-  CHECK(connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+  CHECK(connect(fd.Get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
   return fd;
 }
 
@@ -75,11 +76,11 @@ void StrangerIsCutOffAndTakesNobodysPlace() {
   CHECK(!channel.OnListenerEvent());
   CHECK(channel.CanWrite());
   char byte = 0;
-  CHECK(read(stranger.get(), &byte, 1) == 0);
+  CHECK(read(stranger.Get(), &byte, 1) == 0);
   ByteQueue queue;
   queue.Append("x", 1);
   CHECK(channel.WriteFrom(&queue));
-  CHECK(read(host.get(), &byte, 1) == 1 && byte == 'x');
+  CHECK(read(host.Get(), &byte, 1) == 1 && byte == 'x');
 
   CHECK(unlink(path.c_str()) == 0 && rmdir(folder) == 0);
 }

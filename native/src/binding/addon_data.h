@@ -41,7 +41,7 @@ struct AddonData {
   uint32_t last_id = 0;
   Deliveries deliveries;
   std::unordered_map<uint32_t, Process> processes;
-  std::unordered_map<uint32_t, core::UniqueFd> locks;
+  std::unordered_map<uint32_t, UniqueFd> locks;
   std::unordered_map<uint32_t, RunningJob> jobs;
   WaitData wait;
 };

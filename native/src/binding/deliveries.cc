@@ -26,7 +26,7 @@ void Deliveries::ReturnAll() {
   for (const auto& [id, take_back] : std::exchange(unclaimed_, {})) take_back();
 }
 
-Napi::Value DeliverDescriptor(Napi::Env env, core::UniqueFd& fd) {
+Napi::Value DeliverDescriptor(Napi::Env env, UniqueFd& fd) {
   AddonData& data = AddonData::Of(env);
   const uint32_t id = ++data.last_id;
   const int number = fd.Release();

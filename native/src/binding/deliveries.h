@@ -30,6 +30,6 @@ class Deliveries {
 };
 
 // { id, fd }: until it is claimed the descriptor may or may not belong to a stream of Node's.
-Napi::Value DeliverDescriptor(Napi::Env env, core::UniqueFd& fd);
+Napi::Value DeliverDescriptor(Napi::Env env, UniqueFd& fd);
 
 }  // namespace microvm::binding

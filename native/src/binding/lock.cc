@@ -31,7 +31,7 @@ Napi::Value LockDirectory(const Napi::CallbackInfo& info) {
         }
         AddonData& data = AddonData::Of(env);
         const uint32_t id = ++data.last_id;
-        data.locks.emplace(id, std::move(*std::get_if<core::UniqueFd>(&outcome)));
+        data.locks.emplace(id, std::move(*std::get_if<UniqueFd>(&outcome)));
         return Napi::Number::New(env, id);
       });
 }

@@ -38,13 +38,13 @@ void ReadLimits(Reader* reader, const Napi::Object& options, core::SpawnRequest*
 // A spawn with copies of the caller's descriptors, so that the caller may close its own at once.
 struct Job {
   core::SpawnRequest request;
-  std::vector<core::UniqueFd> copies;
+  std::vector<UniqueFd> copies;
   core::Status copied;
 };
 
 void CopyDescriptors(const std::vector<int>& fds, Job* job) {
   for (const int fd : fds) {
-    core::UniqueFd copy(fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    UniqueFd copy(fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3));
     if (fd >= 0 && !copy) job->copied = core::SysError::Last("fcntl");
     job->request.fds.push_back(copy.Get());
     job->copies.push_back(std::move(copy));

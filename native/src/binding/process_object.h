@@ -15,7 +15,7 @@ core::ProcessIdentity ReadIdentity(Reader* reader, Napi::Value value, const std:
 
 // { id, identity, exited } of a process that is watched from now on; a child is a delivery, to be claimed by
 // its id. Empty with an exception pending when that fails; a child is dead then.
-Napi::Value NewProcessObject(Napi::Env env, core::UniqueFd pidfd, const core::ProcessIdentity& identity,
+Napi::Value NewProcessObject(Napi::Env env, UniqueFd pidfd, const core::ProcessIdentity& identity,
                              bool is_child);
 
 }  // namespace microvm::binding

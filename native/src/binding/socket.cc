@@ -12,7 +12,7 @@ Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const std::string path = reader.String(info[0], "path");
   if (reader.Failed()) return info.Env().Undefined();
-  return RunShort<core::UniqueFd>(
+  return RunShort<UniqueFd>(
       info.Env(), [path] { return core::ConnectUnix(path); }, DeliverDescriptor);
 }
 
@@ -23,7 +23,7 @@ Napi::Value ListenUnix(const Napi::CallbackInfo& info) {
   options.mode = static_cast<unsigned>(reader.Integer(info[1], "mode", 0, 0777));
   options.backlog = static_cast<int>(reader.Integer(info[2], "backlog", 1, INT32_MAX));
   if (reader.Failed()) return info.Env().Undefined();
-  return RunShort<core::UniqueFd>(
+  return RunShort<UniqueFd>(
       info.Env(), [=] { return core::ListenUnix(path, options); }, DeliverDescriptor);
 }
 

@@ -25,15 +25,15 @@ Napi::Value OpenBeneath(const Napi::CallbackInfo& info) {
   }
   if ((flags & ~kKnown) != 0 || (flags & O_ACCMODE) == O_ACCMODE) reader.Fail("flags", "those of a file");
   if (reader.Failed()) return info.Env().Undefined();
-  const auto work = [=](const Job& job) -> core::Result<core::UniqueFd> {
+  const auto work = [=](const Job& job) -> core::Result<UniqueFd> {
     auto directory = core::RootDirectory::Open(root);
     if (!directory.Ok()) return directory.Error();
     auto file = directory.Value().OpenFileOrSocket(name, flags, mode);
     if (job.cancellation->IsRequested()) return core::SysError{ECANCELED, "openat2", root};
     return file;
   };
-  return StartJob<core::UniqueFd>(info.Env(), {"mvm-open", &core::JobQueue::ForCalls()},
-                                  info.Env().Undefined(), work, DeliverDescriptor);
+  return StartJob<UniqueFd>(info.Env(), {"mvm-open", &core::JobQueue::ForCalls()}, info.Env().Undefined(),
+                            work, DeliverDescriptor);
 }
 
 Napi::Value RemovedObject(Napi::Env env, core::RemovedTree& removed) {

@@ -123,7 +123,7 @@ core::ProcessIdentity ReadIdentity(Reader* reader, Napi::Value value, const std:
   return identity;
 }
 
-Napi::Value NewProcessObject(Napi::Env env, core::UniqueFd pidfd, const core::ProcessIdentity& identity,
+Napi::Value NewProcessObject(Napi::Env env, UniqueFd pidfd, const core::ProcessIdentity& identity,
                              bool is_child) {
   AddonData& data = AddonData::Of(env);
   const uint32_t id = ++data.last_id;

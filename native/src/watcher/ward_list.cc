@@ -55,7 +55,7 @@ bool AwaitEnd(int pidfd, int timeout_ms) {
 
 // The process, unless it is gone: a later one with its pid does not count. Empty with `failed` set: it could
 // not be found out.
-std::optional<core::UniqueFd> Open(pid_t pid, const std::string& start_time, bool* failed) {
+std::optional<UniqueFd> Open(pid_t pid, const std::string& start_time, bool* failed) {
   auto boot = core::ReadBootId();
   auto pidfd = core::OpenPidfd({pid, start_time, boot.Ok() ? boot.Value() : ""});
   *failed = !boot.Ok() || !pidfd.Ok();

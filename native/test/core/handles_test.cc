@@ -4,9 +4,9 @@
 
 namespace {
 
+using microvm::UniqueFd;
 using microvm::core::Mmap;
 using microvm::core::ScopeExit;
-using microvm::core::UniqueFd;
 
 bool IsOpen(int fd) { return fcntl(fd, F_GETFD) >= 0; }
 

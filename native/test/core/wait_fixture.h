@@ -44,16 +44,16 @@ class Ends {
 inline int NumberOf(const core::WaitEnd& end) { return end.socket.Ok() ? 0 : end.socket.Error().number; }
 
 // The next connection, once there is one.
-inline core::UniqueFd Accept(int listener) {
+inline UniqueFd Accept(int listener) {
   pollfd entry{listener, POLLIN, 0};
   if (poll(&entry, 1, 20000) <= 0) return {};
-  return core::UniqueFd(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+  return UniqueFd(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
 }
 
 // A server of one thread that treats each connection by a function. It ends with the object.
 class Server {
  public:
-  using Treat = std::function<void(core::UniqueFd)>;
+  using Treat = std::function<void(UniqueFd)>;
 
   Server(const std::string& path, Treat treat) : treat_(std::move(treat)) {
     auto socket = core::ListenUnix(path, {});
@@ -71,13 +71,13 @@ class Server {
     while (!is_ending_) {
       pollfd entry{socket_.Get(), POLLIN, 0};
       if (poll(&entry, 1, 5) <= 0) continue;
-      if (core::UniqueFd connection = Accept(socket_.Get())) treat_(std::move(connection));
+      if (UniqueFd connection = Accept(socket_.Get())) treat_(std::move(connection));
     }
   }
 
   const Treat treat_;
   std::atomic<bool> is_ending_{false};
-  core::UniqueFd socket_;
+  UniqueFd socket_;
   std::thread thread_;
 };
 

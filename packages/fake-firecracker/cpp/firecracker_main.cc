@@ -199,12 +199,12 @@ class Program {
     children_ = UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
     const auto reap = [this, vmm](uint32_t) {
       signalfd_siginfo info;
-      while (read(children_.get(), &info, sizeof(info)) > 0) {
+      while (read(children_.Get(), &info, sizeof(info)) > 0) {
       }
       int status = 0;
       while (waitpid(-1, &status, WNOHANG) > 0) vmm->OnChildEnd(status);
     };
-    loop->Add(children_.get(), EPOLLIN, reap);
+    loop->Add(children_.Get(), EPOLLIN, reap);
     reap(0);  // those that ended before
   }
 

@@ -160,14 +160,14 @@ void CopyProgram(const Plan& plan) {
   const std::string target = plan.root + "/" + plan.exec_name;
   const UniqueFd from(open(plan.exec_file.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat info {};
-  if (!from.valid() || fstat(from.get(), &info) != 0)
+  if (!from || fstat(from.Get(), &info) != 0)
     FailOs("Failed to open " + plan.exec_file, "Open", errno, plan.exec_file);
   const UniqueFd to(open(target.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, info.st_mode));
-  if (!to.valid()) FailOs("Failed to open " + target, "Open", errno, target);
-  if (fchown(to.get(), plan.uid, plan.gid) != 0)
+  if (!to) FailOs("Failed to open " + target, "Open", errno, target);
+  if (fchown(to.Get(), plan.uid, plan.gid) != 0)
     FailOs("Failed to change owner for " + target, "ChangeFileOwner", errno, target);
   for (ssize_t copied = 1; copied > 0;) {
-    copied = copy_file_range(from.get(), nullptr, to.get(), nullptr, 1u << 30, 0);
+    copied = copy_file_range(from.Get(), nullptr, to.Get(), nullptr, 1u << 30, 0);
     if (copied < 0) FailOs("Failed to copy " + plan.exec_file + " to " + target, "Copy", errno, target);
   }
 }
@@ -184,8 +184,8 @@ void SetLimits(const Plan& plan) {
 void JoinNetworkNamespace(const std::string& path) {
   if (path.empty()) return;
   const UniqueFd netns(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!netns.valid()) FailOs("Failed to open file " + path, "FileOpen", errno, path);
-  if (setns(netns.get(), CLONE_NEWNET) != 0)
+  if (!netns) FailOs("Failed to open file " + path, "FileOpen", errno, path);
+  if (setns(netns.Get(), CLONE_NEWNET) != 0)
     FailOs("Failed to join network namespace: netns", "SetNetNs", errno);
 }
 
@@ -245,8 +245,8 @@ void FillRoot(const Plan& plan, std::optional<unsigned> userfaultfd) {
 void WritePid(const Plan& plan, pid_t pid) {
   const std::string path = "/" + plan.exec_name + ".pid";
   const UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  if (!file.valid()) FailOs("Failed to open file " + path, "FileOpen", errno, path);
-  WriteAll(file.get(), std::to_string(pid));
+  if (!file) FailOs("Failed to open file " + path, "FileOpen", errno, path);
+  WriteAll(file.Get(), std::to_string(pid));
 }
 
 uint64_t Microseconds(clockid_t clock) {
@@ -328,7 +328,7 @@ int Main(int argc, char** argv) {
   const UniqueFd host_mounts(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
   EnterRoot(plan.root);
   FillRoot(plan, UserfaultfdNumber(misc));
-  if (plan.daemonize) Daemonize(null.get());
+  if (plan.daemonize) Daemonize(null.Get());
   if (plan.new_pid_ns) {
     const pid_t pid = static_cast<pid_t>(syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0));
     if (pid < 0) FailOs("Failed to clone into a new PID namespace", "Clone", errno);
@@ -339,7 +339,7 @@ int Main(int argc, char** argv) {
   } else {
     WritePid(plan, getpid());
   }
-  Become(plan, faults, host_mounts.get(), start_us);
+  Become(plan, faults, host_mounts.Get(), start_us);
 }
 
 }  // namespace

@@ -8,8 +8,8 @@ namespace microvm::disk {
 
 LoopDevice AttachLoop(const std::string& file) {
   LoopDevice device;
-  const core::UniqueFd control(open("/dev/loop-control", O_RDWR | O_CLOEXEC));
-  const core::UniqueFd backing(open(file.c_str(), O_RDWR | O_CLOEXEC));
+  const UniqueFd control(open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+  const UniqueFd backing(open(file.c_str(), O_RDWR | O_CLOEXEC));
   if (!control || !backing) return device;
   loop_config config{};
   config.fd = static_cast<__u32>(backing.Get());
@@ -20,7 +20,7 @@ LoopDevice AttachLoop(const std::string& file) {
     if (number < 0) return device;
     device.number = static_cast<unsigned>(number);
     const std::string path = "/dev/loop" + std::to_string(number);
-    device.fd = core::UniqueFd(open(path.c_str(), O_RDWR | O_CLOEXEC));
+    device.fd = UniqueFd(open(path.c_str(), O_RDWR | O_CLOEXEC));
     if (!device.fd) return device;
     if (ioctl(device.fd.Get(), LOOP_CONFIGURE, &config) == 0) return device;
     device.fd.Reset();

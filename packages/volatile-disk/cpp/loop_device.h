@@ -8,7 +8,7 @@ namespace microvm::disk {
 
 // A loop device upon a file. It is detached once neither this object nor a mount has it.
 struct LoopDevice {
-  core::UniqueFd fd;
+  UniqueFd fd;
   unsigned number = 0;
 };
 

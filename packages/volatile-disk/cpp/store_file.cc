@@ -53,7 +53,7 @@ fuse_init_out Initial(const fuse_init_in& asked) {
 }  // namespace
 
 bool StoreFile::Mount(const std::string& path) {
-  device_ = core::UniqueFd(open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  device_ = UniqueFd(open("/dev/fuse", O_RDWR | O_CLOEXEC));
   if (!device_) return false;
   const std::string options = "fd=" + std::to_string(device_.Get()) + ",rootmode=100600,user_id=0,group_id=0";
   return mount("volatile-disk", path.c_str(), "fuse", MS_NOSUID | MS_NODEV, options.c_str()) == 0;

@@ -45,7 +45,7 @@ class StoreFile {
   bool HasPower(uint64_t handle) const { return has_power_ && handle == life_; }
 
   VolatileStore* store_;
-  core::UniqueFd device_;
+  UniqueFd device_;
   std::mutex mutex_;
   // With the lock. Which power-on this is: a file handle is of the life in which it was opened.
   uint64_t life_ = 0;

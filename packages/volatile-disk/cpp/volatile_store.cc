@@ -12,7 +12,7 @@
 namespace microvm::disk {
 
 bool VolatileStore::Open(const char* base) {
-  const core::UniqueFd fd(open(base, O_RDONLY | O_CLOEXEC));
+  const UniqueFd fd(open(base, O_RDONLY | O_CLOEXEC));
   struct stat status {};
   if (!fd || fstat(fd.Get(), &status) != 0) return false;
   constexpr int kPageBytes = 4096;

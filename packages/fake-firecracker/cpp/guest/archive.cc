@@ -81,7 +81,7 @@ bool Unpack(const Entry& entry) {
   if (S_ISLNK(entry.mode)) return symlink(std::string(entry.data).c_str(), path) == 0 || errno == EEXIST;
   if (!S_ISREG(entry.mode)) return true;
   const UniqueFd file(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, permissions));
-  return file.valid() && WriteAll(file.get(), entry.data) == 0 && fchmod(file.get(), permissions) == 0;
+  return file && WriteAll(file.Get(), entry.data) == 0 && fchmod(file.Get(), permissions) == 0;
 }
 
 std::string Header(const std::string& path, mode_t mode, size_t size) {
@@ -99,12 +99,12 @@ class Packer {
   Packer(dev_t device, const std::function<int(std::string_view)>& write) : device_(device), write_(write) {}
 
   int Folder(UniqueFd folder, const std::string& prefix) {
-    const std::unique_ptr<DIR, int (*)(DIR*)> entries(fdopendir(dup(folder.get())), closedir);
+    const std::unique_ptr<DIR, int (*)(DIR*)> entries(fdopendir(dup(folder.Get())), closedir);
     if (!entries) return errno;
     while (const dirent* entry = readdir(entries.get())) {
       const std::string name = entry->d_name;
       if (name == "." || name == "..") continue;
-      if (const int error = One(folder.get(), name, prefix + name); error != 0) return error;
+      if (const int error = One(folder.Get(), name, prefix + name); error != 0) return error;
     }
     return 0;
   }
@@ -122,13 +122,13 @@ class Packer {
     if (S_ISDIR(info.st_mode)) {
       if (const int error = write_(Header(path, info.st_mode, 0)); error != 0) return error;
       UniqueFd child(openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-      return child.valid() ? Folder(std::move(child), path + "/") : errno;
+      return child ? Folder(std::move(child), path + "/") : errno;
     }
     if (!S_ISREG(info.st_mode)) return 0;
     const UniqueFd file(openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
     std::string data(static_cast<size_t>(info.st_size), '\0');
-    if (!file.valid()) return errno;
-    if (read(file.get(), data.data(), data.size()) != info.st_size) return EIO;
+    if (!file) return errno;
+    if (read(file.Get(), data.data(), data.size()) != info.st_size) return EIO;
     return Data(path, info.st_mode, data);
   }
 
@@ -165,7 +165,7 @@ int PackArchive(int folder, const std::function<int(std::string_view)>& write) {
   struct stat info {};
   if (fstat(folder, &info) != 0) return errno;
   UniqueFd root(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!root.valid()) return errno;
+  if (!root) return errno;
   if (const int error = Packer(info.st_dev, write).Folder(std::move(root), ""); error != 0) return error;
   return write(Header(std::string(kTrailer), 0, 0));
 }

@@ -125,9 +125,9 @@ void SetEnvironment() {
 
 // The files that the guest begins with, out of what the VMM passed on.
 std::string_view Archive(const BootMessage& boot, const UniqueFd& file) {
-  if (!file.valid() || boot.archive_size == 0) return {};
+  if (!file || boot.archive_size == 0) return {};
   const auto offset = static_cast<off_t>(boot.archive_offset);
-  void* bytes = mmap(nullptr, boot.archive_size, PROT_READ, MAP_PRIVATE, file.get(), offset);
+  void* bytes = mmap(nullptr, boot.archive_size, PROT_READ, MAP_PRIVATE, file.Get(), offset);
   if (bytes == MAP_FAILED) Panic(std::string("mapping the files of the guest: ") + strerror(errno));
   return {static_cast<const char*>(bytes), boot.archive_size};
 }
@@ -176,7 +176,7 @@ void RunMachine(const MachineOptions& options) {
   Listen(control_line);
   if (sysrq_line >= 0) Listen(sysrq_line);
   const UniqueFd root(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  Send(control_line, Signal::kUp, {}, root.get());
+  Send(control_line, Signal::kUp, {}, root.Get());
   // What was written before the signal was asked for.
   kill(getpid(), SIGIO);
   _exit(agent.Run());

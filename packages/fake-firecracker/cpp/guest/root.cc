@@ -65,7 +65,7 @@ void BringUpLoopback() {
   ifreq request{};
   strcpy(request.ifr_name, "lo");
   request.ifr_flags = IFF_UP | IFF_RUNNING;
-  ioctl(fd.get(), SIOCSIFFLAGS, &request);
+  ioctl(fd.Get(), SIOCSIFFLAGS, &request);
 }
 
 }  // namespace

@@ -40,10 +40,9 @@ int MakeListener(UniqueFd* listener, std::string* address) {
   socklen_t size = sizeof(sa_family_t);  // no name at all: the kernel chooses one
   // SAFETY: the socket calls' own idea of a base type, here and below.
   auto* base = reinterpret_cast<sockaddr*>(&name);
-  if (!listener->valid() || bind(listener->get(), base, size) != 0 || listen(listener->get(), 64) != 0)
-    return errno;
+  if (!*listener || bind(listener->Get(), base, size) != 0 || listen(listener->Get(), 64) != 0) return errno;
   size = sizeof(name);
-  if (getsockname(listener->get(), base, &size) != 0) return errno;
+  if (getsockname(listener->Get(), base, &size) != 0) return errno;
   address->assign(name.sun_path, size - offsetof(sockaddr_un, sun_path));
   return 0;
 }
@@ -76,7 +75,7 @@ struct GuestEnds {
   const long pid = syscall(SYS_clone3, &how, sizeof(how));
   if (pid != 0) _exit(pid < 0 ? 1 : 0);
   Rename();
-  RunMachine({uid, gid, ends.control.get(), ends.console.get(), ends.listener.get()});
+  RunMachine({uid, gid, ends.control.Get(), ends.console.Get(), ends.listener.Get()});
 }
 
 }  // namespace
@@ -110,7 +109,7 @@ int SpawnShell(const ShellOptions& options, Shell* shell) {
 std::string HandOver(Shell shell) {
   std::string text;
   for (UniqueFd* fd : {&shell.control, &shell.console}) {
-    const int copy = dup(fd->get());  // without the flag that closes it at exec
+    const int copy = dup(fd->Get());  // without the flag that closes it at exec
     text += std::to_string(copy) + ",";
   }
   char digits[3];

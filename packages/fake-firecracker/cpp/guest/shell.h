@@ -15,7 +15,7 @@ struct Shell {
   UniqueFd console;           // what the guest writes to its serial port
   std::string agent_address;  // where the agent will listen: a name in the abstract space of unix sockets
 
-  bool valid() const { return control.valid(); }
+  bool valid() const { return static_cast<bool>(control); }
 };
 
 struct ShellOptions {

@@ -44,7 +44,7 @@ bool HasWord(const std::string& list, const std::string& word, char separator) {
 
 void WriteOrFail(const std::string& path, const std::string& text) {
   const UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-  const int error = file.valid() ? WriteAll(file.get(), text + "\n") : errno;
+  const int error = file ? WriteAll(file.Get(), text + "\n") : errno;
   if (error != 0) FailOs("Failed to write to " + path, "Write", error, path);
 }
 

@@ -22,13 +22,13 @@ class Loop {
     epoll_event event{};
     event.events = events;
     event.data.fd = fd;
-    epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
+    epoll_ctl(epoll_.Get(), EPOLL_CTL_ADD, fd, &event);
   }
   void Change(int fd, uint32_t events) {
     epoll_event event{};
     event.events = events;
     event.data.fd = fd;
-    epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+    epoll_ctl(epoll_.Get(), EPOLL_CTL_MOD, fd, &event);
   }
   // Watches for these events, or not at all where there are none (a hang-up would be told of all the same).
   void Set(int fd, uint32_t events, const Handler& handler) {
@@ -42,12 +42,12 @@ class Loop {
   }
   // Before the descriptor is closed.
   void Remove(int fd) {
-    if (handlers_.erase(fd) != 0) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+    if (handlers_.erase(fd) != 0) epoll_ctl(epoll_.Get(), EPOLL_CTL_DEL, fd, nullptr);
   }
   // Waits and serves once.
   void Turn() {
     epoll_event events[32];
-    const int count = epoll_wait(epoll_.get(), events, 32, -1);
+    const int count = epoll_wait(epoll_.Get(), events, 32, -1);
     for (int i = 0; i < count; i++) {
       const auto found = handlers_.find(events[i].data.fd);
       if (found == handlers_.end()) continue;

@@ -34,10 +34,10 @@ int PwriteAll(int fd, std::string_view bytes, uint64_t offset) {
 
 int ReadFile(const char* path, std::string* content) {
   const UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return errno;
+  if (!fd) return errno;
   char chunk[65536];
   for (;;) {
-    const ssize_t got = read(fd.get(), chunk, sizeof(chunk));
+    const ssize_t got = read(fd.Get(), chunk, sizeof(chunk));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return errno;
     if (got == 0) return 0;

@@ -9,8 +9,6 @@
 
 namespace microvm::fake {
 
-using agent::UniqueFd;
-
 // As Rust prints an io::Error: `No such file or directory (os error 2)`.
 std::string OsError(int error);
 // All of it, also where the kernel takes less at a time; 0 or an errno.

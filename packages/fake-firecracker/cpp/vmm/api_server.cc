@@ -36,20 +36,20 @@ int ApiServer::Listen(const std::string& path) {
   memcpy(address.sun_path, path.data(), path.size());
   listener_ = UniqueFd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   // SAFETY: the socket calls' own idea of a base type.
-  if (bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return errno;
-  if (listen(listener_.get(), 128) != 0) return errno;
-  loop_->Add(listener_.get(), EPOLLIN, [this](uint32_t) { Accept(); });
+  if (bind(listener_.Get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return errno;
+  if (listen(listener_.Get(), 128) != 0) return errno;
+  loop_->Add(listener_.Get(), EPOLLIN, [this](uint32_t) { Accept(); });
   return 0;
 }
 
 void ApiServer::Accept() {
-  UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (!fd.valid()) return;
+  UniqueFd fd(accept4(listener_.Get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!fd) return;
   if (connections_.size() >= kMaxConnections) {
-    WriteAll(fd.get(), TooManyConnectionsBytes());
+    WriteAll(fd.Get(), TooManyConnectionsBytes());
     return;
   }
-  const int key = fd.get();
+  const int key = fd.Get();
   connections_[key] =
       std::unique_ptr<Connection>(new Connection{std::move(fd), RequestParser(payload_limit_), ""});
   loop_->Add(key, EPOLLIN, [this, key](uint32_t events) { OnEvent(key, events); });
@@ -65,7 +65,7 @@ void ApiServer::OnEvent(int fd, uint32_t events) {
 
 bool ApiServer::ReadFrom(Connection* connection) {
   char bytes[16384];
-  const ssize_t got = read(connection->fd.get(), bytes, sizeof(bytes));
+  const ssize_t got = read(connection->fd.Get(), bytes, sizeof(bytes));
   if (got < 0) return errno == EAGAIN || errno == EINTR;
   if (got == 0) return false;
   connection->parser.Feed({bytes, static_cast<size_t>(got)});
@@ -107,7 +107,7 @@ bool ApiServer::Disturb(Connection* connection, const FaultRule& rule) {
   if (rule.act == "hang") {
     for (;;) pause();
   }
-  if (SpeakHostile(connection->fd.get(), rule)) return true;
+  if (SpeakHostile(connection->fd.Get(), rule)) return true;
   if (rule.act == "delay") SleepMs(rule.ms);
   if (rule.act == "exit") _exit(static_cast<int>(rule.code));
   if (rule.act == "signal") raise(static_cast<int>(rule.signal));
@@ -117,13 +117,13 @@ bool ApiServer::Disturb(Connection* connection, const FaultRule& rule) {
 bool ApiServer::Flush(Connection* connection) {
   std::string& waiting = connection->waiting;
   while (!waiting.empty()) {
-    const ssize_t wrote = send(connection->fd.get(), waiting.data(), waiting.size(), MSG_NOSIGNAL);
+    const ssize_t wrote = send(connection->fd.Get(), waiting.data(), waiting.size(), MSG_NOSIGNAL);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote < 0 && errno != EAGAIN) return false;
     if (wrote < 0) break;
     waiting.erase(0, static_cast<size_t>(wrote));
   }
-  loop_->Change(connection->fd.get(), waiting.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
+  loop_->Change(connection->fd.Get(), waiting.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
   return true;
 }
 

@@ -17,7 +17,7 @@ constexpr const char* kNoHotplug = "PCI is not enabled";
 // The file of a drive, opened as the device opens it: empty, or what went wrong.
 std::string OpenDriveFile(const std::string& path, bool is_read_only, UniqueFd* file) {
   *file = UniqueFd(open(path.c_str(), (is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC));
-  if (file->valid()) return "";
+  if (*file) return "";
   return "Virtio backend error: Error manipulating the backing file: " + OsError(errno) + " " + path;
 }
 
@@ -32,11 +32,11 @@ std::string OpenTap(std::string* name, UniqueFd* tap) {
   constexpr const char* kFailed = "Open tap device failed: ";
   if (name->size() >= IFNAMSIZ) return std::string(kFailed) + "Invalid interface name";
   UniqueFd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  if (!fd.valid()) return kFailed + ("Couldn't open /dev/net/tun: " + OsError(errno));
+  if (!fd) return kFailed + ("Couldn't open /dev/net/tun: " + OsError(errno));
   ifreq request{};
   memcpy(request.ifr_name, name->data(), name->size());
   request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-  if (ioctl(fd.get(), TUNSETIFF, &request) != 0)
+  if (ioctl(fd.Get(), TUNSETIFF, &request) != 0)
     return kFailed + ("Error while creating ifreq structure: " + OsError(errno) +
                       ". Invalid TUN/TAP Backend provided by " + *name +
                       ". Check our documentation on setting up the network devices.");
@@ -83,11 +83,11 @@ Response Vmm::PatchMachineConfig(const MachineUpdate& update) {
 Response Vmm::PutBootSource(const BootSource& source) {
   boot_specific_ = true;
   UniqueFd kernel(open(source.kernel_image_path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!kernel.valid()) return Fault("Boot source error: The kernel file cannot be opened: " + OsError(errno));
+  if (!kernel) return Fault("Boot source error: The kernel file cannot be opened: " + OsError(errno));
   UniqueFd initrd;
   if (source.initrd_path) {
     initrd = UniqueFd(open(source.initrd_path->c_str(), O_RDONLY | O_CLOEXEC));
-    if (!initrd.valid())
+    if (!initrd)
       return Fault(
           "Boot source error: The initrd file cannot be opened due to invalid path or invalid permissions. " +
           OsError(errno));

@@ -18,25 +18,25 @@ Guest::Guest(Loop* loop, Shell shell, Events events)
       console_(std::move(shell.console)),
       agent_address_(std::move(shell.agent_address)),
       events_(std::move(events)) {
-  fcntl(console_.get(), F_SETFL, O_NONBLOCK);
-  loop_->Add(control_.get(), EPOLLIN, [this](uint32_t) { OnControl(); });
-  loop_->Add(console_.get(), EPOLLIN, [this](uint32_t) { DrainConsole(); });
+  fcntl(console_.Get(), F_SETFL, O_NONBLOCK);
+  loop_->Add(control_.Get(), EPOLLIN, [this](uint32_t) { OnControl(); });
+  loop_->Add(console_.Get(), EPOLLIN, [this](uint32_t) { DrainConsole(); });
 }
 
 int Guest::Boot(const BootMessage& boot, int archive_fd) {
-  return Send(control_.get(), Signal::kBoot, BytesOf(boot), archive_fd);
+  return Send(control_.Get(), Signal::kBoot, BytesOf(boot), archive_fd);
 }
 
 LifeMessage Guest::Pause() {
   heard_pause_ = false;
-  if (!ended_) Send(control_.get(), Signal::kPause);
+  if (!ended_) Send(control_.Get(), Signal::kPause);
   while (!heard_pause_ && !ended_) OnControl();
   return life_;
 }
 
 void Guest::Resume() {
   heard_resume_ = false;
-  if (!ended_) Send(control_.get(), Signal::kResume);
+  if (!ended_) Send(control_.Get(), Signal::kResume);
   while (!heard_resume_ && !ended_) OnControl();
 }
 
@@ -44,12 +44,12 @@ void Guest::OnControl() {
   Signal signal;
   std::string body;
   UniqueFd fd;
-  if (Receive(control_.get(), &signal, &body, &fd)) {
+  if (Receive(control_.Get(), &signal, &body, &fd)) {
     Handle(signal, body, std::move(fd));
     return;
   }
   // The line is cut a moment before the end of the process can be seen, which says how it ended.
-  loop_->Remove(control_.get());
+  loop_->Remove(control_.Get());
   control_.Reset();
   int status = 0;
   while (!ended_ && waitpid(-1, &status, 0) > 0) OnChildEnd(status);
@@ -106,20 +106,20 @@ UniqueFd Guest::ConnectAgent() {
   memcpy(address.sun_path, agent_address_.data(), std::min(agent_address_.size(), sizeof(address.sun_path)));
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + agent_address_.size());
   // SAFETY: the socket calls' own idea of a base type.
-  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) return UniqueFd();
+  if (connect(fd.Get(), reinterpret_cast<sockaddr*>(&address), size) != 0) return UniqueFd();
   return fd;
 }
 
 void Guest::DrainConsole() {
   char text[4096];
   for (;;) {
-    const ssize_t got = read(console_.get(), text, sizeof(text));
+    const ssize_t got = read(console_.Get(), text, sizeof(text));
     if (got > 0) {
       events_.console({text, static_cast<size_t>(got)});
       continue;
     }
     if (got < 0 && errno == EINTR) continue;
-    if (got == 0) loop_->Remove(console_.get());
+    if (got == 0) loop_->Remove(console_.Get());
     return;
   }
 }

@@ -28,17 +28,17 @@ class Guest {
   // As of the last pause.
   const LifeMessage& life() const { return life_; }
   void Resume();
-  void CtrlAltDel() { Send(control_.get(), Signal::kCtrlAltDel); }
+  void CtrlAltDel() { Send(control_.Get(), Signal::kCtrlAltDel); }
   // A connection to the agent; invalid while it does not listen.
   UniqueFd ConnectAgent();
   // What was reaped: true when it was the guest.
   void OnChildEnd(int status);
   void DrainConsole();
 
-  bool is_up() const { return root_.valid() && !ended_; }
+  bool is_up() const { return root_ && !ended_; }
   bool ended() const { return ended_; }
   // The root folder, for a snapshot.
-  int root() const { return root_.get(); }
+  int root() const { return root_.Get(); }
 
  private:
   void OnControl();

@@ -87,7 +87,7 @@ void Fill(const FaultRule& rule) {
   const std::string piece(kPieceBytes, 'x');
   for (uint64_t left = rule.bytes; left > 0;) {
     const uint64_t part = std::min<uint64_t>(left, piece.size());
-    if (write(file.get(), piece.data(), part) <= 0) return;
+    if (write(file.Get(), piece.data(), part) <= 0) return;
     left -= part;
   }
 }
@@ -121,7 +121,7 @@ bool TamperWithFile(const FaultRule& rule) {
   const char* path = rule.path.c_str();
   if (rule.act == "grow") {
     const UniqueFd file(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-    if (ftruncate(file.get(), static_cast<off_t>(rule.bytes)) != 0) return true;
+    if (ftruncate(file.Get(), static_cast<off_t>(rule.bytes)) != 0) return true;
   } else if (rule.act == "fill") {
     Fill(rule);
   } else if (rule.act == "link") {

@@ -30,7 +30,7 @@ UniqueFd Timer(time_t seconds, bool repeats) {
   itimerspec when{};
   when.it_value.tv_sec = seconds;
   if (repeats) when.it_interval.tv_sec = seconds;
-  timerfd_settime(timer.get(), 0, &when, nullptr);
+  timerfd_settime(timer.Get(), 0, &when, nullptr);
   return timer;
 }
 
@@ -95,18 +95,18 @@ Response Vmm::Start() {
   constexpr const char* kFailed = "Start microvm error: ";
   if (!config_.boot_source)
     return Fault(std::string(kFailed) + "Cannot start microvm without kernel configuration.");
-  if (const std::string problem = CheckKernelImage(kernel_.get()); !problem.empty())
+  if (const std::string problem = CheckKernelImage(kernel_.Get()); !problem.empty())
     return Fault(
         kFailed +
         ("System configuration error: Cannot load kernel due to invalid memory configuration or invalid "
          "kernel image: " +
          problem));
   struct stat initrd {};
-  if (initrd_.valid() && fstat(initrd_.get(), &initrd) != 0) return Fault(kFailed + OsError(errno));
+  if (initrd_ && fstat(initrd_.Get(), &initrd) != 0) return Fault(kFailed + OsError(errno));
   if (const std::string problem = OpenSerial(); !problem.empty()) return Fault(kFailed + problem);
   BootMessage boot;
   boot.memory_bytes = config_.machine.mem_size_mib * kMib;
-  boot.archive_size = initrd_.valid() ? static_cast<uint64_t>(initrd.st_size) : 0;
+  boot.archive_size = initrd_ ? static_cast<uint64_t>(initrd.st_size) : 0;
   for (const Drive& drive : config_.drives) boot.has_root_drive = boot.has_root_drive || drive.is_root_device;
   command_line_ = config_.boot_source->boot_args.value_or(kDefaultArguments);
   state_ = State::kRunning;
@@ -120,12 +120,12 @@ Response Vmm::Start() {
   }
   if (metrics_.is_configured()) {
     metrics_timer_ = Timer(kMetricsSeconds, true);
-    loop_->Add(metrics_timer_.get(), EPOLLIN, [this](uint32_t) {
+    loop_->Add(metrics_timer_.Get(), EPOLLIN, [this](uint32_t) {
       uint64_t times = 0;
-      if (read(metrics_timer_.get(), &times, sizeof(times)) > 0) FlushMetrics();
+      if (read(metrics_timer_.Get(), &times, sizeof(times)) > 0) FlushMetrics();
     });
   }
-  BootGuest(boot, initrd_.get());
+  BootGuest(boot, initrd_.Get());
   kernel_.Reset();
   initrd_.Reset();
   return NoContent();
@@ -135,7 +135,7 @@ std::string Vmm::OpenSerial() {
   if (!serial_.serial_out_path) return "";
   serial_file_ =
       UniqueFd(open(serial_.serial_out_path->c_str(), O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0644));
-  return serial_file_.valid() ? "" : "Could not open serial output file: " + OsError(errno);
+  return serial_file_ ? "" : "Could not open serial output file: " + OsError(errno);
 }
 
 void Vmm::BootGuest(const BootMessage& message, int archive_fd) {
@@ -197,7 +197,7 @@ void Vmm::GuestPanic(const std::string& reason) {
   }
   KernelSays("[    1.000000] Rebooting in " + std::to_string(seconds) + " seconds..");
   panic_timer_ = Timer(seconds, false);
-  loop_->Add(panic_timer_.get(), EPOLLIN, [this](uint32_t) { Exit(0); });
+  loop_->Add(panic_timer_.Get(), EPOLLIN, [this](uint32_t) { Exit(0); });
 }
 
 void Vmm::KernelSays(const std::string& line) { Console(line + "\n"); }
@@ -210,7 +210,7 @@ void Vmm::Console(std::string_view text) {
     bytes += byte;
   }
   // As the real one: what the reader does not take is lost, and the guest does not wait.
-  const int fd = serial_file_.valid() ? serial_file_.get() : STDOUT_FILENO;
+  const int fd = serial_file_ ? serial_file_.Get() : STDOUT_FILENO;
   if (WriteAll(fd, bytes) != 0) metrics_.Add("uart.missed_write_count");
   metrics_.Add("uart.write_count", bytes.size());
 }
@@ -267,7 +267,7 @@ Response Vmm::CreateSnapshot(const SnapshotCreate& request) {
   if (guest_) {
     plan.root = guest_->root();
   } else {
-    plan.source = memory_file_.get();
+    plan.source = memory_file_.Get();
     plan.source_memory = memory_;
   }
   const auto fault = faults_->Next("dump");
@@ -335,13 +335,13 @@ std::string Vmm::LoadMemory(const SnapshotLoad& request) {
     return std::string(kFailed) +
            "Cannot restore hugetlbfs backed snapshot by mapping the memory file. Please use uffd.";
   memory_file_ = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!memory_file_.valid()) return kFailed + ("Failed to load guest memory: " + OsError(errno));
+  if (!memory_file_) return kFailed + ("Failed to load guest memory: " + OsError(errno));
   struct stat info {};
-  fstat(memory_file_.get(), &info);
+  fstat(memory_file_.Get(), &info);
   if (!S_ISREG(info.st_mode) || static_cast<uint64_t>(info.st_size) < config_.machine.mem_size_mib * kMib)
     return std::string(kFailed) +
            "Failed to restore guest memory: Total sum of memory regions exceeds largest possible file offset";
-  memory_ = InspectMemory(memory_file_.get());
+  memory_ = InspectMemory(memory_file_.Get());
   return "";
 }
 
@@ -350,7 +350,7 @@ std::string Vmm::RestoreDevices(const SnapshotLoad&) {
     const bool is_read_only = drive.is_read_only.value_or(false);
     drive_files_.emplace_back(
         open(drive.path_on_host->c_str(), (is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC));
-    if (!drive_files_.back().valid())
+    if (!drive_files_.back())
       return "Block: Virtio backend error: Error manipulating the backing file: " + OsError(errno) + " " +
              *drive.path_on_host;
   }
@@ -381,7 +381,7 @@ void Vmm::RunRestored() {
   boot.memory_bytes = config_.machine.mem_size_mib * kMib;
   boot.archive_offset = memory_.archive_offset;
   boot.archive_size = memory_.archive_size;
-  BootGuest(boot, memory_file_.get());
+  BootGuest(boot, memory_file_.Get());
 }
 
 }  // namespace microvm::fake

@@ -112,7 +112,7 @@ Value GroupJson(const std::string& name, std::string_view fields, std::map<std::
 
 int Metrics::Open(const std::string& path) {
   UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0644));
-  if (!fd.valid()) return errno;
+  if (!fd) return errno;
   fd_ = std::move(fd);
   return 0;
 }
@@ -135,7 +135,7 @@ int Metrics::Flush(const std::vector<std::string>& drives, const std::vector<std
     }
   }
   counts_.clear();
-  return WriteAll(fd_.get(), line.Write() + "\n");
+  return WriteAll(fd_.Get(), line.Write() + "\n");
 }
 
 }  // namespace microvm::fake

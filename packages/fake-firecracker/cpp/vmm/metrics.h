@@ -13,7 +13,7 @@ namespace microvm::fake {
 // since the last line. Most of them are of devices that the double does not have, and stay 0.
 class Metrics {
  public:
-  bool is_configured() const { return fd_.valid(); }
+  bool is_configured() const { return static_cast<bool>(fd_); }
   // 0 or an errno.
   int Open(const std::string& path);
   // Such as `put_api_requests.drive_count`.

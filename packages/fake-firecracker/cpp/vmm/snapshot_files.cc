@@ -131,7 +131,7 @@ int WriteGuest(int fd, const MemoryPlan& plan) {
 
 std::string WriteState(const std::string& path, const SnapshotState& state) {
   const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd.valid()) return "Cannot perform open on the snapshot backing file: " + OsError(errno);
+  if (!fd) return "Cannot perform open on the snapshot backing file: " + OsError(errno);
   const std::string json = StateJson(state);
   const auto json_size = static_cast<uint32_t>(json.size());
   std::string bytes(kMagic);
@@ -142,21 +142,21 @@ std::string WriteState(const std::string& path, const SnapshotState& state) {
   bytes.resize(StateSize(json_size), '\0');
   const uint64_t crc = Crc64(bytes);
   bytes += BytesOf(crc);
-  const int error = WriteAll(fd.get(), bytes);
+  const int error = WriteAll(fd.Get(), bytes);
   return error == 0 ? "" : "Cannot perform write on the snapshot backing file: " + OsError(error);
 }
 
 std::string WriteMemory(const MemoryPlan& plan) {
   const UniqueFd fd(open(plan.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (!fd.valid()) return "Cannot perform open on the memory backing file: " + OsError(errno);
-  if (ftruncate(fd.get(), 0) != 0 || ftruncate(fd.get(), static_cast<off_t>(plan.size)) != 0)
+  if (!fd) return "Cannot perform open on the memory backing file: " + OsError(errno);
+  if (ftruncate(fd.Get(), 0) != 0 || ftruncate(fd.Get(), static_cast<off_t>(plan.size)) != 0)
     return "Cannot perform ftruncate on the memory backing file: " + OsError(errno);
   int error = 0;
   // Room for every page, as after a dump of all of them: the blocks are the file's, and a disk that is full
   // says so.
-  if (!plan.has_holes) error = posix_fallocate(fd.get(), 0, static_cast<off_t>(plan.size));
+  if (!plan.has_holes) error = posix_fallocate(fd.Get(), 0, static_cast<off_t>(plan.size));
   if (plan.fails_full) error = ENOSPC;
-  if (error == 0) error = WriteGuest(fd.get(), plan);
+  if (error == 0) error = WriteGuest(fd.Get(), plan);
   return error == 0 ? "" : "Cannot dump memory: " + OsError(error);
 }
 
@@ -164,7 +164,7 @@ std::string ReadState(const std::string& path, SnapshotState* state) {
   std::string bytes;
   constexpr const char* kFrom = "Failed to load snapshot state from file: ";
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return "Failed to open snapshot file: " + OsError(errno);
+  if (!fd) return "Failed to open snapshot file: " + OsError(errno);
   if (const int error = ReadFile(path.c_str(), &bytes); error != 0)
     return kFrom + ("IO Error: " + OsError(error));
   if (bytes.size() < kChecksumSize) return std::string(kFrom) + "IO Error: File too short to contain CRC";

@@ -31,7 +31,7 @@ UniqueFd NewSocket() { return UniqueFd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLO
 
 VsockDevice::~VsockDevice() {
   while (!connections_.empty()) Close(connections_.begin()->first);
-  if (listener_.valid()) loop_->Remove(listener_.get());
+  if (listener_) loop_->Remove(listener_.Get());
 }
 
 std::string VsockDevice::Bind(const std::string& path) {
@@ -41,8 +41,8 @@ std::string VsockDevice::Bind(const std::string& path) {
   if (!Address(path, &address, &size)) return std::string(kFailed) + "path must be shorter than SUN_LEN";
   UniqueFd listener = NewSocket();
   // SAFETY: the socket calls' own idea of a base type.
-  if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      listen(listener.get(), 128) != 0)
+  if (bind(listener.Get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      listen(listener.Get(), 128) != 0)
     return kFailed + OsError(errno);
   listener_ = std::move(listener);
   path_ = path;
@@ -56,15 +56,15 @@ int VsockDevice::Unbind() {
 
 void VsockDevice::Activate(Guest* guest) {
   guest_ = guest;
-  if (listener_.valid() && !is_paused_) loop_->Add(listener_.get(), EPOLLIN, [this](uint32_t) { Accept(); });
+  if (listener_ && !is_paused_) loop_->Add(listener_.Get(), EPOLLIN, [this](uint32_t) { Accept(); });
 }
 
 void VsockDevice::Pause() {
   if (std::exchange(is_paused_, true)) return;
-  if (guest_ != nullptr && listener_.valid()) loop_->Remove(listener_.get());
+  if (guest_ != nullptr && listener_) loop_->Remove(listener_.Get());
   for (auto& [fd, connection] : connections_) {
     loop_->Remove(fd);
-    if (connection->guest.fd.valid()) loop_->Remove(connection->guest.fd.get());
+    if (connection->guest.fd) loop_->Remove(connection->guest.fd.Get());
   }
 }
 
@@ -84,11 +84,11 @@ void VsockDevice::ResetConnections() {
 
 void VsockDevice::Accept() {
   for (;;) {
-    UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!fd.valid()) return;
+    UniqueFd fd(accept4(listener_.Get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!fd) return;
     auto connection = std::make_unique<Connection>();
     connection->host.fd = std::move(fd);
-    const int host = connection->host.fd.get();
+    const int host = connection->host.fd.Get();
     connections_[host] = std::move(connection);
     loop_->Add(host, EPOLLIN, [this, host](uint32_t) { OnHost(host); });
   }
@@ -114,7 +114,7 @@ void VsockDevice::OnHost(int fd) {
 bool VsockDevice::ReadRequest(Connection* connection) {
   for (;;) {
     char byte = 0;
-    const ssize_t got = read(connection->host.fd.get(), &byte, 1);
+    const ssize_t got = read(connection->host.fd.Get(), &byte, 1);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return errno == EAGAIN;
     if (got == 0) return false;
@@ -139,29 +139,29 @@ bool VsockDevice::ReadRequest(Connection* connection) {
 void VsockDevice::Open(Connection* connection, unsigned port) {
   if (port != kAgentPort) return;
   connection->guest.fd = guest_->ConnectAgent();
-  if (!connection->guest.fd.valid()) return;
+  if (!connection->guest.fd) return;
   connection->is_open = true;
   connection->host.waiting = "OK " + std::to_string(next_port_++) + "\n";
   counters_.added++;
-  const int host = connection->host.fd.get();
-  loop_->Add(connection->guest.fd.get(), EPOLLIN, [this, host](uint32_t) { OnHost(host); });
+  const int host = connection->host.fd.Get();
+  loop_->Add(connection->guest.fd.Get(), EPOLLIN, [this, host](uint32_t) { OnHost(host); });
 }
 
 void VsockDevice::DialOut(unsigned port) {
   sockaddr_un address;
   socklen_t size = 0;
-  if (!listener_.valid() || !Address(path_ + "_" + std::to_string(port), &address, &size)) return;
+  if (!listener_ || !Address(path_ + "_" + std::to_string(port), &address, &size)) return;
   auto connection = std::make_unique<Connection>();
   connection->host.fd = NewSocket();
-  const int host = connection->host.fd.get();
+  const int host = connection->host.fd.Get();
   // SAFETY: as in Bind.
   if (connect(host, reinterpret_cast<sockaddr*>(&address), size) != 0) return;
   connection->guest.fd = guest_->ConnectAgent();
-  if (!connection->guest.fd.valid()) return;
+  if (!connection->guest.fd) return;
   connection->is_open = true;
   counters_.added++;
   loop_->Add(host, EPOLLIN, [this, host](uint32_t) { OnHost(host); });
-  loop_->Add(connection->guest.fd.get(), EPOLLIN, [this, host](uint32_t) { OnHost(host); });
+  loop_->Add(connection->guest.fd.Get(), EPOLLIN, [this, host](uint32_t) { OnHost(host); });
   connections_[host] = std::move(connection);
 }
 
@@ -169,7 +169,7 @@ bool VsockDevice::Move(Connection* connection) {
   if (connection->is_reset) {
     // The guest answers the first packet of a connection that it does not know any more with a reset.
     char byte;
-    const ssize_t got = recv(connection->host.fd.get(), &byte, 1, MSG_PEEK);
+    const ssize_t got = recv(connection->host.fd.Get(), &byte, 1, MSG_PEEK);
     return got < 0 && errno == EAGAIN;
   }
   return Pump(&connection->guest, &connection->host, &counters_.rx_bytes) &&
@@ -180,19 +180,19 @@ bool VsockDevice::Move(Connection* connection) {
 bool VsockDevice::Pump(Side* from, Side* to, uint64_t* counter) {
   for (;;) {
     while (!to->waiting.empty()) {
-      const ssize_t wrote = send(to->fd.get(), to->waiting.data(), to->waiting.size(), MSG_NOSIGNAL);
+      const ssize_t wrote = send(to->fd.Get(), to->waiting.data(), to->waiting.size(), MSG_NOSIGNAL);
       if (wrote < 0 && errno == EINTR) continue;
       if (wrote < 0) return errno == EAGAIN;
       *counter += static_cast<uint64_t>(wrote);
       to->waiting.erase(0, static_cast<size_t>(wrote));
     }
     if (from->at_end) {
-      if (!to->told_end) shutdown(to->fd.get(), SHUT_WR);
+      if (!to->told_end) shutdown(to->fd.Get(), SHUT_WR);
       to->told_end = true;
       return true;
     }
     char bytes[kBufferLimit];
-    const ssize_t got = read(from->fd.get(), bytes, sizeof(bytes));
+    const ssize_t got = read(from->fd.Get(), bytes, sizeof(bytes));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return errno == EAGAIN;
     from->at_end = got == 0;
@@ -201,7 +201,7 @@ bool VsockDevice::Pump(Side* from, Side* to, uint64_t* counter) {
 }
 
 void VsockDevice::Watch(Connection* connection) {
-  const int host = connection->host.fd.get();
+  const int host = connection->host.fd.Get();
   const Loop::Handler handler = [this, host](uint32_t) { OnHost(host); };
   if (connection->is_reset || !connection->is_open) {
     loop_->Set(host, EPOLLIN, handler);
@@ -213,13 +213,13 @@ void VsockDevice::Watch(Connection* connection) {
     return readable | writable;
   };
   loop_->Set(host, events(connection->host, connection->guest), handler);
-  loop_->Set(connection->guest.fd.get(), events(connection->guest, connection->host), handler);
+  loop_->Set(connection->guest.fd.Get(), events(connection->guest, connection->host), handler);
 }
 
 void VsockDevice::Close(int host_fd) {
   const auto found = connections_.find(host_fd);
   loop_->Remove(host_fd);
-  if (found->second->guest.fd.valid()) loop_->Remove(found->second->guest.fd.get());
+  if (found->second->guest.fd) loop_->Remove(found->second->guest.fd.Get());
   if (found->second->is_open) counters_.removed++;
   connections_.erase(found);
 }
