@@ -43,7 +43,7 @@ export async function makeEmptyExt4(path: string, options: EmptyExt4Options): Pr
       env: isTemplate ? { E2FSPROGS_FAKE_TIME: TEMPLATE_TIME_S } : undefined,
     });
   } catch (error) {
-    await rm(path, { force: true });
+    await rm(path, { force: true }).catch(() => undefined);
     throw error;
   } finally {
     await file.close();

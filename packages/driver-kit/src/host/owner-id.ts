@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readJsonIfSound } from '@microvm/image';
 import { writeDurable } from '@microvm/native';
 import { VmRuntimeError } from '@microvm/runtime';
 import { z } from 'zod';
@@ -39,8 +40,7 @@ export async function openOwnerId(stateDir: string): Promise<string> {
  * The id that a state directory had when it was last opened; undefined when there is none that can be read.
  */
 export async function readOwnerId(stateDir: string): Promise<string | undefined> {
-  const text = await readFile(join(stateDir, FILE), 'utf8').catch(ignoreMissing);
-  return text === undefined ? undefined : fileSchema.safeParse(jsonOf(text)).data?.ownerId;
+  return (await readJsonIfSound(join(stateDir, FILE), fileSchema))?.ownerId;
 }
 
 function parse(path: string, text: string): z.infer<typeof fileSchema> {

@@ -1,6 +1,7 @@
-import { constants, open, readFile, stat, type FileHandle } from 'node:fs/promises';
+import { constants, open, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ignoreMissing } from '@microvm/driver-kit';
+import { readJsonIfSound } from '@microvm/image';
 import { writeDurable } from '@microvm/native';
 import { MIB, VmRuntimeError, type VmmMetrics } from '@microvm/runtime';
 import { z } from 'zod';
@@ -153,8 +154,7 @@ export class MetricsLedger {
 
   async #load(): Promise<void> {
     if (this.#isLoaded) return;
-    const text = await readFile(join(this.#directory, VM_FILES.metricsTotals), 'utf8').catch(ignoreMissing);
-    const saved = text === undefined ? undefined : savedSchema.safeParse(parse(text)).data;
+    const saved = await readJsonIfSound(join(this.#directory, VM_FILES.metricsTotals), savedSchema);
     this.#isLoaded = true;
     if (saved === undefined) return;
     this.#totals = new MetricsTotals(saved);
@@ -207,12 +207,4 @@ export class MetricsLedger {
 function openLog(path: string): Promise<FileHandle | undefined> {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   return open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(ignoreMissing);
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { consoleSize, ignoreMissing } from '@microvm/driver-kit';
+import { consoleSize } from '@microvm/driver-kit';
+import { readJsonIfSound } from '@microvm/image';
 import { z } from 'zod';
 import { VM_FILES } from '../host/paths.js';
 
@@ -9,7 +10,7 @@ const lifeSchema = z.strictObject({
   /** Tells its files from those of another life. */
   lifeId: z.string(),
   /** The byte of the console at which this life begins; earlier bytes are of earlier lives. */
-  consoleStartBytes: z.number(),
+  consoleStartBytes: z.int().nonnegative(),
 });
 
 /**
@@ -30,9 +31,10 @@ export async function beginLife(directory: string): Promise<Life> {
   return life;
 }
 
-/** Of a life that another owner began. */
+/**
+ * Of a life that another owner began. A file that is cut or garbled says nothing: an owner that was killed
+ * while it wrote the file has started no VMM.
+ */
 export async function readLife(directory: string): Promise<Life> {
-  const text = await readFile(join(directory, VM_FILES.life), 'utf8').catch(ignoreMissing);
-  const found = text === undefined || text === '' ? undefined : lifeSchema.safeParse(JSON.parse(text)).data;
-  return found ?? FIRST_LIFE;
+  return (await readJsonIfSound(join(directory, VM_FILES.life), lifeSchema)) ?? FIRST_LIFE;
 }
