@@ -6,8 +6,8 @@ import {
   isVmRuntimeError,
   type KeepAlive,
   type PtySize,
-  untilAborted,
   VmRuntimeError,
+  within,
 } from '@microvm/runtime';
 import type { Command } from './command.js';
 import { CommandError, CommandResult } from './command-result.js';
@@ -127,7 +127,10 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     // The keyboard of a terminal is there, whether somebody types or not.
     const input = options.input ?? (pty === undefined ? '' : undefined);
     const startedAt = performance.now();
-    const guest = await untilAborted(this.#init.guest(), signal);
+    // The time limit is one for the whole call: the guest may be out of reach for longer than that.
+    const guest = await within(this.#init.guest(), { signal, timeoutMs }, () => {
+      throw timedOut(timeoutMs ?? 0);
+    });
     const whole = typeof input === 'string' || input instanceof Uint8Array ? input : undefined;
     const streamed = typeof input === 'string' || input instanceof Uint8Array ? undefined : input;
     const process = guest.exec({
@@ -179,8 +182,7 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     if (!isVmRuntimeError(error, 'MICROVM_TIMEOUT') || error.details.operation !== 'exec') return error;
     const { timeoutMs } = (await this.#started).command.options;
     if (timeoutMs === undefined || timeoutMs === error.details.timeoutMs) return error;
-    return new VmRuntimeError('MICROVM_TIMEOUT', `exec: no end after ${timeoutMs} ms`, {
-      details: { operation: 'exec', timeoutMs },
+    return timedOut(timeoutMs, {
       cause: error,
       ...(error.result === undefined ? {} : { result: error.result }),
     });
@@ -194,4 +196,14 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
       // error.
     }
   }
+}
+
+function timedOut(
+  timeoutMs: number,
+  init: Pick<VmRuntimeError<'MICROVM_TIMEOUT'>, 'result' | 'cause'> = {},
+): VmRuntimeError {
+  return new VmRuntimeError('MICROVM_TIMEOUT', `exec: no end after ${timeoutMs} ms`, {
+    details: { operation: 'exec', timeoutMs },
+    ...init,
+  });
 }

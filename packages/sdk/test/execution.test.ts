@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
-import type { GuestScript } from '@microvm/in-memory';
+import { createFaults, type GuestScript } from '@microvm/in-memory';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { CommandError, type Vm } from '../src/index.js';
+import { CommandError, type Execution, type Vm } from '../src/index.js';
 import { memoryMicrovm } from './in-memory.js';
 
 /** A guest with a few programs; `sh` tells what it was asked to run. */
@@ -297,6 +297,23 @@ it.each([
     code: 'MICROVM_INVALID_ARGUMENT',
     details: { path },
   });
+});
+
+it('has one time limit for the whole call, also while the guest is out of reach', async () => {
+  const faults = createFaults();
+  const { microvm } = await memoryMicrovm({ guest: script, faults });
+  const vm = await microvm.create();
+  const late = { code: 'MICROVM_TIMEOUT', details: { operation: 'exec', timeoutMs: 30 } };
+  for (const use of [
+    (execution: Execution) => execution,
+    (execution: Execution) => execution[Symbol.asyncIterator]().next(),
+    (execution: Execution) => execution.kill(),
+  ]) {
+    const unreachable = faults.add({ at: 'guest', kind: 'hang' });
+    await expect(use(vm.exec(['cat'], { timeoutMs: 30 }))).rejects.toMatchObject(late);
+    unreachable.remove();
+  }
+  expect(await vm.exec(['cat'], { timeoutMs: 600_000 })).toMatchObject({ exitCode: 0 });
 });
 
 it('keeps what a command had written when its time was up, and when it was aborted', async () => {
