@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { VmEnding } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { reasonFromConsole } from '../src/index.js';
-import { Ending, endingOfGone } from '../src/vm/ending.js';
+import { Ending, endingOfGone, endingWithHost } from '../src/vm/ending.js';
 
 async function makeFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'kit-ending-'));
@@ -57,6 +57,15 @@ describe('Ending', () => {
     asked.settle('power-off');
     await asked.ended;
     expect(told).toHaveLength(1);
+  });
+});
+
+it('the end of a VMM of an earlier boot is lost, whatever its console says', async () => {
+  const folder = await makeFolder();
+  await writeFile(join(folder, 'console.log'), 'microvm-agent: farewell power-off\n');
+  expect(await endingWithHost(folder)).toMatchObject({
+    reason: 'lost',
+    lastLogLines: ['microvm-agent: farewell power-off'],
   });
 });
 

@@ -79,6 +79,16 @@ export async function endingOfGone(directory: string, from = 0): Promise<VmEndin
 }
 
 /**
+ * The end of a VMM that ran in an earlier boot of the host. Its console is not durable: what the power cut
+ * has left may end with what the guest wrote in an earlier life, and so says nothing of this one. Never
+ * rejects.
+ */
+export async function endingWithHost(directory: string): Promise<VmEnding> {
+  const lines = await lastLogLines(directory).catch(() => []);
+  return { reason: 'lost', exitCode: 'unknown', signal: null, lastLogLines: lines };
+}
+
+/**
  * The end of a guest whose VMM is still there, with the last lines of its logs where they can be read. Never
  * rejects.
  */

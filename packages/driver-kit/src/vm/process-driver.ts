@@ -1,4 +1,4 @@
-import type { ProcessIdentity } from '@microvm/native';
+import { bootId, type ProcessIdentity } from '@microvm/native';
 import type {
   Adoption,
   Captured,
@@ -31,7 +31,7 @@ import { Consoles } from '../console/consoles.js';
 import { ensureThawed } from '../guest/workload.js';
 import { processMetrics } from '../metrics/process-metrics.js';
 import { askToHalt, SHUTDOWN_STEPS, type HaltableVm } from './ask-to-halt.js';
-import { endingOfGone, endingWithoutExit, type EndingReason } from './ending.js';
+import { endingOfGone, endingWithHost, endingWithoutExit, type EndingReason } from './ending.js';
 import { PAUSE_STEPS, pauseVm, resumeVm, type PausableVm } from './pause.js';
 import type { ProcessVm } from './process-vm.js';
 import { VmTable } from './vm-table.js';
@@ -186,10 +186,7 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
   async adopt(vm: DriverVm, run: Run): Promise<Adoption> {
     const planned = this.vmOf(vm);
     const live = this.table.get(vm.instanceId) ?? (await this.#takeOver(planned));
-    if (live === undefined) {
-      const from = await this.consoleStartOf(planned);
-      return { state: 'ended', ending: await endingOfGone(planned.directory, from) };
-    }
+    if (live === undefined) return { state: 'ended', ending: await this.#endingOf(planned, vm.vmm) };
     if (live.hasEnded) return endedBy(live, await live.ended);
     const { signal } = run;
     const state = await this.stateOf(live, { signal, timeoutMs: STATUS_TIMEOUT_MS });
@@ -199,6 +196,11 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
     if (state === 'running') await ensureThawed(live.agent, { vm: planned, signal });
     this.table.reportEnd(live);
     return { state, vmm: live.identity };
+  }
+
+  async #endingOf(vm: Vm, vmm: ProcessIdentity | undefined): Promise<VmEnding> {
+    if (vmm !== undefined && vmm.bootId !== bootId()) return endingWithHost(vm.directory);
+    return endingOfGone(vm.directory, await this.consoleStartOf(vm));
   }
 
   async close(): Promise<void> {

@@ -15,7 +15,7 @@ const lifeSchema = z.strictObject({
 
 /**
  * Facts of one life of a VM that its next owner needs. The file is not durable, because no life outlasts the
- * host.
+ * host: after another boot nothing is concluded from it about the end of a guest.
  */
 export type Life = Readonly<z.infer<typeof lifeSchema>>;
 
