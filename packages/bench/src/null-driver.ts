@@ -1,4 +1,11 @@
-import type { Adoption, HostReport, VmDriver, VmEnding } from '@microvm/runtime';
+import {
+  NOTHING_SWEPT,
+  type Adoption,
+  type HostReport,
+  type Sweep,
+  type VmDriver,
+  type VmEnding,
+} from '@microvm/runtime';
 
 const POWERED_OFF: VmEnding = { reason: 'shutdown', exitCode: 0, signal: null, lastLogLines: [] };
 
@@ -11,7 +18,9 @@ export class NullDriver implements VmDriver {
   readonly steps: readonly string[] = [];
   readonly support = { limits: { maxVcpuCount: 32, maxMemSizeMib: 2 ** 20 } };
 
-  async open(): Promise<void> {}
+  async open(): Promise<Sweep> {
+    return NOTHING_SWEPT;
+  }
   async probe(): Promise<HostReport> {
     return { driver: this.name, usable: true, accelerator: 'none', findings: [] };
   }

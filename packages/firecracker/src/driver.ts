@@ -21,6 +21,7 @@ import type {
   PlanRequest,
   ResolvedVmSpec,
   Run,
+  Sweep,
   VmEnding,
   VmSpec,
 } from '@microvm/runtime';
@@ -107,22 +108,23 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
     };
   }
 
-  override async open(events: DriverEvents, known: readonly KnownVm[]): Promise<void> {
+  override async open(events: DriverEvents, known: readonly KnownVm[]): Promise<Sweep> {
     const { hostFacts, stateDir, cgroups } = this.#context;
     await super.open(events, known);
     const ownerId = await openOwnerId(stateDir);
     cgroups.open(ownerId);
     await installExecFile(hostFacts);
     await mkdir(jailsFolder(stateDir), { recursive: true, mode: 0o700 });
-    const left = await sweepOrphans({ stateDir, cgroups, known });
+    const { sweep, users } = await sweepOrphans({ stateDir, cgroups, known });
     this.#users = usersOf(known);
-    if (hostFacts.jailerPath === undefined) return;
+    if (hostFacts.jailerPath === undefined) return sweep;
     const hasCgroup = (otherId: string): Promise<boolean> => cgroups.hasAnyOf(otherId);
     const registryDir = this.#registryDir;
     this.#uids = await UidPool.open({ ownerId, stateDir, registryDir, hasCgroup }, [
       ...this.#users.values(),
-      ...left,
+      ...users,
     ]);
+    return sweep;
   }
 
   checkSpec(spec: ResolvedVmSpec, given: VmSpec): Promise<void> {

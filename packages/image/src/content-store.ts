@@ -1,8 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { copyFile, digestFile, putDurable } from '@microvm/native';
-import { MIB, type Content, type ContentCall, type PinnedContent } from '@microvm/runtime';
+import {
+  MIB,
+  sweepAll,
+  type Content,
+  type ContentCall,
+  type PinnedContent,
+  type Sweep,
+} from '@microvm/runtime';
 import { ContentNotes } from './content-notes.js';
 import { contentIdentity, versionOf, type SourceVersion } from './file-identity.js';
 import { ignoreAbsent } from './system-error.js';
@@ -34,13 +41,17 @@ export class ContentStore implements Content {
   }
 
   /** Makes the folder and removes what a killed process left half made. Rejects with the system's error. */
-  async open(): Promise<void> {
+  async open(): Promise<Sweep> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     await this.#notes.open();
     const names = await readdir(this.#folder);
     const strangers = names.filter((name) => !DIGEST.test(name) && !ContentNotes.FILES.includes(name));
-    const paths = strangers.map((name) => join(this.#folder, name));
-    await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true })));
+    return sweepAll(
+      strangers.map((name) => ({
+        what: join(basename(this.#folder), name),
+        remove: () => rm(join(this.#folder, name), { recursive: true, force: true }),
+      })),
+    );
   }
 
   path(digest: string): string {

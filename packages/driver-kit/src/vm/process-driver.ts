@@ -1,31 +1,33 @@
 import { bootId, type ProcessIdentity } from '@microvm/native';
-import type {
-  Adoption,
-  Captured,
-  CaptureTarget,
-  DriverConsole,
-  DriverEvents,
-  DriverGuestAgent,
-  DriverMetering,
-  DriverMetrics,
-  DriverPausing,
-  DriverSnapshots,
-  DriverSupport,
-  DriverVm,
-  HostReport,
-  JsonObject,
-  KnownVm,
-  Limits,
-  MetricsRequest,
-  PlanRequest,
-  ResolvedVmSpec,
-  RestoreSource,
-  Resumption,
-  Run,
-  VmDriver,
-  VmEnding,
-  VmmInfo,
-  VmSpec,
+import {
+  NOTHING_SWEPT,
+  type Adoption,
+  type Captured,
+  type CaptureTarget,
+  type DriverConsole,
+  type DriverEvents,
+  type DriverGuestAgent,
+  type DriverMetering,
+  type DriverMetrics,
+  type DriverPausing,
+  type DriverSnapshots,
+  type DriverSupport,
+  type DriverVm,
+  type HostReport,
+  type JsonObject,
+  type KnownVm,
+  type Limits,
+  type MetricsRequest,
+  type PlanRequest,
+  type ResolvedVmSpec,
+  type RestoreSource,
+  type Resumption,
+  type Run,
+  type Sweep,
+  type VmDriver,
+  type VmEnding,
+  type VmmInfo,
+  type VmSpec,
 } from '@microvm/runtime';
 import { Consoles } from '../console/consoles.js';
 import { ensureThawed } from '../guest/workload.js';
@@ -137,8 +139,9 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
     return { vmm: { counters: {}, gauges: {} }, ...(process === undefined ? {} : { process }) };
   }
 
-  async open(events: DriverEvents, _known: readonly KnownVm[]): Promise<void> {
+  async open(events: DriverEvents, _known: readonly KnownVm[]): Promise<Sweep> {
     this.table.open(events);
+    return NOTHING_SWEPT;
   }
 
   probe(): Promise<HostReport> {

@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { ignoreMissing } from '@microvm/driver-kit';
 import { killCgroup } from '@microvm/native';
-import type { KnownVm } from '@microvm/runtime';
+import { sweepAll, type KnownVm, type Sweep } from '@microvm/runtime';
 import type { Cgroups } from './cgroups.js';
 import { clearVmmFolder } from './stage.js';
 import { jailFolder, jailsFolder } from './vm-plan.js';
@@ -13,23 +13,30 @@ export interface SweepOptions {
   readonly known: readonly KnownVm[];
 }
 
+/** What was swept, and the users that still have files. */
+export interface SweptOrphans {
+  readonly sweep: Sweep;
+  readonly users: readonly number[];
+}
+
 /**
  * Removes cgroups, with what runs in them, and jails that belong to no VM: an owner-death watcher ends VMs
- * and removes their folders only, and a record may have been removed by hand. What cannot be removed keeps
- * nobody from opening; the next open tries again. Answers with the users that still have files.
+ * and removes their folders only, and a record may have been removed by hand. A process that does not end
+ * keeps its user from being given to another VM.
  */
-export async function sweepOrphans({ stateDir, cgroups, known }: SweepOptions): Promise<readonly number[]> {
+export async function sweepOrphans({ stateDir, cgroups, known }: SweepOptions): Promise<SweptOrphans> {
   const instances = new Set(known.map(({ instanceId }) => instanceId));
-  for (const [name, path] of await cgroups.list()) {
-    // A process that does not end keeps its user from being given to another VM.
-    if (!instances.has(name)) await killCgroup(path).catch(() => undefined);
-  }
-  const users: number[] = [];
-  for (const name of (await readdir(jailsFolder(stateDir))).filter((jail) => !instances.has(jail))) {
-    const folder = jailFolder(stateDir, name);
-    await clearVmmFolder(folder).catch(async () => users.push(...(await ownersOf(folder))));
-  }
-  return users;
+  const groups = [...(await cgroups.list())].filter(([name]) => !instances.has(name));
+  const jails = (await readdir(jailsFolder(stateDir))).filter((name) => !instances.has(name));
+  const folders = jails.map((name) => jailFolder(stateDir, name));
+  const sweep = await sweepAll([
+    ...groups.map(([, path]) => ({ what: path, remove: () => killCgroup(path) })),
+    ...folders.map((folder) => ({
+      what: relative(stateDir, folder),
+      remove: () => clearVmmFolder(folder),
+    })),
+  ]);
+  return { sweep, users: (await Promise.all(folders.map(ownersOf))).flat() };
 }
 
 async function ownersOf(jail: string): Promise<number[]> {

@@ -1,29 +1,31 @@
-import type {
-  Adoption,
-  Capabilities,
-  Captured,
-  CaptureTarget,
-  ConsoleOptions,
-  DriverConsole,
-  DriverEvents,
-  DriverGuestAgent,
-  DriverMetering,
-  DriverMetrics,
-  DriverPausing,
-  DriverSnapshots,
-  DriverSupport,
-  DriverVm,
-  Guest,
-  HostReport,
-  JsonObject,
-  ResolvedVmSpec,
-  RestoreSource,
-  Resumption,
-  Run,
-  VmDriver,
-  VmEnding,
-  VmmInfo,
-  VmSpec,
+import {
+  NOTHING_SWEPT,
+  type Adoption,
+  type Capabilities,
+  type Captured,
+  type CaptureTarget,
+  type ConsoleOptions,
+  type DriverConsole,
+  type DriverEvents,
+  type DriverGuestAgent,
+  type DriverMetering,
+  type DriverMetrics,
+  type DriverPausing,
+  type DriverSnapshots,
+  type DriverSupport,
+  type DriverVm,
+  type Guest,
+  type HostReport,
+  type JsonObject,
+  type ResolvedVmSpec,
+  type RestoreSource,
+  type Resumption,
+  type Run,
+  type Sweep,
+  type VmDriver,
+  type VmEnding,
+  type VmmInfo,
+  type VmSpec,
 } from '@microvm/runtime';
 import { checkConcurrency, checkSnapshot } from './check-snapshot.js';
 import { checkImages } from './check-images.js';
@@ -84,9 +86,10 @@ export class InMemoryDriver implements VmDriver {
     this.metering = capabilities.metrics ? { metrics: (vm) => this.#metrics(vm) } : undefined;
   }
 
-  async open(events: DriverEvents): Promise<void> {
+  async open(events: DriverEvents): Promise<Sweep> {
     this.#methods.rules.insist(this.#events === undefined, 'open, twice');
     this.#events = events;
+    return NOTHING_SWEPT;
   }
 
   async probe(): Promise<HostReport> {

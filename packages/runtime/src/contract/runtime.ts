@@ -9,8 +9,22 @@ import type { VmState } from './states.js';
 import type { JobKind, SnapshotRef, VerbAnswer, VerbCall, VerbName } from './verbs.js';
 import type { InterruptedOutcome, JobView, SnapshotView, VmView } from './views.js';
 
+/** What became of left-overs that nothing owned. */
+export interface Sweep {
+  /** What was removed. */
+  readonly swept: readonly string[];
+  /**
+   * What could not be removed, with what was in the way. It keeps nobody from opening; the next open tries
+   * again.
+   */
+  readonly notSwept: readonly { readonly what: string; readonly problem: string }[];
+}
+
+/** The sweep that found no left-over. */
+export const NOTHING_SWEPT: Sweep = { swept: [], notSwept: [] };
+
 /** What opening a state directory found and did. */
-export interface RecoveryReport {
+export interface RecoveryReport extends Sweep {
   /** Living VMs that this process took over. */
   readonly adopted: readonly {
     readonly vmId: string;
@@ -28,10 +42,6 @@ export interface RecoveryReport {
     /** The VM's state now; absent when it is gone, as after an undone create. */
     readonly state?: VmState;
   }[];
-  /** Left-overs that nothing owned: removed. */
-  readonly swept: readonly string[];
-  /** Left-overs that nothing owned and that could not be removed, with what was in the way. */
-  readonly notSwept: readonly { readonly what: string; readonly problem: string }[];
   /** Snapshots whose manifest cannot be read; they stay for `deleteSnapshot` by uid. */
   readonly corruptSnapshots: readonly { readonly snapshotUid: string; readonly problem: string }[];
 }

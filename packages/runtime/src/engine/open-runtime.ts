@@ -1,7 +1,7 @@
 import type { CommonOptions } from '../contract/configuration.js';
 import { invalidArgument } from '../contract/errors.js';
 import type { VmEnding } from '../contract/views.js';
-import type { VmRuntime } from '../contract/runtime.js';
+import { NOTHING_SWEPT, type VmRuntime } from '../contract/runtime.js';
 import { systemClock, type Clock } from '../ports/clock.js';
 import type { Content } from '../ports/content.js';
 import type { VmDriver } from '../ports/driver.js';
@@ -66,7 +66,7 @@ async function openStore({ stateDir, hostCalls }: EngineOptions): Promise<StateS
 
 async function openOn(store: StateStore, options: EngineOptions): Promise<VmRuntime> {
   const { driver, content } = options;
-  await content?.open();
+  const ofContent = (await content?.open()) ?? NOTHING_SWEPT;
   const loaded = await store.load();
   const hub = new EventHub();
   const background = new Background();
@@ -84,8 +84,8 @@ async function openOn(store: StateStore, options: EngineOptions): Promise<VmRunt
   const early: [instanceId: string, ending: VmEnding][] = [];
   let onEnded = (instanceId: string, ending: VmEnding): void => void early.push([instanceId, ending]);
   const known = loaded.records.filter(({ state }) => state !== 'destroyed');
-  await driver.open({ ended: (instanceId, ending) => onEnded(instanceId, ending) }, known);
-  const recovery = await recover(context, loaded);
+  const ofDriver = await driver.open({ ended: (instanceId, ending) => onEnded(instanceId, ending) }, known);
+  const recovery = await recover(context, loaded, [ofContent, ofDriver]);
   await sweepContent(context);
   const { onClose } = options;
   const engine = new LifecycleEngine({ context, runner, verbs, hub, background, recovery, onClose });

@@ -1,7 +1,8 @@
 import pLimit from 'p-limit';
-import type { RecoveryReport } from '../contract/runtime.js';
+import type { RecoveryReport, Sweep } from '../contract/runtime.js';
 import { isLive } from '../contract/states.js';
 import type { InterruptedOutcome } from '../contract/views.js';
+import { sweepAll } from '../ports/sweep.js';
 import type { EngineContext } from './engine-context.js';
 import type { Vm } from './fleet.js';
 import type { FinishedJob, OperationRecord } from './record.js';
@@ -16,17 +17,26 @@ const VMS_AT_ONCE = 16;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer U)[] ? U[] : T[K] };
 
-/** Makes the world and the records agree after whatever ended the last owner; says what it found and did. */
-export async function recover(context: EngineContext, loaded: LoadedState): Promise<RecoveryReport> {
+/**
+ * Makes the world and the records agree after whatever ended the last owner; says what it found and did.
+ * `sweeps` is what was swept before.
+ */
+export async function recover(
+  context: EngineContext,
+  loaded: LoadedState,
+  sweeps: readonly Sweep[],
+): Promise<RecoveryReport> {
+  const { store } = context;
+  const leftOvers = loaded.leftovers.map((what) => ({ what, remove: () => store.removeLeftovers([what]) }));
+  const all = [...sweeps, await sweepAll(leftOvers)];
   const report: Mutable<RecoveryReport> = {
     adopted: [],
     ended: [],
     interrupted: [],
-    swept: [],
-    notSwept: [],
+    swept: all.flatMap(({ swept }) => swept),
+    notSwept: all.flatMap(({ notSwept }) => notSwept),
     corruptSnapshots: [...loaded.corruptSnapshots],
   };
-  for (const path of loaded.leftovers) await sweep(context, path, report);
   loadRecords(context, loaded);
   await settleRemovals(context, loaded);
   const alive = await context.driver.survey();
@@ -37,16 +47,6 @@ export async function recover(context: EngineContext, loaded: LoadedState): Prom
   });
   await replaceTombstones(context, loaded);
   return report;
-}
-
-/** A left-over that cannot be removed is reported, and must not keep all other VMs from being opened. */
-async function sweep({ store }: EngineContext, path: string, report: Mutable<RecoveryReport>): Promise<void> {
-  try {
-    await store.removeLeftovers([path]);
-    report.swept.push(path);
-  } catch (error) {
-    report.notSwept.push({ what: path, problem: (error as Error).message });
-  }
 }
 
 function loadRecords({ catalogue, book, fleet }: EngineContext, loaded: LoadedState): void {

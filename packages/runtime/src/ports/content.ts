@@ -1,3 +1,5 @@
+import type { Sweep } from '../contract/runtime.js';
+
 /** A file that is pinned by its content. */
 export interface PinnedContent {
   readonly sizeBytes: number;
@@ -14,8 +16,11 @@ export interface ContentCall {
  * each. A file of the store is never changed, so that a VM does not depend on the file that its caller named.
  */
 export interface Content {
-  /** Called once, by the process that owns the state directory, before anything else. */
-  open(): Promise<void>;
+  /**
+   * Called once, by the process that owns the state directory, before anything else. Removes what a killed
+   * process left half made, and answers what became of it.
+   */
+  open(): Promise<Sweep>;
   /** Where a file of the store is, or would be. */
   path(digest: string): string;
   has(digest: string): Promise<boolean>;

@@ -3,6 +3,7 @@ import type { Guest } from '../contract/guest.js';
 import type { HostReport } from '../contract/host-report.js';
 import type { DriverMetrics } from '../contract/metrics.js';
 import type { ConsoleOptions } from '../contract/options.js';
+import type { Sweep } from '../contract/runtime.js';
 import type { ResolvedVmSpec, VmSpec } from '../contract/spec.js';
 import type { JobProgress, ProcessIdentity, VmEnding } from '../contract/views.js';
 
@@ -226,8 +227,11 @@ export interface VmDriver {
   readonly console?: DriverConsole | undefined;
   readonly metering?: DriverMetering | undefined;
 
-  /** Called once, before anything else but `probe`, with every VM whose host resources may be there. */
-  open(events: DriverEvents, known: readonly KnownVm[]): Promise<void>;
+  /**
+   * Called once, before anything else but `probe`, with every VM whose host resources may be there. Removes
+   * what no such VM owns, and answers what became of it.
+   */
+  open(events: DriverEvents, known: readonly KnownVm[]): Promise<Sweep>;
   probe(): Promise<HostReport>;
 
   /**
