@@ -1,10 +1,10 @@
 import {
   deriveVm,
   folderOf,
-  makeDisks,
   PROCESS_STEPS,
   ProcessDriver,
   removeFiles,
+  type DiskTarget,
   type FoundState,
   type ProcessDriverOptions,
 } from '@microvm/driver-kit';
@@ -37,13 +37,10 @@ export class MinimalDriver extends ProcessDriver<MinimalVm, LiveVm> {
     limits: { maxVcpuCount: 1, maxMemSizeMib: 1024 },
   };
   readonly steps = [
-    'prepare:disks',
     'boot:spawned',
     'boot:ready',
     ...PROCESS_STEPS,
     'capture:memory',
-    'capture:disks',
-    'restore:disks',
     'restore:spawned',
     'restore:loaded',
   ];
@@ -84,9 +81,8 @@ export class MinimalDriver extends ProcessDriver<MinimalVm, LiveVm> {
     });
   }
 
-  protected async prepareVm(vm: MinimalVm, run: Run): Promise<undefined> {
-    await makeDisks({ drives: vm.plan.drives, folder: vm.directory }, run);
-    await run.step('prepare:disks');
+  protected disksOf({ plan, directory }: MinimalVm): DiskTarget {
+    return { drives: plan.drives, folder: directory };
   }
 
   protected bootVm(vm: MinimalVm, run: Run): Promise<LiveVm> {

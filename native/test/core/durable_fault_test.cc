@@ -3,14 +3,12 @@
 #include <sys/syscall.h>
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 
 #include "check.h"
-#include "core/durable_committer.h"
+#include "durable_batch.h"
 
 using namespace microvm::core;
-using microvm::test::Exists;
+using microvm::test::DurableBatch;
 using microvm::test::ReadText;
 using microvm::test::TemporaryFolder;
 
@@ -33,22 +31,9 @@ namespace {
 
 // 0 or the number of the error.
 int Rewrite(const std::string& path, const std::string& data) {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::optional<int> outcome;
-  DurableChange change;
-  change.path = path;
-  change.data = data;
-  change.keep_spare = true;
-  change.done = [&](const Status& status) {
-    const std::lock_guard lock(mutex);
-    outcome = status.Ok() ? 0 : status.Error().number;
-    changed.notify_all();
-  };
-  CHECK(DurableCommitter::Instance().Submit(std::move(change)).Ok());
-  std::unique_lock lock(mutex);
-  changed.wait(lock, [&] { return outcome.has_value(); });
-  return *outcome;
+  DurableBatch batch;
+  batch.Rewrite(path, data);
+  return batch.Await().front();
 }
 
 }  // namespace

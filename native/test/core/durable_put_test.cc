@@ -1,11 +1,10 @@
 #include "core/durable_put.h"
 
-#include <condition_variable>
-#include <mutex>
-
 #include "check.h"
+#include "durable_batch.h"
 
 using namespace microvm::core;
+using microvm::test::DurableBatch;
 using microvm::test::Exists;
 using microvm::test::ReadText;
 using microvm::test::TemporaryFolder;
@@ -18,19 +17,9 @@ namespace {
 int Put(const PutRequest& request) {
   auto prepared = PreparePut(request, Cancellation(), {});
   if (!prepared.Ok()) return prepared.Error().number;
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::optional<int> outcome;
-  DurableChange& change = prepared.Value().change;
-  change.done = [&](const Status& status) {
-    const std::lock_guard lock(mutex);
-    outcome = status.Ok() ? 0 : status.Error().number;
-    changed.notify_all();
-  };
-  CHECK(DurableCommitter::Instance().Submit(std::move(change)).Ok());
-  std::unique_lock lock(mutex);
-  changed.wait(lock, [&] { return outcome.has_value(); });
-  return *outcome;
+  DurableBatch batch;
+  batch.Submit(std::move(prepared.Value().change));
+  return batch.Await().front();
 }
 
 PutRequest Data(const std::string& target, const std::string& data) {

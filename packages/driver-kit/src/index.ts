@@ -8,7 +8,6 @@ export type { KeptLog } from './console/log-keeper.js';
 export { consoleTail, lastLogLines } from './console/log-tail.js';
 export { copyBounded } from './disks/bounded-copy.js';
 export type { FileSize, UntrustedFile } from './disks/bounded-copy.js';
-export { captureDisks, makeDisks } from './disks/disk-files.js';
 export type { DiskOwner, DiskTarget } from './disks/disk-files.js';
 export {
   DISKS_FOLDER,

@@ -48,8 +48,9 @@ describe('drives', () => {
     expect(drives.map(({ sizeBytes }) => sizeBytes)).toEqual([4096, 4096]);
     await makeDisks({ drives, folder: first }, makeRun());
     await writeAt(join(first, 'disks/root.raw'), 'written by a');
-    const method = await captureDisks({ vmId }, { drives, folder: first }, snapshot, makeRun());
-    expect(['copy', 'reflink']).toContain(method);
+    const disks = await captureDisks({ vmId }, { drives, folder: first }, snapshot, makeRun());
+    expect(['copy', 'reflink']).toContain(disks.method);
+    expect(disks.parts).toEqual([{ name: 'disk-root.raw', role: 'disk' }]);
     const restored = await planNewDrives(spec, makeSource(snapshot));
     await makeDisks({ drives: restored, folder: second }, makeRun());
     await rm(snapshot, { recursive: true });
@@ -62,7 +63,8 @@ describe('drives', () => {
   it('are none of a snapshot when all are shared', async () => {
     const folder = await makeFolder();
     const drives = planDrives(makeVm({ rootDrive: { path: '/r', mode: 'shared' } }).spec);
-    expect(await captureDisks({ vmId: 'a' }, { drives, folder }, folder, makeRun())).toBe('none');
+    const disks = await captureDisks({ vmId: 'a' }, { drives, folder }, folder, makeRun());
+    expect(disks).toEqual({ method: 'none', parts: [] });
   });
 
   it.each([

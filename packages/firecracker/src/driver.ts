@@ -1,10 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import {
-  makeDisks,
   openOwnerId,
   planNewDrives,
   PROCESS_STEPS,
   ProcessDriver,
+  type DiskTarget,
   type FoundState,
   type ProcessDriverOptions,
 } from '@microvm/driver-kit';
@@ -63,7 +63,6 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
   readonly name = 'firecracker';
   readonly support: DriverSupport;
   readonly steps = [
-    'prepare:disks',
     ...['prepare', 'boot', 'restore'].flatMap((method) => [
       `${method}:staged`,
       `${method}:spawned`,
@@ -73,8 +72,6 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
     'boot:ready',
     ...PROCESS_STEPS,
     'capture:memory',
-    'capture:disks',
-    'restore:disks',
     'restore:loaded',
   ];
   override readonly guestAgent = this.agentOfGuests();
@@ -167,9 +164,11 @@ export class FirecrackerDriver extends ProcessDriver<FirecrackerVm, LiveVm> {
     return firecrackerVm(this.#context, vm);
   }
 
-  protected async prepareVm(vm: FirecrackerVm, run: Run): Promise<LiveVm> {
-    await makeDisks(diskTarget(vm.plan, vm.directory), run);
-    await run.step('prepare:disks');
+  protected disksOf({ plan, directory }: FirecrackerVm): DiskTarget {
+    return diskTarget(plan, directory);
+  }
+
+  protected override prepareVm(vm: FirecrackerVm, run: Run): Promise<LiveVm> {
     return launchConfigured(this.#context, vm, 'prepare', run);
   }
 

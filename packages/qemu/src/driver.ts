@@ -1,8 +1,8 @@
 import {
-  makeDisks,
   planNewDrives,
   PROCESS_STEPS,
   ProcessDriver,
+  type DiskTarget,
   type FoundState,
   type ProcessDriverOptions,
 } from '@microvm/driver-kit';
@@ -47,14 +47,11 @@ export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
   readonly name = 'qemu';
   readonly support: DriverSupport;
   readonly steps = [
-    'prepare:disks',
     'boot:started',
     'boot:ready',
     ...PROCESS_STEPS,
     'capture:state',
     'capture:memory',
-    'capture:disks',
-    'restore:disks',
     'restore:started',
     'restore:loaded',
   ];
@@ -95,9 +92,8 @@ export class QemuDriver extends ProcessDriver<QemuVm, LiveVm> {
     return qemuVm(vm);
   }
 
-  protected async prepareVm(vm: QemuVm, run: Run): Promise<undefined> {
-    await makeDisks({ drives: vm.plan.drives, folder: vm.directory }, run);
-    await run.step('prepare:disks');
+  protected disksOf({ plan, directory }: QemuVm): DiskTarget {
+    return { drives: plan.drives, folder: directory };
   }
 
   protected bootVm(vm: QemuVm, run: Run): Promise<LiveVm> {

@@ -4,7 +4,6 @@ import {
   diskParts,
   folderOf,
   incompatibleSnapshot,
-  makeDisks,
   planDrives,
   type VmTable,
 } from '@microvm/driver-kit';
@@ -28,18 +27,17 @@ export function checkSnapshot(source: RestoreSource, spec: ResolvedVmSpec): void
   checkParts(source, [...(source.memory ? [memory] : []), ...diskParts(planDrives(spec))]);
 }
 
-/** Gives a VM the disks of a snapshot and, with memory, a VMM that has loaded it and stands still. */
+/**
+ * Gives a VM whose disks are there, for a snapshot with memory, a VMM that has loaded it and stands still.
+ */
 export async function restoreVm(
   table: VmTable<LiveVm>,
   vm: MinimalVm,
   source: RestoreSource,
   run: Run,
 ): Promise<LiveVm | undefined> {
-  const from = folderOf(source);
-  await makeDisks({ drives: vm.plan.drives, folder: vm.directory }, run);
-  await run.step('restore:disks');
   if (!source.memory) return undefined;
-  const live = await launch(table, vm, join(from, MEMORY_PART), run);
+  const live = await launch(table, vm, join(folderOf(source), MEMORY_PART), run);
   await run.step('restore:spawned');
   await live.state({ signal: run.signal });
   await run.step('restore:loaded');

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createDisk } from '@microvm/image';
 import { putDurable } from '@microvm/native';
-import { MIB, type Captured, type DriverVm, type Run } from '@microvm/runtime';
+import { MIB, type Captured, type DriverVm, type Run, type SnapshotPart } from '@microvm/runtime';
 import { copyBounded, type FileSize } from './bounded-copy.js';
 import { DISKS_FOLDER, privateDrives, type PlannedDrive } from './planned-drive.js';
 import { progressOf } from './progress.js';
@@ -52,6 +52,12 @@ function growDisk({ source, sizeMib }: PlannedDrive, to: string, run: Run): Prom
   return createDisk({ from: source, to, sizeBytes, signal: run.signal, onProgress });
 }
 
+/** The disks of a snapshot, and how they were copied. */
+export interface CapturedDisks {
+  readonly method: Captured['diskCopy'];
+  readonly parts: readonly SnapshotPart[];
+}
+
 /**
  * Copies the private disks into a snapshot's folder. Nothing may write to them meanwhile. Errors:
  * UNEXPECTED_SIZE for a disk whose size is not the planned one.
@@ -61,13 +67,14 @@ export async function captureDisks(
   { drives, folder }: DiskTarget,
   target: string,
   run: Run,
-): Promise<Captured['diskCopy']> {
+): Promise<CapturedDisks> {
   const methods: string[] = [];
   for (const { file, part, sizeBytes } of privateDrives(drives)) {
     const size: FileSize = sizeBytes === null ? UNKNOWN_SIZE : { expectedSizeBytes: sizeBytes };
     const disk = { vmId: vm.vmId, file, size, step: 'disks' };
     methods.push((await copyBounded(join(folder, file), join(target, part), disk, run)).method);
   }
-  if (methods.length === 0) return 'none';
-  return methods.every((method) => method === 'reflink') ? 'reflink' : 'copy';
+  const parts = privateDrives(drives).map(({ part }) => ({ name: part, role: 'disk' }) as const);
+  if (methods.length === 0) return { method: 'none', parts };
+  return { method: methods.every((method) => method === 'reflink') ? 'reflink' : 'copy', parts };
 }

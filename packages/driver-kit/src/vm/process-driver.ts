@@ -30,12 +30,13 @@ import {
   type VmSpec,
 } from '@microvm/runtime';
 import { Consoles } from '../console/consoles.js';
+import { captureDisks, makeDisks, type DiskTarget } from '../disks/disk-files.js';
 import { ensureThawed } from '../guest/workload.js';
 import { processMetrics } from '../metrics/process-metrics.js';
 import { askToHalt, SHUTDOWN_STEPS, type HaltableVm } from './ask-to-halt.js';
 import { endingOfGone, endingWithHost, endingWithoutExit, type EndingReason } from './ending.js';
 import { PAUSE_STEPS, pauseVm, resumeVm, type PausableVm } from './pause.js';
-import type { ProcessVm } from './process-vm.js';
+import { folderOf, type ProcessVm } from './process-vm.js';
 import { VmTable } from './vm-table.js';
 import type { VmmLife } from './vmm-life.js';
 
@@ -45,11 +46,14 @@ export type ProcessLife = VmmLife & PausableVm & HaltableVm;
 /** What a VMM says of its guest: that it is there, or why it ended although the VMM did not. */
 export type FoundState = 'running' | 'paused' | { readonly ended: EndingReason };
 
-/** Snapshots as a VMM brings them to `ProcessDriver`. */
+/** Snapshots as a VMM brings them to `ProcessDriver`, which copies and makes the disks. */
 export interface ProcessSnapshots<Vm, Live> extends Omit<DriverSnapshots, 'capture' | 'restore' | 'forget'> {
-  /** Writes a snapshot's files. */
-  readonly capture: (vm: Vm, target: CaptureTarget, run: Run) => Promise<Captured>;
-  /** Makes a VM's resources from a snapshot. With memory it answers a life whose guest stands still. */
+  /** Writes a snapshot's files but the disks, which are copied afterwards. */
+  readonly capture: (vm: Vm, target: CaptureTarget, run: Run) => Promise<Omit<Captured, 'diskCopy'>>;
+  /**
+   * Makes a VM's other resources from a snapshot; its disks are there. With memory it answers a life whose
+   * guest stands still.
+   */
   readonly restore: (vm: Vm, source: RestoreSource, run: Run) => Promise<Live | undefined>;
 }
 
@@ -59,7 +63,13 @@ export interface ProcessDriverOptions {
 }
 
 /** The steps that `ProcessDriver` marks itself, for a driver's list. */
-export const PROCESS_STEPS: readonly string[] = [...PAUSE_STEPS, ...SHUTDOWN_STEPS];
+export const PROCESS_STEPS: readonly string[] = [
+  'prepare:disks',
+  ...PAUSE_STEPS,
+  ...SHUTDOWN_STEPS,
+  'capture:disks',
+  'restore:disks',
+];
 
 const STATUS_TIMEOUT_MS = 4000;
 
@@ -96,8 +106,8 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
 
   /** Reads the plan and derives what follows from the plan: the one place where that is done for a call. */
   protected abstract vmOf(vm: DriverVm): Vm;
-  /** Makes the VM's resources. Answers the life of a VMM that is started this early. */
-  protected abstract prepareVm(vm: Vm, run: Run): Promise<Live | undefined>;
+  /** The VM's drives: the private ones are made before `prepareVm` and before a restore. */
+  protected abstract disksOf(vm: Vm): DiskTarget;
   /** Cold boot; resolves when the guest is ready. */
   protected abstract bootVm(vm: Vm, run: Run): Promise<Live>;
   /**
@@ -123,6 +133,13 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
   /** Asks the VMM for its guest, and ends what a method that broke off has left under way. */
   protected abstract stateOf(live: Live, limits: Limits): Promise<FoundState>;
 
+  /**
+   * Makes what a new VM has beside its disks. Answers the life of a VMM that is started this early; none by
+   * default.
+   */
+  protected async prepareVm(_vm: Vm, _run: Run): Promise<Live | undefined> {
+    return undefined;
+  }
   /** Refuses a pause that this VM does not allow. */
   protected checkPause(_vm: Vm): void {}
   /** The byte of the console at which the VM's present life begins. */
@@ -149,7 +166,10 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
   }
 
   async prepare(vm: DriverVm, run: Run): Promise<VmmInfo> {
-    return infoOf(await this.prepareVm(this.vmOf(vm), run));
+    const planned = this.vmOf(vm);
+    await makeDisks(this.disksOf(planned), run);
+    await run.step('prepare:disks');
+    return infoOf(await this.prepareVm(planned, run));
   }
 
   async boot(vm: DriverVm, run: Run): Promise<VmmInfo> {
@@ -215,9 +235,18 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
   protected snapshotsBy({ capture, restore, ...rest }: ProcessSnapshots<Vm, Live>): DriverSnapshots {
     return {
       ...rest,
-      capture: async (vm, target, run) => capture(this.vmOf(vm), target, run),
+      capture: async (vm, target, run) => {
+        const planned = this.vmOf(vm);
+        const captured = await capture(planned, target, run);
+        const disks = await captureDisks(planned, this.disksOf(planned), folderOf(target), run);
+        await run.step('capture:disks');
+        return { ...captured, diskCopy: disks.method, parts: [...captured.parts, ...disks.parts] };
+      },
       restore: async (vm, source, run) => {
-        const live = await restore(this.vmOf(vm), source, run);
+        const planned = this.vmOf(vm);
+        await makeDisks(this.disksOf(planned), run);
+        await run.step('restore:disks');
+        const live = await restore(planned, source, run);
         if (source.memory && live !== undefined) this.table.reportEnd(live);
         return infoOf(live);
       },

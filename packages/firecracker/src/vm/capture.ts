@@ -1,6 +1,6 @@
 import { chmod, lstat, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { captureDisks, copyBounded, folderOf, privateDrives, type FileSize } from '@microvm/driver-kit';
+import { copyBounded, folderOf, type FileSize } from '@microvm/driver-kit';
 import { closeDescriptor, openBeneath } from '@microvm/native';
 import {
   isVmRuntimeError,
@@ -26,26 +26,21 @@ const DUMP_TIMEOUT_MS_PER_MIB = 200;
 // stat(2): st_blocks counts in this unit, whatever the file system's is.
 const STAT_BLOCK_BYTES = 512;
 
+/** Writes a snapshot's files but the disks. With memory the VM is paused, and stays so. */
 export async function captureVm(
   context: FirecrackerContext,
   vm: FirecrackerVm,
   target: CaptureTarget,
   run: Run,
-): Promise<Captured> {
-  const directory = folderOf(target);
-  const { drives } = vm.plan;
+): Promise<Omit<Captured, 'diskCopy'>> {
   const parts: SnapshotPart[] = [];
   if (target.memory) {
-    await captureMemory(context, vm, directory, run);
+    await captureMemory(context, vm, folderOf(target), run);
     parts.push({ name: PARTS.state, role: 'vmstate' }, { name: PARTS.memory, role: 'memory' });
     await run.step('capture:memory');
   }
-  const diskCopy = await captureDisks(vm, { drives, folder: vm.directory }, directory, run);
-  await run.step('capture:disks');
-  parts.push(...privateDrives(drives).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' })));
   return {
     parts,
-    diskCopy,
     vmmVersion: context.hostFacts.version.text,
     compatibility: describeCompatibility(context.hostFacts, vm.spec),
   };

@@ -1,9 +1,8 @@
 import { join } from 'node:path';
-import { folderOf, makeDisks } from '@microvm/driver-kit';
+import { folderOf } from '@microvm/driver-kit';
 import type { RestoreSource, Run } from '@microvm/runtime';
 import type { SnapshotLoad } from '../api/wire.js';
 import { VMM_FILES } from '../host/paths.js';
-import { diskTarget } from '../host/vm-plan.js';
 import { afterRestore } from './configuration.js';
 import { launchConfigured } from './configure.js';
 import type { FirecrackerContext } from './context.js';
@@ -15,9 +14,9 @@ import { PARTS } from './snapshot-parts.js';
 const LOAD_TIMEOUT_MS = 60_000;
 
 /**
- * Gives a VM the disks of a snapshot and, with memory, a Firecracker that has loaded its state and stands
- * still; without, one that is configured for a cold boot. Memory is mapped from the snapshot's own file,
- * privately: it loads as it is used.
+ * Gives a VM whose disks are there, for a snapshot with memory, a Firecracker that has loaded it and stands
+ * still; for one without, a Firecracker that is configured for a cold boot. Memory is mapped from the
+ * snapshot's own file, privately: it loads as it is used.
  */
 export async function restoreVm(
   context: FirecrackerContext,
@@ -25,10 +24,8 @@ export async function restoreVm(
   source: RestoreSource,
   run: Run,
 ): Promise<LiveVm> {
-  const from = folderOf(source);
-  await makeDisks(diskTarget(vm.plan, vm.directory), run);
-  await run.step('restore:disks');
   if (!source.memory) return launchConfigured(context, vm, 'restore', run);
+  const from = folderOf(source);
   const snapshot = { state: join(from, PARTS.state), memory: join(from, PARTS.memory) };
   const live = await launch(context, vm, { method: 'restore', snapshot }, run);
   await live.load(loadBody(vm, source), { signal: run.signal, timeoutMs: LOAD_TIMEOUT_MS });

@@ -1,10 +1,7 @@
-import { createFirecrackerRuntime } from '../../src/index.js';
-import { imageDefaults } from '../factory.js';
-import { DOUBLES } from './doubles-only.js';
+import { openAsOwner } from './open-as-owner.js';
 
 // Another process that opens a state directory, says what it found, and lets its VMs run on.
-const [stateDir = ''] = process.argv.slice(2);
-const runtime = await createFirecrackerRuntime({ ...DOUBLES, stateDir, defaults: await imageDefaults() });
+const runtime = await openAsOwner();
 const { adopted, ended, swept } = runtime.recovery;
 console.log(JSON.stringify({ adopted, ended, swept }));
 await runtime.close();

@@ -1,11 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { createFirecrackerRuntime } from '../../src/index.js';
-import { imageDefaults } from '../factory.js';
-import { DOUBLES } from './doubles-only.js';
+import { openAsOwner } from './open-as-owner.js';
 
 // A process that owns VMs and is asked for nothing.
-const [stateDir = ''] = process.argv.slice(2);
-const runtime = await createFirecrackerRuntime({ ...DOUBLES, stateDir, defaults: await imageDefaults() });
+const runtime = await openAsOwner();
 for (const vmId of ['a', 'b', 'c']) {
   await runtime.createVm(vmId);
   await runtime.startVm(vmId);

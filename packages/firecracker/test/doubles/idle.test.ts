@@ -10,6 +10,7 @@ const OBSERVED_S = 3;
 // Node's own threads look after themselves now and then; three VMs that were asked each second would show as
 // many more.
 const MOST_CALLS = 30;
+const TIMES = 5;
 
 /** All system calls of a process and its threads, while one looks. */
 function countCalls(pid: number): Promise<string> {
@@ -26,6 +27,12 @@ function countCalls(pid: number): Promise<string> {
   });
 }
 
+/** NaN when nothing was counted. */
+function totalOf(counted: string): number {
+  const total = /^\s*100\.00\s+\S+\s+\S*\s+(\d+)/m.exec(counted)?.[1];
+  return Number(total ?? (/detached/.test(counted) ? 0 : NaN));
+}
+
 it('makes no system call for VMs that nobody asks anything of', async () => {
   const stateDir = await mkdtemp(join(tmpdir(), 'fc-idle-'));
   onTestFinished(() => rm(stateDir, { recursive: true, force: true }));
@@ -34,11 +41,11 @@ it('makes no system call for VMs that nobody asks anything of', async () => {
   });
   onTestFinished(() => void owner.kill('SIGKILL'));
   await once(owner, 'message');
-  const counted = await countCalls(owner.pid ?? 0);
-  const total = Number(
-    /^\s*100\.00\s+\S+\s+\S*\s+(\d+)/m.exec(counted)?.[1] ?? (/detached/.test(counted) ? 0 : NaN),
-  );
-  expect(total, counted).toBeLessThanOrEqual(MOST_CALLS);
+  let counted = await countCalls(owner.pid ?? 0);
+  // Garbage is collected in some of the times; what VMs cost would be there in each of them.
+  for (let time = 1; time < TIMES && totalOf(counted) > MOST_CALLS; time += 1)
+    counted = await countCalls(owner.pid ?? 0);
+  expect(totalOf(counted), counted).toBeLessThanOrEqual(MOST_CALLS);
   owner.send('end');
   const [code] = (await once(owner, 'exit')) as [number];
   expect(code).toBe(0);

@@ -1,17 +1,9 @@
 import { statSync } from 'node:fs';
 import { spawnProcess } from '@microvm/native';
-import { createFirecrackerRuntime } from '../../src/index.js';
-import { imageDefaults } from '../factory.js';
-import { DOUBLES } from './doubles-only.js';
+import { openAsOwner } from './open-as-owner.js';
 
 // An owner on a host without cgroups of version 2, one of whose VMMs has forked before its VM is destroyed.
-const [stateDir = '', registryDir = ''] = process.argv.slice(2);
-const runtime = await createFirecrackerRuntime({
-  ...DOUBLES,
-  stateDir,
-  registryDir,
-  defaults: await imageDefaults(),
-});
+const runtime = await openAsOwner();
 const { vmm } = await runtime.createVm('a');
 const { uid } = statSync(`/proc/${vmm?.pid ?? 0}`);
 const forked = await spawnProcess({ file: 'sleep', args: ['1000'], uid, gid: uid });

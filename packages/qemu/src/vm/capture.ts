@@ -1,7 +1,7 @@
 import { chmod, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { captureDisks, copyBounded, folderOf, privateDrives } from '@microvm/driver-kit';
-import type { Captured, CaptureTarget, Run, SnapshotPart } from '@microvm/runtime';
+import { copyBounded, folderOf } from '@microvm/driver-kit';
+import type { Captured, CaptureTarget, Run } from '@microvm/runtime';
 import { memoryFileOf } from '../host/memory-file.js';
 import { describeMachine, type MemoryForm } from './compatibility.js';
 import type { QemuContext } from './context.js';
@@ -12,25 +12,20 @@ import { memoryFiles, memoryParts, memorySize } from './snapshot-parts.js';
 
 const FD_NAME = 'snapshot';
 
-/** Writes a snapshot's files. With memory the VM is paused, and stays so. */
+/** Writes a snapshot's files but the disks. With memory the VM is paused, and stays so. */
 export async function captureVm(
   context: QemuContext,
   vm: QemuVm,
   target: CaptureTarget,
   run: Run,
-): Promise<Captured> {
-  const directory = folderOf(target);
-  const { plan } = vm;
-  const disks = privateDrives(plan.drives).map(({ part }): SnapshotPart => ({ name: part, role: 'disk' }));
-  const memory = target.memory ? await captureMemory(context, vm, directory, run) : undefined;
-  const diskCopy = await captureDisks(vm, { drives: plan.drives, folder: vm.directory }, directory, run);
-  await run.step('capture:disks');
-  const form = memory?.form;
+): Promise<Omit<Captured, 'diskCopy'>> {
+  const { hostFacts } = context;
+  if (!target.memory) return { parts: [], vmmVersion: hostFacts.qemuVersion, compatibility: {} };
+  const { form, version } = await captureMemory(context, vm, folderOf(target), run);
   return {
-    parts: [...(form === undefined ? [] : memoryParts(form)), ...disks],
-    diskCopy,
-    vmmVersion: memory?.version ?? context.hostFacts.qemuVersion,
-    compatibility: form === undefined ? {} : describeMachine(context.hostFacts, vm.spec, form),
+    parts: memoryParts(form),
+    vmmVersion: version,
+    compatibility: describeMachine(hostFacts, vm.spec, form),
   };
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert';
 import { constants } from 'node:fs';
 import { access, chmod, open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { folderOf, makeDisks } from '@microvm/driver-kit';
+import { folderOf } from '@microvm/driver-kit';
 import type { RestoreSource, Run } from '@microvm/runtime';
 import type { MemoryBackend } from '../process/command-line.js';
 import { INHERITED_FD } from '../process/spawn-vmm.js';
@@ -14,17 +14,17 @@ import { prepareMigration, runMigration } from './migration.js';
 import type { QemuVm } from './qemu-vm.js';
 import { memoryFiles } from './snapshot-parts.js';
 
-/** Gives a VM the disks of a snapshot and, with memory, a QEMU that has loaded its state and stands still. */
+/**
+ * Gives a VM whose disks are there, for a snapshot with memory, a QEMU that has loaded it and stands still.
+ */
 export async function restoreVm(
   context: QemuContext,
   vm: QemuVm,
   source: RestoreSource,
   run: Run,
 ): Promise<LiveVm | undefined> {
-  const from = folderOf(source);
-  await makeDisks({ drives: vm.plan.drives, folder: vm.directory }, run);
-  await run.step('restore:disks');
   if (!source.memory) return undefined;
+  const from = folderOf(source);
   const form = readCompatibility(source.compatibility)?.memoryForm;
   assert(form !== undefined, 'checkSnapshot has read it');
   const files = memoryFiles(form);

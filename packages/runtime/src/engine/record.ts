@@ -11,16 +11,20 @@ import { pinnedFilesSchema, type PinnedFiles } from './manifest.js';
 /** Raise this number with every change of what a record says; `readRecord` reads the older formats. */
 export const RECORD_FORMAT = 2;
 
-/** A job that ended, as its VM's record (or, without one, the jobs folder) keeps it. */
-export interface FinishedJob {
+/** What says which job it is, of one that has ended and of one at work. */
+interface RecordedJob {
   readonly jobId: string;
   readonly kind: JobKind;
-  readonly vmId?: string;
-  readonly status: 'succeeded' | 'failed' | 'cancelled' | 'interrupted';
   readonly idempotencyKey?: string;
   /** Digest of the arguments, to tell another request under the same key. */
   readonly request?: string;
   readonly queuedAt: string;
+}
+
+/** A job that ended, as its VM's record (or, without one, the jobs folder) keeps it. */
+export interface FinishedJob extends RecordedJob {
+  readonly vmId?: string;
+  readonly status: 'succeeded' | 'failed' | 'cancelled' | 'interrupted';
   readonly startedAt?: string;
   readonly endedAt: string;
   readonly error?: { readonly code: string; readonly message: string; readonly details?: JsonObject };
@@ -37,12 +41,7 @@ export interface JobResult {
 }
 
 /** The intent: written before the first effect of a job, gone with the write that commits it. */
-export interface OperationRecord {
-  readonly jobId: string;
-  readonly kind: JobKind;
-  readonly idempotencyKey?: string;
-  readonly request?: string;
-  readonly queuedAt: string;
+export interface OperationRecord extends RecordedJob {
   readonly startedAt: string;
   /** The state that an undo goes back to. */
   readonly from: VmState;
@@ -105,14 +104,18 @@ const jobResult = z.strictObject({
   snapshotUid: hex32.optional(),
 } satisfies Fields<JobResult>);
 
-const finishedJob = z.strictObject({
+const recordedJob = {
   jobId: idText,
   kind: idText,
-  vmId: idText.optional(),
-  status: z.enum(['succeeded', 'failed', 'cancelled', 'interrupted']),
   idempotencyKey: z.string().max(4096).optional(),
   request: z.string().max(128).optional(),
   queuedAt: timeText,
+} satisfies Fields<RecordedJob>;
+
+const finishedJob = z.strictObject({
+  ...recordedJob,
+  vmId: idText.optional(),
+  status: z.enum(['succeeded', 'failed', 'cancelled', 'interrupted']),
   startedAt: timeText.optional(),
   endedAt: timeText,
   error: z.strictObject({ code: idText, message: longText, details: jsonObject.optional() }).optional(),
@@ -122,11 +125,7 @@ const finishedJob = z.strictObject({
 } satisfies Fields<FinishedJob>);
 
 const operation = z.strictObject({
-  jobId: idText,
-  kind: idText,
-  idempotencyKey: z.string().max(4096).optional(),
-  request: z.string().max(128).optional(),
-  queuedAt: timeText,
+  ...recordedJob,
   startedAt: timeText,
   from: state,
   snapshotUid: hex32.optional(),
