@@ -30,20 +30,21 @@ export function loadAddon(): Addon {
  * @throws Error as of {@link loadAddon} when this host has none.
  */
 export function binaryPath(name: string): string {
-  if (isBundled()) throw notLoaded(new Error('its files are missing'));
+  requirePackage();
   const folders = ['build/Release', `prebuilds/${process.platform}-${process.arch}`];
   const path = folders.map((folder) => join(packagePath, folder, name)).find((file) => existsSync(file));
   if (path === undefined) throw notLoaded(new Error(`there is no ${name}`));
   return path;
 }
 
-function notLoaded(cause: Error): Error {
-  return Object.assign(new Error(diagnose(cause), { cause }), { code: 'MICROVM_NATIVE_NOT_LOADED' });
+function notLoaded(cause: Error, isBundled = false): Error {
+  const error = new Error(diagnose(cause, isBundled), { cause });
+  return Object.assign(error, { code: 'MICROVM_NATIVE_NOT_LOADED' });
 }
 
 function load(): Addon {
+  requirePackage();
   try {
-    if (isBundled()) throw new Error('its files are missing');
     const require = createRequire(join(packagePath, 'package.json'));
     const loaded = (require('node-gyp-build') as (folder: string) => Addon)(packagePath);
     // Node's own, imported: a test's fake clock, put in its place, would hold up what has ended.
@@ -54,13 +55,13 @@ function load(): Addon {
   }
 }
 
-function diagnose(cause: Error): string {
+function diagnose(cause: Error, isBundled: boolean): string {
   const host = `${process.platform}-${process.arch}`;
   const libc = process.platform === 'linux' ? ` (${libcName()})` : '';
   const lines = [
     `@microvm/native does not load on ${host}${libc}, Node ${process.versions.node}: ${cause.message}`,
   ];
-  if (isBundled()) {
+  if (isBundled) {
     lines.push(
       'It was put into a bundle, where its addon is not. Mark all packages of @microvm as external in the bundler, such as',
       '`--external:@microvm/*` for esbuild, and install them beside the bundle.',
@@ -80,13 +81,30 @@ function diagnose(cause: Error): string {
   return lines.join('\n');
 }
 
-/** Whether this code is anywhere but in its package. */
-function isBundled(): boolean {
+/**
+ * Throws when this code is anywhere but in its package. The system's other errors pass as they are: without a
+ * descriptor, for one, nobody can tell.
+ */
+function requirePackage(): void {
+  if (nameIn(readManifest()) !== '@microvm/native') throw notLoaded(new Error('its files are missing'), true);
+}
+
+/** Empty when there is none. */
+function readManifest(): string {
   try {
-    const manifest = readFileSync(join(packagePath, 'package.json'), 'utf8');
-    return (JSON.parse(manifest) as { name?: unknown }).name !== '@microvm/native';
+    return readFileSync(join(packagePath, 'package.json'), 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return '';
+    throw error;
+  }
+}
+
+function nameIn(manifest: string): unknown {
+  try {
+    return (JSON.parse(manifest) as { readonly name?: unknown }).name;
   } catch {
-    return true; // no readable manifest: whatever the folder is, it is not the package
+    return undefined; // whatever the folder is, it is not the package
   }
 }
 

@@ -51,6 +51,26 @@ test('a binary that does not fit says so', async () => {
   expect(() => copy.bootId()).toThrow(/does not load on .*A binary is there/s);
 });
 
+test('without a descriptor left the error is the system’s own, whether the addon is loaded or not', async () => {
+  const run = runNode(
+    `import { execFileSync } from 'node:child_process';
+     import { closeSync, openSync } from 'node:fs';
+     execFileSync('prlimit', ['--pid=' + process.pid, '--nofile=64:']);
+     const codes = [];
+     for (const call of [native.bootId, native.watcherPath, native.bootId, native.watcherPath]) {
+       const taken = [];
+       try { for (;;) taken.push(openSync('/dev/null', 'r')); } catch {}
+       try { call(); codes.push('done'); } catch (error) { codes.push(error.code); }
+       for (const fd of taken) closeSync(fd);
+       if (codes.length === 2) native.bootId();
+     }
+     console.log(codes.join());`,
+  );
+  const { output } = await run.finished;
+  // The third call needs none: the addon is there.
+  expect(output).toMatch(/^EMFILE,EMFILE,(done|EMFILE),EMFILE\n$/);
+});
+
 // Everything at once, so that something is always in flight.
 const EVERYTHING = `
   const calls = () => [

@@ -30,7 +30,10 @@ function isInPackage(url: string): boolean {
   try {
     const manifest = JSON.parse(readFileSync(new URL('../package.json', url), 'utf8')) as { name?: unknown };
     return manifest.name === '@microvm/guest';
-  } catch {
-    return false; // no readable manifest: whatever the folder is, it is not the package
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // No manifest, or one that is no JSON: whatever the folder is, it is not the package.
+    if (code === undefined || code === 'ENOENT' || code === 'ENOTDIR') return false;
+    throw error;
   }
 }
