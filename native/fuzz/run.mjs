@@ -14,6 +14,7 @@ const TARGETS = {
   'fuzz/netlink_fuzz': 'fuzz/corpus/netlink',
   'fuzz/vsock_reply_fuzz': 'fuzz/corpus/vsock-reply',
   'agent/agent_accounts_fuzz': 'fuzz/corpus/accounts',
+  'agent/agent_connect_request_fuzz': 'fuzz/corpus/connect-request',
   'agent/agent_exec_request_fuzz': 'fuzz/corpus/exec-request',
 };
 const DEFAULT_SECONDS = 10;

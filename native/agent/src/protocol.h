@@ -17,6 +17,8 @@ constexpr uint16_t kMaxExecStrings = 8192;
 constexpr uint8_t kMaxLimits = 5;
 constexpr size_t kMaxUser = 256;
 constexpr size_t kMaxTerm = 64;
+constexpr size_t kMaxHost = 64;
+constexpr size_t kMaxSocketPath = 107;
 constexpr uint16_t kMaxStreams = 256;
 constexpr uint32_t kInputWindow = 64 * 1024;
 constexpr uint32_t kMinOutputWindow = 4096;
@@ -53,6 +55,7 @@ enum class FrameType : uint8_t {
   kEnded = 0x93,
   kCreditToHost = 0x94,
   kGone = 0x95,
+  kEndToHost = 0x96,
   kOk = 0xA0,
   kFailed = 0xA1,
   kFarewell = 0xB0,
@@ -60,7 +63,10 @@ enum class FrameType : uint8_t {
 };
 
 // What an OPEN asks for; the first byte of its message.
-enum class StreamKind : uint8_t { kExec = 1 };
+enum class StreamKind : uint8_t { kExec = 1, kConnect = 2 };
+
+// What a connection goes to.
+enum class TargetKind : uint8_t { kInternet = 1, kUnix = 2, kVsock = 3 };
 
 enum class FarewellReason : uint8_t { kPowerOff = 1, kReboot = 2, kPanic = 3, kShutdown = 4 };
 enum class PowerAction : uint8_t { kPowerOff = 0, kReboot = 1 };

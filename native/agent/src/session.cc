@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "clock.h"
+#include "connection.h"
 #include "exec_request.h"
 #include "identity.h"
 #include "version.h"
@@ -190,19 +191,47 @@ bool Session::Open(uint32_t stream, const Bytes& body) {
       StartExec(stream, request);
       return true;
     }
+    case StreamKind::kConnect: {
+      ConnectRequest request;
+      if (!DecodeConnect(&in, &request)) return Broken("bad OPEN of a connection");
+      StartConnection(stream, request);
+      return true;
+    }
     default:
       return Broken("OPEN of an unknown kind");
   }
 }
 
-void Session::StartExec(uint32_t stream, const SpawnRequest& request) {
+bool Session::MayOpen(uint32_t stream) {
   if (power_->begun()) {
     outbox_->Fail(stream, ESHUTDOWN, "shutdown");
   } else if (freezer_->frozen()) {
     outbox_->Fail(stream, EBUSY, "frozen");
-  } else if (const SpawnFailure failure =
-                 commands_->Start(stream, request, freezer_->cgroup(), output_window_);
-             failure.error != 0) {
+  } else {
+    return true;
+  }
+  return false;
+}
+
+void Session::StartConnection(uint32_t stream, const ConnectRequest& request) {
+  if (!MayOpen(stream)) return;
+  int error = streams_->CheckRoom();
+  UniqueFd socket;
+  UniqueFd copy;
+  const char* step = error == 0 ? "connect" : "start";
+  if (error == 0) error = OpenConnection(request, &socket, &copy);
+  if (error == 0) {
+    auto connection =
+        std::make_unique<Connection>(stream, std::move(socket), std::move(copy), output_window_, outbox_);
+    if (streams_->Add(std::move(connection)) == 0) error = errno;
+  }
+  if (error != 0) outbox_->Fail(stream, error, step);
+}
+
+void Session::StartExec(uint32_t stream, const SpawnRequest& request) {
+  if (!MayOpen(stream)) return;
+  if (const SpawnFailure failure = commands_->Start(stream, request, freezer_->cgroup(), output_window_);
+      failure.error != 0) {
     outbox_->Fail(stream, failure.error, SpawnStepName(failure.step));
   }
 }

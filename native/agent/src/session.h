@@ -5,6 +5,7 @@
 #include <string>
 
 #include "command_table.h"
+#include "connect_request.h"
 #include "frame.h"
 #include "freezer.h"
 #include "outbox.h"
@@ -60,6 +61,9 @@ class Session {
   bool OnOpen(const Frame& frame);
   bool Open(uint32_t stream, const Bytes& body);
   void StartExec(uint32_t stream, const SpawnRequest& request);
+  void StartConnection(uint32_t stream, const ConnectRequest& request);
+  // False: no stream is opened now, and the host was told why.
+  bool MayOpen(uint32_t stream);
   bool OnSignal(uint32_t stream, PayloadReader* in);
   bool OnFreeze(uint32_t stream, PayloadReader* in);
   int FreezeAgain(uint64_t now);

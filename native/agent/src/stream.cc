@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -124,6 +125,8 @@ void Stream::CloseInput(bool tell_host) {
 }
 
 void Stream::PumpInput() {
+  // A socket takes nothing before it is connected, and says so in as many ways as there are kinds.
+  if (!opened_ && input_.end_by == InputEnd::kShutdown) return;
   while (input_.fd && input_.ready && !input_.waiting.empty()) {
     const ssize_t wrote = write(input_.fd.Get(), input_.waiting.data(), input_.waiting.size());
     if (wrote > 0) {
@@ -132,6 +135,7 @@ void Stream::PumpInput() {
     } else if (errno == EAGAIN) {
       input_.ready = false;
     } else {
+      broken_ = input_.end_by == InputEnd::kShutdown;
       CloseInput(true);
     }
   }
@@ -161,6 +165,7 @@ void Stream::EndInput() {
     [[maybe_unused]] const ssize_t wrote =
         write(input_.fd.Get(), end, input_.last == '\n' || input_.last == '\r' ? 1 : 2);
   }
+  if (input_.end_by == InputEnd::kShutdown) shutdown(input_.fd.Get(), SHUT_WR);
   CloseInput(false);
 }
 
@@ -182,7 +187,7 @@ bool Stream::PumpOutput(Output* output) {
   if (!output->ready || !outbox_->HasRoom()) return false;
   if (output->credit <= kHeaderSize) {
     // No byte may be taken, but whether there is one left can be told.
-    if (AtEnd(output->fd.Get())) output->fd.Reset();
+    if (AtEnd(output->fd.Get())) OnOutputEnd(output, false);
     return false;
   }
   const size_t most = std::min<uint64_t>(output->credit - kHeaderSize, kChunk);
@@ -192,17 +197,28 @@ bool Stream::PumpOutput(Output* output) {
     output->credit -= size + kHeaderSize;
     output->owed -= std::min(output->owed, size);
     // A short read has emptied a pipe, and the next byte is a new event; not so the end, which may have been
-    // told with the bytes. A terminal hands its bytes over in pieces of its own size.
-    if (size < most && !output->hung_up && input_.end_by != InputEnd::kTerminal) output->ready = false;
+    // told with the bytes. A terminal hands its bytes over in pieces of its own size, and a socket's end is
+    // no hang-up.
+    if (size < most && !output->hung_up && input_.end_by == InputEnd::kClose) output->ready = false;
     return output->ready;
   }
   if (got < 0 && errno == EAGAIN) {
     output->ready = false;
     output->owed = 0;
   } else {
-    output->fd.Reset();
+    OnOutputEnd(output, got < 0);
   }
   return false;
+}
+
+void Stream::OnOutputEnd(Output* output, bool is_error) {
+  output->fd.Reset();
+  if (input_.end_by != InputEnd::kShutdown) return;
+  if (is_error) {
+    broken_ = true;
+  } else {
+    outbox_->Send(FrameType::kEndToHost, id_);
+  }
 }
 
 bool Stream::Discard(Output* output) {

@@ -25,7 +25,9 @@ class Stream {
   static constexpr int kChannels = 3;
 
   // How the descriptor of channel 0 is told that the host sends no more.
-  enum class InputEnd : uint8_t { kClose, kTerminal };
+  // `kShutdown` is a socket: it ends one direction, the host is told of the end
+  // of the other by END, and an error of either breaks the stream.
+  enum class InputEnd : uint8_t { kClose, kTerminal, kShutdown };
 
   Stream(uint32_t id, uint32_t output_window, Outbox* outbox);
 
@@ -36,6 +38,8 @@ class Stream {
   uint32_t id() const { return id_; }
   bool attached() const { return attached_; }
   bool opened() const { return opened_; }
+  // A socket has failed in one of its directions.
+  bool broken() const { return broken_; }
   // -1 when the channel has none, or has it no more.
   int fd(int channel) const;
 
@@ -90,6 +94,7 @@ class Stream {
   };
 
   void CloseInput(bool tell_host);
+  void OnOutputEnd(Output* output, bool is_error);
   void PumpInput();
   void EndInput();
   bool PumpOutput(Output* output);
@@ -101,6 +106,7 @@ class Stream {
   Output outputs_[kChannels - 1];
   bool attached_ = true;
   bool opened_ = false;
+  bool broken_ = false;
   bool throws_output_away_ = false;
 };
 

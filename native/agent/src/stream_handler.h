@@ -22,7 +22,7 @@ class StreamHandler {
   const Stream& stream() const { return stream_; }
 
   // The descriptor of a part and the events of epoll that it waits for; -1 for a part that it does not have.
-  virtual int fd(uint8_t part) const { return stream_.fd(part); }
+  virtual int fd(uint8_t part) const { return part < Stream::kChannels ? stream_.fd(part) : -1; }
   virtual uint32_t events(uint8_t part) const;
   virtual void OnReady(uint8_t part, uint32_t events) { stream_.OnReady(part, events); }
 

@@ -1,9 +1,16 @@
+#include <arpa/inet.h>
+#include <linux/vm_sockets.h>
+#include <netinet/in.h>
+#include <sys/un.h>
+
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <string>
 
 #include "check.h"
+#include "connect_request.h"
 #include "decode_all.h"
 #include "exec_request.h"
 #include "outbox.h"
@@ -43,15 +50,38 @@ Decoded DecodeOne(const std::string& frame) {
   return decoded[1];
 }
 
-SpawnRequest DecodeOpen(const std::string& frame) {
+template <typename Request>
+Request DecodeOpen(const std::string& frame, StreamKind kind, bool (*decode)(PayloadReader*, Request*)) {
   const Decoded open = DecodeOne(frame);
   CHECK(open.type == FrameType::kOpen);
   // SAFETY: characters as bytes.
   PayloadReader in(reinterpret_cast<const uint8_t*>(open.payload.data()), open.payload.size());
-  CHECK(static_cast<StreamKind>(in.U8()) == StreamKind::kExec);
-  SpawnRequest request;
-  CHECK(DecodeExec(&in, &request));
+  CHECK(static_cast<StreamKind>(in.U8()) == kind);
+  Request request;
+  CHECK(decode(&in, &request));
   return request;
+}
+
+SpawnRequest DecodeOpenExec(const std::string& frame) {
+  return DecodeOpen<SpawnRequest>(frame, StreamKind::kExec, DecodeExec);
+}
+
+template <typename Address>
+Address DecodeOpenConnect(const std::string& frame) {
+  const auto request = DecodeOpen<ConnectRequest>(frame, StreamKind::kConnect, DecodeConnect);
+  Address address;
+  std::memcpy(&address, &request.address, sizeof(address));
+  return address;
+}
+
+void ReadsTargets(const std::string& internet, const std::string& unix_socket, const std::string& vsock) {
+  const auto six = DecodeOpenConnect<sockaddr_in6>(internet);
+  CHECK(six.sin6_family == AF_INET6 && ntohs(six.sin6_port) == 8080);
+  CHECK(std::memcmp(&six.sin6_addr, &in6addr_loopback, sizeof(in6addr_loopback)) == 0);
+  const auto path = DecodeOpenConnect<sockaddr_un>(unix_socket);
+  CHECK(path.sun_family == AF_UNIX && std::string(path.sun_path) == "/run/a.sock");
+  const auto own = DecodeOpenConnect<sockaddr_vm>(vsock);
+  CHECK(own.svm_family == AF_VSOCK && own.svm_port == 5000 && own.svm_cid == 1);
 }
 
 void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
@@ -60,16 +90,18 @@ void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
     CHECK(!node.empty());
     return node.mapped();
   };
-  const SpawnRequest plain = DecodeOpen(take("open-exec"));
+  const SpawnRequest plain = DecodeOpenExec(take("open-exec"));
   CHECK((plain.argv == std::vector<std::string>{"true"}) && plain.env.empty() && plain.cwd == "/");
   CHECK(plain.user.empty() && plain.limits.empty() && !plain.terminal);
-  const SpawnRequest full = DecodeOpen(take("open-exec-full"));
+  const SpawnRequest full = DecodeOpenExec(take("open-exec-full"));
   CHECK((full.argv == std::vector<std::string>{"sh", "-c", "exit 3"}) && full.cwd == "/srv");
   CHECK((full.env == std::vector<std::string>{"A=1=2"}) && full.user == "me:wheel" &&
         full.limits.size() == 5);
   for (size_t i = 0; i < full.limits.size(); i++) CHECK(full.limits[i].value == i + 1);
   CHECK(full.terminal && full.terminal->columns == 80 && full.terminal->rows == 24);
   CHECK(full.terminal->term == "xterm");
+
+  ReadsTargets(take("open-connect-internet"), take("open-connect-unix"), take("open-connect-vsock"));
 
   const std::map<std::string, std::pair<FrameType, std::string>> others = {
       {"data", {FrameType::kData, "abc"}},
@@ -96,6 +128,10 @@ void SaysWhatTheHostReads(std::map<std::string, std::string>* vectors) {
     return node.mapped() == std::string(queue.data(), queue.data() + queue.size());
   };
   CHECK(matches("opened-exec", FrameType::kOpened, PayloadWriter().U32(4711)));
+  CHECK(matches("opened-connect", FrameType::kOpened, PayloadWriter()));
+  CHECK(matches("end-to-host", FrameType::kEndToHost, PayloadWriter()));
+  CHECK(matches("ended-connect-closed", FrameType::kEnded, PayloadWriter().U8(0)));
+  CHECK(matches("ended-connect-reset", FrameType::kEnded, PayloadWriter().U8(1)));
   CHECK(matches("data-1", FrameType::kData1, PayloadWriter().Raw("out", 3)));
   CHECK(matches("data-2", FrameType::kData2, PayloadWriter().Raw("err", 3)));
   CHECK(matches("credit-to-host", FrameType::kCreditToHost, PayloadWriter().U8(0).U32(16384)));

@@ -14,7 +14,7 @@ export interface OpenOptions extends CommonOptions {
 
 /**
  * A counter in the guest's memory, so that a restored guest can be told from a booted one. The suite also
- * runs `cat` and `true` in the guest.
+ * runs `cat`, `true` and `nc -l -p PORT` in the guest.
  */
 export interface GuestWorkload {
   /** Leaves a number in the guest that only grows while the guest runs. Resolves when it can be read. */

@@ -4,6 +4,7 @@ import { registerCapabilities } from './suites/capabilities.js';
 import { registerCheckOrder } from './suites/check-order.js';
 import { registerClosing } from './suites/closing.js';
 import { registerConcurrency } from './suites/concurrency.js';
+import { registerConnections } from './suites/connections.js';
 import { registerCorruption } from './suites/corruption.js';
 import { registerDeadlines } from './suites/deadlines.js';
 import { registerDispatch } from './suites/dispatch.js';
@@ -45,6 +46,7 @@ export const SUITES: readonly ((fixture: ProviderFixture) => void)[] = [
   registerRename,
   registerEndings,
   registerGuest,
+  registerConnections,
   registerCapabilities,
   registerDurability,
   registerCorruption,

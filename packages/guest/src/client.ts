@@ -1,10 +1,18 @@
 import type { Duplex } from 'node:stream';
 import { invalidArgument } from '@microvm/runtime';
+import type {
+  ConnectOptions as GuestConnectOptions,
+  ConnectTarget,
+  ForwardOptions,
+  PortForward,
+} from '@microvm/runtime';
 import type { ExecProcess, ExecRequest, Guest, NamedVm } from '@microvm/runtime';
 import { StreamQueue } from './stream-queue.js';
 import { AgentConnection } from './connection.js';
 import type { CallOptions } from './deadline.js';
 import { AgentExecProcess } from './exec-process.js';
+import { Forwards } from './forward.js';
+import { connectTo } from './guest-socket.js';
 import { shakeHands } from './handshake.js';
 import type { Greeting } from './handshake.js';
 import { decodeInfo, encodeShutdown, encodeThaw } from './messages.js';
@@ -66,6 +74,7 @@ export class AgentClient implements Guest {
   readonly closed: Promise<void>;
   readonly #connection: AgentConnection;
   readonly #commands: StreamQueue;
+  readonly #forwards = new Forwards((target) => this.connect(target));
 
   private constructor(stream: Duplex, greeting: Greeting, { vm, commands }: ConnectOptions) {
     let onFarewell: (farewell: Farewell | undefined) => void = () => undefined;
@@ -80,6 +89,7 @@ export class AgentClient implements Guest {
       onLost: (loss) => {
         if (commands === undefined) this.#commands.close(loss);
         else commands.detach(this.#connection, loss());
+        this.#forwards.close(loss);
         onFarewell(undefined);
         onClosed();
       },
@@ -123,6 +133,16 @@ export class AgentClient implements Guest {
   /** Bytes that wait for the agent to read them. */
   get queuedBytes(): number {
     return this.#connection.queuedBytes;
+  }
+
+  /** See `Guest`. */
+  connect(target: ConnectTarget, options?: GuestConnectOptions): Promise<Duplex> {
+    return connectTo(this.#commands, target, options);
+  }
+
+  /** See `Guest`. */
+  forward(options: ForwardOptions): Promise<PortForward> {
+    return this.#forwards.open(options);
   }
 
   /** See `Guest`. A wrong request throws `MICROVM_INVALID_ARGUMENT` at once. */

@@ -1,9 +1,18 @@
-import type { ExecLimits, ExecRequest, GuestInfo, PtyOptions, PtySize } from '@microvm/runtime';
+import type {
+  ConnectTarget,
+  ExecLimits,
+  ExecRequest,
+  GuestInfo,
+  PtyOptions,
+  PtySize,
+} from '@microvm/runtime';
 import { PayloadReader, PayloadWriter } from './payload.js';
 import {
   FAREWELL_REASONS,
   MAX_OPEN_BODY,
   MAX_EXEC_STRINGS,
+  MAX_HOST_BYTES,
+  MAX_SOCKET_PATH_BYTES,
   MAX_TERM_BYTES,
   MAX_USER_BYTES,
   MAX_WAIT_MS,
@@ -14,6 +23,7 @@ import {
   RLIMITS,
   SESSION_ID_SIZE,
   StreamKind,
+  TargetKind,
 } from './protocol.js';
 import type { FarewellReason, PowerAction } from './protocol.js';
 
@@ -240,6 +250,38 @@ export function decodeExecV1(body: Buffer): ExecMessage {
 
 export function encodeOpenedExec(pid: number): Buffer {
   return new PayloadWriter().u32(pid).done();
+}
+
+export function encodeConnect(target: ConnectTarget): Buffer {
+  const out = new PayloadWriter().u8(StreamKind.connect);
+  if ('path' in target) return out.u8(TargetKind.unix).text(target.path).done();
+  if ('vsockPort' in target) return out.u8(TargetKind.vsock).u32(target.vsockPort).done();
+  return out
+    .u8(TargetKind.internet)
+    .text(target.host ?? '127.0.0.1')
+    .u16(target.port)
+    .done();
+}
+
+export function decodeConnect(body: Buffer): ConnectTarget {
+  return read(body, (input): ConnectTarget => {
+    inRange(input.u8(), StreamKind.connect, StreamKind.connect);
+    const kind = input.u8();
+    if (kind === TargetKind.unix) return { path: input.text(MAX_SOCKET_PATH_BYTES) };
+    if (kind === TargetKind.vsock) return { vsockPort: input.u32() };
+    if (kind !== TargetKind.internet) throw new ProtocolError(`target of kind ${kind}`);
+    const host = input.text(MAX_HOST_BYTES);
+    return { host, port: inRange(input.u16(), 1, 0xffff) };
+  });
+}
+
+export function encodeClosed(isReset: boolean): Buffer {
+  return Buffer.of(isReset ? 1 : 0);
+}
+
+/** How a connection ended: true by a reset. */
+export function decodeClosed(payload: Buffer): boolean {
+  return read(payload, (input) => inRange(input.u8(), 0, 1) === 1);
 }
 
 export function encodeResize({ cols, rows }: PtySize): Buffer {

@@ -11,6 +11,8 @@ export const MAX_OPEN_BODY = 1 << 20;
 export const MAX_EXEC_STRINGS = 8_192;
 export const MAX_USER_BYTES = 256;
 export const MAX_TERM_BYTES = 64;
+export const MAX_HOST_BYTES = 64;
+export const MAX_SOCKET_PATH_BYTES = 107;
 /** Streams that are open at once in one session. */
 export const MAX_STREAMS = 256;
 /** Streams and requests of one session that the agent may leave without an answer. */
@@ -52,6 +54,7 @@ export const FrameType = {
   ended: 0x93,
   creditToHost: 0x94,
   gone: 0x95,
+  endToHost: 0x96,
   ok: 0xa0,
   failed: 0xa1,
   farewell: 0xb0,
@@ -66,8 +69,11 @@ export const INPUT_CHANNEL = 0;
 export type OutputChannel = 1 | 2;
 
 /** What an OPEN asks for. */
-export const StreamKind = { exec: 1 } as const;
+export const StreamKind = { exec: 1, connect: 2 } as const;
 export type StreamKind = (typeof StreamKind)[keyof typeof StreamKind];
+
+/** What a connection goes to. */
+export const TargetKind = { internet: 1, unix: 2, vsock: 3 } as const;
 
 /** Limits of a command, in the order of their numbers on the wire, which begin with 1. */
 export const RLIMITS = [

@@ -1,6 +1,8 @@
 import type { Duplex } from 'node:stream';
+import type { ConnectTarget } from '@microvm/runtime';
 import type { Frame } from './codec.js';
 import {
+  decodeConnect,
   decodeExec,
   decodeExecV1,
   decodeShutdown,
@@ -12,11 +14,14 @@ import {
 } from './messages.js';
 import type { AgentInfo, Farewell } from './messages.js';
 import { PayloadReader } from './payload.js';
-import { FrameType, PROTOCOL_VERSION, ProtocolError } from './protocol.js';
+import { FrameType, PROTOCOL_VERSION, ProtocolError, StreamKind, TargetKind } from './protocol.js';
 import type { PowerAction } from './protocol.js';
 import { CommandStream, ScriptedErrno } from './scripted-command.js';
 import type { ScriptedCommand, ScriptedEnd } from './scripted-command.js';
 import { ScriptedSession } from './scripted-session.js';
+import { SocketStream } from './scripted-socket.js';
+import type { ScriptedServer } from './scripted-socket.js';
+import type { ScriptedStreamParts } from './scripted-stream.js';
 
 /** What a thaw asks for; what is undefined is left alone. */
 export interface ScriptedThaw {
@@ -29,6 +34,11 @@ export interface ScriptedThaw {
 
 type Awaitable = Promise<void> | void;
 
+type OpenStream = (
+  parts: ScriptedStreamParts,
+  onEnd: () => void,
+) => { readonly stream: CommandStream | SocketStream; run(): void };
+
 /**
  * What the guest does. A `ScriptedErrno` thrown by one of them is the guest's answer; a missing one succeeds.
  */
@@ -38,6 +48,11 @@ export interface ScriptedHandlers {
    * error.
    */
   exec(command: ScriptedCommand): Promise<ScriptedEnd> | ScriptedEnd;
+  /**
+   * Answers the server that takes a connection to this target, if there is one; else the connection is
+   * refused.
+   */
+  serverAt?(target: ConnectTarget): ScriptedServer | undefined;
   freeze?(): Awaitable;
   thaw?(thaw: ScriptedThaw): Awaitable;
   setClock?(wallClockMs: number): Awaitable;
@@ -65,7 +80,7 @@ export class ScriptedAgent {
   #isFrozen: boolean;
   #onThaw: (() => void)[] = [];
   #session: ScriptedSession | undefined;
-  readonly #commands = new Map<number, CommandStream>();
+  readonly #streams = new Map<number, CommandStream | SocketStream>();
   readonly #requests: Partial<Record<FrameType, (stream: number, payload: Buffer) => void>> = {
     [FrameType.ping]: (stream) => this.#session?.send(FrameType.pong, stream, encodeInfo(this.#info())),
     [FrameType.open]: (stream, payload) => this.#onOpen(stream, payload),
@@ -116,7 +131,7 @@ export class ScriptedAgent {
   }
 
   #onStreamFrame(frame: Frame): boolean {
-    const command = this.#commands.get(frame.stream);
+    const command = this.#streams.get(frame.stream);
     command?.onFrame(frame);
     return command !== undefined;
   }
@@ -128,11 +143,16 @@ export class ScriptedAgent {
   }
 
   #onOpen(stream: number, body: Buffer): void {
-    const message = this.#protocol === 1 ? decodeExecV1(body) : decodeExec(body);
+    const isConnection = this.#protocol > 1 && body[0] === StreamKind.connect;
+    const open = isConnection ? this.#connection(body) : this.#command(body);
     const session = this.#session;
     if (session === undefined) return;
     if (this.#isFrozen) {
       this.#answer(stream, 'frozen', 'EBUSY');
+      return;
+    }
+    if (open === undefined) {
+      this.#answer(stream, 'connect', body[1] === TargetKind.unix ? 'ENOENT' : 'ECONNREFUSED');
       return;
     }
     const parts = {
@@ -141,17 +161,35 @@ export class ScriptedAgent {
       send: (type: FrameType, id: number, payload?: Buffer) => session.send(type, id, payload),
       untilThawed: () => this.#untilThawed(),
     };
-    const command: CommandStream = new CommandStream(parts, () => {
+    const opened = open(parts, () => {
       // A later session can have a stream of the same number.
-      if (this.#commands.get(stream) === command) this.#commands.delete(stream);
+      if (this.#streams.get(stream) === opened.stream) this.#streams.delete(stream);
     });
-    this.#commands.set(stream, command);
-    void command.run(message, (scripted) => this.#handlers.exec(scripted));
+    this.#streams.set(stream, opened.stream);
+    opened.run();
+  }
+
+  #command(body: Buffer): OpenStream {
+    const message = this.#protocol === 1 ? decodeExecV1(body) : decodeExec(body);
+    return (parts, onEnd) => {
+      const stream = new CommandStream(parts, onEnd);
+      return { stream, run: () => void stream.run(message, (scripted) => this.#handlers.exec(scripted)) };
+    };
+  }
+
+  #connection(body: Buffer): OpenStream | undefined {
+    const target = decodeConnect(body);
+    const serve = this.#handlers.serverAt?.(target);
+    if (serve === undefined) return undefined;
+    return (parts, onEnd) => {
+      const stream = new SocketStream(parts, onEnd);
+      return { stream, run: () => void stream.run(target, serve) };
+    };
   }
 
   #onSignal(stream: number, payload: Buffer): void {
     const { stream: target, signal } = decodeSignal(payload);
-    const command = this.#commands.get(target);
+    const command = this.#streams.get(target);
     command?.kill(signal);
     this.#answer(stream, 'signal', command === undefined ? 'ESRCH' : undefined);
   }
@@ -215,8 +253,8 @@ export class ScriptedAgent {
   }
 
   #detachAll(): void {
-    for (const command of this.#commands.values()) command.detach();
-    this.#commands.clear();
+    for (const command of this.#streams.values()) command.detach();
+    this.#streams.clear();
   }
 
   #info(): AgentInfo {

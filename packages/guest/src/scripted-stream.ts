@@ -23,7 +23,7 @@ export class ScriptedStream {
   readonly #parts: ScriptedStreamParts;
   readonly #windows: Readonly<Record<OutputChannel, SendWindow>>;
   readonly #inputWindow = new ReceiveWindow(INPUT_WINDOW);
-  #input: Buffer[] = [];
+  readonly #input: Buffer[] = [];
   #isInputClosed = false;
   #isOpen = true;
   /** Wakes whoever waits for credit, input or the end. */
@@ -32,6 +32,11 @@ export class ScriptedStream {
   constructor(parts: ScriptedStreamParts) {
     this.#parts = parts;
     this.#windows = { 1: new SendWindow(parts.outputWindow), 2: new SendWindow(parts.outputWindow) };
+  }
+
+  /** The host sends no more, or is gone. */
+  get isInputClosed(): boolean {
+    return this.#isInputClosed;
   }
 
   /** A frame of the host; false: it is not one of those that every stream has. */
@@ -94,8 +99,6 @@ export class ScriptedStream {
   finish(type: FrameType, payload: Buffer): void {
     this.say(type, payload);
     this.detach();
-    // What was not read is not wanted any more.
-    this.#input = [];
   }
 
   /** The host listens no more. */

@@ -18,6 +18,8 @@ export interface StreamUser {
   onOpened(payload: Buffer): void;
   /** `data` is a view: whoever keeps it copies it, and tells `AgentStream.taken` when its reader has it. */
   onData(channel: OutputChannel, data: Buffer): void;
+  /** The guest sends no more on channel 1. Without it such a frame breaks the protocol. */
+  onGuestEnd?(): void;
   /** The last frame: the guest has ended the stream. May throw a `ProtocolError`. */
   onEnded(payload: Buffer): void;
   /** The last frame: the guest could not do it. */
@@ -55,6 +57,10 @@ export class AgentStream implements PendingStream {
     [FrameType.gone]: (frame) => {
       this.#once(frame);
       this.input.gone();
+    },
+    [FrameType.endToHost]: ({ type }) => {
+      if (this.#user.onGuestEnd === undefined) throw new ProtocolError(`frame type ${type} of a stream`);
+      this.#user.onGuestEnd();
     },
     [FrameType.failed]: ({ payload }) => this.#user.onFailed(decodeFailed(payload)),
     [FrameType.ended]: ({ payload }) => this.#user.onEnded(payload),

@@ -2,10 +2,13 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { encodeFrame, FrameDecoder, makeFrame } from '../src/codec.js';
 import {
+  decodeClosed,
+  decodeConnect,
   decodeCredit,
   decodeExec,
   decodeExit,
   decodeFailed,
+  encodeConnect,
   encodeCredit,
   encodeExec,
   encodeResize,
@@ -37,9 +40,18 @@ const FULL: ExecMessage = {
   pty: { cols: 80, rows: 24, term: 'xterm' },
 };
 
+const TARGETS = {
+  internet: { port: 8080, host: '::1' },
+  unix: { path: '/run/a.sock' },
+  vsock: { vsockPort: 5000 },
+};
+
 const FROM_HOST: Readonly<Record<string, Buffer>> = {
   'open-exec': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeExec(PLAIN).body)),
   'open-exec-full': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeExec(FULL).body)),
+  'open-connect-internet': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeConnect(TARGETS.internet))),
+  'open-connect-unix': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeConnect(TARGETS.unix))),
+  'open-connect-vsock': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeConnect(TARGETS.vsock))),
   data: encodeFrame(makeFrame(FrameType.data, 1, 1, Buffer.from('abc'))),
   end: encodeFrame(makeFrame(FrameType.end, 1, 1)),
   cancel: encodeFrame(makeFrame(FrameType.cancel, 1, 1)),
@@ -50,12 +62,16 @@ const FROM_HOST: Readonly<Record<string, Buffer>> = {
 
 const FROM_GUEST: Readonly<Record<string, readonly [FrameType, (payload: Buffer) => unknown, unknown]>> = {
   'opened-exec': [FrameType.opened, (payload) => payload.readUInt32LE(), 4711],
+  'opened-connect': [FrameType.opened, String, ''],
   'data-1': [FrameType.data1, String, 'out'],
   'data-2': [FrameType.data2, String, 'err'],
   'credit-to-host': [FrameType.creditToHost, decodeCredit, { channel: 0, bytes: 16_384 }],
   gone: [FrameType.gone, String, ''],
   'ended-exec-code': [FrameType.ended, decodeExit, { exitCode: 3, signal: null }],
   'ended-exec-signal': [FrameType.ended, decodeExit, { exitCode: null, signal: 9 }],
+  'end-to-host': [FrameType.endToHost, String, ''],
+  'ended-connect-closed': [FrameType.ended, decodeClosed, false],
+  'ended-connect-reset': [FrameType.ended, decodeClosed, true],
   failed: [FrameType.failed, decodeFailed, { errno: 'ENOENT', step: 'user' }],
 };
 
@@ -85,5 +101,11 @@ describe('the test vectors of the specification', () => {
       const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors[name] ?? '', 'hex'));
       expect(frame && decodeExec(frame.payload)).toEqual(message);
     }
+  });
+
+  it.each(Object.entries(TARGETS))('of a connection to %s is what a scripted guest reads', (kind, target) => {
+    const hex = vectors[`open-connect-${kind}`] ?? '';
+    const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(hex, 'hex'));
+    expect(frame && decodeConnect(frame.payload)).toEqual(target);
   });
 });

@@ -10,6 +10,8 @@ export type {
   GuestCommand,
   GuestMemory,
   GuestScript,
+  GuestServer,
+  ScriptedConnection,
   ScriptedGuest,
 } from './guest/guest-script.js';
 export { IN_MEMORY_SETTINGS } from './options.js';

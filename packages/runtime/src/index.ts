@@ -13,14 +13,18 @@ export {
 export type { ErrorCode, ErrorDetails } from './contract/errors.js';
 export type { VmEvent } from './contract/events.js';
 export type {
+  ConnectOptions,
+  ConnectTarget,
   ExecChunk,
   ExecLimits,
   ExecOutput,
   ExecProcess,
   ExecRequest,
   ExecResult,
+  ForwardOptions,
   Guest,
   GuestInfo,
+  PortForward,
   PtyOptions,
   PtySize,
 } from './contract/guest.js';

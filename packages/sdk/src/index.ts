@@ -18,11 +18,15 @@ export type { Snapshot } from './snapshot.js';
 export type { Vm } from './vm.js';
 export { isVmRuntimeError, VmRuntimeError } from '@microvm/runtime';
 export type {
+  ConnectOptions,
+  ConnectTarget,
   ErrorCode,
   ExecLimits,
   ExecOutput,
+  ForwardOptions,
   HostReport,
   OperationOptions,
+  PortForward,
   PtyOptions,
   PtySize,
   SnapshotView,

@@ -1,5 +1,16 @@
+import type { Duplex } from 'node:stream';
 import { VmRuntimeError } from '@microvm/runtime';
-import type { ConsoleOptions, ExecRequest, Guest, OperationOptions, VmView } from '@microvm/runtime';
+import type {
+  ConnectOptions,
+  ConnectTarget,
+  ConsoleOptions,
+  ExecRequest,
+  ForwardOptions,
+  Guest,
+  OperationOptions,
+  PortForward,
+  VmView,
+} from '@microvm/runtime';
 import { parseCommand } from './command.js';
 import { ConsoleOutput } from './console-output.js';
 import type { Context } from './context.js';
@@ -48,7 +59,27 @@ export class Vm implements AsyncDisposable {
     });
   }
 
-  /** The runtime's own view of the guest's agent, for what `exec` does not show. */
+  /**
+   * Opens a connection to a socket in the guest, with or without a network. An open connection keeps the process
+   * alive. See `Guest.connect` for the stream, and for its errors.
+   */
+  async connect(target: ConnectTarget, options?: ConnectOptions): Promise<Duplex> {
+    const { alive } = this.#context;
+    const socket = await alive.during(this.guest().then((guest) => guest.connect(target, options)));
+    alive.hold();
+    socket.once('close', () => alive.release());
+    return socket;
+  }
+
+  /**
+   * Listens on the host, on 127.0.0.1 by default, and hands each connection on to the guest, until it is closed
+   * or the VM stops, crashes or is destroyed. See `Guest.forward` for its errors.
+   */
+  async forward(options: ForwardOptions): Promise<PortForward> {
+    return this.#context.alive.during(this.guest().then((guest) => guest.forward(options)));
+  }
+
+  /** The runtime's own view of the guest's agent, for what `exec` and `connect` do not show. */
   guest(): Promise<Guest> {
     return this.#do((vmId) => this.#context.runtime.guest(vmId));
   }

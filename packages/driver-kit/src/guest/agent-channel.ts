@@ -1,7 +1,9 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AgentClient, AgentExecProcess, StreamQueue } from '@microvm/guest';
+import { AgentClient, AgentExecProcess, connectTo, Forwards, StreamQueue } from '@microvm/guest';
 import {
+  type ConnectOptions,
+  type ConnectTarget,
   type ExecProcess,
   type ExecRequest,
   type Guest,
@@ -38,6 +40,7 @@ export class AgentChannel {
   readonly #openStream: OpenStream;
   readonly #vm: NamedVm;
   readonly #commands: StreamQueue;
+  readonly #forwards = new Forwards((target) => this.#connect(target));
   #client: AgentClient | undefined;
   #last: AgentClient | undefined;
   #attempt: Promise<AgentClient> | undefined;
@@ -98,6 +101,8 @@ export class AgentChannel {
     return {
       ping: async (options = {}) => (await this.connect(options)).ping(options),
       exec: (request) => this.#exec(request),
+      connect: (target, options) => this.#connect(target, options),
+      forward: (options) => this.#forwards.open(options),
     };
   }
 
@@ -133,11 +138,19 @@ export class AgentChannel {
     this.#client = undefined;
   }
 
-  /** Ends the session; the guest's commands go on. */
+  /** Ends the session and the forwarded ports; the guest's commands go on. */
   close(): void {
     this.#isClosed = true;
     this.#client?.close();
-    this.#commands.close(() => this.#unreachable('the channel is closed'));
+    const isGone = () => this.#unreachable('the channel is closed');
+    this.#commands.close(isGone);
+    this.#forwards.close(isGone);
+  }
+
+  #connect(target: ConnectTarget, options?: ConnectOptions): Promise<Duplex> {
+    const connecting = connectTo(this.#commands, target, options);
+    this.#serveCommands();
+    return connecting;
   }
 
   #exec(request: ExecRequest): ExecProcess {

@@ -81,6 +81,8 @@ describe('a hostile agent', () => {
     ['endless-tiny-output', /data without credit/],
     ['noise-after-hello', /bad magic/],
     ['endless-frame', /frame of 4294967295 bytes/],
+    ['end-before-opened', /frame type 150 of a stream/],
+    ['end-of-nobody', /never opened/],
     ['control-text-in-reset', /it reset the session: looks fine\\x1b/],
     ['control-text-in-failure', /a stream that is over/],
   ])('is cut off with a typed error in mode %s', async (mode, reason) => {
@@ -94,6 +96,27 @@ describe('a hostile agent', () => {
       expect(error).toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
       expect(error.message).toMatch(reason);
       expect(error.message).not.toMatch(CONTROL);
+    });
+  });
+
+  it.each<[Mode, RegExp]>([
+    ['second-end', /a channel ends twice/],
+    ['data-behind-an-end', /data behind the end/],
+    ['data-2-of-a-connection', /data of a channel that a connection has not/],
+    ['closed-without-an-end', /was not closed is over/],
+    ['end-before-opened', /before it was opened/],
+    ['data-before-opened', /before it was opened/],
+    ['reset-before-opened', /before it was opened/],
+    ['end-of-nobody', /never opened/],
+  ])('loses its connections with a typed error in mode %s', async (mode, reason) => {
+    await inSession(mode, async (client) => {
+      const connecting = client.connect({ port: 80 }).then(
+        (socket) => new Promise<Error>((resolve) => socket.once('error', resolve)),
+        (error: unknown) => error,
+      );
+      await client.closed;
+      expect(await connecting).toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
+      expect((await reject(client.ping())).message).toMatch(reason);
     });
   });
 

@@ -1,5 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { encodeCredit, encodeExit, encodeFailed, encodeFarewell, encodeInfo } from '../../src/messages.js';
+import {
+  encodeClosed,
+  encodeCredit,
+  encodeExit,
+  encodeFailed,
+  encodeFarewell,
+  encodeInfo,
+} from '../../src/messages.js';
 import { PayloadWriter } from '../../src/payload.js';
 import { FrameType, HEADER_SIZE, INPUT_CHANNEL, MAX_WINDOW } from '../../src/protocol.js';
 import { frame, many, type Peer } from './peer.js';
@@ -70,6 +77,26 @@ export const MODES = {
   'started-flood': floodAfterExec(started(1)),
   'stdin-gone-flood': floodAfterExec(frame(FrameType.gone, 1)),
   'credit-flood': floodAfterExec(frame(FrameType.creditToHost, 1, encodeCredit(INPUT_CHANNEL, 1))),
+  'end-of-nobody': floodAfterExec(frame(FrameType.endToHost, 9)),
+  /** These are of a connection. */
+  'second-end': floodAfterExec(
+    frame(FrameType.opened, 1),
+    frame(FrameType.endToHost, 1),
+    frame(FrameType.endToHost, 1),
+  ),
+  'end-before-opened': floodAfterExec(frame(FrameType.endToHost, 1)),
+  'data-before-opened': floodAfterExec(frame(FrameType.data1, 1, X)),
+  'reset-before-opened': floodAfterExec(frame(FrameType.ended, 1, encodeClosed(true))),
+  'data-behind-an-end': floodAfterExec(
+    frame(FrameType.opened, 1),
+    frame(FrameType.endToHost, 1),
+    frame(FrameType.data1, 1, X),
+  ),
+  'closed-without-an-end': floodAfterExec(
+    frame(FrameType.opened, 1),
+    frame(FrameType.ended, 1, encodeClosed(false)),
+  ),
+  'data-2-of-a-connection': floodAfterExec(frame(FrameType.opened, 1), frame(FrameType.data2, 1, X)),
   'answers-to-nobody': floodAfterExec(frame(FrameType.pong, 9, encodeInfo(INFO()))),
   'future-epoch': floodAfterExec(frame(FrameType.data1, 1, X, 2)),
   'data-without-credit': floodAfterExec(frame(FrameType.data1, 1, Buffer.alloc(65_536))),

@@ -1,4 +1,4 @@
-import { untilAborted } from '@microvm/runtime';
+import { onAbort, untilAborted } from '@microvm/runtime';
 import { accountOf } from './accounts.js';
 import type { CommandEnd, GuestCommand, ScriptedGuest } from './guest-script.js';
 
@@ -92,6 +92,18 @@ const sh: Command = async (command, guest) => {
   return end;
 };
 
+/** Only `nc -l -p PORT`, one connection. As a killed program with unread input does, it resets when killed. */
+const nc: Command = async (command, guest) => {
+  const [, listen, option, port] = command.argv;
+  if (listen !== '-l' || option !== '-p') return fail(command, 'only `nc -l -p PORT`, in memory');
+  const socket = await guest.listen(Number(port), command.signal);
+  onAbort(command.signal, () => socket.reset());
+  void copyInput(command, (bytes) => socket.write(bytes)).then(() => socket.close());
+  for await (const bytes of socket.input) await command.stdout(bytes);
+  socket.close();
+  return 0;
+};
+
 const id: Command = async (command) => {
   const { uid, gid } = accountOf(command);
   const fields: Readonly<Record<string, string>> = { '-u': `${uid}`, '-g': `${gid}`, '-G': `${gid}` };
@@ -160,6 +172,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   counter,
   sh,
   id,
+  nc,
   stty,
   tty,
   uname,

@@ -1,7 +1,8 @@
 import { type Clock, delay, onAbort } from '@microvm/runtime';
 import { ROOT_DRIVE, type GuestDisk } from '../driver/disks.js';
 import type { GuestEnd } from './guest-end.js';
-import type { GuestMemory, ScriptedGuest } from './guest-script.js';
+import type { GuestMemory, ScriptedConnection, ScriptedGuest } from './guest-script.js';
+import { Listeners } from './listeners.js';
 import type { MemoryVm } from '../driver/memory-vm.js';
 
 export const KERNEL_RELEASE = '6.1.0-in-memory';
@@ -18,10 +19,12 @@ export class GuestHandle implements ScriptedGuest {
   readonly hostname = 'microvm';
   /** This life of the guest: the next one has a memory of its own. */
   readonly memory: GuestMemory;
+  readonly #listeners: Listeners;
   readonly #vm: MemoryVm;
   readonly #surroundings: GuestSurroundings;
 
-  constructor(vm: MemoryVm, surroundings: GuestSurroundings) {
+  constructor(vm: MemoryVm, surroundings: GuestSurroundings, listeners = new Listeners()) {
+    this.#listeners = listeners;
     this.memory = vm.memory;
     this.#vm = vm;
     this.#surroundings = surroundings;
@@ -29,6 +32,10 @@ export class GuestHandle implements ScriptedGuest {
 
   get epoch(): number {
     return this.#vm.epoch;
+  }
+
+  listen(port: number, signal: AbortSignal): Promise<ScriptedConnection> {
+    return this.#listeners.listen(port, signal);
   }
 
   now(): number {

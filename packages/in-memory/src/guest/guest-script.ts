@@ -1,4 +1,5 @@
-import type { ScriptedCommand, ScriptedEnd } from '@microvm/guest';
+import type { ScriptedCommand, ScriptedEnd, ScriptedServer, ScriptedSocket } from '@microvm/guest';
+import type { ConnectTarget } from '@microvm/runtime';
 import type { GuestDisk } from '../driver/disks.js';
 
 export type MemoryValue = string | number | boolean | null | MemoryValue[] | { [key: string]: MemoryValue };
@@ -8,6 +9,13 @@ export type MemoryValue = string | number | boolean | null | MemoryValue[] | { [
  * with an empty one.
  */
 export type GuestMemory = Record<string, MemoryValue>;
+
+/** A connection that a command has taken, open until `close` or `reset`. */
+export interface ScriptedConnection extends ScriptedSocket {
+  /** The end of what is sent. */
+  close(): void;
+  reset(): void;
+}
 
 /**
  * The guest that a script is in. While the VM is paused its time stands still: `sleep` does not end before it
@@ -20,6 +28,8 @@ export interface ScriptedGuest {
   readonly hostname: string;
   /** Lives of the guest: rises with each restore. */
   readonly epoch: number;
+  /** Takes the next connection to this TCP port of the guest. Rejects when the signal aborts. */
+  listen(port: number, signal: AbortSignal): Promise<ScriptedConnection>;
   /** Milliseconds since 1970. */
   now(): number;
   /** Resolves after so much of the guest's time; rejects with the signal's reason. */
@@ -35,6 +45,9 @@ export interface ScriptedGuest {
 
 /** A command that was started in the guest. */
 export type GuestCommand = ScriptedCommand;
+
+/** Serves one connection. Its end is the end of what it sends; an error of it resets the connection. */
+export type GuestServer = ScriptedServer;
 
 /** How a command ended: its exit code, or the signal that ended it. */
 export type CommandEnd = ScriptedEnd;
@@ -55,6 +68,11 @@ export interface GuestScript {
     command: GuestCommand,
     guest: ScriptedGuest,
   ): Promise<CommandEnd | undefined> | CommandEnd | undefined;
+  /**
+   * Answers the server that takes a connection to this target of the guest; `undefined`: the script has none,
+   * and `nc -l -p PORT` may have one.
+   */
+  serverAt?(target: ConnectTarget, guest: ScriptedGuest): GuestServer | undefined;
   /**
    * Runs when the guest is asked to shut down; it is forced when this takes longer than the spec's
    * `shutdownTimeoutMs`.

@@ -1,10 +1,18 @@
 import { AgentClient, ScriptedAgent, ScriptedErrno, type ScriptedCommand } from '@microvm/guest';
-import { untilAborted, VmRuntimeError, type DriverVm, type Guest, type NamedVm } from '@microvm/runtime';
+import {
+  untilAborted,
+  VmRuntimeError,
+  type ConnectTarget,
+  type DriverVm,
+  type Guest,
+  type NamedVm,
+} from '@microvm/runtime';
 import { environmentOf } from './accounts.js';
 import { runDefaultCommand } from './default-commands.js';
 import { GuestHandle, KERNEL_RELEASE, type GuestSurroundings } from './guest-handle.js';
 import type { CommandEnd, GuestScript, ScriptedGuest } from './guest-script.js';
 import type { MemoryVm } from '../driver/memory-vm.js';
+import { Listeners } from './listeners.js';
 import { createPausablePair } from './pausable-pair.js';
 import type { VmFiles } from '../driver/vm-files.js';
 
@@ -66,8 +74,13 @@ class Session {
     this.#vm = vm;
     this.#directory = directory;
     this.#parts = parts;
-    this.#guest = new GuestHandle(vm, parts.surroundings);
-    const handlers = { exec: (command: ScriptedCommand) => this.#exec(command) };
+    const listeners = new Listeners();
+    this.#guest = new GuestHandle(vm, parts.surroundings, listeners);
+    const handlers = {
+      exec: (command: ScriptedCommand) => this.#exec(command),
+      serverAt: (target: ConnectTarget) =>
+        parts.guest.serverAt?.(target, this.#guest) ?? listeners.serverAt(target),
+    };
     this.#agent = new ScriptedAgent(handlers, { epoch: vm.epoch, kernelRelease: KERNEL_RELEASE });
   }
 

@@ -48,6 +48,8 @@ export interface ErrorDetails {
    * error.
    */
   MICROVM_EXEC_FAILED: { readonly program: string; readonly errno: string; readonly step: string };
+  /** Nothing took the connection in the guest; `errno` is the guest's error, such as `ECONNREFUSED`. */
+  MICROVM_CONNECT_FAILED: { readonly vmId: string; readonly target: string; readonly errno: string };
   MICROVM_OUTPUT_LIMIT: { readonly stream: 'stdout' | 'stderr'; readonly limitBytes: number };
   MICROVM_TIMEOUT: { readonly operation: string; readonly timeoutMs: number };
   MICROVM_NO_SPACE: {
@@ -139,6 +141,7 @@ export const ERROR_TRAITS: Readonly<Record<ErrorCode, ErrorTraits>> = {
     retryable: false,
     remedy: 'check that the program exists and is executable in the guest',
   },
+  MICROVM_CONNECT_FAILED: { retryable: true, remedy: 'check that the program listens in the guest' },
   MICROVM_OUTPUT_LIMIT: { retryable: false, remedy: 'raise maxOutputBytes, or iterate the process' },
   MICROVM_TIMEOUT: { retryable: true, remedy: 'raise timeoutMs if the host is merely slow' },
   MICROVM_NO_SPACE: { retryable: true, remedy: 'free space on the file system of `details.path`' },

@@ -1,4 +1,4 @@
-import type { Writable } from 'node:stream';
+import type { Duplex, Writable } from 'node:stream';
 
 /** The size of a terminal's window, in characters: 1 to 65,535 each. */
 export interface PtySize {
@@ -137,11 +137,60 @@ export interface GuestInfo {
   readonly kernelRelease: string;
 }
 
+/** Where a connection goes to in the guest. */
+export type ConnectTarget =
+  /** TCP. `host` is an IP address or `localhost`, by default 127.0.0.1. */
+  | { readonly port: number; readonly host?: string }
+  /** A unix socket, by its absolute path of at most 107 bytes. */
+  | { readonly path: string }
+  /** A vsock socket of the guest itself, which needs the guest's vsock_loopback. */
+  | { readonly vsockPort: number };
+
+export interface ConnectOptions {
+  /** Rejects with the signal's reason until the connection is there; later it has no effect. */
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
+/** Exactly one of `guestPort` and `guestPath`. */
+export interface ForwardOptions {
+  readonly guestPort?: number;
+  readonly guestPath?: string;
+  /** IP address in the guest, with `guestPort`. Default 127.0.0.1. */
+  readonly guestHost?: string;
+  /** Default: the kernel's choice, which the answer tells. */
+  readonly hostPort?: number;
+  /** Address of the host to listen on. Default 127.0.0.1, which only this host reaches. */
+  readonly host?: string;
+}
+
+/** A listener on the host whose connections go to the guest. */
+export interface PortForward extends AsyncDisposable {
+  readonly host: string;
+  readonly port: number;
+  /** Listens no more and resets what is connected. Idempotent. */
+  close(): Promise<void>;
+}
+
 /**
  * A running guest as its agent shows it. Calls reject with `MICROVM_GUEST_UNREACHABLE` when the agent is
  * gone.
  */
 export interface Guest {
+  /**
+   * Opens a connection to a socket in the guest, with or without a network. The stream has both directions' own
+   * ends (`allowHalfOpen`) and back-pressure; a reset of the other end destroys it with `ECONNRESET`, and what
+   * ends the session, as a snapshot may, with `MICROVM_GUEST_UNREACHABLE`. To destroy it resets the other end.
+   * Errors: INVALID_ARGUMENT, CONNECT_FAILED, TIMEOUT (10 s by default), GUEST_BUSY, UNSUPPORTED (protocol 1).
+   */
+  connect(target: ConnectTarget, options?: ConnectOptions): Promise<Duplex>;
+  /**
+   * Listens on the host and hands each connection on to the guest, as `connect` does, until it is closed or the
+   * guest's life ends: a stop, a crash, a destroy and a runtime's close close it. What the guest refuses is a
+   * reset for whoever connects. At most 64 forwards of a guest and 128 connections of each. Errors:
+   * INVALID_ARGUMENT, GUEST_UNREACHABLE, HOST_FAILURE (the port is taken, or there are 64).
+   */
+  forward(options: ForwardOptions): Promise<PortForward>;
   /** A round trip to the agent. */
   ping(options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<GuestInfo>;
   /**

@@ -1,0 +1,55 @@
+import type { Guest, VmRuntime } from '@microvm/runtime';
+import { inRuntime, type PlantedFault } from './faulty-runtime.js';
+
+const CONNECTIONS = 'connections to the guest';
+const FORWARDS = 'forwarded ports';
+
+/** The runtime whose guests have some calls of their own. */
+function withGuest(good: VmRuntime, calls: (guest: Guest) => Partial<Guest>): Pick<VmRuntime, 'guest'> {
+  return {
+    async guest(vmId) {
+      const guest = await good.guest(vmId);
+      return {
+        ping: (options) => guest.ping(options),
+        exec: (request) => guest.exec(request),
+        connect: (target, options) => guest.connect(target, options),
+        forward: (options) => guest.forward(options),
+        ...calls(guest),
+      };
+    },
+  };
+}
+
+/** Deviations in what the guest's agent does for its callers. */
+export const FAULTS_OF_GUESTS: readonly PlantedFault[] = [
+  inRuntime(
+    'a connection is over when the guest sends no more',
+    [CONNECTIONS, 'the guest may end what it sends before the host does'],
+    (good) =>
+      withGuest(good, (guest) => ({
+        async connect(target, options) {
+          const socket = await guest.connect(target, options);
+          return socket.once('end', () => socket.destroy());
+        },
+      })),
+  ),
+  inRuntime(
+    'a connection that is refused has an error without a code',
+    [CONNECTIONS, 'a port on which nobody listens, and a path that is not there, are refused by their errno'],
+    (good) =>
+      withGuest(good, (guest) => ({
+        connect: (target, options) =>
+          guest.connect(target, options).catch(() => {
+            throw new Error('refused');
+          }),
+      })),
+  ),
+  inRuntime(
+    'a forwarded port is open to other hosts',
+    [FORWARDS, 'one listens on 127.0.0.1, and says which port the kernel has chosen'],
+    (good) =>
+      withGuest(good, (guest) => ({
+        forward: (options) => guest.forward({ ...options, host: '0.0.0.0' }),
+      })),
+  ),
+];
