@@ -60,8 +60,8 @@ export class Vm implements AsyncDisposable {
   }
 
   /**
-   * Opens a connection to a socket in the guest, with or without a network. An open connection keeps the process
-   * alive. See `Guest.connect` for the stream, and for its errors.
+   * Opens a connection to a socket in the guest, with or without a network. An open connection keeps the
+   * process alive. See `Guest.connect` for the stream, and for its errors.
    */
   async connect(target: ConnectTarget, options?: ConnectOptions): Promise<Duplex> {
     const { alive } = this.#context;
@@ -72,8 +72,8 @@ export class Vm implements AsyncDisposable {
   }
 
   /**
-   * Listens on the host, on 127.0.0.1 by default, and hands each connection on to the guest, until it is closed
-   * or the VM stops, crashes or is destroyed. See `Guest.forward` for its errors.
+   * Listens on the host, on 127.0.0.1 by default, and hands each connection on to the guest, until it is
+   * closed or the VM stops, crashes or is destroyed. See `Guest.forward` for its errors.
    */
   async forward(options: ForwardOptions): Promise<PortForward> {
     return this.#context.alive.during(this.guest().then((guest) => guest.forward(options)));

@@ -92,7 +92,10 @@ const sh: Command = async (command, guest) => {
   return end;
 };
 
-/** Only `nc -l -p PORT`, one connection. As a killed program with unread input does, it resets when killed. */
+/**
+ * Only `nc -l -p PORT`, for one connection. When it is killed it resets the connection, as a killed program
+ * with unread input does.
+ */
 const nc: Command = async (command, guest) => {
   const [, listen, option, port] = command.argv;
   if (listen !== '-l' || option !== '-p') return fail(command, 'only `nc -l -p PORT`, in memory');

@@ -178,16 +178,18 @@ export interface PortForward extends AsyncDisposable {
  */
 export interface Guest {
   /**
-   * Opens a connection to a socket in the guest, with or without a network. The stream has both directions' own
-   * ends (`allowHalfOpen`) and back-pressure; a reset of the other end destroys it with `ECONNRESET`, and what
-   * ends the session, as a snapshot may, with `MICROVM_GUEST_UNREACHABLE`. To destroy it resets the other end.
-   * Errors: INVALID_ARGUMENT, CONNECT_FAILED, TIMEOUT (10 s by default), GUEST_BUSY, UNSUPPORTED (protocol 1).
+   * Opens a connection to a socket in the guest, with or without a network. Each direction of the stream has
+   * an end of its own (`allowHalfOpen`) and back-pressure. A reset by the other end destroys the stream with
+   * `ECONNRESET`; the end of the session, which a snapshot may bring, destroys it with
+   * `MICROVM_GUEST_UNREACHABLE`. Destroying the stream resets the other end.
+   * Errors: INVALID_ARGUMENT, CONNECT_FAILED, TIMEOUT (10 s by default), GUEST_BUSY, UNSUPPORTED (an agent of
+   * protocol 1).
    */
   connect(target: ConnectTarget, options?: ConnectOptions): Promise<Duplex>;
   /**
-   * Listens on the host and hands each connection on to the guest, as `connect` does, until it is closed or the
-   * guest's life ends: a stop, a crash, a destroy and a runtime's close close it. What the guest refuses is a
-   * reset for whoever connects. At most 64 forwards of a guest and 128 connections of each. Errors:
+   * Listens on the host and hands each connection on to the guest, as `connect` does, until it is closed or
+   * the guest's life ends: a stop, a crash, a destroy and a runtime's close close it. What the guest refuses
+   * is a reset for whoever connects. At most 64 forwards of a guest and 128 connections of each. Errors:
    * INVALID_ARGUMENT, GUEST_UNREACHABLE, HOST_FAILURE (the port is taken, or there are 64).
    */
   forward(options: ForwardOptions): Promise<PortForward>;
