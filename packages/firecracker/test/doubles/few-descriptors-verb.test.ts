@@ -54,7 +54,8 @@ describe.each([true, false])('with ever more descriptors to spare; jail: %s', (j
       const { failures, result } = await withFewDescriptors<string, Found>(CHILD, [
         ...[verb, stateDir, String(jail)],
       ]);
-      expect(failures.length).toBeGreaterThan(1);
+      // One descriptor is enough for a verb that never needs two at once, so the first call alone must fail.
+      expect(failures.length).toBeGreaterThan(0);
       for (const { error, found } of failures) {
         const text = JSON.stringify({ error, found });
         expect(CODES, text).toContain(error['code']);
