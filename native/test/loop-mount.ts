@@ -13,8 +13,6 @@ const COMMANDS = {
 /** A file system of its own in a file, by a loop device. */
 export interface LoopMount {
   readonly path: string;
-  /** Cuts the power: what was not flushed is gone, the journal's buffer too. Mounts what is left again. */
-  cutPower(): void;
   unmount(): void;
 }
 
@@ -44,19 +42,8 @@ export function mountLoop(kind: keyof typeof COMMANDS, sizeMib: number): LoopMou
     rmSync(folder, { recursive: true });
     throw error;
   }
-  let current = image;
   return {
     path,
-    cutPower: () => {
-      execFileSync('xfs_io', ['-x', '-c', 'shutdown', path]);
-      execFileSync('umount', [path]);
-      // A copy, since the file system lives on while some other mount namespace has it, and would be mounted
-      // as it is: shut down.
-      const after = `${current}-after`;
-      execFileSync('cp', ['--sparse=always', current, after]);
-      mount(after, path);
-      current = after;
-    },
     unmount: () => {
       execFileSync('umount', [path]);
       rmSync(folder, { recursive: true });

@@ -1,21 +1,10 @@
-import {
-  chmodSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { copyFile, putDurable } from '../dist/index.js';
+import { expect, test } from 'vitest';
+import { putDurable } from '../dist/index.js';
 import { rejection, temporaryFolder } from './fixture.js';
-import { mountLoop, reasonForNoMount, type LoopMount } from './loop-mount.js';
 
 const MIB = 1 << 20;
-const reason = reasonForNoMount();
-if (reason !== undefined) console.log(`skipped: ${reason}`);
 
 test('puts data, a copy and a file itself under a name, with the mode that was asked for', async () => {
   const folder = temporaryFolder();
@@ -94,38 +83,3 @@ test('wrong arguments are a TypeError before any effect', () => {
     expect(() => putDurable({ data: 'x' }, to, options)).toThrow(TypeError);
   }
 });
-
-describe.skipIf(reason !== undefined).each(['ext4', 'xfs'] as const)(
-  'when the power is cut on %s',
-  (kind) => {
-    let mount: LoopMount;
-    beforeAll(() => (mount = mountLoop(kind, 320)));
-    afterAll(() => mount.unmount());
-
-    test('what was put is there, whole, and what was only copied is not', async () => {
-      const source = join(temporaryFolder(), 'source');
-      const content = 'x'.repeat(3 * MIB);
-      writeFileSync(source, content);
-      const folder = join(mount.path, 'folder');
-      mkdirSync(folder);
-      await putDurable({ data: '' }, join(folder, 'first'));
-      await Promise.all([
-        putDurable({ data: content }, join(folder, 'data')),
-        putDurable({ copy: source }, join(folder, 'copy'), { mode: 0o444 }),
-        copyFile(source, join(folder, 'partial')).then(() =>
-          putDurable({ move: join(folder, 'partial') }, join(folder, 'move')),
-        ),
-      ]);
-      await copyFile(source, join(folder, 'not-durable'));
-      mount.cutPower();
-      for (const name of ['data', 'copy', 'move']) {
-        expect(readFileSync(join(folder, name), 'utf8') === content).toBe(true);
-      }
-      expect(statSync(join(folder, 'copy')).mode & 0o7777).toBe(0o444);
-      const left = readdirSync(folder).includes('not-durable')
-        ? readFileSync(join(folder, 'not-durable'), 'utf8')
-        : '';
-      expect(left === content).toBe(false);
-    });
-  },
-);

@@ -13,13 +13,20 @@ import { z } from 'zod';
 import { FirecrackerDriver } from './driver.js';
 import { inspectHost, type InspectOptions } from './host/inspect-host.js';
 
+const DEFAULTS = {
+  firecrackerPath: 'firecracker',
+  jailerPath: 'jailer',
+  kvm: 'required',
+  registryDir: '/run/microvm',
+} as const;
+
 /** Settings of this driver alone; README.md lists them. */
 export const FIRECRACKER_SETTINGS: readonly Setting[] = [
   {
     option: 'firecrackerPath',
     env: 'MICROVM_FIRECRACKER_BIN',
     type: 'string',
-    default: 'firecracker',
+    default: DEFAULTS.firecrackerPath,
     meaning:
       'Firecracker: an absolute path, or a name to look up in `PATH`. For a jail it must be linked statically.',
   },
@@ -27,14 +34,14 @@ export const FIRECRACKER_SETTINGS: readonly Setting[] = [
     option: 'jailerPath',
     env: 'MICROVM_JAILER_BIN',
     type: 'string',
-    default: 'jailer',
+    default: DEFAULTS.jailerPath,
     meaning: 'The jailer of the same release: an absolute path, or a name to look up in `PATH`.',
   },
   {
     option: 'kvm',
     env: 'MICROVM_FIRECRACKER_KVM',
     type: 'string',
-    default: 'required',
+    default: DEFAULTS.kvm,
     meaning:
       '`required`: opening fails where KVM cannot run Linux. `unchecked`: no probe, for tests without guests.',
   },
@@ -42,7 +49,7 @@ export const FIRECRACKER_SETTINGS: readonly Setting[] = [
     option: 'registryDir',
     env: 'MICROVM_REGISTRY_DIR',
     type: 'path',
-    default: '/run/microvm',
+    default: DEFAULTS.registryDir,
     meaning:
       'Where the runtimes of a host say which user ids are theirs; one for the host, gone with its next boot.',
   },
@@ -61,7 +68,6 @@ const optionsSchema = z.strictObject({
 
 export type FirecrackerOptions = z.input<typeof optionsSchema>;
 
-const DEFAULT_REGISTRY_DIR = '/run/microvm';
 // A dump of memory cannot be called off, and the guest must go on after it.
 const ABORT_GRACE_MS = 30_000;
 
@@ -80,7 +86,7 @@ export async function createFirecrackerRuntime(options?: FirecrackerOptions): Pr
       operation: 'open a Firecracker runtime',
       inspect: () => inspectHost(inspect),
       makeDriver: (parts) =>
-        new FirecrackerDriver({ ...parts, registryDir: registryDir ?? DEFAULT_REGISTRY_DIR }),
+        new FirecrackerDriver({ ...parts, registryDir: registryDir ?? DEFAULTS.registryDir }),
     },
     { ...rest, abortGraceMs: rest.abortGraceMs ?? ABORT_GRACE_MS, stateDir: inspect.stateDir },
   );
@@ -97,10 +103,10 @@ export async function probeFirecracker(
 
 function inspectOptions(options: z.output<typeof optionsSchema>): InspectOptions {
   return {
-    firecrackerPath: options.firecrackerPath ?? 'firecracker',
-    jailerPath: options.jailerPath ?? 'jailer',
+    firecrackerPath: options.firecrackerPath ?? DEFAULTS.firecrackerPath,
+    jailerPath: options.jailerPath ?? DEFAULTS.jailerPath,
     jail: options.defaults?.jail ?? true,
-    kvm: options.kvm ?? 'required',
+    kvm: options.kvm ?? DEFAULTS.kvm,
     stateDir: options.stateDir ?? defaultStateDir('firecracker', process.env),
   };
 }

@@ -12,27 +12,29 @@ import { z } from 'zod';
 import { QemuDriver } from './driver.js';
 import { inspectHost, type InspectOptions } from './host/inspect-host.js';
 
+const DEFAULTS = { qemuPath: 'qemu-system-x86_64', accelerator: 'auto', bootSilenceMs: 20_000 } as const;
+
 /** Settings of this driver alone; README.md lists them. */
 export const QEMU_SETTINGS: readonly Setting[] = [
   {
     option: 'qemuPath',
     env: 'MICROVM_QEMU_PATH',
     type: 'string',
-    default: 'qemu-system-x86_64',
+    default: DEFAULTS.qemuPath,
     meaning: 'QEMU: an absolute path, or a name to look up in `PATH`.',
   },
   {
     option: 'accelerator',
     env: 'MICROVM_QEMU_ACCELERATOR',
     type: 'string',
-    default: 'auto',
+    default: DEFAULTS.accelerator,
     meaning: '`kvm`, `tcg` (emulation), or `auto`: KVM where the probe says that it can run Linux.',
   },
   {
     option: 'bootSilenceMs',
     env: 'MICROVM_QEMU_BOOT_SILENCE_MS',
     type: 'integer',
-    default: '20000',
+    default: String(DEFAULTS.bootSilenceMs),
     meaning: 'How long an emulated guest may print nothing early in its boot before that is made again.',
   },
 ];
@@ -53,9 +55,6 @@ const optionsSchema = z.strictObject({
 
 export type QemuOptions = z.input<typeof optionsSchema>;
 
-const DEFAULT_QEMU = 'qemu-system-x86_64';
-const DEFAULT_BOOT_SILENCE_MS = 20_000;
-
 /**
  * A runtime whose VMs are QEMU processes: real guests without KVM and without root. Makes the default guest
  * image on first use, unless `defaults.kernelPath` names another kernel. One process owns a state directory
@@ -69,7 +68,7 @@ export async function createQemuRuntime(options?: QemuOptions): Promise<VmRuntim
       operation: 'open a QEMU runtime',
       inspect: () => inspectHost(inspect),
       makeDriver: (parts) =>
-        new QemuDriver({ ...parts, bootSilenceMs: bootSilenceMs ?? DEFAULT_BOOT_SILENCE_MS }),
+        new QemuDriver({ ...parts, bootSilenceMs: bootSilenceMs ?? DEFAULTS.bootSilenceMs }),
     },
     { ...rest, stateDir: inspect.stateDir },
   );
@@ -86,8 +85,8 @@ function inspectOptions(
   options: Pick<z.output<typeof optionsSchema>, 'qemuPath' | 'accelerator' | 'stateDir'>,
 ): InspectOptions {
   return {
-    qemuPath: options.qemuPath ?? DEFAULT_QEMU,
-    accelerator: options.accelerator ?? 'auto',
+    qemuPath: options.qemuPath ?? DEFAULTS.qemuPath,
+    accelerator: options.accelerator ?? DEFAULTS.accelerator,
     stateDir: options.stateDir ?? defaultStateDir('qemu', process.env),
   };
 }
