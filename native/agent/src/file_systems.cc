@@ -8,11 +8,10 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
-#include <string>
 #include <vector>
 
 #include "clock.h"
+#include "mount_table.h"
 #include "proc_file.h"
 #include "unique_fd.h"
 
@@ -44,40 +43,6 @@ bool IsExt4(const char* device) {
   const UniqueFd fd(open(device, O_RDONLY | O_CLOEXEC));
   uint16_t magic = 0;
   return fd && pread(fd.Get(), &magic, sizeof(magic), 1024 + 56) == sizeof(magic) && magic == 0xEF53;
-}
-
-struct Mounted {
-  std::string source;
-  std::string target;
-};
-
-// Blanks and the like are written as octal in mount tables.
-std::string Unescape(const std::string& text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); i++) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      plain += static_cast<char>(strtol(text.substr(i + 1, 3).c_str(), nullptr, 8));
-      i += 3;
-    } else {
-      plain += text[i];
-    }
-  }
-  return plain;
-}
-
-std::vector<Mounted> MountTable() {
-  std::vector<Mounted> mounts;
-  const std::string table = ReadSmallFile("/proc/self/mounts");
-  size_t at = 0;
-  while (at < table.size()) {
-    const size_t line_end = table.find('\n', at);
-    const size_t first = table.find(' ', at);
-    const size_t second = first == std::string::npos ? first : table.find(' ', first + 1);
-    if (second == std::string::npos || line_end == std::string::npos) break;
-    mounts.push_back({table.substr(at, first - at), Unescape(table.substr(first + 1, second - first - 1))});
-    at = line_end + 1;
-  }
-  return mounts;
 }
 
 }  // namespace
@@ -113,7 +78,7 @@ void MountDataDisk(const char* device, bool expected) {
 
 void ReleaseFileSystems() {
   sync();
-  const std::vector<Mounted> mounts = MountTable();
+  const std::vector<Mount> mounts = ReadMountTable("/proc/self/mounts");
   for (auto entry = mounts.rbegin(); entry != mounts.rend(); ++entry) {
     if (entry->source.compare(0, 5, "/dev/") != 0) continue;
     if (umount2(entry->target.c_str(), 0) == 0) continue;

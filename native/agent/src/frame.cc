@@ -34,6 +34,7 @@ bool IsFromHost(uint8_t type) {
     case FrameType::kThaw:
     case FrameType::kSetClock:
     case FrameType::kShutdown:
+    case FrameType::kMetrics:
       return true;
     default:
       return false;

@@ -46,6 +46,7 @@ enum class FrameType : uint8_t {
   kThaw = 0x21,
   kSetClock = 0x22,
   kShutdown = 0x23,
+  kMetrics = 0x27,
 
   kHelloAck = 0x81,
   kPong = 0x82,
@@ -58,6 +59,7 @@ enum class FrameType : uint8_t {
   kEndToHost = 0x96,
   kOk = 0xA0,
   kFailed = 0xA1,
+  kMetricsAnswer = 0xA3,
   kFarewell = 0xB0,
   kReset = 0xB1,
 };

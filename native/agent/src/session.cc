@@ -10,6 +10,7 @@
 #include "connection.h"
 #include "exec_request.h"
 #include "identity.h"
+#include "system_metrics.h"
 #include "version.h"
 
 namespace microvm::agent {
@@ -167,6 +168,8 @@ bool Session::OnRequest(const Frame& frame, PayloadReader* in) {
       return OnSetClock(frame.stream, in);
     case FrameType::kShutdown:
       return OnShutdown(frame.stream, in);
+    case FrameType::kMetrics:
+      return OnMetrics(frame.stream, in);
     default:
       return Broken("unknown frame type");
   }
@@ -330,6 +333,14 @@ bool Session::OnShutdown(uint32_t stream, PayloadReader* in) {
   if (!in->Done() || action > 1 || grace_ms > kMaxWaitMs) return Broken("bad SHUTDOWN");
   outbox_->Send(FrameType::kOk, stream);
   power_->Begin(FarewellReason::kShutdown, static_cast<PowerAction>(action), grace_ms);
+  return true;
+}
+
+bool Session::OnMetrics(uint32_t stream, PayloadReader* in) {
+  if (!in->Done()) return Broken("bad METRICS");
+  PayloadWriter out;
+  WriteSystemMetrics(ReadSystemMetrics("/proc"), &out);
+  outbox_->Send(FrameType::kMetricsAnswer, stream, out.bytes());
   return true;
 }
 

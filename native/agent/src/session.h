@@ -70,6 +70,7 @@ class Session {
   bool OnThaw(uint32_t stream, PayloadReader* in);
   bool OnSetClock(uint32_t stream, PayloadReader* in);
   bool OnShutdown(uint32_t stream, PayloadReader* in);
+  bool OnMetrics(uint32_t stream, PayloadReader* in);
   void Answer(uint32_t stream, int error, const char* step);
   void WriteInfo(PayloadWriter* out) const;
 

@@ -14,6 +14,7 @@
 #include "decode_all.h"
 #include "exec_request.h"
 #include "outbox.h"
+#include "system_metrics.h"
 
 // The test vectors of docs/guest-protocol.md, which the client's tests read as well.
 
@@ -110,12 +111,35 @@ void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
       {"credit", {FrameType::kCredit, std::string("\x01\x00\x20\x00\x00", 5)}},
       {"signal", {FrameType::kSignal, std::string("\x01\x00\x00\x00\x0f", 5)}},
       {"resize", {FrameType::kResize, std::string("\x84\x00\x32\x00", 4)}},
+      {"metrics", {FrameType::kMetrics, ""}},
   };
   for (const auto& [name, expected] : others) {
     const Decoded frame = DecodeOne(take(name.c_str()));
     CHECK(frame.type == expected.first && frame.payload == expected.second);
     CHECK(frame.stream == (name == "signal" ? 2u : 1u));
   }
+}
+
+PayloadWriter EncodedMetrics() {
+  SystemMetrics metrics;
+  metrics.uptime_ms = 1;
+  for (uint32_t i = 0; i < 3; i++) metrics.load[i] = 2 + i;
+  metrics.processes = 5;
+  metrics.threads = 6;
+  metrics.cpus = 7;
+  metrics.cpu_user_us = 8;
+  metrics.cpu_system_us = 9;
+  metrics.cpu_idle_us = 10;
+  metrics.memory_total = 11;
+  metrics.memory_free = 12;
+  metrics.memory_available = 13;
+  metrics.swap_total = 14;
+  metrics.swap_free = 15;
+  metrics.file_systems = {{"/", "ext4", 16, 17, 18}};
+  metrics.disks = {{"vda", 19, 20, 21, 22}};
+  PayloadWriter out;
+  WriteSystemMetrics(metrics, &out);
+  return out;
 }
 
 void SaysWhatTheHostReads(std::map<std::string, std::string>* vectors) {
@@ -138,6 +162,7 @@ void SaysWhatTheHostReads(std::map<std::string, std::string>* vectors) {
   CHECK(matches("gone", FrameType::kGone, PayloadWriter()));
   CHECK(matches("ended-exec-code", FrameType::kEnded, PayloadWriter().U8(0).U8(3)));
   CHECK(matches("ended-exec-signal", FrameType::kEnded, PayloadWriter().U8(1).U8(9)));
+  CHECK(matches("metrics-answer", FrameType::kMetricsAnswer, EncodedMetrics()));
   CHECK(matches("failed", FrameType::kFailed, PayloadWriter().Text("ENOENT", 32).Text("user", 64)));
 }
 

@@ -6,7 +6,7 @@ import type {
   ForwardOptions,
   PortForward,
 } from '@microvm/runtime';
-import type { ExecProcess, ExecRequest, Guest, NamedVm } from '@microvm/runtime';
+import type { ExecProcess, ExecRequest, Guest, GuestMetrics, NamedVm } from '@microvm/runtime';
 import { StreamQueue } from './stream-queue.js';
 import { AgentConnection } from './connection.js';
 import type { CallOptions } from './deadline.js';
@@ -21,6 +21,8 @@ import { PayloadWriter } from './payload.js';
 import { FrameType, MAX_WAIT_MS, PREAMBLE } from './protocol.js';
 import type { PowerAction } from './protocol.js';
 import { CONFIRMED } from './request.js';
+import { decodeMetrics } from './metrics-message.js';
+import { tooOld } from './too-old.js';
 
 const CONNECT_TIMEOUT_MS = 30_000;
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -120,6 +122,18 @@ export class AgentClient implements Guest {
       operation: 'ping',
       answer: FrameType.pong,
       decode: decodeInfo,
+      timeoutMs: ANSWER_TIMEOUT_MS,
+      ...options,
+    });
+  }
+
+  /** See `Guest`. */
+  async metrics(options: CallOptions = {}): Promise<GuestMetrics> {
+    if (this.#connection.ack.version < 2) throw tooOld('metrics');
+    return this.#connection.request(FrameType.metrics, NO_BYTES, {
+      operation: 'metrics',
+      answer: FrameType.metricsAnswer,
+      decode: decodeMetrics,
       timeoutMs: ANSWER_TIMEOUT_MS,
       ...options,
     });

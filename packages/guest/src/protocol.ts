@@ -46,6 +46,7 @@ export const FrameType = {
   thaw: 0x21,
   setClock: 0x22,
   shutdown: 0x23,
+  metrics: 0x27,
   helloAck: 0x81,
   pong: 0x82,
   opened: 0x90,
@@ -57,6 +58,7 @@ export const FrameType = {
   endToHost: 0x96,
   ok: 0xa0,
   failed: 0xa1,
+  metricsAnswer: 0xa3,
   farewell: 0xb0,
   reset: 0xb1,
 } as const;

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { ConnectTarget } from '@microvm/runtime';
+import type { ConnectTarget, GuestMetrics } from '@microvm/runtime';
 import type { Frame } from './codec.js';
 import {
   decodeConnect,
@@ -14,6 +14,7 @@ import {
 } from './messages.js';
 import type { AgentInfo, Farewell } from './messages.js';
 import { PayloadReader } from './payload.js';
+import { encodeMetrics, NO_METRICS } from './metrics-message.js';
 import { FrameType, PROTOCOL_VERSION, ProtocolError, StreamKind, TargetKind } from './protocol.js';
 import type { PowerAction } from './protocol.js';
 import { CommandStream, ScriptedErrno } from './scripted-command.js';
@@ -57,6 +58,8 @@ export interface ScriptedHandlers {
   thaw?(thaw: ScriptedThaw): Awaitable;
   setClock?(wallClockMs: number): Awaitable;
   shutdown?(action: PowerAction, graceMs: number): Awaitable;
+  /** What is missing is 0. */
+  metrics?(): Partial<GuestMetrics>;
 }
 
 export interface ScriptedAgentOptions {
@@ -88,6 +91,7 @@ export class ScriptedAgent {
     [FrameType.freeze]: (stream) => this.#onFreeze(stream),
     [FrameType.thaw]: (stream, payload) => this.#onThawRequest(stream, payload),
     [FrameType.setClock]: (stream, payload) => this.#onSetClock(stream, payload),
+    [FrameType.metrics]: (stream) => this.#onMetrics(stream),
     [FrameType.shutdown]: (stream, payload) => this.#onShutdown(stream, payload),
   };
 
@@ -209,6 +213,11 @@ export class ScriptedAgent {
   #onShutdown(stream: number, payload: Buffer): void {
     const { action, graceMs } = decodeShutdown(payload);
     void this.#perform(stream, 'shutdown', () => this.#handlers.shutdown?.(action, graceMs));
+  }
+
+  #onMetrics(stream: number): void {
+    const metrics = { ...NO_METRICS, ...this.#handlers.metrics?.() };
+    this.#session?.send(FrameType.metricsAnswer, stream, encodeMetrics(metrics));
   }
 
   #onThawRequest(stream: number, payload: Buffer): void {

@@ -34,6 +34,15 @@ describe('the agent of an old snapshot', () => {
     client.close();
   });
 
+  it('tells no metrics', async () => {
+    const client = await connectTo(new ScriptedAgent({ exec: bySelf }, { protocol: 1 }));
+    await expect(client.metrics()).rejects.toMatchObject({
+      code: 'MICROVM_UNSUPPORTED',
+      details: { feature: 'metrics' },
+    });
+    client.close();
+  });
+
   it.each<Partial<ExecRequest>>([
     { user: 'root' },
     { rlimits: { openFiles: 5 } },

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ExecProcess } from '@microvm/runtime';
@@ -76,6 +76,18 @@ describe.skipIf(problem !== undefined)('the real agent, frozen', () => {
     }
     for (const starter of starters) await starter.kill('SIGKILL');
     for (const starter of starters) expect(await starter.result).toMatchObject({ signal: 'SIGKILL' });
+  });
+
+  it('tells the figures of its system, as its /proc has them', async () => {
+    await client.freeze();
+    const first = await client.metrics();
+    const later = await client.metrics();
+    await client.thaw();
+    expect(later.uptimeMs).toBeGreaterThanOrEqual(first.uptimeMs);
+    expect(first.memory.totalBytes).toBe(totalmem());
+    expect(first.cpu.count).toBe(cpus().length);
+    // The processes of its own PID namespace.
+    expect(first.processCount).toBeLessThan(5);
   });
 
   it('starts nothing before the thaw, but a command can be killed', async () => {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { GuestMetrics } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
 import { encodeFrame, FrameDecoder, makeFrame } from '../src/codec.js';
 import {
@@ -15,6 +16,7 @@ import {
   encodeSignal,
 } from '../src/messages.js';
 import type { ExecMessage } from '../src/messages.js';
+import { decodeMetrics, encodeMetrics } from '../src/metrics-message.js';
 import { FrameType } from '../src/protocol.js';
 import { decodeFrames } from './decode-frames.js';
 
@@ -40,6 +42,18 @@ const FULL: ExecMessage = {
   pty: { cols: 80, rows: 24, term: 'xterm' },
 };
 
+/** Each number once. */
+const METRICS: GuestMetrics = {
+  uptimeMs: 1,
+  load: [0.02, 0.03, 0.04],
+  processCount: 5,
+  threadCount: 6,
+  cpu: { count: 7, userUs: 8, systemUs: 9, idleUs: 10 },
+  memory: { totalBytes: 11, freeBytes: 12, availableBytes: 13, swapTotalBytes: 14, swapFreeBytes: 15 },
+  fileSystems: [{ path: '/', type: 'ext4', totalBytes: 16, freeBytes: 17, availableBytes: 18 }],
+  disks: [{ name: 'vda', readBytes: 19, writtenBytes: 20, readCount: 21, writeCount: 22 }],
+};
+
 const TARGETS = {
   internet: { port: 8080, host: '::1' },
   unix: { path: '/run/a.sock' },
@@ -58,6 +72,7 @@ const FROM_HOST: Readonly<Record<string, Buffer>> = {
   credit: encodeFrame(makeFrame(FrameType.credit, 1, 1, encodeCredit(1, 8192))),
   signal: encodeFrame(makeFrame(FrameType.signal, 2, 1, encodeSignal(1, 15))),
   resize: encodeFrame(makeFrame(FrameType.resize, 1, 1, encodeResize({ cols: 132, rows: 50 }))),
+  metrics: encodeFrame(makeFrame(FrameType.metrics, 1, 1)),
 };
 
 const FROM_GUEST: Readonly<Record<string, readonly [FrameType, (payload: Buffer) => unknown, unknown]>> = {
@@ -73,6 +88,7 @@ const FROM_GUEST: Readonly<Record<string, readonly [FrameType, (payload: Buffer)
   'ended-connect-closed': [FrameType.ended, decodeClosed, false],
   'ended-connect-reset': [FrameType.ended, decodeClosed, true],
   failed: [FrameType.failed, decodeFailed, { errno: 'ENOENT', step: 'user' }],
+  'metrics-answer': [FrameType.metricsAnswer, decodeMetrics, METRICS],
 };
 
 describe('the test vectors of the specification', () => {
@@ -91,6 +107,11 @@ describe('the test vectors of the specification', () => {
     const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors[name] ?? '', 'hex'));
     expect(frame).toMatchObject({ type, stream: 1, epoch: 1 });
     expect(frame && decode(frame.payload)).toEqual(value);
+  });
+
+  it('of metrics are what a scripted guest sends', () => {
+    const answer = encodeFrame(makeFrame(FrameType.metricsAnswer, 1, 1, encodeMetrics(METRICS)));
+    expect(answer.toString('hex')).toBe(vectors['metrics-answer']);
   });
 
   it('of commands are what a scripted guest reads', () => {

@@ -15,7 +15,7 @@ const hasMethods =
   (value: unknown): boolean =>
     isObject(value) && names.every((name) => typeof value[name] === 'function');
 
-const SCRIPT_PARTS = ['boot', 'exec', 'serverAt', 'shutdown'];
+const SCRIPT_PARTS = ['boot', 'exec', 'serverAt', 'shutdown', 'metrics'];
 
 // A part that is misspelt would never be called, and its test would pass for nothing.
 const isScript = (value: unknown): boolean =>
@@ -49,7 +49,7 @@ export const inMemoryOptionsSchema = z.strictObject({
     ])
     .optional(),
   /** What guests do. Default: a few commands (`echo`, `cat`, `sleep`, `counter`…). */
-  guest: z.custom<GuestScript>(isScript, 'a GuestScript: boot, exec, serverAt, shutdown').optional(),
+  guest: z.custom<GuestScript>(isScript, `a GuestScript: ${SCRIPT_PARTS.join(', ')}`).optional(),
   /**
    * How long the driver's methods take, on `clock`, in milliseconds: all of them, or by method. Default 0.
    */

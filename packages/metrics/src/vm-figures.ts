@@ -1,48 +1,14 @@
 import type { VmMetrics } from '@microvm/runtime';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { US_PER_SECOND, type Figure } from './figures.js';
 import { metricOf } from './metric-name.js';
 
-const LABELS = ['vm_id', 'instance_id', 'driver'] as const;
-
-type Kind = 'counter' | 'gauge';
-
-interface Figure {
-  readonly kind: Kind;
-  readonly name: string;
-  readonly help: string;
-  readonly value: number | undefined;
-}
-
-const US_PER_SECOND = 1e6;
-
-/** Puts the figures of one VM into a registry, beside those of others. */
-export function addVm(
-  registry: Registry,
-  driver: string,
-  metrics: VmMetrics,
-  include: (name: string) => boolean,
-): void {
-  const labels = { vm_id: metrics.vmId, instance_id: metrics.instanceId, driver };
-  const taken = new Set<string>();
-  for (const { kind, name, help, value } of [...kernelFigures(metrics), ...vmmFigures(metrics, include)]) {
-    // Two of the VMM's names can come to one of ours: the first has it.
-    if (value === undefined || taken.has(name)) continue;
-    taken.add(name);
-    const known = registry.getSingleMetric(name);
-    const options = { name, help, labelNames: LABELS, registers: [registry] };
-    // What one VMM counts another may call a value: only one kind can have the name.
-    if (kind === 'counter') {
-      const counter = known ?? new Counter(options);
-      if (counter instanceof Counter) counter.inc(labels, value);
-    } else {
-      const gauge = known ?? new Gauge(options);
-      if (gauge instanceof Gauge) gauge.set(labels, value);
-    }
-  }
+/** What the kernel and the VMM count of one VM. */
+export function figuresOfVm(metrics: VmMetrics, include: (name: string) => boolean): Figure[] {
+  return [...kernelFigures(metrics), ...vmmFigures(metrics, include)];
 }
 
 function vmmFigures({ vmm }: VmMetrics, include: (name: string) => boolean): Figure[] {
-  const of = (kind: Kind, figures: Readonly<Record<string, number>>): Figure[] =>
+  const of = (kind: Figure['kind'], figures: Readonly<Record<string, number>>): Figure[] =>
     Object.entries(figures)
       .filter(([name]) => include(name))
       .map(([vmmName, figure]) => {

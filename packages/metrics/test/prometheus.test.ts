@@ -58,6 +58,28 @@ describe('the text for Prometheus', () => {
     );
   });
 
+  it('has what each running guest says of itself, unless that is not wanted', async () => {
+    const memory = { totalBytes: 8, freeBytes: 4, availableBytes: 6, swapTotalBytes: 2, swapFreeBytes: 1 };
+    const disk = { name: 'vda', readBytes: 512, writtenBytes: 1024, readCount: 1, writeCount: 2 };
+    const guest = { metrics: () => ({ load: [0.5, 1, 1.5] as const, memory, disks: [disk] }) };
+    const scripted = await createInMemoryRuntime({ defaults: SPEC, guest });
+    const all = await watchRuntime(scripted);
+    const fewer = await watchRuntime(scripted, { guests: false });
+    await scripted.createVm('a');
+    const { instanceId } = await scripted.startVm('a');
+    await scripted.createVm('not-running');
+    const text = await all.text();
+    const labels = `vm_id="a",instance_id="${instanceId}",driver="in-memory"`;
+    expect(text).toContain(`microvm_guest_memory_available_bytes{${labels}} 6\n`);
+    expect(text).toContain(`microvm_guest_load{${labels},minutes="15"} 1.5\n`);
+    expect(text).toContain(`microvm_guest_disk_written_bytes_total{${labels},disk="vda"} 1024\n`);
+    expect(text).not.toMatch(/microvm_guest.*vm_id="not-running"/);
+    expect(await fewer.text()).not.toContain('microvm_guest_');
+    all.close();
+    fewer.close();
+    await scripted.close();
+  });
+
   it('leaves out what is not wanted', async () => {
     await runtime.createVm('a');
     const some = await watchRuntime(runtime, { include: (name) => name.startsWith('guest.') });

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { useSharedRuntime } from '@microvm/conformance';
 import { outputOf, readCounter } from '@microvm/conformance/linux-guest';
-import { isVmRuntimeError, type ConsoleOptions } from '@microvm/runtime';
+import { isVmRuntimeError, MIB, type ConsoleOptions } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
 import { qemuFactory } from './factory.js';
 import { openForTest } from './open-runtime.js';
@@ -32,6 +32,27 @@ describe('a VM', () => {
     expect(restored.state).toBe('created');
     await runtime.startVm('b');
     expect(await outputOf(await runtime.guest('b'), 'cat /mnt/root/note')).toBe('kept');
+  });
+
+  it('says what its kernel counts: of the memory, processors and disks that its spec gives it', async () => {
+    const runtime = await openForTest();
+    await runtime.createVmWithSpec('a', { memSizeMib: 192, vcpuCount: 2 });
+    await runtime.startVm('a');
+    const guest = await runtime.guest('a');
+    await outputOf(guest, 'dd if=/dev/zero of=/mnt/root/fill bs=1M count=3; sync');
+    const { uptimeMs, memory, cpu, processCount, fileSystems, disks } = await guest.metrics();
+    expect(uptimeMs).toBeGreaterThan(0);
+    expect(memory.totalBytes).toBeGreaterThan(96 * MIB);
+    expect(memory.totalBytes).toBeLessThan(192 * MIB);
+    expect(memory.availableBytes).toBeLessThan(memory.totalBytes);
+    expect(cpu.count).toBe(2);
+    expect(cpu.userUs + cpu.systemUs).toBeGreaterThan(0);
+    expect(processCount).toBeGreaterThan(1);
+    const [disk] = fileSystems;
+    expect(disk).toMatchObject({ path: '/mnt/root', type: 'ext4' });
+    const used = await outputOf(guest, "df -k /mnt/root | tail -1 | awk '{ print $2 * 1024 }'");
+    expect(disk?.totalBytes).toBe(Number(used));
+    expect(disks.find(({ name }) => name === 'vda')?.writtenBytes).toBeGreaterThan(3 * MIB);
   });
 
   it('is ready at its first output where there is no agent, and is ended by force when it does not listen', async () => {

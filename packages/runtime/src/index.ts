@@ -28,6 +28,7 @@ export type {
   PtyOptions,
   PtySize,
 } from './contract/guest.js';
+export type { GuestDiskMetrics, GuestFileSystem, GuestMetrics } from './contract/guest-metrics.js';
 export type { HostFinding, HostReport } from './contract/host-report.js';
 export { parseSnapshotId, parseSnapshotUid, parseVmId } from './contract/ids.js';
 export type {

@@ -7,6 +7,7 @@ import type {
   ExecRequest,
   ForwardOptions,
   Guest,
+  GuestMetrics,
   OperationOptions,
   PortForward,
   VmView,
@@ -122,6 +123,17 @@ export class Vm implements AsyncDisposable {
 
   resume(options?: OperationOptions): Promise<VmView> {
     return this.#do((vmId) => this.#context.runtime.resumeVm(vmId, options));
+  }
+
+  /**
+   * Memory, load, processes and disks as the guest's own kernel counts them; see `Guest.metrics`. The guest
+   * can say anything here.
+   */
+  async guestMetrics(options?: {
+    readonly signal?: AbortSignal;
+    readonly timeoutMs?: number;
+  }): Promise<GuestMetrics> {
+    return this.#context.alive.during(this.guest().then((guest) => guest.metrics(options)));
   }
 
   /** What the guest wrote to its serial console, also after its death. */

@@ -22,6 +22,18 @@ function registerAgent(fixture: ProviderFixture): void {
     expect(info.kernelRelease).not.toBe('');
     expect(Number.isInteger(info.epoch)).toBe(true);
   });
+  test('it tells memory, load, processors and processes of its guest', async () => {
+    const { vmId } = await fixture.arrange('running');
+    const { load, cpu, memory, fileSystems, disks } = await (
+      await (await fixture.open()).guest(vmId)
+    ).metrics();
+    expect(load).toHaveLength(3);
+    expect(cpu.count).toBeGreaterThan(0);
+    expect(memory.totalBytes).toBeGreaterThan(0);
+    expect(memory.availableBytes).toBeLessThanOrEqual(memory.totalBytes);
+    for (const { totalBytes, freeBytes } of fileSystems) expect(freeBytes).toBeLessThanOrEqual(totalBytes);
+    expect(new Set(disks.map(({ name }) => name)).size).toBe(disks.length);
+  });
   for (const state of ['created', 'paused', 'stopped', 'crashed', 'destroyed'] as const) {
     if (!fixture.canArrange(state)) continue;
     test(`guest() of a VM that is ${state} is refused`, () => refusesGuest(fixture, state));

@@ -100,6 +100,7 @@ export class AgentChannel {
     if (!this.#commands.isHeld) await this.connect();
     return {
       ping: async (options = {}) => (await this.connect(options)).ping(options),
+      metrics: async (options = {}) => (await this.connect(options)).metrics(options),
       exec: (request) => this.#exec(request),
       connect: (target, options) => this.#connect(target, options),
       forward: (options) => this.#forwards.open(options),

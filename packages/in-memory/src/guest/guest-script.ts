@@ -1,5 +1,5 @@
 import type { ScriptedCommand, ScriptedEnd, ScriptedServer, ScriptedSocket } from '@microvm/guest';
-import type { ConnectTarget } from '@microvm/runtime';
+import type { ConnectTarget, GuestMetrics } from '@microvm/runtime';
 import type { GuestDisk } from '../driver/disks.js';
 
 export type MemoryValue = string | number | boolean | null | MemoryValue[] | { [key: string]: MemoryValue };
@@ -73,6 +73,11 @@ export interface GuestScript {
    * and `nc -l -p PORT` may have one.
    */
   serverAt?(target: ConnectTarget, guest: ScriptedGuest): GuestServer | undefined;
+  /**
+   * What `guest.metrics()` tells; what is left out is as the VM's spec has it (processors, memory, all of it
+   * free), or 0.
+   */
+  metrics?(guest: ScriptedGuest): Partial<GuestMetrics>;
   /**
    * Runs when the guest is asked to shut down; it is forced when this takes longer than the spec's
    * `shutdownTimeoutMs`.

@@ -1,11 +1,14 @@
 import { AgentClient, ScriptedAgent, ScriptedErrno, type ScriptedCommand } from '@microvm/guest';
 import {
+  MIB,
   untilAborted,
   VmRuntimeError,
   type ConnectTarget,
   type DriverVm,
   type Guest,
+  type GuestMetrics,
   type NamedVm,
+  type ResolvedVmSpec,
 } from '@microvm/runtime';
 import { environmentOf } from './accounts.js';
 import { runDefaultCommand } from './default-commands.js';
@@ -26,6 +29,15 @@ function unreachable({ vmId }: NamedVm, reason: string): VmRuntimeError {
   return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', `reach the guest of "${vmId}": ${reason}`, {
     details: { vmId, reason },
   });
+}
+
+function metricsOf({ vcpuCount, memSizeMib }: ResolvedVmSpec): Pick<GuestMetrics, 'cpu' | 'memory'> {
+  const bytes = memSizeMib * MIB;
+  const swap = { swapTotalBytes: 0, swapFreeBytes: 0 };
+  return {
+    cpu: { count: vcpuCount, userUs: 0, systemUs: 0, idleUs: 0 },
+    memory: { totalBytes: bytes, freeBytes: bytes, availableBytes: bytes, ...swap },
+  };
 }
 
 /** The agents of those guests that somebody talks to: made on demand, gone with the guest's life. */
@@ -80,6 +92,7 @@ class Session {
       exec: (command: ScriptedCommand) => this.#exec(command),
       serverAt: (target: ConnectTarget) =>
         parts.guest.serverAt?.(target, this.#guest) ?? listeners.serverAt(target),
+      metrics: () => ({ ...metricsOf(vm.spec), ...parts.guest.metrics?.(this.#guest) }),
     };
     this.#agent = new ScriptedAgent(handlers, { epoch: vm.epoch, kernelRelease: KERNEL_RELEASE });
   }

@@ -3,6 +3,7 @@ import { inRuntime, type PlantedFault } from './faulty-runtime.js';
 
 const CONNECTIONS = 'connections to the guest';
 const FORWARDS = 'forwarded ports';
+const GUEST = 'the guest';
 
 /** The runtime whose guests have some calls of their own. */
 function withGuest(good: VmRuntime, calls: (guest: Guest) => Partial<Guest>): Pick<VmRuntime, 'guest'> {
@@ -11,6 +12,7 @@ function withGuest(good: VmRuntime, calls: (guest: Guest) => Partial<Guest>): Pi
       const guest = await good.guest(vmId);
       return {
         ping: (options) => guest.ping(options),
+        metrics: (options) => guest.metrics(options),
         exec: (request) => guest.exec(request),
         connect: (target, options) => guest.connect(target, options),
         forward: (options) => guest.forward(options),
@@ -22,6 +24,17 @@ function withGuest(good: VmRuntime, calls: (guest: Guest) => Partial<Guest>): Pi
 
 /** Deviations in what the guest's agent does for its callers. */
 export const FAULTS_OF_GUESTS: readonly PlantedFault[] = [
+  inRuntime(
+    'a guest has more memory available than it has',
+    [GUEST, 'it tells memory, load, processors and processes of its guest'],
+    (good) =>
+      withGuest(good, (guest) => ({
+        async metrics(options) {
+          const { memory, ...others } = await guest.metrics(options);
+          return { ...others, memory: { ...memory, availableBytes: memory.totalBytes + 1 } };
+        },
+      })),
+  ),
   inRuntime(
     'a connection is over when the guest sends no more',
     [CONNECTIONS, 'the guest may end what it sends before the host does'],

@@ -1,4 +1,5 @@
 import type { Duplex, Writable } from 'node:stream';
+import type { GuestMetrics } from './guest-metrics.js';
 
 /** The size of a terminal's window, in characters: 1 to 65,535 each. */
 export interface PtySize {
@@ -195,6 +196,11 @@ export interface Guest {
   forward(options: ForwardOptions): Promise<PortForward>;
   /** A round trip to the agent. */
   ping(options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<GuestInfo>;
+  /**
+   * Memory, load, processes and disks as the guest's kernel counts them. Errors: TIMEOUT (10 s by default),
+   * UNSUPPORTED (an agent of protocol 1).
+   */
+  metrics(options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<GuestMetrics>;
   /**
    * Starts a command. Errors of the start itself reject `result` with `MICROVM_EXEC_FAILED`, whose
    * `details.step` says what failed: `user`, `rlimits`, `pty`, `cwd`, `exec`. A wrong request throws
