@@ -16,7 +16,7 @@ import { connectTo } from './guest-socket.js';
 import { shakeHands } from './handshake.js';
 import type { Greeting } from './handshake.js';
 import { decodeInfo, encodeShutdown, encodeThaw } from './messages.js';
-import type { AgentInfo, Farewell, ThawMessage } from './messages.js';
+import type { AgentInfo, FailedMessage, Farewell, ThawMessage } from './messages.js';
 import { PayloadWriter } from './payload.js';
 import { FrameType, MAX_WAIT_MS, PREAMBLE } from './protocol.js';
 import type { PowerAction } from './protocol.js';
@@ -41,6 +41,11 @@ export interface ConnectOptions {
    * ends with the session.
    */
   readonly commands?: StreamQueue;
+  /**
+   * For a guest that is a script in this process: the very error that a failure tells of, which a frame
+   * cannot carry.
+   */
+  readonly thrownBy?: (failure: FailedMessage) => { readonly error: unknown } | undefined;
 }
 
 /** The values that a restored guest is given before its workload goes on. An absent value is left alone. */
@@ -78,7 +83,7 @@ export class AgentClient implements Guest {
   readonly #commands: StreamQueue;
   readonly #forwards = new Forwards((target) => this.connect(target));
 
-  private constructor(stream: Duplex, greeting: Greeting, { vm, commands }: ConnectOptions) {
+  private constructor(stream: Duplex, greeting: Greeting, { vm, commands, thrownBy }: ConnectOptions) {
     let onFarewell: (farewell: Farewell | undefined) => void = () => undefined;
     let onClosed: () => void = () => undefined;
     this.farewell = new Promise((resolve) => (onFarewell = resolve));
@@ -95,6 +100,7 @@ export class AgentClient implements Guest {
         onFarewell(undefined);
         onClosed();
       },
+      ...(thrownBy === undefined ? {} : { thrownBy }),
     });
     this.#commands.attach(this.#connection);
     this.#connection.start();

@@ -8,7 +8,7 @@ import { FrameReader } from './frame-reader.js';
 import { FrameWriter } from './frame-writer.js';
 import type { Greeting } from './handshake.js';
 import { decodeFarewell } from './messages.js';
-import type { Farewell, HelloAck } from './messages.js';
+import type { FailedMessage, Farewell, HelloAck } from './messages.js';
 import { PayloadReader } from './payload.js';
 import { FLAG_MORE, FrameType, MAX_OPEN_STREAMS, MAX_STREAMS, ProtocolError } from './protocol.js';
 import { settleRequest } from './request.js';
@@ -30,6 +30,8 @@ export interface ConnectionHooks {
   /** A command may be started that could not be before. */
   onReady(): void;
   onLost(loss: Loss): void;
+  /** See `ConnectOptions`. */
+  thrownBy?(failure: FailedMessage): { readonly error: unknown } | undefined;
 }
 
 /**
@@ -77,6 +79,11 @@ export class AgentConnection {
         this.#lose(() => this.#unreachable(reason, error));
       },
     });
+  }
+
+  /** The very error that a failure tells of, where a script in this process has thrown it. */
+  thrownBy(failure: FailedMessage): { readonly error: unknown } | undefined {
+    return this.#hooks.thrownBy?.(failure);
   }
 
   /** Begins to receive, with what came behind the greeting. */

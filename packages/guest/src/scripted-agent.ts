@@ -12,13 +12,14 @@ import {
   encodeFarewell,
   encodeInfo,
 } from './messages.js';
-import type { AgentInfo, Farewell } from './messages.js';
+import type { AgentInfo, FailedMessage, Farewell } from './messages.js';
 import { PayloadReader } from './payload.js';
 import { encodeMetrics, NO_METRICS } from './metrics-message.js';
 import { FrameType, PROTOCOL_VERSION, ProtocolError, StreamKind, TargetKind } from './protocol.js';
 import type { PowerAction } from './protocol.js';
 import { CommandStream, ScriptedErrno } from './scripted-command.js';
 import type { ScriptedCommand, ScriptedEnd } from './scripted-command.js';
+import { ScriptErrors } from './scripted-errors.js';
 import { ScriptedSession } from './scripted-session.js';
 import { SocketStream } from './scripted-socket.js';
 import type { ScriptedServer } from './scripted-socket.js';
@@ -45,8 +46,8 @@ type OpenStream = (
  */
 export interface ScriptedHandlers {
   /**
-   * Runs a command. Any error but `ScriptedErrno` ends it by exit code 1 with the error on its standard
-   * error.
+   * Runs a command. Any error but `ScriptedErrno` is the one that the command's result rejects with, for a
+   * host that has `thrownBy` of the agent.
    */
   exec(command: ScriptedCommand): Promise<ScriptedEnd> | ScriptedEnd;
   /**
@@ -79,6 +80,7 @@ export class ScriptedAgent {
   readonly #handlers: ScriptedHandlers;
   readonly #kernelRelease: string;
   readonly #protocol: 1 | 2;
+  readonly #errors = new ScriptErrors();
   #epoch: number;
   #isFrozen: boolean;
   #onThaw: (() => void)[] = [];
@@ -121,6 +123,11 @@ export class ScriptedAgent {
       onDrop: () => this.#detachAll(),
     };
     this.#session = new ScriptedSession(stream, owner, this.#protocol);
+  }
+
+  /** The very error of a script that a failure tells of. For `ConnectOptions`. */
+  thrownBy(failure: FailedMessage): { readonly error: unknown } | undefined {
+    return this.#errors.take(failure);
   }
 
   /** Ends the connection, not the guest: its commands run on. */
@@ -176,7 +183,7 @@ export class ScriptedAgent {
   #command(body: Buffer): OpenStream {
     const message = this.#protocol === 1 ? decodeExecV1(body) : decodeExec(body);
     return (parts, onEnd) => {
-      const stream = new CommandStream(parts, onEnd);
+      const stream = new CommandStream(parts, this.#errors, onEnd);
       return { stream, run: () => void stream.run(message, (scripted) => this.#handlers.exec(scripted)) };
     };
   }
@@ -186,7 +193,7 @@ export class ScriptedAgent {
     const serve = this.#handlers.serverAt?.(target);
     if (serve === undefined) return undefined;
     return (parts, onEnd) => {
-      const stream = new SocketStream(parts, onEnd);
+      const stream = new SocketStream(parts, this.#errors, onEnd);
       return { stream, run: () => void stream.run(target, serve) };
     };
   }

@@ -1,7 +1,8 @@
 import type { Frame } from './codec.js';
 import { decodeResize, encodeExit, encodeFailed, encodeOpenedExec } from './messages.js';
-import type { ExecMessage } from './messages.js';
+import type { ExecMessage, FailedMessage } from './messages.js';
 import { FrameType, ProtocolError } from './protocol.js';
+import type { ScriptErrors } from './scripted-errors.js';
 import { ScriptedStream } from './scripted-stream.js';
 import type { ScriptedStreamParts } from './scripted-stream.js';
 import type { ScriptedTerminal } from './scripted-terminal.js';
@@ -54,12 +55,14 @@ export class CommandStream {
   readonly #stream: ScriptedStream;
   readonly #pid: number;
   readonly #untilThawed: () => Promise<void>;
+  readonly #errors: ScriptErrors;
   readonly #onEnd: () => void;
   readonly #abort = new AbortController();
   #terminal: TerminalOfCommand | undefined;
   #hasEnded = false;
 
-  constructor(parts: ScriptedStreamParts, onEnd: () => void) {
+  constructor(parts: ScriptedStreamParts, errors: ScriptErrors, onEnd: () => void) {
+    this.#errors = errors;
     this.#stream = new ScriptedStream(parts);
     this.#pid = parts.stream;
     this.#untilThawed = parts.untilThawed;
@@ -77,8 +80,9 @@ export class CommandStream {
       await this.#untilThawed();
       this.#end(end);
     } catch (error) {
-      if (error instanceof ScriptedErrno) this.#fail(error);
-      else await this.#crash(error);
+      if (this.#hasEnded) return;
+      await this.#untilThawed();
+      this.#fail(error instanceof ScriptedErrno ? error : this.#errors.keep(error));
     }
   }
 
@@ -122,12 +126,6 @@ export class CommandStream {
     return { ...command, terminal, stdin: terminal.read(), stdout: show, stderr: show };
   }
 
-  async #crash(error: unknown): Promise<void> {
-    const text = error instanceof Error ? error.message : String(error);
-    if (!this.#hasEnded) await (this.#terminal?.show(`${text}\n`) ?? this.#stream.write(2, `${text}\n`));
-    this.#end(1);
-  }
-
   #end(end: ScriptedEnd): void {
     const exit =
       typeof end === 'number'
@@ -136,7 +134,7 @@ export class CommandStream {
     this.#finish(FrameType.ended, encodeExit(exit));
   }
 
-  #fail({ errno, step }: ScriptedErrno): void {
+  #fail({ errno, step }: FailedMessage): void {
     this.#finish(FrameType.failed, encodeFailed(errno, step));
   }
 

@@ -1,7 +1,9 @@
 import type { ConnectTarget } from '@microvm/runtime';
 import type { Frame } from './codec.js';
-import { encodeClosed } from './messages.js';
+import { encodeClosed, encodeFailed } from './messages.js';
 import { FrameType, ProtocolError } from './protocol.js';
+import { ScriptedErrno } from './scripted-command.js';
+import type { ScriptErrors } from './scripted-errors.js';
 import { ScriptedStream } from './scripted-stream.js';
 import type { ScriptedStreamParts } from './scripted-stream.js';
 
@@ -16,19 +18,24 @@ export interface ScriptedSocket {
   readonly write: (data: string | Uint8Array) => Promise<void>;
 }
 
-/** Serves one connection. Its end is the end of what it sends; an error of it resets the connection. */
+/**
+ * Serves one connection. Its end is the end of what it sends. A `ScriptedErrno` resets the connection; any
+ * other error is the one that the host's end is destroyed with.
+ */
 export type ScriptedServer = (socket: ScriptedSocket) => Promise<void> | void;
 
 /** A connection of a scripted guest, on its stream. */
 export class SocketStream {
   readonly #stream: ScriptedStream;
+  readonly #errors: ScriptErrors;
   readonly #onEnd: () => void;
   readonly #abort = new AbortController();
   #hasServed = false;
   #hasEnded = false;
 
-  constructor(parts: ScriptedStreamParts, onEnd: () => void) {
+  constructor(parts: ScriptedStreamParts, errors: ScriptErrors, onEnd: () => void) {
     this.#stream = new ScriptedStream(parts);
+    this.#errors = errors;
     this.#onEnd = onEnd;
   }
 
@@ -42,8 +49,9 @@ export class SocketStream {
       this.#hasServed = true;
       this.#stream.say(FrameType.endToHost);
       this.#endIfOver();
-    } catch {
-      this.#finish(true); // As a program that crashes: the host learns of it by the reset.
+    } catch (error) {
+      if (error instanceof ScriptedErrno) this.#finish(FrameType.ended, encodeClosed(true));
+      else this.#fail(error);
     }
   }
 
@@ -53,7 +61,7 @@ export class SocketStream {
       return;
     }
     if (frame.type !== FrameType.cancel) throw new ProtocolError(`frame type ${frame.type} for a connection`);
-    this.#finish(true);
+    this.#finish(FrameType.ended, encodeClosed(true));
   }
 
   /** A socket has no process that a signal could reach. */
@@ -69,13 +77,19 @@ export class SocketStream {
   }
 
   #endIfOver(): void {
-    if (this.#hasServed && this.#stream.isInputClosed) this.#finish(false);
+    if (this.#hasServed && this.#stream.isInputClosed) this.#finish(FrameType.ended, encodeClosed(false));
   }
 
-  #finish(isReset: boolean): void {
+  #fail(error: unknown): void {
+    if (this.#hasEnded) return;
+    const { errno, step } = this.#errors.keep(error);
+    this.#finish(FrameType.failed, encodeFailed(errno, step));
+  }
+
+  #finish(type: FrameType, payload: Buffer): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    this.#stream.finish(FrameType.ended, encodeClosed(isReset));
+    this.#stream.finish(type, payload);
     this.#abort.abort();
     this.#onEnd();
   }

@@ -62,7 +62,7 @@ export class AgentStream implements PendingStream {
       if (this.#user.onGuestEnd === undefined) throw new ProtocolError(`frame type ${type} of a stream`);
       this.#user.onGuestEnd();
     },
-    [FrameType.failed]: ({ payload }) => this.#user.onFailed(decodeFailed(payload)),
+    [FrameType.failed]: ({ payload }) => this.#onFailed(decodeFailed(payload)),
     [FrameType.ended]: ({ payload }) => this.#user.onEnded(payload),
   };
 
@@ -141,6 +141,12 @@ export class AgentStream implements PendingStream {
     this.#isOver = true;
     this.#windows?.[1].close();
     this.#windows?.[2].close();
+  }
+
+  #onFailed(failure: FailedMessage): void {
+    const thrown = this.#opened?.connection.thrownBy(failure);
+    if (thrown === undefined) this.#user.onFailed(failure);
+    else this.#user.onLost(thrown.error);
   }
 
   #once(frame: Frame): void {

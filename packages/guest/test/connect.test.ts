@@ -4,6 +4,7 @@ import { Duplex } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import type { ConnectTarget } from '@microvm/runtime';
 import { ScriptedAgent } from '../src/scripted-agent.js';
+import { ScriptedErrno } from '../src/scripted-command.js';
 import type { ScriptedServer } from '../src/scripted-socket.js';
 import { readAll } from './read-all.js';
 import { connectTo, scriptedGuest } from './scripted-guest.js';
@@ -101,19 +102,33 @@ describe('a connection to the guest', () => {
   it('that the guest resets is destroyed with ECONNRESET, and one that the host destroys is reset', async () => {
     let isReset = false;
     const { client } = await serving(async (socket) => {
-      for await (const data of socket.input) if (data.toString() === 'crash') throw new Error('crashed');
+      for await (const data of socket.input)
+        if (data.toString() === 'reset') throw new ScriptedErrno('ECONNRESET');
       socket.signal.addEventListener('abort', () => (isReset = true));
       await hold(socket);
     });
     const crashing = await client.connect({ port: 80 });
     const failure = once(crashing, 'error');
-    crashing.write('crash');
+    crashing.write('reset');
     expect(await failure).toMatchObject([{ code: 'ECONNRESET' }]);
     const given = await client.connect({ port: 80 });
     given.end();
     await client.ping();
     given.destroy();
     await expect.poll(() => isReset).toBe(true);
+    client.close();
+  });
+
+  it('is destroyed with the very error that a script of the guest throws', async () => {
+    const thrown = new TypeError('a mistake in the script');
+    const { client } = await serving(async ({ input }) => {
+      for await (const _ of input) throw thrown;
+    });
+    const socket = await client.connect({ port: 80 });
+    const failure = once(socket, 'error');
+    socket.write('x');
+    const [error] = (await failure) as unknown[];
+    expect(error).toBe(thrown);
     client.close();
   });
 

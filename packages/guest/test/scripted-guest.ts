@@ -14,5 +14,9 @@ export async function scriptedGuest(
 export async function connectTo(agent: ScriptedAgent): Promise<AgentClient> {
   const [host, guest] = duplexPair();
   agent.serve(guest);
-  return AgentClient.connect(host, { vm: { vmId: 'vm' }, timeoutMs: 600_000 });
+  return AgentClient.connect(host, {
+    vm: { vmId: 'vm' },
+    timeoutMs: 600_000,
+    thrownBy: (failure) => agent.thrownBy(failure),
+  });
 }

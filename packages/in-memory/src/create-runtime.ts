@@ -1,6 +1,6 @@
 import { openRuntime, resolveOptions, systemClock, type HostCalls, type VmRuntime } from '@microvm/runtime';
 import { capabilitiesOf } from './driver/capabilities.js';
-import type { DiskContent, Images } from './driver/disks.js';
+import type { Images } from './driver/disks.js';
 import { InMemoryDriver } from './driver/driver.js';
 import { DRIVER_METHODS } from './driver/driver-points.js';
 import { createFaults, Faults } from './faults.js';
@@ -8,6 +8,8 @@ import type { GuestEnd } from './guest/guest-end.js';
 import { IN_MEMORY_SETTINGS, inMemoryOptionsSchema, type InMemoryOptions } from './options.js';
 import type { Latencies } from './driver/method-runner.js';
 import { createWorld } from './world.js';
+
+const DISK_LIMIT_BYTES = 64 << 20;
 
 /** The addon is what makes files durable; without files nothing of it is loaded. */
 function loadHostCalls(): Promise<HostCalls> {
@@ -20,9 +22,9 @@ function toLatencies(latencyMs: InMemoryOptions['latencyMs']): Latencies {
 }
 
 /** Disks hold bytes, options text. */
-function toImages(images: Readonly<Record<string, DiskContent>> | undefined): Images | undefined {
+function toImages(images: InMemoryOptions['images']): Images | undefined {
   if (images === undefined) return undefined;
-  const toBytes = (content: DiskContent): DiskContent =>
+  const toBytes = (content: Readonly<Record<string, string>>) =>
     Object.fromEntries(
       Object.entries(content).map(([path, text]) => [path, Buffer.from(text).toString('latin1')]),
     );
@@ -40,7 +42,13 @@ function toImages(images: Readonly<Record<string, DiskContent>> | undefined): Im
 export async function createInMemoryRuntime(options?: InMemoryOptions): Promise<VmRuntime> {
   const resolved = resolveOptions(inMemoryOptionsSchema, IN_MEMORY_SETTINGS, options);
   const { clock = systemClock, guest = {}, faults = [], latencyMs, capabilities, images, ...rest } = resolved;
-  const { cpuModel = 'virtual', world, onBreach = () => undefined, ...common } = rest;
+  const {
+    cpuModel = 'virtual',
+    diskLimitBytes = DISK_LIMIT_BYTES,
+    world,
+    onBreach = () => undefined,
+    ...common
+  } = rest;
   const controller = faults instanceof Faults ? faults : createFaults(faults);
   const hostCalls = common.stateDir === undefined ? undefined : await loadHostCalls();
   const isShared = world !== undefined;
@@ -51,6 +59,7 @@ export async function createInMemoryRuntime(options?: InMemoryOptions): Promise<
     guest,
     latencies: toLatencies(latencyMs),
     images: toImages(images),
+    diskLimitBytes,
     cpuModel,
     world: world ?? createWorld(),
     isShared,

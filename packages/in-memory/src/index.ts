@@ -1,5 +1,5 @@
 export { ScriptedErrno } from '@microvm/guest';
-export { DiskError } from './driver/disks.js';
+export { DiskError } from './fs/inode.js';
 export type { GuestDisk } from './driver/disks.js';
 export { DRIVER_METHODS, DRIVER_STEPS } from './driver/driver-points.js';
 export type { DriverMethod, DriverStep } from './driver/driver-points.js';

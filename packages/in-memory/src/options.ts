@@ -61,6 +61,8 @@ export const inMemoryOptionsSchema = z.strictObject({
    * another file is refused; without it every path is that of an empty disk.
    */
   images: z.record(z.string(), z.record(z.string(), z.string())).optional(),
+  /** What each disk of a VM may hold, in bytes; beyond it the guest meets ENOSPC. Default 64 MiB. */
+  diskLimitBytes: z.int().positive().optional(),
   /** A snapshot is restored only on the model on which it was taken. Default `virtual`. */
   cpuModel: z.string().min(1).max(64).optional(),
   /**
@@ -95,6 +97,12 @@ export const IN_MEMORY_SETTINGS: readonly Setting[] = [
     type: 'json',
     default: 'every path exists',
     meaning: 'Files of the host by path, each with the files that it holds as a disk.',
+  },
+  {
+    option: 'diskLimitBytes',
+    type: 'integer',
+    default: '67108864',
+    meaning: 'What each disk of a VM may hold, in bytes.',
   },
   {
     option: 'cpuModel',

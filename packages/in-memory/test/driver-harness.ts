@@ -39,6 +39,7 @@ export function makeDriver(options: Partial<InMemoryDriverOptions> = {}): InMemo
     guest: {},
     latencies: {},
     images: undefined,
+    diskLimitBytes: 64 << 20,
     cpuModel: 'virtual',
     isShared: false,
     onBreach: () => undefined,

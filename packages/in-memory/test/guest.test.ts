@@ -113,16 +113,17 @@ describe('scripts', () => {
     expect(await text(run('echo', 'hi'))).toBe('hi\n');
   });
 
-  test('errors of a script: an errno fails the start, any other one the command', async () => {
+  test('errors of a script: an errno fails the start, any other one is the result’s very own', async () => {
+    const mistake = new TypeError('went wrong');
     const { run } = await talk({
       exec({ argv }) {
         if (argv[0] === 'denied') throw new ScriptedErrno('EACCES');
-        throw new Error('went wrong');
+        throw mistake;
       },
     });
     await expect(run('denied')).rejects.toMatchObject({ details: { errno: 'EACCES' } });
-    const failed = await run('anything');
-    expect([failed.exitCode, failed.stderr.toString()]).toEqual([1, 'went wrong\n']);
+    const thrown = await run('anything').catch((error: unknown) => error);
+    expect(thrown).toBe(mistake);
   });
 
   test('a command that is killed ends by its signal, and its script is told', async () => {

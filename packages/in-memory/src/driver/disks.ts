@@ -1,7 +1,9 @@
 import type { ResolvedVmSpec } from '@microvm/runtime';
-
-/** Files of a disk by their absolute path in the guest; each character is a byte. */
-export type DiskContent = Readonly<Record<string, string>>;
+import { BASE_PATHS, fillBase } from '../fs/base-tree.js';
+import { contentOf, fillTree, type DiskContent } from '../fs/disk-content.js';
+import { absolute, FileSystem } from '../fs/file-system.js';
+import { FileTree } from '../fs/file-tree.js';
+import type { Inode } from '../fs/inode.js';
 
 /** What each disk of a VM holds, by drive id. JSON, so that it can be written as it is. */
 export type DiskContents = Readonly<Record<string, DiskContent>>;
@@ -14,26 +16,27 @@ export type Images = Readonly<Record<string, DiskContent>>;
  */
 export const ROOT_DRIVE = '/';
 
-/** A disk as the guest's script sees it. Files are flat: a path is a name, there are no folders to make. */
+/** A disk as the guest's script sees it: its files, by their absolute path. */
 export interface GuestDisk {
   readonly isReadOnly: boolean;
+  /** Undefined where no file is. */
   read(path: string): Buffer | undefined;
-  /** Throws a `DiskError` `EROFS` on a read-only disk. */
+  /**
+   * Makes the folders that are missing. Throws a `DiskError`: `EROFS` on a read-only disk, `ENOSPC` on one
+   * that would hold more than `diskLimitBytes`, `EISDIR`, `ENOTDIR`.
+   */
   write(path: string, data: string | Uint8Array): void;
   /** True when there was such a file. Throws as `write` does. */
   remove(path: string): boolean;
+  /** The files that are not on every guest's root disk. */
   list(): readonly string[];
 }
 
-/** A disk refused an operation; `errno` is the guest's, such as `EROFS`. */
-export class DiskError extends Error {
-  override readonly name = 'DiskError';
-  readonly errno: string;
-
-  constructor(errno: string, message: string) {
-    super(message);
-    this.errno = errno;
-  }
+export interface DiskOptions {
+  /** What each disk may hold, in bytes. */
+  readonly limitBytes: number;
+  /** Milliseconds since 1970, of the guest. */
+  readonly now: () => number;
 }
 
 /** What the disks of a VM that boots for the first time hold. */
@@ -48,50 +51,105 @@ function isReadOnlyDrive(spec: ResolvedVmSpec, driveId: string): boolean {
   return drive?.mode === 'shared' || drive?.readOnly === true;
 }
 
-/** The disks of one VM. Contents are never changed in place: what a snapshot took stays as it was. */
+/**
+ * The disks of one VM. A disk that nobody looks into costs nothing: its tree of files is made on demand. What
+ * `contents` has answered is never changed: what a snapshot took stays as it was.
+ */
 export class Disks {
+  readonly #options: DiskOptions;
+  readonly #trees = new Map<string, FileTree>();
   #contents: DiskContents;
-  #version = 0;
+  /** The version that `#contents` shows. */
+  #shown = 0;
 
-  constructor(contents: DiskContents) {
+  constructor(contents: DiskContents, options: DiskOptions) {
     this.#contents = contents;
+    this.#options = options;
   }
 
   /** All of them, as they are now. */
   get contents(): DiskContents {
+    const { version } = this;
+    if (version !== this.#shown) {
+      const trees = [...this.#trees].map(([id, tree]) => [id, contentOf(tree, basePathsOf(id))] as const);
+      this.#contents = { ...this.#contents, ...Object.fromEntries(trees) };
+      this.#shown = version;
+    }
     return this.#contents;
   }
 
   /** Rises with each change. */
   get version(): number {
-    return this.#version;
+    let version = 0;
+    for (const tree of this.#trees.values()) version += tree.version;
+    return version;
+  }
+
+  /** The files of a disk, for root; undefined for an unknown drive. */
+  files(driveId: string, spec: ResolvedVmSpec): FileSystem | undefined {
+    if (!Object.hasOwn(this.#contents, driveId)) return undefined;
+    let tree = this.#trees.get(driveId);
+    if (tree === undefined) {
+      const { limitBytes, now } = this.#options;
+      tree = new FileTree(now);
+      if (driveId === ROOT_DRIVE) fillBase(tree);
+      fillTree(tree, this.#contents[driveId] ?? {});
+      tree.seal({ limitBytes, isReadOnly: isReadOnlyDrive(spec, driveId) });
+      this.#trees.set(driveId, tree);
+    }
+    return new FileSystem(tree);
   }
 
   /** Undefined for an unknown drive. */
   disk(driveId: string, spec: ResolvedVmSpec): GuestDisk | undefined {
-    if (!Object.hasOwn(this.#contents, driveId)) return undefined;
-    const isReadOnly = isReadOnlyDrive(spec, driveId);
-    const content = (): DiskContent => this.#contents[driveId] ?? {};
-    const replace = (next: DiskContent): void => {
-      if (isReadOnly) throw new DiskError('EROFS', `disk "${driveId}" is read-only`);
-      this.#contents = { ...this.#contents, [driveId]: next };
-      this.#version += 1;
+    const files = this.files(driveId, spec);
+    return files === undefined ? undefined : new DiskOfScript(files);
+  }
+}
+
+function basePathsOf(driveId: string): readonly string[] {
+  return driveId === ROOT_DRIVE ? BASE_PATHS : [];
+}
+
+class DiskOfScript implements GuestDisk {
+  readonly #files: FileSystem;
+
+  constructor(files: FileSystem) {
+    this.#files = files;
+  }
+
+  get isReadOnly(): boolean {
+    return this.#files.tree.isReadOnly;
+  }
+
+  read(path: string): Buffer | undefined {
+    const inode = this.#files.find(absolute('/', path));
+    return inode?.kind === 'file' ? inode.read(0, inode.size) : undefined;
+  }
+
+  write(path: string, data: string | Uint8Array): void {
+    const full = absolute('/', path);
+    const folder = full.slice(0, full.lastIndexOf('/'));
+    this.#files.mkdirAll(folder);
+    this.#files.writeFile(full, data);
+  }
+
+  remove(path: string): boolean {
+    const full = absolute('/', path);
+    if (this.#files.find(full)?.kind !== 'file') return false;
+    this.#files.unlink(full);
+    return true;
+  }
+
+  list(): readonly string[] {
+    const paths: string[] = [];
+    const visit = (folder: string, inode: Inode): void => {
+      for (const [name, entry] of inode.entries) {
+        if (entry.kind === 'directory') visit(`${folder}/${name}`, entry);
+        else if (entry.kind === 'file' && !entry.isBase) paths.push(`${folder}/${name}`);
+      }
     };
-    return {
-      isReadOnly,
-      read(path) {
-        const text = Object.hasOwn(content(), path) ? content()[path] : undefined;
-        return text === undefined ? undefined : Buffer.from(text, 'latin1');
-      },
-      write(path, data) {
-        replace({ ...content(), [path]: Buffer.from(data).toString('latin1') });
-      },
-      remove(path) {
-        if (!Object.hasOwn(content(), path)) return false;
-        replace(Object.fromEntries(Object.entries(content()).filter(([name]) => name !== path)));
-        return true;
-      },
-      list: () => Object.keys(content()).sort(),
-    };
+    visit('', this.#files.tree.root);
+    return paths.sort();
   }
 }

@@ -15,6 +15,8 @@ export interface InMemoryDriverOptions {
   readonly latencies: Latencies;
   /** Files of the host; undefined: every path names one, an empty one. */
   readonly images: Images | undefined;
+  /** What each disk may hold. */
+  readonly diskLimitBytes: number;
   readonly cpuModel: string;
   readonly world: World;
   /** VMs outlive the driver: its world belongs to somebody else. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import type { ResolvedVmSpec, VmEnding } from '@microvm/runtime';
+import type { DriverVm, ResolvedVmSpec, VmEnding } from '@microvm/runtime';
 import { ConsoleLog } from './console-log.js';
-import { type DiskContents, Disks } from './disks.js';
+import { type DiskContents, type DiskOptions, Disks } from './disks.js';
 import type { GuestMemory } from '../guest/guest-script.js';
 
 /** Lines of the console that an ending shows. */
@@ -59,16 +59,25 @@ export class MemoryVm {
   savedDisks = 0;
   savedConsole = 0;
 
-  constructor(instanceId: string, spec: ResolvedVmSpec, disks: DiskContents) {
+  readonly #diskOptions: DiskOptions;
+
+  constructor(of: Pick<DriverVm, 'instanceId' | 'spec'>, disks: DiskContents, diskOptions: DiskOptions) {
+    const { instanceId, spec } = of;
     this.instanceId = instanceId;
     this.spec = spec;
-    this.disks = new Disks(disks);
+    this.#diskOptions = diskOptions;
+    this.disks = new Disks(disks, diskOptions);
     this.console = new ConsoleLog(spec.console ? spec.consoleLimitBytes : 0);
   }
 
   /** A VMM holds a guest, or what is left of one. */
   get hasVmm(): boolean {
     return this.condition !== 'incomplete' && this.condition !== 'cold';
+  }
+
+  /** Has other disks from here on. */
+  loadDisks(contents: DiskContents): void {
+    this.disks = new Disks(contents, this.#diskOptions);
   }
 
   become(condition: Condition): void {

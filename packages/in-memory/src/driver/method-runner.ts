@@ -1,6 +1,6 @@
 import { delay, type Clock, type DriverVm, type Run, type VmEnding } from '@microvm/runtime';
 import { Action } from './action.js';
-import { Disks, initialDisks, type Images } from './disks.js';
+import { initialDisks, type Images } from './disks.js';
 import type { DriverMethod } from './driver-points.js';
 import type { Faults } from '../faults.js';
 import { endingFacts, lastWords, type GuestEnd } from '../guest/guest-end.js';
@@ -20,6 +20,8 @@ export interface MethodRunnerParts {
   readonly world: World;
   readonly files: VmFiles;
   readonly images: Images;
+  /** What each disk may hold. */
+  readonly diskLimitBytes: number;
   readonly onBreach: OnBreach;
   /** A VM ended by itself. */
   onEnded(vm: MemoryVm, ending: VmEnding): void;
@@ -143,7 +145,10 @@ export class MethodRunner implements GuestSurroundings {
   }
 
   #make(of: DriverVm): MemoryVm {
-    const vm = new MemoryVm(of.instanceId, of.spec, initialDisks(of.spec, this.#parts.images));
+    const vm = new MemoryVm(of, initialDisks(of.spec, this.#parts.images), {
+      limitBytes: this.#parts.diskLimitBytes,
+      now: () => this.clock.now(),
+    });
     this.#vms.set(of.instanceId, vm);
     return vm;
   }
@@ -159,7 +164,7 @@ export class MethodRunner implements GuestSurroundings {
   async #read(vm: MemoryVm, directory: string): Promise<void> {
     const { files } = this.#parts;
     const disks = await files.readDisks(directory);
-    if (disks !== undefined) vm.disks = new Disks(disks);
+    if (disks !== undefined) vm.loadDisks(disks);
     await files.loadConsole(vm, directory);
   }
 

@@ -1,6 +1,5 @@
 import type { Captured, CaptureTarget, RestoreSource } from '@microvm/runtime';
 import { compatibilityOf, VMM_VERSION } from './check-snapshot.js';
-import { Disks } from './disks.js';
 import type { GuestMemory } from '../guest/guest-script.js';
 import type { MemoryImage, MemoryVm } from './memory-vm.js';
 import { snapshotParts, type SnapshotImage, type VmFiles } from './vm-files.js';
@@ -27,7 +26,7 @@ export class Snapshots {
    */
   async loadDisks(vm: MemoryVm, source: RestoreSource): Promise<MemoryImage | undefined> {
     const image = await this.#read(source);
-    vm.disks = new Disks(image.disks);
+    vm.loadDisks(image.disks);
     vm.savedDisks = -1; // its folder has none of them yet
     return source.memory ? image.memory : undefined;
   }

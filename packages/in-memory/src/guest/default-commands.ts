@@ -1,6 +1,7 @@
 import { onAbort, untilAborted } from '@microvm/runtime';
 import { accountOf } from './accounts.js';
 import type { CommandEnd, GuestCommand, ScriptedGuest } from './guest-script.js';
+import type { ProgramName } from '../programs/program-names.js';
 
 type Command = (command: GuestCommand, guest: ScriptedGuest) => Promise<CommandEnd>;
 
@@ -155,7 +156,7 @@ function ends(act: (guest: ScriptedGuest) => void): Command {
   };
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = {
+const COMMANDS: Readonly<Record<ProgramName, Command>> = {
   true: async () => 0,
   false: async () => 1,
   echo: says(({ argv }) => `${argv.slice(1).join(' ')}\n`),
@@ -189,5 +190,5 @@ export async function runDefaultCommand(
   guest: ScriptedGuest,
 ): Promise<CommandEnd | undefined> {
   const name = command.argv[0].replace(/^(\/usr)?\/s?bin\//, '');
-  return Object.hasOwn(COMMANDS, name) ? COMMANDS[name]?.(command, guest) : undefined;
+  return Object.hasOwn(COMMANDS, name) ? COMMANDS[name as ProgramName](command, guest) : undefined;
 }

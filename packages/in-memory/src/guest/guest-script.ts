@@ -46,7 +46,10 @@ export interface ScriptedGuest {
 /** A command that was started in the guest. */
 export type GuestCommand = ScriptedCommand;
 
-/** Serves one connection. Its end is the end of what it sends; an error of it resets the connection. */
+/**
+ * Serves one connection. Its end is the end of what it sends. A `ScriptedErrno` resets the connection; any
+ * other error is the one that the host's end is destroyed with.
+ */
 export type GuestServer = ScriptedServer;
 
 /** How a command ended: its exit code, or the signal that ended it. */
@@ -61,8 +64,8 @@ export interface GuestScript {
   boot?(guest: ScriptedGuest): Promise<void> | void;
   /**
    * Runs a command. `undefined`: the script does not know it, and the default commands are tried. Throw a
-   * `ScriptedErrno` for a command that cannot be started; any other error ends it by exit code 1 with the
-   * error on its standard error.
+   * `ScriptedErrno` for a command that cannot be started; with any other error the command's result rejects
+   * with that very error.
    */
   exec?(
     command: GuestCommand,

@@ -111,7 +111,11 @@ class Session {
     const [host, guest] = createPausablePair(this.#vm);
     this.#agent.serve(guest);
     try {
-      const client = await AgentClient.connect(host, { vm: of, signal: this.#gone.signal });
+      const client = await AgentClient.connect(host, {
+        vm: of,
+        signal: this.#gone.signal,
+        thrownBy: (failure) => this.#agent.thrownBy(failure),
+      });
       void client.closed.then(() => (this.#client = undefined));
       return client;
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { ScriptedServer, ScriptedSocket } from '@microvm/guest';
+import { ScriptedErrno, type ScriptedServer, type ScriptedSocket } from '@microvm/guest';
 import { onAbort, type ConnectTarget } from '@microvm/runtime';
 import type { ScriptedConnection } from './guest-script.js';
 
@@ -26,7 +26,7 @@ export class Listeners {
     if (accept === undefined) return undefined;
     return (socket: ScriptedSocket) =>
       new Promise((resolve, reject) => {
-        accept({ ...socket, close: resolve, reset: () => reject(new Error('reset')) });
+        accept({ ...socket, close: resolve, reset: () => reject(new ScriptedErrno('ECONNRESET')) });
       });
   }
 }
