@@ -16,6 +16,7 @@ const TARGETS = {
   'agent/agent_accounts_fuzz': 'fuzz/corpus/accounts',
   'agent/agent_connect_request_fuzz': 'fuzz/corpus/connect-request',
   'agent/agent_exec_request_fuzz': 'fuzz/corpus/exec-request',
+  'agent/agent_file_request_fuzz': 'fuzz/corpus/file-request',
 };
 const DEFAULT_SECONDS = 10;
 

@@ -65,7 +65,7 @@ enum class FrameType : uint8_t {
 };
 
 // What an OPEN asks for; the first byte of its message.
-enum class StreamKind : uint8_t { kExec = 1, kConnect = 2 };
+enum class StreamKind : uint8_t { kExec = 1, kConnect = 2, kFiles = 4 };
 
 // What a connection goes to.
 enum class TargetKind : uint8_t { kInternet = 1, kUnix = 2, kVsock = 3 };

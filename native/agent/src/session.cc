@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "connection.h"
 #include "exec_request.h"
+#include "file_worker.h"
 #include "identity.h"
 #include "system_metrics.h"
 #include "version.h"
@@ -191,6 +192,15 @@ bool Session::Open(uint32_t stream, const Bytes& body) {
     case StreamKind::kExec: {
       SpawnRequest request;
       if (!DecodeExec(&in, &request)) return Broken("bad OPEN of a command");
+      StartExec(stream, request);
+      return true;
+    }
+    case StreamKind::kFiles: {
+      SpawnRequest request;
+      request.user = in.Text(kMaxUser);
+      request.cwd = "/";
+      request.run = RunFileWorker;
+      if (!in.Done()) return Broken("bad OPEN of a file worker");
       StartExec(stream, request);
       return true;
     }

@@ -22,6 +22,9 @@ namespace {
 #define CLOSE_RANGE_CLOEXEC 4
 #endif
 
+// The agent itself opens no more.
+constexpr rlim_t kMostDescriptors = 8192;
+
 rlimit inherited_limit{};
 
 struct Pipe {
@@ -109,6 +112,7 @@ Environment MakeEnvironment(const SpawnRequest& request, const Account& account)
 }
 
 struct ChildPlan {
+  int (*run)();
   const char* cwd;
   char* const* argv;
   char** env;
@@ -153,6 +157,16 @@ void SetLimits(const ChildPlan& plan) {
   }
 }
 
+// What an exec would have closed, and by it the pipe whose end says that the child has begun.
+void CloseAllButStandard() {
+  if (syscall(SYS_close_range, 3u, UINT_MAX, 0) == 0) return;
+  rlimit limit{};
+  const bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0;
+  const int most = is_known && limit.rlim_max < kMostDescriptors ? static_cast<int>(limit.rlim_max)
+                                                                  : static_cast<int>(kMostDescriptors);
+  for (int fd = 3; fd < most; fd++) close(fd);
+}
+
 [[noreturn]] void RunChild(const ChildPlan& plan) {
   // Handlers and the mask of the agent are nothing to the command. SIGKILL and SIGSTOP answer an error, which
   // is fine.
@@ -172,6 +186,10 @@ void SetLimits(const ChildPlan& plan) {
   SetLimits(plan);
   if (plan.account != nullptr && !BecomeUser(*plan.account)) Report(plan, kSpawnUser);
   if (chdir(plan.cwd) != 0) Report(plan, kSpawnCwd);
+  if (plan.run != nullptr) {
+    CloseAllButStandard();
+    _exit(plan.run());
+  }
   environ = plan.env;
   execvp(plan.argv[0], plan.argv);
   Report(plan, kSpawnExec);
@@ -217,7 +235,8 @@ SpawnFailure Spawn(const SpawnRequest& request, int cgroup_procs_fd, Child* chil
   argv.push_back(nullptr);
   Environment environment = MakeEnvironment(request, account);
   std::vector<char*> env = environment.Pointers();
-  const ChildPlan plan{request.cwd.c_str(),
+  const ChildPlan plan{request.run,
+                       request.cwd.c_str(),
                        argv.data(),
                        env.data(),
                        standard.in.Get(),
@@ -243,7 +262,7 @@ void RaiseDescriptorLimit() {
   if (getrlimit(RLIMIT_NOFILE, &inherited_limit) != 0) return;
   rlimit raised = inherited_limit;
   // Four descriptors for each command, and some.
-  raised.rlim_cur = raised.rlim_max < 8192 ? raised.rlim_max : 8192;
+  raised.rlim_cur = raised.rlim_max < kMostDescriptors ? raised.rlim_max : kMostDescriptors;
   if (raised.rlim_cur > inherited_limit.rlim_cur) setrlimit(RLIMIT_NOFILE, &raised);
 }
 

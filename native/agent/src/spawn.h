@@ -21,6 +21,9 @@ struct Terminal {
 };
 
 struct SpawnRequest {
+  // Work of our own in the place of a program: it runs in the child, which ends with what it answers. The
+  // fields of a program are then left empty.
+  int (*run)() = nullptr;
   std::vector<std::string> argv;
   std::vector<std::string> env;  // NAME=value, over the defaults
   std::string cwd;

@@ -2,10 +2,12 @@
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -13,6 +15,7 @@
 #include "connect_request.h"
 #include "decode_all.h"
 #include "exec_request.h"
+#include "file_channel.h"
 #include "outbox.h"
 #include "system_metrics.h"
 
@@ -85,12 +88,57 @@ void ReadsTargets(const std::string& internet, const std::string& unix_socket, c
   CHECK(own.svm_family == AF_VSOCK && own.svm_port == 5000 && own.svm_cid == 1);
 }
 
+// A request to a file worker, which is the whole payload of a DATA frame.
+FileRequest DecodeFileMessage(const std::string& frame) {
+  const Decoded data = DecodeOne(frame);
+  uint32_t length = 0;
+  CHECK(data.type == FrameType::kData && data.payload.size() > 5);
+  std::memcpy(&length, data.payload.data(), sizeof(length));
+  CHECK(length + sizeof(length) == data.payload.size());
+  FileRequest request;
+  // SAFETY: characters as bytes.
+  const auto* body = reinterpret_cast<const uint8_t*>(data.payload.data()) + 5;
+  CHECK(DecodeFileRequest(static_cast<uint8_t>(data.payload[4]), body, length - 1, &request));
+  return request;
+}
+
+void ReadsFileRequests(const std::function<std::string(const char*)>& take) {
+  const Decoded open = DecodeOne(take("open-files"));
+  CHECK(open.type == FrameType::kOpen && open.payload == std::string("\x04\x02\0\0\0me", 7));
+  const FileRequest stat = DecodeFileMessage(take("file-lstat"));
+  CHECK(stat.op == FileOp::kStat && stat.target == FileTarget::kLink && stat.path == "/a\xff");
+  const FileRequest write = DecodeFileMessage(take("file-write-file"));
+  CHECK(write.op == FileOp::kWriteFile && write.flags == 01101 && write.mode == 0640);
+  CHECK(write.options == kWriteAtomic && write.position == kNoPosition && write.path == "/a");
+  const FileRequest times = DecodeFileMessage(take("file-utimes"));
+  CHECK(times.op == FileOp::kUtimes && times.target == FileTarget::kPath && times.path == "/a");
+  CHECK(times.atime_ns == 1500000000 && times.mtime_ns == -1000);
+}
+
+// What a file worker writes to its standard output.
+template <typename Answer>
+std::string SaidByWorker(const Answer& answer) {
+  int pipe_fds[2];
+  CHECK(pipe(pipe_fds) == 0);
+  const int saved = dup(1);
+  CHECK(saved >= 0 && dup2(pipe_fds[1], 1) == 1);
+  FileChannel channel;
+  CHECK(answer(&channel));
+  CHECK(dup2(saved, 1) == 1);
+  char said[4096];
+  const ssize_t size = read(pipe_fds[0], said, sizeof(said));
+  CHECK(size > 0);
+  for (const int fd : {pipe_fds[0], pipe_fds[1], saved}) close(fd);
+  return std::string(said, static_cast<size_t>(size));
+}
+
 void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
   const auto take = [&](const char* name) {
     const auto node = vectors->extract(name);
     CHECK(!node.empty());
     return node.mapped();
   };
+  ReadsFileRequests(take);
   const SpawnRequest plain = DecodeOpenExec(take("open-exec"));
   CHECK((plain.argv == std::vector<std::string>{"true"}) && plain.env.empty() && plain.cwd == "/");
   CHECK(plain.user.empty() && plain.limits.empty() && !plain.terminal);
@@ -163,6 +211,16 @@ void SaysWhatTheHostReads(std::map<std::string, std::string>* vectors) {
   CHECK(matches("ended-exec-code", FrameType::kEnded, PayloadWriter().U8(0).U8(3)));
   CHECK(matches("ended-exec-signal", FrameType::kEnded, PayloadWriter().U8(1).U8(9)));
   CHECK(matches("metrics-answer", FrameType::kMetricsAnswer, EncodedMetrics()));
+  const auto failed =
+      SaidByWorker([](FileChannel* channel) { return channel->Answer({ENOENT, "open", "/b"}); });
+  CHECK(matches("file-failed", FrameType::kData1, PayloadWriter().Raw(failed.data(), failed.size())));
+  const auto done = SaidByWorker([](FileChannel* channel) { return channel->Answer({}); });
+  CHECK(matches("file-done", FrameType::kData1, PayloadWriter().Raw(done.data(), done.size())));
+  const auto content = SaidByWorker([](FileChannel* channel) {
+    std::memcpy(channel->DataSpace(), "text", 4);
+    return channel->SendData(4);
+  });
+  CHECK(matches("file-data", FrameType::kData1, PayloadWriter().Raw(content.data(), content.size())));
   CHECK(matches("failed", FrameType::kFailed, PayloadWriter().Text("ENOENT", 32).Text("user", 64)));
 }
 

@@ -13,6 +13,7 @@ import type { CallOptions } from './deadline.js';
 import { AgentExecProcess } from './exec-process.js';
 import { Forwards } from './forward.js';
 import { connectTo } from './guest-socket.js';
+import { AgentFiles } from './files/agent-files.js';
 import { shakeHands } from './handshake.js';
 import type { Greeting } from './handshake.js';
 import { decodeInfo, encodeShutdown, encodeThaw } from './messages.js';
@@ -73,6 +74,8 @@ export interface ShutdownOptions extends CallOptions {
  * by default, 30 s for freeze and thaw), and with `AgentFailure` when the guest could not do it.
  */
 export class AgentClient implements Guest {
+  /** See `Guest`. */
+  readonly files: AgentFiles;
   /** What the agent said in the handshake. */
   readonly info: AgentInfo;
   /** How the guest took its leave; undefined when the channel ended without a word. Never rejects. */
@@ -90,6 +93,7 @@ export class AgentClient implements Guest {
     this.closed = new Promise((resolve) => (onClosed = resolve));
     this.info = greeting.ack.info;
     this.#commands = commands ?? new StreamQueue(vm);
+    this.files = new AgentFiles(this.#commands);
     this.#connection = new AgentConnection(stream, greeting, vm, {
       onFarewell,
       onReady: () => this.#commands.pump(),

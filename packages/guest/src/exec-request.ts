@@ -20,7 +20,8 @@ function checkCount(path: string, value: unknown, most: number = MAX_OUTPUT_BYTE
   }
 }
 
-function parseUser(user: unknown): string {
+/** Empty: whoever the agent is. Throws `MICROVM_INVALID_ARGUMENT`. */
+export function parseUser(user: unknown): string {
   if (user === undefined) return '';
   const isNumber = typeof user === 'number' && Number.isInteger(user) && user >= 0 && user <= MAX_ID;
   const isText = typeof user === 'string' && /^[^:\0\n]+(:[^:\0\n]+)?$/.test(user);

@@ -6,6 +6,7 @@ export { StreamQueue } from './stream-queue.js';
 export type { CallOptions } from './deadline.js';
 export type { AgentInfo, Farewell } from './messages.js';
 export type { FarewellReason, PowerAction } from './protocol.js';
+export { AgentFiles } from './files/agent-files.js';
 export { Forwards } from './forward.js';
 export { connectTo } from './guest-socket.js';
 export { AgentExecProcess } from './exec-process.js';

@@ -13,6 +13,7 @@ import {
   encodeInfo,
 } from './messages.js';
 import type { AgentInfo, FailedMessage, Farewell } from './messages.js';
+import { decodeFiles } from './files/open-files.js';
 import { PayloadReader } from './payload.js';
 import { encodeMetrics, NO_METRICS } from './metrics-message.js';
 import { FrameType, PROTOCOL_VERSION, ProtocolError, StreamKind, TargetKind } from './protocol.js';
@@ -50,6 +51,11 @@ export interface ScriptedHandlers {
    * host that has `thrownBy` of the agent.
    */
   exec(command: ScriptedCommand): Promise<ScriptedEnd> | ScriptedEnd;
+  /**
+   * Is a file worker: reads requests from `stdin` and answers by `stdout`, as docs/guest-protocol.md has
+   * them, until its input ends. Without it no file worker can be started: `ENOSYS`.
+   */
+  files?(worker: ScriptedCommand): Promise<ScriptedEnd> | ScriptedEnd;
   /**
    * Answers the server that takes a connection to this target, if there is one; else the connection is
    * refused.
@@ -154,8 +160,7 @@ export class ScriptedAgent {
   }
 
   #onOpen(stream: number, body: Buffer): void {
-    const isConnection = this.#protocol > 1 && body[0] === StreamKind.connect;
-    const open = isConnection ? this.#connection(body) : this.#command(body);
+    const open = this.#opening(body);
     const session = this.#session;
     if (session === undefined) return;
     if (this.#isFrozen) {
@@ -178,6 +183,32 @@ export class ScriptedAgent {
     });
     this.#streams.set(stream, opened.stream);
     opened.run();
+  }
+
+  #opening(body: Buffer): OpenStream | undefined {
+    if (this.#protocol > 1 && body[0] === StreamKind.connect) return this.#connection(body);
+    if (this.#protocol > 1 && body[0] === StreamKind.files) return this.#fileWorker(body);
+    return this.#command(body);
+  }
+
+  #fileWorker(body: Buffer): OpenStream {
+    const user = decodeFiles(body);
+    const message = {
+      argv: ['microvm-files'],
+      env: {},
+      cwd: '/',
+      user,
+      rlimits: {},
+      pty: undefined,
+    } as const;
+    return (parts, onEnd) => {
+      const stream = new CommandStream(parts, this.#errors, onEnd);
+      const work = (worker: ScriptedCommand) => {
+        if (this.#handlers.files === undefined) throw new ScriptedErrno('ENOSYS', 'start');
+        return this.#handlers.files(worker);
+      };
+      return { stream, run: () => void stream.run(message, work) };
+    };
   }
 
   #command(body: Buffer): OpenStream {

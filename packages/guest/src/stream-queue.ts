@@ -51,6 +51,11 @@ export class StreamQueue {
     this.pump();
   }
 
+  /** What is added now is opened at once. */
+  get isReady(): boolean {
+    return !this.#isHeld && this.#session !== undefined && this.#session.busy === undefined;
+  }
+
   /** Why what waits was not opened. */
   get reason(): string {
     return this.#isHeld

@@ -2,6 +2,10 @@ import { readFileSync } from 'node:fs';
 import type { GuestMetrics } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
 import { encodeFrame, FrameDecoder, makeFrame } from '../src/codec.js';
+import { decodeFileFailed, fileMessage, MessageReader } from '../src/files/file-message.js';
+import { FileOp } from '../src/files/file-protocol.js';
+import { decodeFiles, encodeFiles } from '../src/files/open-files.js';
+import { writeRequest } from '../src/files/write-content.js';
 import {
   decodeClosed,
   decodeConnect,
@@ -17,6 +21,7 @@ import {
 } from '../src/messages.js';
 import type { ExecMessage } from '../src/messages.js';
 import { decodeMetrics, encodeMetrics } from '../src/metrics-message.js';
+import { PayloadWriter } from '../src/payload.js';
 import { FrameType } from '../src/protocol.js';
 import { decodeFrames } from './decode-frames.js';
 
@@ -60,12 +65,29 @@ const TARGETS = {
   vsock: { vsockPort: 5000 },
 };
 
+const request = (message: Buffer): Buffer => encodeFrame(makeFrame(FrameType.data, 1, 1, message));
+const LSTAT = new PayloadWriter().u8(1).blob(Buffer.from([0x2f, 0x61, 0xff]));
+const UTIMES = new PayloadWriter()
+  .u8(0)
+  .u64(1_500_000_000n)
+  .u64(BigInt.asUintN(64, -1_000n))
+  .blob(Buffer.from('/a'));
+
 const FROM_HOST: Readonly<Record<string, Buffer>> = {
   'open-exec': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeExec(PLAIN).body)),
   'open-exec-full': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeExec(FULL).body)),
   'open-connect-internet': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeConnect(TARGETS.internet))),
   'open-connect-unix': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeConnect(TARGETS.unix))),
   'open-connect-vsock': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeConnect(TARGETS.vsock))),
+  'open-files': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeFiles('me'))),
+  'file-lstat': request(fileMessage(FileOp.stat, LSTAT)),
+  'file-utimes': request(fileMessage(FileOp.utimes, UTIMES)),
+  'file-write-file': request(
+    writeRequest({
+      ...{ flags: 0o1101, mode: 0o640, isAtomic: true, isFlushed: false, start: undefined },
+      path: Buffer.from('/a'),
+    }),
+  ),
   data: encodeFrame(makeFrame(FrameType.data, 1, 1, Buffer.from('abc'))),
   end: encodeFrame(makeFrame(FrameType.end, 1, 1)),
   cancel: encodeFrame(makeFrame(FrameType.cancel, 1, 1)),
@@ -74,6 +96,16 @@ const FROM_HOST: Readonly<Record<string, Buffer>> = {
   resize: encodeFrame(makeFrame(FrameType.resize, 1, 1, encodeResize({ cols: 132, rows: 50 }))),
   metrics: encodeFrame(makeFrame(FrameType.metrics, 1, 1)),
 };
+
+function readMessages(payload: Buffer): unknown[] {
+  const read: unknown[] = [];
+  const reader = new MessageReader({
+    onContent: (data) => read.push(data.toString()),
+    onMessage: (type, body) => read.push([type, body.toString()]),
+  });
+  reader.push(payload);
+  return read;
+}
 
 const FROM_GUEST: Readonly<Record<string, readonly [FrameType, (payload: Buffer) => unknown, unknown]>> = {
   'opened-exec': [FrameType.opened, (payload) => payload.readUInt32LE(), 4711],
@@ -87,6 +119,13 @@ const FROM_GUEST: Readonly<Record<string, readonly [FrameType, (payload: Buffer)
   'end-to-host': [FrameType.endToHost, String, ''],
   'ended-connect-closed': [FrameType.ended, decodeClosed, false],
   'ended-connect-reset': [FrameType.ended, decodeClosed, true],
+  'file-done': [FrameType.data1, readMessages, [[0x80, '']]],
+  'file-data': [FrameType.data1, readMessages, ['text']],
+  'file-failed': [
+    FrameType.data1,
+    (payload) => decodeFileFailed(payload.subarray(5)),
+    { errno: 2, syscall: 'open', path: Buffer.from('/b') },
+  ],
   failed: [FrameType.failed, decodeFailed, { errno: 'ENOENT', step: 'user' }],
   'metrics-answer': [FrameType.metricsAnswer, decodeMetrics, METRICS],
 };
@@ -122,6 +161,12 @@ describe('the test vectors of the specification', () => {
       const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors[name] ?? '', 'hex'));
       expect(frame && decodeExec(frame.payload)).toEqual(message);
     }
+  });
+
+  it('of a file worker is what a scripted guest reads', () => {
+    const hex = vectors['open-files'] ?? '';
+    const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(hex, 'hex'));
+    expect(frame && decodeFiles(frame.payload)).toBe('me');
   });
 
   it.each(Object.entries(TARGETS))('of a connection to %s is what a scripted guest reads', (kind, target) => {

@@ -29,6 +29,26 @@ export type {
   PtySize,
 } from './contract/guest.js';
 export type { GuestDiskMetrics, GuestFileSystem, GuestMetrics } from './contract/guest-metrics.js';
+export type {
+  CollectOptions,
+  FileCallOptions,
+  FileEntry,
+  FileHandleOptions,
+  FileReadStreamOptions,
+  FileStats,
+  FileTime,
+  FileTransferOptions,
+  FileWriteStreamOptions,
+  GuestFileHandle,
+  GuestFiles,
+  GuestPath,
+  MkdirOptions,
+  PathAnswerOptions,
+  ReaddirOptions,
+  ReadFileOptions,
+  RmOptions,
+  WriteFileOptions,
+} from './contract/guest-files.js';
 export type { HostFinding, HostReport } from './contract/host-report.js';
 export { parseSnapshotId, parseSnapshotUid, parseVmId } from './contract/ids.js';
 export type {

@@ -24,6 +24,8 @@ export type {
   ExecLimits,
   ExecOutput,
   ForwardOptions,
+  GuestFileHandle,
+  GuestFiles,
   HostReport,
   OperationOptions,
   PortForward,

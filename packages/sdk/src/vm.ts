@@ -8,6 +8,7 @@ import type {
   ForwardOptions,
   Guest,
   GuestMetrics,
+  GuestFiles,
   OperationOptions,
   PortForward,
   VmView,
@@ -19,12 +20,15 @@ import { Execution } from './execution.js';
 import { generateId } from './generate-id.js';
 import type { ExecOptions } from './options.js';
 import { Snapshot } from './snapshot.js';
+import { createVmFiles } from './vm-files.js';
 
 /**
  * One VM. The handle belongs to the VM, not to its id: it follows a rename, by whomever, and never reaches a
  * later VM that got the same id. Every call rejects with the runtime's own errors.
  */
 export class Vm implements AsyncDisposable {
+  /** The guest's files, as `node:fs/promises` has a host's. See `GuestFiles`. */
+  readonly files: GuestFiles;
   readonly #context: Context;
   #vmId: string;
   readonly #instanceId: string;
@@ -33,6 +37,7 @@ export class Vm implements AsyncDisposable {
 
   constructor(context: Context, view: VmView) {
     this.#context = context;
+    this.files = createVmFiles({ guest: () => this.guest(), alive: context.alive });
     this.#vmId = view.vmId;
     this.#instanceId = view.instanceId;
   }

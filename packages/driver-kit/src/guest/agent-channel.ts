@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AgentClient, AgentExecProcess, connectTo, Forwards, StreamQueue } from '@microvm/guest';
+import { AgentClient, AgentExecProcess, AgentFiles, connectTo, Forwards, StreamQueue } from '@microvm/guest';
 import {
   type ConnectOptions,
   type ConnectTarget,
@@ -41,6 +41,7 @@ export class AgentChannel {
   readonly #vm: NamedVm;
   readonly #commands: StreamQueue;
   readonly #forwards = new Forwards((target) => this.#connect(target));
+  readonly #files: AgentFiles;
   #client: AgentClient | undefined;
   #last: AgentClient | undefined;
   #attempt: Promise<AgentClient> | undefined;
@@ -50,6 +51,7 @@ export class AgentChannel {
     this.#openStream = openStream;
     this.#vm = vm;
     this.#commands = new StreamQueue(vm);
+    this.#files = new AgentFiles(this.#commands, () => this.#serveCommands());
   }
 
   /**
@@ -99,6 +101,7 @@ export class AgentChannel {
   async guest(): Promise<Guest> {
     if (!this.#commands.isHeld) await this.connect();
     return {
+      files: this.#files,
       ping: async (options = {}) => (await this.connect(options)).ping(options),
       metrics: async (options = {}) => (await this.connect(options)).metrics(options),
       exec: (request) => this.#exec(request),

@@ -11,6 +11,7 @@ function withGuest(good: VmRuntime, calls: (guest: Guest) => Partial<Guest>): Pi
     async guest(vmId) {
       const guest = await good.guest(vmId);
       return {
+        files: guest.files,
         ping: (options) => guest.ping(options),
         metrics: (options) => guest.metrics(options),
         exec: (request) => guest.exec(request),

@@ -1,5 +1,6 @@
 import type { Duplex, Writable } from 'node:stream';
 import type { GuestMetrics } from './guest-metrics.js';
+import type { GuestFiles } from './guest-files.js';
 
 /** The size of a terminal's window, in characters: 1 to 65,535 each. */
 export interface PtySize {
@@ -178,6 +179,8 @@ export interface PortForward extends AsyncDisposable {
  * gone.
  */
 export interface Guest {
+  /** The guest's files, as `node:fs/promises` has a host's. */
+  readonly files: GuestFiles;
   /**
    * Opens a connection to a socket in the guest, with or without a network. Each direction of the stream has
    * an end of its own (`allowHalfOpen`) and back-pressure. A reset by the other end destroys the stream with
