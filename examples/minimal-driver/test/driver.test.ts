@@ -45,6 +45,7 @@ it('rejects, and never throws, what is asked of a VM whose VMM is not there', as
     }),
     directory: stateDir,
     vmm: undefined,
+    settings: undefined,
   };
   const run: Run = { signal: new AbortController().signal, progress: () => {}, step: async () => {} };
   const calls = [

@@ -24,7 +24,7 @@ SpawnFailure CommandTable::Start(uint32_t stream, const SpawnRequest& request, c
   // Where it cannot be had, the command runs in the workload's and is signalled by its process group.
   const UniqueFd procs = cgroup.OpenProcs();
   Child child;
-  const SpawnFailure failure = Spawn(request, procs ? procs.Get() : workload.procs_fd, &child);
+  const SpawnFailure failure = Spawn(request, environment_, procs ? procs.Get() : workload.procs_fd, &child);
   if (failure.error != 0) {
     cgroup.Remove();
     return failure;

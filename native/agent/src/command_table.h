@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "command.h"
@@ -21,6 +23,10 @@ class CommandTable {
                      uint32_t output_window);
   void OnReaped(pid_t pid, int wait_status);
 
+  // What commands get over the defaults, NAME=value, from the next one on.
+  void SetEnvironment(std::vector<std::string> environment) { environment_ = std::move(environment); }
+  const std::vector<std::string>& environment() const { return environment_; }
+
   void SignalAll(int number);
   std::set<pid_t> Groups() const;
   bool AnyAlive() const { return !by_pid_.empty(); }
@@ -31,6 +37,7 @@ class CommandTable {
 
   StreamTable* streams_;
   Outbox* outbox_;
+  std::vector<std::string> environment_;
   uint32_t last_cgroup_ = 0;
   std::map<uint32_t, Command*> commands_;  // by their number in the stream table
   std::map<pid_t, Command*> by_pid_;       // not reaped

@@ -2,6 +2,8 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
+
 #include "protocol.h"
 
 namespace microvm::agent {
@@ -43,13 +45,17 @@ bool DecodeTerminal(PayloadReader* in, SpawnRequest* request) {
 
 }  // namespace
 
+bool DecodeEnvironment(PayloadReader* in, std::vector<std::string>* env) {
+  if (!DecodeStrings(in, in->U16(), env)) return false;
+  return std::all_of(env->begin(), env->end(), [](const std::string& entry) {
+    const size_t equals = entry.find('=');
+    return equals != 0 && equals != std::string::npos;
+  });
+}
+
 bool DecodeExec(PayloadReader* in, SpawnRequest* request) {
   if (!DecodeStrings(in, in->U16(), &request->argv) || request->argv.empty()) return false;
-  if (!DecodeStrings(in, in->U16(), &request->env)) return false;
-  for (const std::string& entry : request->env) {
-    const size_t equals = entry.find('=');
-    if (equals == 0 || equals == std::string::npos) return false;
-  }
+  if (!DecodeEnvironment(in, &request->env)) return false;
   request->cwd = in->Text(kMaxOpenBody);
   request->user = in->Text(kMaxUser);
   if (!DecodeLimits(in, request) || !DecodeTerminal(in, request)) return false;

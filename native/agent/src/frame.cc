@@ -35,6 +35,7 @@ bool IsFromHost(uint8_t type) {
     case FrameType::kSetClock:
     case FrameType::kShutdown:
     case FrameType::kMetrics:
+    case FrameType::kSetEnv:
       return true;
     default:
       return false;
@@ -122,7 +123,7 @@ Decoder::Event Decoder::NextFrame(size_t limit, Frame* frame) {
   const uint8_t* payload = at + kHeaderSize;
   if (Crc32(Crc32(0, at, 20), payload, length) != Load32(at + 20)) return Violation("bad checksum");
   if (!IsFromHost(at[4])) return Violation("unknown frame type");
-  const bool may_continue = static_cast<FrameType>(at[4]) == FrameType::kOpen;
+  const bool may_continue = LongestMessage(static_cast<FrameType>(at[4])) != 0;
   if ((at[5] & ~(may_continue ? kFlagMore : 0)) != 0 || at[6] != 0 || at[7] != 0)
     return Violation("bad flags");
   frame->type = static_cast<FrameType>(at[4]);

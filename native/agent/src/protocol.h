@@ -13,6 +13,8 @@ constexpr size_t kMaxPayload = 65536;
 constexpr size_t kMaxFrame = kHeaderSize + kMaxPayload;
 constexpr size_t kSessionIdSize = 16;
 constexpr size_t kMaxOpenBody = 1 << 20;
+// A message of several frames that is no OPEN: room for 1 MiB of environment and what each string costs.
+constexpr size_t kMaxMessage = (1 << 20) + (64 << 10);
 constexpr uint16_t kMaxExecStrings = 8192;
 constexpr uint8_t kMaxLimits = 5;
 constexpr size_t kMaxUser = 256;
@@ -46,6 +48,7 @@ enum class FrameType : uint8_t {
   kThaw = 0x21,
   kSetClock = 0x22,
   kShutdown = 0x23,
+  kSetEnv = 0x24,
   kMetrics = 0x27,
 
   kHelloAck = 0x81,
@@ -63,6 +66,18 @@ enum class FrameType : uint8_t {
   kFarewell = 0xB0,
   kReset = 0xB1,
 };
+
+// The longest message of a type that may take several frames, by MORE; 0 for the others.
+constexpr size_t LongestMessage(FrameType type) {
+  switch (type) {
+    case FrameType::kOpen:
+      return kMaxOpenBody;
+    case FrameType::kSetEnv:
+      return kMaxMessage;
+    default:
+      return 0;
+  }
+}
 
 // What an OPEN asks for; the first byte of its message.
 enum class StreamKind : uint8_t { kExec = 1, kConnect = 2, kFiles = 4 };

@@ -41,7 +41,7 @@ void Session::OnMark(const SessionId& session) {
 
 void Session::Drop(const char* problem) {
   streams_->DetachAll();
-  opening_.reset();
+  begun_.reset();
   awaiting_hello_ = false;
   if (freezing_) {
     // Nobody will learn that it froze.
@@ -64,8 +64,8 @@ bool Session::OnFrame(const Frame& frame) {
   if (frame.type == FrameType::kHello || !open_) return Broken("no HELLO after the mark");
   if (frame.epoch > outbox_->epoch) return Broken("epoch of the future");
   if (frame.epoch < outbox_->epoch) return true;
-  if (opening_ && (frame.type != FrameType::kOpen || frame.stream != opening_->stream))
-    return Broken("OPEN not finished");
+  if (begun_ && (frame.type != begun_->type || frame.stream != begun_->stream))
+    return Broken("message not finished");
   PayloadReader in(frame.payload, frame.size);
   switch (frame.type) {
     case FrameType::kData:
@@ -146,9 +146,10 @@ bool Session::OnStreamFrame(const Frame& frame, PayloadReader* in) {
 }
 
 bool Session::OnRequest(const Frame& frame, PayloadReader* in) {
-  const bool continues = opening_.has_value();
+  const bool continues = begun_.has_value();
   if (!continues && frame.stream <= last_stream_) return Broken("stream number used again");
   last_stream_ = frame.stream;
+  if (const size_t longest = LongestMessage(frame.type); longest != 0) return OnPart(frame, longest);
   switch (frame.type) {
     case FrameType::kPing: {
       if (!in->Done()) return Broken("bad PING");
@@ -157,8 +158,6 @@ bool Session::OnRequest(const Frame& frame, PayloadReader* in) {
       outbox_->Send(FrameType::kPong, frame.stream, out.bytes());
       return true;
     }
-    case FrameType::kOpen:
-      return OnOpen(frame);
     case FrameType::kSignal:
       return OnSignal(frame.stream, in);
     case FrameType::kFreeze:
@@ -176,14 +175,24 @@ bool Session::OnRequest(const Frame& frame, PayloadReader* in) {
   }
 }
 
-bool Session::OnOpen(const Frame& frame) {
-  if (!opening_) opening_ = PartialOpen{frame.stream, {}};
-  if (opening_->body.size() + frame.size > kMaxOpenBody) return Broken("OPEN too long");
-  opening_->body.insert(opening_->body.end(), frame.payload, frame.payload + frame.size);
+bool Session::OnPart(const Frame& frame, size_t longest) {
+  if (!begun_) begun_ = PartialMessage{frame.type, frame.stream, {}};
+  if (begun_->body.size() + frame.size > longest) return Broken("message too long");
+  begun_->body.insert(begun_->body.end(), frame.payload, frame.payload + frame.size);
   if ((frame.flags & kFlagMore) != 0) return true;
-  const Bytes body = std::move(opening_->body);
-  opening_.reset();
-  return Open(frame.stream, body);
+  const Bytes body = std::move(begun_->body);
+  begun_.reset();
+  if (frame.type == FrameType::kOpen) return Open(frame.stream, body);
+  PayloadReader in(body.data(), body.size());
+  return OnSetEnv(frame.stream, &in);
+}
+
+bool Session::OnSetEnv(uint32_t stream, PayloadReader* in) {
+  std::vector<std::string> env;
+  if (!DecodeEnvironment(in, &env) || !in->Done()) return Broken("bad SET_ENV");
+  commands_->SetEnvironment(std::move(env));
+  Answer(stream, 0, "env");
+  return true;
 }
 
 bool Session::Open(uint32_t stream, const Bytes& body) {

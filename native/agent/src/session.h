@@ -46,7 +46,9 @@ class Session {
     uint64_t next_look;
     uint64_t next_attempt;
   };
-  struct PartialOpen {
+  // A message whose other frames are still to come.
+  struct PartialMessage {
+    FrameType type;
     uint32_t stream;
     Bytes body;
   };
@@ -58,7 +60,9 @@ class Session {
   bool OnHello(const Frame& frame);
   bool OnRequest(const Frame& frame, PayloadReader* in);
   bool OnStreamFrame(const Frame& frame, PayloadReader* in);
-  bool OnOpen(const Frame& frame);
+  // A frame of a message that may have several.
+  bool OnPart(const Frame& frame, size_t longest);
+  bool OnSetEnv(uint32_t stream, PayloadReader* in);
   bool Open(uint32_t stream, const Bytes& body);
   void StartExec(uint32_t stream, const SpawnRequest& request);
   void StartConnection(uint32_t stream, const ConnectRequest& request);
@@ -87,7 +91,7 @@ class Session {
   bool open_ = false;
   uint32_t output_window_ = 0;
   uint32_t last_stream_ = 0;
-  std::optional<PartialOpen> opening_;
+  std::optional<PartialMessage> begun_;
   std::optional<Freezing> freezing_;
   const char* problem_ = "";
 };

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <map>
 
 #include "accounts.h"
 #include "terminal.h"
@@ -76,13 +77,11 @@ std::string_view NameOf(std::string_view entry) { return entry.substr(0, entry.f
 class Environment {
  public:
   void Set(std::string entry) {
-    const std::string_view name = NameOf(entry);
-    const auto same = [name](const std::string& other) { return NameOf(other) == name; };
-    const auto found = std::find_if(entries_.begin(), entries_.end(), same);
-    if (found == entries_.end()) {
+    const auto [found, is_new] = places_.emplace(NameOf(entry), entries_.size());
+    if (is_new) {
       entries_.push_back(std::move(entry));
     } else {
-      *found = std::move(entry);
+      entries_[found->second] = std::move(entry);
     }
   }
   std::vector<char*> Pointers() {
@@ -94,9 +93,11 @@ class Environment {
 
  private:
   std::vector<std::string> entries_;
+  std::map<std::string, size_t> places_;  // by name
 };
 
-Environment MakeEnvironment(const SpawnRequest& request, const Account& account) {
+Environment MakeEnvironment(const SpawnRequest& request, const std::vector<std::string>& environment,
+                            const Account& account) {
   Environment result;
   for (char** entry = environ; *entry != nullptr; entry++) result.Set(*entry);
   if (!request.user.empty()) {
@@ -107,6 +108,7 @@ Environment MakeEnvironment(const SpawnRequest& request, const Account& account)
     result.Set("LOGNAME=" + name);
   }
   if (request.terminal && !request.terminal->term.empty()) result.Set("TERM=" + request.terminal->term);
+  for (const std::string& entry : environment) result.Set(entry);
   for (const std::string& entry : request.env) result.Set(entry);
   return result;
 }
@@ -163,7 +165,7 @@ void CloseAllButStandard() {
   rlimit limit{};
   const bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0;
   const int most = is_known && limit.rlim_max < kMostDescriptors ? static_cast<int>(limit.rlim_max)
-                                                                  : static_cast<int>(kMostDescriptors);
+                                                                 : static_cast<int>(kMostDescriptors);
   for (int fd = 3; fd < most; fd++) close(fd);
 }
 
@@ -218,7 +220,8 @@ const char* SpawnStepName(int step) {
   }
 }
 
-SpawnFailure Spawn(const SpawnRequest& request, int cgroup_procs_fd, Child* child) {
+SpawnFailure Spawn(const SpawnRequest& request, const std::vector<std::string>& of_all, int cgroup_procs_fd,
+                   Child* child) {
   Account account;
   if (!request.user.empty()) {
     if (const int error = ReadAccount(request.user, &account); error != 0) return {error, kSpawnUser};
@@ -233,20 +236,12 @@ SpawnFailure Spawn(const SpawnRequest& request, int cgroup_procs_fd, Child* chil
   // SAFETY: execvp takes char* for history's sake; it does not write.
   for (const std::string& argument : request.argv) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  Environment environment = MakeEnvironment(request, account);
+  Environment environment = MakeEnvironment(request, of_all, account);
   std::vector<char*> env = environment.Pointers();
-  const ChildPlan plan{request.run,
-                       request.cwd.c_str(),
-                       argv.data(),
-                       env.data(),
-                       standard.in.Get(),
-                       standard.out.Get(),
-                       standard.err.Get(),
-                       status.write.Get(),
-                       request.terminal.has_value(),
-                       cgroup_procs_fd,
-                       &request.limits,
-                       request.user.empty() ? nullptr : &account};
+  const ChildPlan plan{request.run,        request.cwd.c_str(), argv.data(),
+                       env.data(),         standard.in.Get(),   standard.out.Get(),
+                       standard.err.Get(), status.write.Get(),  request.terminal.has_value(),
+                       cgroup_procs_fd,    &request.limits,     request.user.empty() ? nullptr : &account};
 
   const pid_t pid = fork();
   if (pid < 0) return {errno, kSpawnStart};

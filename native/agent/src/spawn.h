@@ -25,7 +25,7 @@ struct SpawnRequest {
   // fields of a program are then left empty.
   int (*run)() = nullptr;
   std::vector<std::string> argv;
-  std::vector<std::string> env;  // NAME=value, over the defaults
+  std::vector<std::string> env;  // NAME=value, over the defaults and the environment of all commands
   std::string cwd;
   std::string user;  // see FindAccount; empty: the agent's own
   std::vector<ResourceLimit> limits;
@@ -62,7 +62,9 @@ const char* SpawnStepName(int step);
 
 // Forks a child in a session of its own, with default signals and only the descriptors 0-2.
 // `cgroup_procs_fd`, if not negative, is the cgroup.procs file of the cgroup that it joins.
-SpawnFailure Spawn(const SpawnRequest& request, int cgroup_procs_fd, Child* child);
+// `of_all`: NAME=value, what all commands get over the defaults.
+SpawnFailure Spawn(const SpawnRequest& request, const std::vector<std::string>& of_all, int cgroup_procs_fd,
+                   Child* child);
 
 // The limit of descriptors that the agent was started with goes to its children; its own is raised.
 void RaiseDescriptorLimit();

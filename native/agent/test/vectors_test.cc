@@ -150,6 +150,13 @@ void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
   CHECK(full.terminal && full.terminal->columns == 80 && full.terminal->rows == 24);
   CHECK(full.terminal->term == "xterm");
 
+  const Decoded settings = DecodeOne(take("set-env"));
+  // SAFETY: characters as bytes.
+  PayloadReader in(reinterpret_cast<const uint8_t*>(settings.payload.data()), settings.payload.size());
+  std::vector<std::string> env;
+  CHECK(settings.type == FrameType::kSetEnv && DecodeEnvironment(&in, &env) && in.Done());
+  CHECK((env == std::vector<std::string>{"A=1=2", "EMPTY="}));
+
   ReadsTargets(take("open-connect-internet"), take("open-connect-unix"), take("open-connect-vsock"));
 
   const std::map<std::string, std::pair<FrameType, std::string>> others = {
@@ -211,8 +218,9 @@ void SaysWhatTheHostReads(std::map<std::string, std::string>* vectors) {
   CHECK(matches("ended-exec-code", FrameType::kEnded, PayloadWriter().U8(0).U8(3)));
   CHECK(matches("ended-exec-signal", FrameType::kEnded, PayloadWriter().U8(1).U8(9)));
   CHECK(matches("metrics-answer", FrameType::kMetricsAnswer, EncodedMetrics()));
-  const auto failed =
-      SaidByWorker([](FileChannel* channel) { return channel->Answer({ENOENT, "open", "/b"}); });
+  const auto failed = SaidByWorker([](FileChannel* channel) {
+    return channel->Answer({ENOENT, "open", "/b"});
+  });
   CHECK(matches("file-failed", FrameType::kData1, PayloadWriter().Raw(failed.data(), failed.size())));
   const auto done = SaidByWorker([](FileChannel* channel) { return channel->Answer({}); });
   CHECK(matches("file-done", FrameType::kData1, PayloadWriter().Raw(done.data(), done.size())));

@@ -6,6 +6,9 @@ export type Call = (runtime: VmRuntime, vmId: string, options?: OperationOptions
 /** The id that `snapshotVm` takes in these tables, and that the calls on snapshots name. */
 export const SNAPSHOT_ID = 'taken';
 
+/** What `setEnv` sets in these tables. */
+export const VARIABLES = { COLOUR: 'blue' } as const;
+
 /** The id that `renameVm` gives in these tables. */
 export function renamed(vmId: string): string {
   return `${vmId}-renamed`;
@@ -22,6 +25,7 @@ export const VERB_CALLS: Readonly<Record<VmVerb, Call>> = {
   resumeVm: (runtime, vmId, options) => runtime.resumeVm(vmId, options),
   snapshotVm: (runtime, vmId, options) => runtime.snapshotVm(vmId, SNAPSHOT_ID, options),
   renameVm: (runtime, vmId, options) => runtime.renameVm(vmId, renamed(vmId), options),
+  setEnv: (runtime, vmId, options) => runtime.setEnv(vmId, VARIABLES, options),
   destroyVm: (runtime, vmId, options) => runtime.destroyVm(vmId, options),
   forgetVm: (runtime, vmId, options) => runtime.forgetVm(vmId, options),
 };

@@ -10,6 +10,7 @@ import { registerDeadlines } from './suites/deadlines.js';
 import { registerDispatch } from './suites/dispatch.js';
 import { registerDurability } from './suites/durability.js';
 import { registerEndings } from './suites/endings.js';
+import { registerEnvironment } from './suites/environment.js';
 import { registerEvents } from './suites/events.js';
 import { registerGuest } from './suites/guest.js';
 import { registerIdempotency } from './suites/idempotency.js';
@@ -47,6 +48,7 @@ export const SUITES: readonly ((fixture: ProviderFixture) => void)[] = [
   registerEndings,
   registerGuest,
   registerConnections,
+  registerEnvironment,
   registerCapabilities,
   registerDurability,
   registerCorruption,

@@ -14,6 +14,7 @@ const NEEDS: Partial<Readonly<Record<VmVerb, IsSupported>>> = {
   resumeVm: ({ pause }) => pause,
   renameVm: ({ rename }) => rename,
   snapshotVm: canSnapshot,
+  setEnv: ({ guestAgent }) => guestAgent,
 };
 
 /** Whether the provider claims to have the verb; the refusals of what it lacks are tests of their own. */

@@ -51,6 +51,7 @@ export const TRAITS: Readonly<Record<JobKind, readonly Trait[]>> = {
     { method: 'snapshotVm', from: 'running', again: 'MICROVM_SNAPSHOT_ALREADY_EXISTS', aborted: ['running'] },
   ],
   renameVm: [{ method: 'renameVm', from: 'running', again: 'MICROVM_VM_NOT_FOUND', aborted: ['running'] }],
+  setEnv: [{ method: 'setEnv', from: 'running', again: undefined, aborted: ['running'] }],
   destroyVm: [
     { method: 'destroyVm', from: 'running', again: 'MICROVM_INVALID_TRANSITION', aborted: ['crashed'] },
   ],

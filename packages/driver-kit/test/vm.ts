@@ -9,6 +9,7 @@ export function makeVm(spec: VmSpec = {}): DriverVm {
     plan: {},
     directory: '/nowhere',
     vmm: undefined,
+    settings: undefined,
   };
 }
 

@@ -132,6 +132,7 @@ describe('a pause and a capture', () => {
     plan: {},
     directory: undefined,
     vmm: undefined,
+    settings: undefined,
   });
 
   it('are refused where the guest’s vsock would not survive them', () => {

@@ -6,7 +6,16 @@ import type {
   ForwardOptions,
   PortForward,
 } from '@microvm/runtime';
-import type { ExecProcess, ExecRequest, Guest, GuestMetrics, NamedVm } from '@microvm/runtime';
+import { environmentBytes } from '@microvm/runtime';
+import type {
+  Environment,
+  ExecProcess,
+  ExecRequest,
+  Guest,
+  GuestMetrics,
+  GuestSettings,
+  NamedVm,
+} from '@microvm/runtime';
 import { StreamQueue } from './stream-queue.js';
 import { AgentConnection } from './connection.js';
 import type { CallOptions } from './deadline.js';
@@ -23,6 +32,7 @@ import { FrameType, MAX_WAIT_MS, PREAMBLE } from './protocol.js';
 import type { PowerAction } from './protocol.js';
 import { CONFIRMED } from './request.js';
 import { decodeMetrics } from './metrics-message.js';
+import { encodeSetEnv } from './settings-messages.js';
 import { tooOld } from './too-old.js';
 
 const CONNECT_TIMEOUT_MS = 30_000;
@@ -214,6 +224,28 @@ export class AgentClient implements Guest {
         if (isOk) this.#connection.setFrozen(false);
       },
     });
+  }
+
+  /**
+   * Gives the guest what a driver's VM has to be told, frozen or not. Rejects with `MICROVM_UNSUPPORTED` when
+   * the agent speaks protocol 1 and there is anything to be told.
+   */
+  async configure({ env }: GuestSettings, options: CallOptions = {}): Promise<void> {
+    if (env !== undefined) await this.setEnv(env, options);
+  }
+
+  /** Replaces the environment that commands get over the guest's defaults, from the next one on. */
+  async setEnv(env: Environment, options: CallOptions = {}): Promise<void> {
+    const isOld = this.#connection.ack.version < 2;
+    if (isOld && Object.keys(env).length > 0) throw tooOld('setEnv');
+    if (isOld) return;
+    await this.#connection.request(FrameType.setEnv, encodeSetEnv(env), {
+      operation: 'setEnv',
+      ...CONFIRMED,
+      timeoutMs: ANSWER_TIMEOUT_MS,
+      ...options,
+    });
+    this.#commands.environmentBytes = environmentBytes(env);
   }
 
   /** Steps the guest's wall clock: milliseconds since 1970. */

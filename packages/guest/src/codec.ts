@@ -1,8 +1,9 @@
 import { crc32 } from 'node:zlib';
+import type { FrameType } from './protocol.js';
 import {
   FLAG_MORE,
+  LONG_MESSAGES,
   FRAME_TYPES,
-  FrameType,
   HEADER_SIZE,
   MAGIC,
   MAX_PAYLOAD,
@@ -79,7 +80,7 @@ function parseHeader(header: Buffer): { readonly type: FrameType; readonly lengt
   if (header.readUInt32LE(0) !== MAGIC) throw new ProtocolError('bad magic');
   const type = header.readUInt8(4);
   if (!FRAME_TYPES.has(type)) throw new ProtocolError(`unknown frame type ${type}`);
-  const allowed = type === FrameType.open ? FLAG_MORE : 0;
+  const allowed = LONG_MESSAGES.has(type) ? FLAG_MORE : 0;
   if ((header.readUInt8(5) & ~allowed) !== 0 || header.readUInt16LE(6) !== 0) {
     throw new ProtocolError('bad flags');
   }

@@ -56,7 +56,7 @@ export class AgentExecProcess implements ExecProcess, StreamUser {
   /** Throws `MICROVM_INVALID_ARGUMENT`. */
   constructor(queue: StreamQueue, request: ExecRequest) {
     const message = parseExecRequest(request);
-    this.#encoded = encodeExecRequest(message);
+    this.#encoded = encodeExecRequest(message, queue.environmentBytes);
     const { argv, cwd, user, pty } = message;
     this.#names = { program: argv[0], cwd, user, hasPty: pty !== undefined };
     this.#queue = queue;

@@ -95,10 +95,13 @@ export function parseExecRequest(request: ExecRequest): ExecMessage {
   return { argv, env, cwd, user, rlimits: parseLimits(request.rlimits), pty: parsePty(request.pty) };
 }
 
-/** Makes the message of a request. Throws `MICROVM_INVALID_ARGUMENT`. */
-export function encodeExecRequest(message: ExecMessage): EncodedExec {
+/**
+ * Makes the message of a request. `environmentBytes`: what the VM's own environment takes, which the command
+ * gets too. Throws `MICROVM_INVALID_ARGUMENT`.
+ */
+export function encodeExecRequest(message: ExecMessage, environmentBytes = 0): EncodedExec {
   const encoded = encodeExec(message);
-  const problem = execTooLong(encoded.body);
+  const problem = execTooLong(encoded.body.length + environmentBytes);
   if (problem !== undefined) throw invalidArgument('argv', problem);
   return encoded;
 }

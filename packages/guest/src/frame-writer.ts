@@ -1,12 +1,12 @@
 import type { Duplex } from 'node:stream';
 import { encodeHeader, seamHoldsPreamble } from './codec.js';
 import type { Frame } from './codec.js';
-import { FLAG_MORE, FrameType, HEADER_SIZE } from './protocol.js';
+import { FLAG_MORE, HEADER_SIZE, LONG_MESSAGES } from './protocol.js';
 
 /** While this many bytes wait for the agent to read them, every caller that can wait does. */
 const ROOMY_BYTES = 256 * 1024;
 /**
- * More than this never waits: an agent that does not read ends its session. One whole EXEC has room beside
+ * More than this never waits: an agent that does not read ends its session. One whole message has room beside
  * `ROOMY_BYTES`.
  */
 export const MAX_QUEUED_BYTES = 2 << 20;
@@ -44,9 +44,9 @@ export class FrameWriter {
     const header = encodeHeader(frame);
     const { payload } = frame;
     if (seamHoldsPreamble(header, payload)) {
-      // Two shorter frames have other checksums. Only data and EXEC have payloads that long, and both may be
-      // cut.
-      const flags = frame.type === FrameType.open ? FLAG_MORE : 0;
+      // Two shorter frames have other checksums. Only data and long messages have payloads that long, and
+      // these may be cut.
+      const flags = LONG_MESSAGES.has(frame.type) ? FLAG_MORE : 0;
       this.write({ ...frame, payload: payload.subarray(0, HEADER_SIZE), flags });
       this.write({ ...frame, payload: payload.subarray(HEADER_SIZE) }, onWritten);
       return;

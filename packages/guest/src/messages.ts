@@ -373,10 +373,10 @@ export function decodeFarewell(payload: Buffer): Farewell {
   }));
 }
 
-/** Whether an encoded request is longer than OPEN may be, and what is allowed. */
-export function execTooLong(body: Buffer): string | undefined {
-  return body.length > MAX_OPEN_BODY
-    ? `at most ${MAX_OPEN_BODY} bytes of arguments and environment`
+/** Whether a request is longer than OPEN may be, and what is allowed. */
+export function execTooLong(sizeBytes: number): string | undefined {
+  return sizeBytes > MAX_OPEN_BODY
+    ? `at most ${MAX_OPEN_BODY} bytes of arguments and environment, with that of the VM`
     : undefined;
 }
 

@@ -8,6 +8,8 @@ export const HEADER_SIZE = 24;
 export const MAX_PAYLOAD = 65_536;
 export const SESSION_ID_SIZE = 16;
 export const MAX_OPEN_BODY = 1 << 20;
+/** A message of several frames that is no OPEN: room for 1 MiB of environment and what each string costs. */
+export const MAX_MESSAGE = (1 << 20) + (64 << 10);
 export const MAX_EXEC_STRINGS = 8_192;
 export const MAX_USER_BYTES = 256;
 export const MAX_TERM_BYTES = 64;
@@ -46,6 +48,7 @@ export const FrameType = {
   thaw: 0x21,
   setClock: 0x22,
   shutdown: 0x23,
+  setEnv: 0x24,
   metrics: 0x27,
   helloAck: 0x81,
   pong: 0x82,
@@ -65,6 +68,12 @@ export const FrameType = {
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
 export const FRAME_TYPES: ReadonlySet<number> = new Set(Object.values(FrameType));
+
+/** The longest message of each type that may take several frames, by `MORE`. */
+export const LONG_MESSAGES: ReadonlyMap<number, number> = new Map([
+  [FrameType.open, MAX_OPEN_BODY],
+  [FrameType.setEnv, MAX_MESSAGE],
+]);
 
 /** The channel of a stream that goes to the guest, as CREDIT names it; 1 and 2 come from the guest. */
 export const INPUT_CHANNEL = 0;

@@ -16,6 +16,8 @@ import type { AgentInfo, FailedMessage, Farewell } from './messages.js';
 import { decodeFiles } from './files/open-files.js';
 import { PayloadReader } from './payload.js';
 import { encodeMetrics, NO_METRICS } from './metrics-message.js';
+import { decodeSetEnv } from './settings-messages.js';
+import { ScriptedSettings } from './scripted-settings.js';
 import { FrameType, PROTOCOL_VERSION, ProtocolError, StreamKind, TargetKind } from './protocol.js';
 import type { PowerAction } from './protocol.js';
 import { CommandStream, ScriptedErrno } from './scripted-command.js';
@@ -76,6 +78,8 @@ export interface ScriptedAgentOptions {
   readonly isFrozen?: boolean;
   /** The protocol that it speaks: 2, or 1 as the agent of an old snapshot. */
   readonly protocol?: 1 | 2;
+  /** What an agent of the same guest was told before; it changes with what this one is told. */
+  readonly settings?: ScriptedSettings;
 }
 
 /**
@@ -87,6 +91,7 @@ export class ScriptedAgent {
   readonly #kernelRelease: string;
   readonly #protocol: 1 | 2;
   readonly #errors = new ScriptErrors();
+  readonly #settings: ScriptedSettings;
   #epoch: number;
   #isFrozen: boolean;
   #onThaw: (() => void)[] = [];
@@ -101,6 +106,7 @@ export class ScriptedAgent {
     [FrameType.setClock]: (stream, payload) => this.#onSetClock(stream, payload),
     [FrameType.metrics]: (stream) => this.#onMetrics(stream),
     [FrameType.shutdown]: (stream, payload) => this.#onShutdown(stream, payload),
+    [FrameType.setEnv]: (stream, payload) => this.#onSetEnv(stream, payload),
   };
 
   constructor(handlers: ScriptedHandlers, options: ScriptedAgentOptions = {}) {
@@ -109,6 +115,7 @@ export class ScriptedAgent {
     this.#kernelRelease = options.kernelRelease ?? 'scripted';
     this.#isFrozen = options.isFrozen ?? false;
     this.#protocol = options.protocol ?? PROTOCOL_VERSION;
+    this.#settings = options.settings ?? new ScriptedSettings();
   }
 
   get epoch(): number {
@@ -215,7 +222,11 @@ export class ScriptedAgent {
     const message = this.#protocol === 1 ? decodeExecV1(body) : decodeExec(body);
     return (parts, onEnd) => {
       const stream = new CommandStream(parts, this.#errors, onEnd);
-      return { stream, run: () => void stream.run(message, (scripted) => this.#handlers.exec(scripted)) };
+      const env = { ...this.#settings.environment, ...message.env };
+      return {
+        stream,
+        run: () => void stream.run({ ...message, env }, (scripted) => this.#handlers.exec(scripted)),
+      };
     };
   }
 
@@ -246,6 +257,12 @@ export class ScriptedAgent {
   #onSetClock(stream: number, payload: Buffer): void {
     const wallClockMs = Number(new PayloadReader(payload).u64()) / 1000;
     void this.#perform(stream, 'clock', () => this.#handlers.setClock?.(wallClockMs));
+  }
+
+  #onSetEnv(stream: number, payload: Buffer): void {
+    if (this.#protocol === 1) throw new ProtocolError('SET_ENV in protocol 1');
+    this.#settings.environment = decodeSetEnv(payload);
+    this.#answer(stream, 'env', undefined);
   }
 
   #onShutdown(stream: number, payload: Buffer): void {

@@ -4,7 +4,7 @@ import type { Frame } from './codec.js';
 import { decodeHello, encodeHelloAck } from './messages.js';
 import type { AgentInfo } from './messages.js';
 import { PayloadWriter } from './payload.js';
-import { FLAG_MORE, FrameType, MAX_OPEN_BODY, MAX_STREAMS, ProtocolError, INPUT_WINDOW } from './protocol.js';
+import { FLAG_MORE, FrameType, INPUT_WINDOW, LONG_MESSAGES, MAX_STREAMS, ProtocolError } from './protocol.js';
 import { encodeMark, MarkScanner } from './sync.js';
 
 /** What a session needs of its guest. */
@@ -28,7 +28,8 @@ export class ScriptedSession {
   #id: Buffer | undefined;
   #isOpen = false;
   #lastStream = 0;
-  #opening: { readonly stream: number; readonly parts: Buffer[] } | undefined;
+  /** A message whose other frames are still to come. */
+  #begun: { readonly type: FrameType; readonly stream: number; readonly parts: Buffer[] } | undefined;
   #outputWindow = 0;
 
   /** `version` of the protocol is the only one that it speaks. */
@@ -90,7 +91,7 @@ export class ScriptedSession {
   #drop(): void {
     if (this.#isOpen) this.#owner.onDrop();
     this.#decoder = undefined;
-    this.#opening = undefined;
+    this.#begun = undefined;
     this.#isOpen = false;
     this.#lastStream = 0;
   }
@@ -104,22 +105,24 @@ export class ScriptedSession {
     if (frame.epoch > epoch) throw new ProtocolError('epoch of the future');
     if (frame.stream === 0) throw new ProtocolError('frame outside of a stream');
     if (frame.epoch < epoch || this.#owner.onStreamFrame(frame)) return;
-    if (this.#opening !== undefined && this.#opening.stream !== frame.stream) {
-      throw new ProtocolError('OPEN not finished');
+    const begun = this.#begun;
+    if (begun !== undefined && (begun.stream !== frame.stream || begun.type !== frame.type)) {
+      throw new ProtocolError('message not finished');
     }
-    if (this.#opening === undefined && frame.stream <= this.#lastStream) return;
+    if (begun === undefined && frame.stream <= this.#lastStream) return;
     this.#lastStream = frame.stream;
-    if (frame.type === FrameType.open) this.#onOpen(frame);
-    else this.#owner.onRequest(frame);
+    const maxBytes = LONG_MESSAGES.get(frame.type);
+    if (maxBytes === undefined) this.#owner.onRequest(frame);
+    else this.#onPart(frame, maxBytes);
   }
 
-  #onOpen(frame: Frame): void {
-    this.#opening ??= { stream: frame.stream, parts: [] };
-    this.#opening.parts.push(Buffer.from(frame.payload));
-    const payload = Buffer.concat(this.#opening.parts);
-    if (payload.length > MAX_OPEN_BODY) throw new ProtocolError('OPEN too long');
+  #onPart(frame: Frame, maxBytes: number): void {
+    this.#begun ??= { type: frame.type, stream: frame.stream, parts: [] };
+    this.#begun.parts.push(Buffer.from(frame.payload));
+    const payload = Buffer.concat(this.#begun.parts);
+    if (payload.length > maxBytes) throw new ProtocolError('message too long');
     if ((frame.flags & FLAG_MORE) !== 0) return;
-    this.#opening = undefined;
+    this.#begun = undefined;
     this.#owner.onRequest({ ...frame, payload });
   }
 

@@ -21,6 +21,8 @@ export interface PendingStream extends StreamHandler {
  */
 export class StreamQueue {
   readonly vm: NamedVm;
+  /** What the VM's own environment takes, which every command gets, as the agent was told last. */
+  environmentBytes = 0;
   #waiting: PendingStream[] = [];
   #session: AgentConnection | undefined;
   #isHeld = false;

@@ -43,6 +43,17 @@ describe('the agent of an old snapshot', () => {
     client.close();
   });
 
+  it('has no environment for all commands, and needs none where there is none', async () => {
+    const client = await connectTo(new ScriptedAgent({ exec: bySelf }, { protocol: 1 }));
+    await client.configure({ env: {} });
+    await expect(client.configure({ env: { A: '1' } })).rejects.toMatchObject({
+      code: 'MICROVM_UNSUPPORTED',
+      details: { feature: 'setEnv' },
+    });
+    expect((await client.ping()).epoch).toBe(1);
+    client.close();
+  });
+
   it.each<Partial<ExecRequest>>([
     { user: 'root' },
     { rlimits: { openFiles: 5 } },

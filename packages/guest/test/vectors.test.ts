@@ -23,6 +23,7 @@ import type { ExecMessage } from '../src/messages.js';
 import { decodeMetrics, encodeMetrics } from '../src/metrics-message.js';
 import { PayloadWriter } from '../src/payload.js';
 import { FrameType } from '../src/protocol.js';
+import { decodeSetEnv, encodeSetEnv } from '../src/settings-messages.js';
 import { decodeFrames } from './decode-frames.js';
 
 /** The test vectors of the specification, which the agent's tests read as well. */
@@ -58,6 +59,7 @@ const METRICS: GuestMetrics = {
   fileSystems: [{ path: '/', type: 'ext4', totalBytes: 16, freeBytes: 17, availableBytes: 18 }],
   disks: [{ name: 'vda', readBytes: 19, writtenBytes: 20, readCount: 21, writeCount: 22 }],
 };
+const VARIABLES = { A: '1=2', EMPTY: '' };
 
 const TARGETS = {
   internet: { port: 8080, host: '::1' },
@@ -93,6 +95,7 @@ const FROM_HOST: Readonly<Record<string, Buffer>> = {
   cancel: encodeFrame(makeFrame(FrameType.cancel, 1, 1)),
   credit: encodeFrame(makeFrame(FrameType.credit, 1, 1, encodeCredit(1, 8192))),
   signal: encodeFrame(makeFrame(FrameType.signal, 2, 1, encodeSignal(1, 15))),
+  'set-env': encodeFrame(makeFrame(FrameType.setEnv, 1, 1, encodeSetEnv(VARIABLES))),
   resize: encodeFrame(makeFrame(FrameType.resize, 1, 1, encodeResize({ cols: 132, rows: 50 }))),
   metrics: encodeFrame(makeFrame(FrameType.metrics, 1, 1)),
 };
@@ -167,6 +170,11 @@ describe('the test vectors of the specification', () => {
     const hex = vectors['open-files'] ?? '';
     const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(hex, 'hex'));
     expect(frame && decodeFiles(frame.payload)).toBe('me');
+  });
+
+  it('of an environment is what a scripted guest reads', () => {
+    const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors['set-env'] ?? '', 'hex'));
+    expect(frame && decodeSetEnv(frame.payload)).toEqual(VARIABLES);
   });
 
   it.each(Object.entries(TARGETS))('of a connection to %s is what a scripted guest reads', (kind, target) => {

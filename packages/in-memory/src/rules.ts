@@ -21,6 +21,8 @@ const ALLOWED: Readonly<Record<VmMethod, readonly (Condition | 'absent')[]>> = {
   release: ['absent', 'incomplete', 'cold', 'booting', 'running', 'paused', 'ended'],
   adopt: ['absent', 'cold', 'running', 'paused', 'ended'],
   // Serialised with nothing: the guest may have gone by the time of the call.
+  // As for `pause`.
+  configure: ['running', 'ended'],
   guest: ['incomplete', 'cold', 'booting', 'running', 'paused', 'ended'],
 };
 

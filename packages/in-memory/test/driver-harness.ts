@@ -70,7 +70,7 @@ export function makeVm(driver: InMemoryDriver, spec: VmSpec = {}, vmId = 'vm'): 
     spec: resolveVmSpec(spec, {}),
     directory: undefined,
   };
-  return { ...bare, plan: driver.plan(bare), vmm: undefined };
+  return { ...bare, plan: driver.plan(bare), vmm: undefined, settings: undefined };
 }
 
 export interface RecordedRun extends Run {

@@ -35,6 +35,7 @@ describe('steps', () => {
     const target = makeTarget(true);
     await driver.prepare(vm, run);
     await driver.boot(vm, run);
+    await driver.guestAgent!.configure({ ...vm, settings: { env: { A: '1' } } }, run);
     await driver.pausing!.pause(vm, run);
     const captured = await driver.snapshots!.capture(vm, target, run);
     const clone = makeVm(driver);
@@ -46,6 +47,7 @@ describe('steps', () => {
       'prepare:disks',
       'boot:started',
       'boot:ready',
+      'configure:told',
       'pause:held',
       'capture:memory',
       'capture:disks',

@@ -59,6 +59,7 @@ describe('places', () => {
         () => driver.prepare(other, makeRun()),
         () => driver.boot(other, makeRun()),
         () => driver.guestAgent!.guest(vm),
+        () => driver.guestAgent!.configure(vm, makeRun()),
         () => driver.pausing!.pause(vm, makeRun()),
         () =>
           driver.snapshots!.capture(

@@ -2,6 +2,8 @@ export { defineCapabilities } from './contract/capabilities.js';
 export type { Capabilities, SpecFeatures } from './contract/capabilities.js';
 export { COMMON_SETTINGS, commonOptionsShape, resolveOptions } from './contract/configuration.js';
 export type { CommonOptions, Setting } from './contract/configuration.js';
+export { changedEnvironment, ENVIRONMENT_MAX_BYTES, environmentBytes } from './contract/environment.js';
+export type { Environment, EnvironmentUpdate } from './contract/environment.js';
 export {
   ERROR_CODES,
   ERROR_TRAITS,
@@ -109,6 +111,7 @@ export type {
   DriverSnapshots,
   DriverSupport,
   DriverVm,
+  GuestSettings,
   JsonObject,
   JsonValue,
   KnownVm,

@@ -36,7 +36,7 @@ describe('what a driver can do', () => {
   });
 
   it('has each feature that there is an object for', () => {
-    const guestAgent = { guest: unused };
+    const guestAgent = { guest: unused, configure: unused };
     const console = { read: unused };
     const metering = { metrics: unused };
     const driver = { ...bare, pausing, snapshots, guestAgent, console, metering };

@@ -35,6 +35,14 @@ describe('a manifest', () => {
     });
   });
 
+  test('of format 2 is read: its guest has no environment', async () => {
+    const written = await sample('manifest-2');
+    const { manifest, problem } = readManifest(written, String(written['snapshotUid']));
+    expect(problem).toBeUndefined();
+    expect(manifest).toEqual({ ...written, format: MANIFEST_FORMAT });
+    expect(manifest?.spec.env).toBeUndefined();
+  });
+
   test.each([
     ['in the folder of another snapshot', 'f'.repeat(32), {}],
     ['with drives by one id', undefined, { drives: [{ driveId: 'a' }, { driveId: 'a' }] }],
@@ -53,6 +61,14 @@ describe('a record', () => {
     const { record, problem } = readRecord(written, String(written['instanceId']));
     expect(problem).toBeUndefined();
     expect(record).toEqual({ ...written, format: RECORD_FORMAT, pinned: {} });
+  });
+
+  test('of format 2 is read: its VM has no environment', async () => {
+    const written = await sample('vm-2');
+    const { record, problem } = readRecord(written, String(written['instanceId']));
+    expect(problem).toBeUndefined();
+    expect(record).toEqual({ ...written, format: RECORD_FORMAT });
+    expect(record?.spec.env).toBeUndefined();
   });
 
   test.each<[string, Json]>([

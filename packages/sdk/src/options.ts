@@ -86,7 +86,7 @@ const execOptionsSchema = z.strictObject({
 export type ExecInput = string | Uint8Array | AsyncIterable<string | Uint8Array>;
 
 export interface ExecOptions {
-  /** Added to the guest's defaults, which are those of `user` where it is given. */
+  /** Over the VM's environment, which is over the guest's defaults, and those of `user` where it is given. */
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Working directory in the guest, absolute. Default `/`. */
   readonly cwd?: string | undefined;

@@ -4,6 +4,7 @@ import type {
   ConnectOptions,
   ConnectTarget,
   ConsoleOptions,
+  EnvironmentUpdate,
   ExecRequest,
   ForwardOptions,
   Guest,
@@ -139,6 +140,14 @@ export class Vm implements AsyncDisposable {
     readonly timeoutMs?: number;
   }): Promise<GuestMetrics> {
     return this.#context.alive.during(this.guest().then((guest) => guest.metrics(options)));
+  }
+
+  /**
+   * Changes the environment of the VM's commands: a value sets a variable, null removes one, the others stay.
+   * A guest that does not run has the new one when it goes on or starts. `view().spec.env` is the whole.
+   */
+  setEnv(env: EnvironmentUpdate, options?: OperationOptions): Promise<VmView> {
+    return this.#do((vmId) => this.#context.runtime.setEnv(vmId, env, options));
   }
 
   /** What the guest wrote to its serial console, also after its death. */

@@ -29,6 +29,7 @@ export interface BrokenOff {
  */
 export async function checkOutcome(brokenOff: BrokenOff): Promise<void> {
   await checkVm(brokenOff);
+  await brokenOff.scenario.check?.(brokenOff.input, brokenOff.phase);
   await checkReport(brokenOff);
 }
 

@@ -1,3 +1,4 @@
+import { deepStrictEqual } from 'node:assert/strict';
 import {
   isLive,
   type Capabilities,
@@ -7,8 +8,9 @@ import {
   type VmSpec,
   type VmState,
 } from '@microvm/runtime';
-import { refTo, renamed, VERB_CALLS } from '../calls.js';
+import { refTo, renamed, VARIABLES, VERB_CALLS } from '../calls.js';
 import type { GuestEnding } from '../factory.js';
+import { variablesIn } from '../variables-in.js';
 
 /** The runtime and the names that an operation works with. */
 export interface ScenarioInput {
@@ -48,6 +50,8 @@ export interface CrashScenario {
   /** The guest itself has to do something. */
   readonly needsLiveGuest?: boolean;
   act(input: ScenarioInput): Promise<unknown>;
+  /** Throws unless what the operation is about is as it must be afterwards. */
+  check?(input: ScenarioInput, phase: Phase): Promise<void>;
 }
 
 const always = (): boolean => true;
@@ -73,6 +77,15 @@ const endsByItself =
       if (event.type === 'job' && event.job.vmId === vmId && event.job.endedAt !== undefined) return;
     }
   };
+
+/** The view and the guest agree on whether the variables were set. */
+async function hasEnvironment({ runtime, vmId }: ScenarioInput, phase: Phase): Promise<void> {
+  const expected = phase === 'after' ? VARIABLES : {};
+  const view = await runtime.getVm(vmId);
+  deepStrictEqual({ ...view?.spec.env }, expected);
+  if (view?.state !== 'running') return;
+  deepStrictEqual(await variablesIn(runtime, vmId, Object.keys(VARIABLES)), expected);
+}
 
 type NonEmpty<T> = readonly [T, ...T[]];
 
@@ -186,6 +199,29 @@ export const CRASH_SCENARIOS: CrashScenarios = {
       after: 'running',
       needs: ({ rename }) => rename,
       act: verb('renameVm'),
+    },
+  ],
+  setEnv: [
+    {
+      title: 'setEnv of a running VM',
+      kind: 'setEnv',
+      from: 'running',
+      during: { outcome: 'undone', states: ['running'] },
+      after: 'running',
+      needs: ({ guestAgent }) => guestAgent,
+      needsLiveGuest: true,
+      act: verb('setEnv'),
+      check: hasEnvironment,
+    },
+    {
+      title: 'setEnv of a created VM',
+      kind: 'setEnv',
+      from: 'created',
+      during: { outcome: 'undone', states: ['created'] },
+      after: 'created',
+      needs: ({ guestAgent }) => guestAgent,
+      act: verb('setEnv'),
+      check: hasEnvironment,
     },
   ],
   destroyVm: [

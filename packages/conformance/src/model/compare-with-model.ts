@@ -1,7 +1,21 @@
 import assert from 'node:assert/strict';
-import { isVmRuntimeError, type SnapshotRef, type VmRuntime, type VmView } from '@microvm/runtime';
+import {
+  isVmRuntimeError,
+  type Environment,
+  type SnapshotRef,
+  type VmRuntime,
+  type VmView,
+} from '@microvm/runtime';
 import type { GuestEnding } from '../factory.js';
-import { lanesOf, type Expected, type LifecycleModel, type ModelRef, type Operation } from './model.js';
+import { variablesIn } from '../variables-in.js';
+import {
+  lanesOf,
+  MODEL_VARIABLES,
+  type Expected,
+  type LifecycleModel,
+  type ModelRef,
+  type Operation,
+} from './model.js';
 
 /** The runtime that is compared with the model, and what can be done to its guests. */
 export interface LifecycleReal {
@@ -42,6 +56,10 @@ async function call(operation: Operation, real: LifecycleReal, model: LifecycleM
     case 'forgetVm':
       await runtime.forgetVm(operation.vmId);
       return {};
+    case 'setEnv':
+      return outcomeOf(await runtime.setEnv(operation.vmId, operation.env));
+    case 'look':
+      return { env: await variablesIn(runtime, operation.vmId, MODEL_VARIABLES) };
     case 'count':
       return { count: await real.count(operation.vmId) };
     case 'createVm':
@@ -70,15 +88,21 @@ function agrees(outcome: Outcome, expected: Expected): boolean {
   return JSON.stringify(Object.entries(seen).sort()) === JSON.stringify(Object.entries(shall).sort());
 }
 
+/** Variables in the order of their names, as no order is promised. */
+function sorted(env: Environment = {}): Environment {
+  return Object.fromEntries(Object.entries(env).sort());
+}
+
 /** The views of all VMs, reduced to what the model knows. */
 export async function realViews({ runtime }: LifecycleReal): Promise<readonly object[]> {
-  return (await runtime.listVms()).map(({ vmId, state, snapshots, restoredFrom, ending, stop }) => ({
+  return (await runtime.listVms()).map(({ vmId, state, snapshots, restoredFrom, ending, stop, spec }) => ({
     vmId,
     state,
     snapshots: snapshots.map(({ snapshotId, kind, snapshotUid }) => ({ snapshotId, kind, uid: snapshotUid })),
     restoredFrom,
     ending: ending?.reason,
     stop,
+    env: sorted(spec.env),
   }));
 }
 

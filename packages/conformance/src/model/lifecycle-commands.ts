@@ -3,12 +3,12 @@ import { OWN_JOB_KINDS, type VmRuntime } from '@microvm/runtime';
 import fc from 'fast-check';
 import { compare, realViews, type LifecycleReal } from './compare-with-model.js';
 import type { GuestEnding } from '../factory.js';
-import type { LifecycleModel, ModelRef, Operation } from './model.js';
+import { MODEL_VARIABLES, type LifecycleModel, type ModelRef, type Operation } from './model.js';
 
 export interface LifecycleCommandsOptions {
   /** Most commands of a sequence. Default 30. */
   readonly maxCommands?: number;
-  /** Commands counted in the guest's memory; needs an agent. Default true. */
+  /** Commands counted in the guest's memory, and environments of VMs; needs an agent. Default true. */
   readonly counts?: boolean;
   /** How guests may end. Default: every way. */
   readonly endings?: readonly GuestEnding[];
@@ -187,6 +187,11 @@ function operations({ counts = true }: LifecycleCommandsOptions): fc.Arbitrary<O
     { weight: 2, arbitrary: fc.record({ verb: fc.constant('renameVm'), vmId: vmIds, newVmId: vmIds }) },
     { weight: 3, arbitrary: fc.record({ verb: fc.constant('deleteSnapshot'), ref: refs }) },
   ];
+  if (counts) {
+    const env = fc.dictionary(fc.constantFrom(...MODEL_VARIABLES), fc.constantFrom('1', '2', null));
+    all.push({ weight: 4, arbitrary: fc.record({ verb: fc.constant('setEnv'), vmId: vmIds, env }) });
+    all.push({ weight: 2, arbitrary: fc.record({ verb: fc.constant('look'), vmId: vmIds }) });
+  }
   if (counts) all.push({ weight: 4, arbitrary: fc.record({ verb: fc.constant('count'), vmId: vmIds }) });
   return fc.oneof(...all);
 }
@@ -204,8 +209,8 @@ export function lifecycleCommands(options: LifecycleCommandsOptions = {}): fc.Ar
   const aim = fc.option(fc.nat(11), { nil: undefined, freq: 4 });
   const draft = fc.record({ operation: operations(options), aim });
   const single = draft.map((one) => new CallCommand([one]));
-  // Counting is no job: beside a job of the same VM it has no turn to wait for.
-  const job = draft.filter(({ operation }) => operation.verb !== 'count');
+  // Counting and looking are no jobs: beside a job of the same VM they have no turn to wait for.
+  const job = draft.filter(({ operation }) => operation.verb !== 'count' && operation.verb !== 'look');
   const pair = fc.tuple(job, job).map((both) => new CallCommand(both));
   const commands: fc.Arbitrary<Command>[] = [single, single, single, single, pair];
   if (endings.length > 0) {

@@ -1,4 +1,13 @@
-import { isLive, TRANSITIONS, type ErrorCode, type VmState, type VmVerb } from '@microvm/runtime';
+import {
+  changedEnvironment,
+  isLive,
+  TRANSITIONS,
+  type Environment,
+  type EnvironmentUpdate,
+  type ErrorCode,
+  type VmState,
+  type VmVerb,
+} from '@microvm/runtime';
 import type { GuestEnding } from '../factory.js';
 
 /**
@@ -10,7 +19,7 @@ export type ModelRef = { readonly vmId: string; readonly snapshotId: string } | 
 /** One call of the contract, as data. */
 export type Operation =
   | { readonly verb: 'createVm'; readonly vmId: string }
-  | { readonly verb: Exclude<VmVerb, 'snapshotVm' | 'renameVm'>; readonly vmId: string }
+  | { readonly verb: Exclude<VmVerb, 'snapshotVm' | 'renameVm' | 'setEnv'>; readonly vmId: string }
   | {
       readonly verb: 'restoreVm';
       readonly vmId: string;
@@ -19,7 +28,10 @@ export type Operation =
     }
   | { readonly verb: 'snapshotVm'; readonly vmId: string; readonly snapshotId: string }
   | { readonly verb: 'renameVm'; readonly vmId: string; readonly newVmId: string }
+  | { readonly verb: 'setEnv'; readonly vmId: string; readonly env: EnvironmentUpdate }
   | { readonly verb: 'deleteSnapshot'; readonly ref: ModelRef }
+  /** Looks at the environment of a command in the guest. */
+  | { readonly verb: 'look'; readonly vmId: string }
   /** Counts one up in the guest's memory. */
   | { readonly verb: 'count'; readonly vmId: string };
 
@@ -32,6 +44,7 @@ export type Expected =
       readonly kind?: string;
       readonly snapshot?: number;
       readonly count?: number;
+      readonly env?: Environment;
     };
 
 interface ModelVm {
@@ -43,6 +56,7 @@ interface ModelVm {
   ending?: string | undefined;
   stop?: 'graceful' | undefined;
   count: number;
+  env: Environment;
 }
 
 interface ModelSnapshot {
@@ -50,6 +64,7 @@ interface ModelSnapshot {
   readonly snapshotId: string;
   readonly kind: 'memory' | 'disk';
   readonly count: number;
+  readonly env: Environment;
   isDeleted: boolean;
   /** The snapshot's real name, once that is known. */
   uid?: string;
@@ -60,6 +75,9 @@ interface ModelState {
   snapshots: ModelSnapshot[];
   instances: number;
 }
+
+/** The variables that `setEnv` changes. */
+export const MODEL_VARIABLES = ['V', 'W'] as const;
 
 const ID = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
 
@@ -134,19 +152,21 @@ export class LifecycleModel {
     if (idsOf(operation).some((id) => !ID.test(id))) return { code: 'MICROVM_INVALID_ARGUMENT' };
     switch (operation.verb) {
       case 'createVm':
-        return this.#make(operation.vmId, { state: 'created', count: 0 });
+        return this.#make(operation.vmId, { state: 'created', count: 0, env: {} });
       case 'restoreVm':
         return this.#restore(operation);
       case 'deleteSnapshot':
         return this.#delete(operation.ref);
       case 'count':
-        return this.#count(operation.vmId);
+      case 'look':
+        return this.#inGuest(operation);
       case 'startVm':
       case 'stopVm':
       case 'pauseVm':
       case 'resumeVm':
       case 'snapshotVm':
       case 'renameVm':
+      case 'setEnv':
       case 'destroyVm':
       case 'forgetVm':
         return this.#onVm(operation);
@@ -168,7 +188,7 @@ export class LifecycleModel {
     return Object.keys(vms)
       .sort()
       .map((vmId) => {
-        const { instance, state, restoredFrom, ending, stop } = vms[vmId] as ModelVm;
+        const { instance, state, restoredFrom, ending, stop, env } = vms[vmId] as ModelVm;
         const own = snapshots.filter((one) => one.instance === instance && !one.isDeleted);
         return {
           vmId,
@@ -177,6 +197,7 @@ export class LifecycleModel {
           restoredFrom: restoredFrom === undefined ? undefined : snapshots[restoredFrom]?.uid,
           ending,
           stop,
+          env: Object.fromEntries(Object.entries(env).sort()),
         };
       });
   }
@@ -197,13 +218,19 @@ export class LifecycleModel {
     const taken = this.find(from);
     const snapshot = this.#state.snapshots[taken ?? -1];
     if (snapshot === undefined) {
-      const refused = this.clone().#make(vmId, { state: 'created', count: 0 });
+      const refused = this.clone().#make(vmId, { state: 'created', count: 0, env: {} });
       return 'code' in refused ? refused : { code: 'MICROVM_SNAPSHOT_NOT_FOUND' };
     }
     const hasMemory = snapshot.kind === 'memory';
     const state = !hasMemory ? 'created' : resumeImmediately ? 'running' : 'paused';
     const memoryFrom = hasMemory ? taken : undefined;
-    return this.#make(vmId, { state, restoredFrom: taken, memoryFrom, count: snapshot.count });
+    return this.#make(vmId, {
+      state,
+      restoredFrom: taken,
+      memoryFrom,
+      count: snapshot.count,
+      env: snapshot.env,
+    });
   }
 
   #delete(ref: ModelRef): Expected {
@@ -216,10 +243,11 @@ export class LifecycleModel {
     return {};
   }
 
-  #count(vmId: string): Expected {
+  #inGuest({ verb, vmId }: { readonly verb: 'count' | 'look'; readonly vmId: string }): Expected {
     const vm = this.#state.vms[vmId];
     if (vm === undefined) return { code: 'MICROVM_VM_NOT_FOUND' };
     if (vm.state !== 'running') return { code: 'MICROVM_INVALID_TRANSITION' };
+    if (verb === 'look') return { env: Object.fromEntries(Object.entries(vm.env).sort()) };
     vm.count += 1;
     return { count: vm.count };
   }
@@ -231,6 +259,7 @@ export class LifecycleModel {
     const { from, to } = TRANSITIONS[verb];
     if (!from.includes(vm.state)) return { code: 'MICROVM_INVALID_TRANSITION' };
     if (operation.verb === 'snapshotVm') return this.#snapshot(vm, operation.snapshotId, vmId);
+    if (operation.verb === 'setEnv') return this.#setEnv(vm, vmId, operation.env);
     if (operation.verb === 'renameVm') return this.#rename(vm, vmId, operation.newVmId);
     if (to === 'forgotten' || to === 'unchanged') {
       delete this.#state.vms[vmId];
@@ -244,11 +273,16 @@ export class LifecycleModel {
     return { vmId, state: to };
   }
 
-  #snapshot({ instance, state, count }: ModelVm, snapshotId: string, vmId: string): Expected {
+  #setEnv(vm: ModelVm, vmId: string, changes: EnvironmentUpdate): Expected {
+    vm.env = changedEnvironment(vm.env, changes);
+    return { vmId, state: vm.state };
+  }
+
+  #snapshot({ instance, state, count, env }: ModelVm, snapshotId: string, vmId: string): Expected {
     if (this.find({ vmId, snapshotId }) !== undefined) return { code: 'MICROVM_SNAPSHOT_ALREADY_EXISTS' };
     const kind = isLive(state) ? 'memory' : 'disk';
     const kept = kind === 'memory' ? count : 0;
-    this.#state.snapshots.push({ instance, snapshotId, kind, count: kept, isDeleted: false });
+    this.#state.snapshots.push({ instance, snapshotId, kind, count: kept, env, isDeleted: false });
     return { kind, snapshot: this.taken - 1 };
   }
 

@@ -61,6 +61,7 @@ export async function thawWorkload(
     const limits = { signal, timeoutMs: Math.max(1, Math.ceil(deadline - performance.now())) };
     const agent = await channel.connect(limits);
     try {
+      if (vm.settings !== undefined) await agent.configure(vm.settings, limits);
       await agent.thaw({ ...identityAfter(how, vm, agent), wallClockMs: Date.now(), ...limits });
       channel.release();
       return;
@@ -93,6 +94,13 @@ export async function ensureThawed(channel: AgentChannel, { vm, signal }: Worklo
   };
   const given = look().catch(() => undefined);
   await within(given, limits, () => undefined);
+}
+
+/** Tells the agent of a running guest what it must still be told. Rejects as the agent's calls do. */
+export async function configureGuest(channel: AgentChannel, { vm, signal }: WorkloadOptions): Promise<void> {
+  if (vm.settings === undefined) return;
+  const agent = await channel.connect({ signal });
+  await agent.configure(vm.settings, { signal });
 }
 
 /** The caller's error when a guest could not be repaired: the guest does not run. */

@@ -31,7 +31,7 @@ import {
 } from '@microvm/runtime';
 import { Consoles } from '../console/consoles.js';
 import { captureDisks, makeDisks, type DiskTarget } from '../disks/disk-files.js';
-import { ensureThawed } from '../guest/workload.js';
+import { configureGuest, ensureThawed } from '../guest/workload.js';
 import { processMetrics } from '../metrics/process-metrics.js';
 import { askToHalt, SHUTDOWN_STEPS, type HaltableVm } from './ask-to-halt.js';
 import { endingOfGone, endingWithHost, endingWithoutExit, type EndingReason } from './ending.js';
@@ -65,6 +65,7 @@ export interface ProcessDriverOptions {
 /** The steps that `ProcessDriver` marks itself, for a driver's list. */
 export const PROCESS_STEPS: readonly string[] = [
   'prepare:disks',
+  'configure:told',
   ...PAUSE_STEPS,
   ...SHUTDOWN_STEPS,
   'capture:disks',
@@ -173,7 +174,9 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
   }
 
   async boot(vm: DriverVm, run: Run): Promise<VmmInfo> {
-    const live = await this.bootVm(this.vmOf(vm), run);
+    const planned = this.vmOf(vm);
+    const live = await this.bootVm(planned, run);
+    await configureGuest(live.agent, { vm: planned, signal: run.signal });
     this.table.reportEnd(live);
     return infoOf(live);
   }
@@ -255,7 +258,13 @@ export abstract class ProcessDriver<Vm extends ProcessVm, Live extends ProcessLi
 
   /** For `guestAgent`. */
   protected agentOfGuests(): DriverGuestAgent {
-    return { guest: async (vm) => this.table.liveOf(vm).agent.guest() };
+    return {
+      guest: async (vm) => this.table.liveOf(vm).agent.guest(),
+      configure: async (vm, run) => {
+        await configureGuest(this.table.liveOf(vm).agent, { vm, signal: run.signal });
+        await run.step('configure:told');
+      },
+    };
   }
 
   async #pause(vm: DriverVm, run: Run): Promise<void> {

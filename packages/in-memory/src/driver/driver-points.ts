@@ -13,6 +13,7 @@ export const DRIVER_METHODS = [
   'release',
   'adopt',
   'guest',
+  'configure',
 ] as const;
 
 export type DriverMethod = (typeof DRIVER_METHODS)[number];
@@ -25,6 +26,7 @@ export const DRIVER_STEPS = [
   'pause:held',
   'resume:repaired',
   'resume:released',
+  'configure:told',
   'shutdown:asked',
   'shutdown:halted',
   'capture:memory',

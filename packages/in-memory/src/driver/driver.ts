@@ -1,5 +1,6 @@
 import {
   NOTHING_SWEPT,
+  untilAborted,
   type Adoption,
   type Capabilities,
   type Captured,
@@ -81,7 +82,7 @@ export class InMemoryDriver implements VmDriver {
     this.pausing = capabilities.pause ? this.#pausing() : undefined;
     this.snapshots =
       capabilities.memorySnapshot || capabilities.diskSnapshot ? this.#snapshotting(capabilities) : undefined;
-    this.guestAgent = capabilities.guestAgent ? { guest: (vm) => this.#guest(vm) } : undefined;
+    this.guestAgent = capabilities.guestAgent ? this.#guests() : undefined;
     this.console = capabilities.console ? { read: (vm, options) => this.#console(vm, options) } : undefined;
     this.metering = capabilities.metrics ? { metrics: (vm) => this.#metrics(vm) } : undefined;
   }
@@ -104,7 +105,7 @@ export class InMemoryDriver implements VmDriver {
     if (images !== undefined && restoreFrom === undefined) checkImages(spec, images);
   }
 
-  plan(vm: Omit<DriverVm, 'plan' | 'vmm'>): JsonObject {
+  plan(vm: Pick<DriverVm, 'instanceId'>): JsonObject {
     return planOf(vm.instanceId);
   }
 
@@ -127,6 +128,7 @@ export class InMemoryDriver implements VmDriver {
       await action.step('boot:started');
       await bootGuest(vm, this.#guestRun(of, run));
       action.check();
+      if (of.settings !== undefined) vm.settings.take(of.settings);
       action.progress('boot');
       await this.#files.save(vm, of.directory);
       await action.step('boot:ready');
@@ -161,6 +163,7 @@ export class InMemoryDriver implements VmDriver {
         this.#sessions.close(vm); // nothing from the life before reaches this life
         await action.step('resume:repaired');
       }
+      if (of.settings !== undefined) vm.settings.take(of.settings);
       vm.letGo();
       await action.step('resume:released');
     });
@@ -268,6 +271,17 @@ export class InMemoryDriver implements VmDriver {
     return this.#sessions.open(this.#methods.find(of), of);
   }
 
+  async #configure(of: DriverVm, run: Run): Promise<void> {
+    this.#insistOpen('configure');
+    const found = this.#methods.find(of);
+    await this.#methods.perform({ method: 'configure', of, vm: found, run }, async (action) => {
+      const { signal } = run;
+      const guest = await untilAborted(this.#sessions.open(found, of), signal);
+      if (of.settings !== undefined) await guest.configure(of.settings, { signal });
+      await action.step('configure:told');
+    });
+  }
+
   async *#console(of: DriverVm, options: ConsoleOptions): AsyncGenerator<Buffer> {
     this.#insistOpen('console');
     const vm = this.#methods.findOrLoad(of);
@@ -317,6 +331,10 @@ export class InMemoryDriver implements VmDriver {
   #guestRun(of: DriverVm, run: Run): GuestRun {
     const { guest: script } = this.#options;
     return { vmId: of.vmId, script, surroundings: this.#methods, signal: run.signal };
+  }
+
+  #guests(): DriverGuestAgent {
+    return { guest: (vm) => this.#guest(vm), configure: (vm, run) => this.#configure(vm, run) };
   }
 
   #pausing(): DriverPausing {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import type { DriverVm, ResolvedVmSpec, VmEnding } from '@microvm/runtime';
+import { ScriptedSettings } from '@microvm/guest';
+import type { DriverVm, Environment, ResolvedVmSpec, VmEnding } from '@microvm/runtime';
 import { ConsoleLog } from './console-log.js';
 import { type DiskContents, type DiskOptions, Disks } from './disks.js';
 import type { GuestMemory } from '../guest/guest-script.js';
@@ -27,6 +28,8 @@ export interface Turn {
 /** All that a snapshot takes of a guest's memory. */
 export interface MemoryImage {
   readonly memory: GuestMemory;
+  /** What the agent gives to commands. Absent in an image of an earlier version. */
+  readonly environment?: Environment;
   readonly epoch: number;
 }
 
@@ -38,6 +41,8 @@ export class MemoryVm {
   readonly console: ConsoleLog;
   condition: Condition = 'incomplete';
   memory: GuestMemory = {};
+  /** What the agent was told to give to commands, which is a part of the guest's memory. */
+  settings = new ScriptedSettings();
   epoch = 1;
   /** The VM was restored, and its workload has not been let go since. */
   isFrozen = false;
@@ -87,6 +92,7 @@ export class MemoryVm {
 
   beginLife(memory: GuestMemory, epoch: number): void {
     this.memory = memory;
+    this.settings = new ScriptedSettings();
     this.epoch = epoch;
     this.ending = undefined;
     this.held = undefined;
@@ -95,12 +101,14 @@ export class MemoryVm {
   /** Takes the memory of a snapshot, copied: each VM goes its own way from here. */
   loadMemory(image: MemoryImage): void {
     this.beginLife(structuredClone(image.memory), image.epoch);
+    this.settings.environment = image.environment ?? {};
     this.isFrozen = true;
   }
 
   /** The VMM is gone, and the memory with it. */
   endLife(): void {
     this.memory = {};
+    this.settings = new ScriptedSettings();
     this.held = undefined;
     this.isFrozen = false;
     this.memoryFrom = undefined;

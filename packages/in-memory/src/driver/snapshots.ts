@@ -45,9 +45,13 @@ export class Snapshots {
 
 /** What a snapshot of the VM holds now. */
 export function imageOf(vm: MemoryVm): SnapshotImage {
-  const { held, epoch, disks } = vm;
+  const { held, epoch, disks, settings } = vm;
   if (held === undefined) return { disks: disks.contents, memory: undefined };
-  return { disks: held.disks, memory: { memory: JSON.parse(held.memory) as GuestMemory, epoch } };
+  const { environment } = settings;
+  return {
+    disks: held.disks,
+    memory: { memory: JSON.parse(held.memory) as GuestMemory, epoch, environment },
+  };
 }
 
 /** What `capture` answers with. */

@@ -50,7 +50,7 @@ export class GuestSessions {
   }
 
   /** Errors: GUEST_UNREACHABLE. */
-  async open(vm: MemoryVm | undefined, of: DriverVm): Promise<Guest> {
+  async open(vm: MemoryVm | undefined, of: DriverVm): Promise<Guest & Pick<AgentClient, 'configure'>> {
     if (vm?.condition !== 'running') throw unreachable(of, 'its guest does not run');
     if (vm.spec.agent === 'none') throw unreachable(of, 'it has no agent');
     let session = this.#sessions.get(vm);
@@ -94,7 +94,11 @@ class Session {
         parts.guest.serverAt?.(target, this.#guest) ?? listeners.serverAt(target),
       metrics: () => ({ ...metricsOf(vm.spec), ...parts.guest.metrics?.(this.#guest) }),
     };
-    this.#agent = new ScriptedAgent(handlers, { epoch: vm.epoch, kernelRelease: KERNEL_RELEASE });
+    this.#agent = new ScriptedAgent(handlers, {
+      epoch: vm.epoch,
+      kernelRelease: KERNEL_RELEASE,
+      settings: vm.settings,
+    });
   }
 
   connect(of: NamedVm): Promise<AgentClient> {

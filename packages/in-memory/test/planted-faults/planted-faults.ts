@@ -1,6 +1,7 @@
 import { FAULTS_OF_CRASHES } from './faults-of-crashes.js';
 import { FAULTS_OF_GUESTS } from './faults-of-guests.js';
 import { FAULTS_OF_JOBS } from './faults-of-jobs.js';
+import { FAULTS_OF_SETTINGS } from './faults-of-settings.js';
 import { FAULTS_OF_STATE } from './faults-of-state.js';
 import { FAULTS_OF_VERBS } from './faults-of-verbs.js';
 import { KILLED, type PlantedFault } from './faulty-runtime.js';
@@ -11,6 +12,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   ...FAULTS_OF_JOBS,
   ...FAULTS_OF_STATE,
   ...FAULTS_OF_GUESTS,
+  ...FAULTS_OF_SETTINGS,
 ];
 
 /** The same for the part of the suite that kills processes. */

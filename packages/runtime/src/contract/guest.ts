@@ -38,8 +38,9 @@ export interface ExecRequest {
    */
   readonly argv: readonly [string, ...string[]];
   /**
-   * Added to the guest's defaults: the agent's own environment, with `HOME`, `SHELL`, `USER` and `LOGNAME` of
-   * `user` and `TERM` of `pty` where these are given.
+   * Over the VM's environment, which is over the guest's defaults: the agent's own environment, with `HOME`,
+   * `SHELL`, `USER` and `LOGNAME` of `user` and `TERM` of `pty` where these are given. With `argv` and the
+   * VM's environment at most 1 MiB.
    */
   readonly env?: Readonly<Record<string, string>>;
   /** Working directory in the guest, entered as `user`. Default `/`. */

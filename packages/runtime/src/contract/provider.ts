@@ -1,3 +1,4 @@
+import type { EnvironmentUpdate } from './environment.js';
 import type { OperationOptions } from './options.js';
 import type { VmSpec } from './spec.js';
 import type { SnapshotRef } from './verbs.js';
@@ -65,6 +66,15 @@ export abstract class VmProvider {
    * Lets a paused guest go on, its clock corrected: `running`. Errors: INVALID_TRANSITION. Aborted: paused.
    */
   abstract resumeVm(vmId: string, options?: OperationOptions): Promise<VmView>;
+
+  /**
+   * Changes the environment of the VM's commands: a value sets a variable, null removes one, the others stay.
+   * A running guest has the new one for the commands that are started from then on, a paused one when it goes
+   * on, any other with its next start. Errors: INVALID_ARGUMENT (also for more than 1 MiB in all),
+   * INVALID_TRANSITION, GUEST_UNREACHABLE, UNSUPPORTED (no agent, or one of protocol 1). Aborted: the
+   * environment is as before. The same changes twice: no further effect.
+   */
+  abstract setEnv(vmId: string, env: EnvironmentUpdate, options?: OperationOptions): Promise<VmView>;
 
   /** Removes a snapshot. Errors: SNAPSHOT_NOT_FOUND, SNAPSHOT_IN_USE while a live VM maps its memory. */
   abstract deleteSnapshot(snapshot: SnapshotRef, options?: OperationOptions): Promise<void>;

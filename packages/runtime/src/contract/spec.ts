@@ -1,6 +1,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import { deepFreeze } from './deep-freeze.js';
+import { environmentSchema } from './environment.js';
 import { parseSchema } from './parse.js';
 
 // The limits of numbers are Firecracker's where it has one (vCPUs 1–32); other bounds keep sizes within what
@@ -178,6 +179,12 @@ export const vmSpecSchema = z.strictObject({
   jail: z.boolean().optional(),
   /** `required` (default): a boot is ready when the agent answers. `none`: the image has no agent of ours. */
   agent: z.enum(['required', 'none']).optional(),
+  /**
+   * Variables of every command in the guest, over the guest's defaults and under those of the command itself;
+   * `setEnv` changes them later. Kept in the VM's record and in its snapshots: nothing for secrets. At most 1
+   * MiB. Needs an agent.
+   */
+  env: environmentSchema.optional(),
   /** When the guest reboots itself: boot again (default), or be stopped. */
   onGuestReboot: z.enum(['restart', 'stop']).optional(),
   /** When our process is gone: `keep` the VM for the next owner (default), or `destroy` it at once. */
@@ -221,6 +228,7 @@ export const FREE_ON_RESTORE = [
   'consoleLimitBytes',
   'jail',
   'limits',
+  'env',
   'onGuestReboot',
   'onOwnerDeath',
   'shutdownTimeoutMs',
@@ -274,6 +282,7 @@ const RULES: readonly (readonly [path: string, expected: string, broken: (spec: 
       'interface ids that differ',
       (s) => hasDouble(s.networkInterfaces?.map((nic) => nic.ifaceId)),
     ],
+    ['env', 'nothing with agent: "none"', (s) => s.agent === 'none' && Object.keys(s.env ?? {}).length > 0],
     [
       'balloon.amountMib',
       'at most memSizeMib',

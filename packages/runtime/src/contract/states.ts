@@ -27,6 +27,7 @@ export const TRANSITIONS: Readonly<Record<VmVerb, Transition>> = {
   resumeVm: { from: ['paused'], to: 'running' },
   snapshotVm: { from: ['created', 'running', 'paused', 'stopped', 'crashed'], to: 'unchanged' },
   renameVm: { from: ['created', 'running', 'paused', 'stopped', 'crashed'], to: 'unchanged' },
+  setEnv: { from: ['created', 'running', 'paused', 'stopped', 'crashed'], to: 'unchanged' },
   destroyVm: { from: ['created', 'running', 'paused', 'stopped', 'crashed'], to: 'destroyed' },
   forgetVm: { from: ['destroyed'], to: 'forgotten' },
 };

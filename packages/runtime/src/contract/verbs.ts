@@ -1,3 +1,4 @@
+import type { EnvironmentUpdate } from './environment.js';
 import type { OperationOptions } from './options.js';
 import type { VmSpec } from './spec.js';
 import type { SnapshotView, VmView } from './views.js';
@@ -26,6 +27,7 @@ export interface VerbTypes {
     readonly args: { readonly oldVmId: string; readonly newVmId: string };
     readonly answer: VmView;
   };
+  setEnv: { readonly args: OnVm & { readonly env: EnvironmentUpdate }; readonly answer: VmView };
   destroyVm: { readonly args: OnVm; readonly answer: VmView };
   forgetVm: { readonly args: OnVm; readonly answer: undefined };
   deleteSnapshot: { readonly args: { readonly snapshot: SnapshotRef }; readonly answer: undefined };

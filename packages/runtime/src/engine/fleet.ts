@@ -6,6 +6,7 @@ import type { VmEnding, VmView } from '../contract/views.js';
 import type { Content } from '../ports/content.js';
 import type { DriverVm } from '../ports/driver.js';
 import { canonicalJson } from './canonical-json.js';
+import { ToldSettings } from './told-settings.js';
 import { snapshotView } from './manifest.js';
 import { withPinned } from './pinned-files.js';
 import type { VmRecord } from './record.js';
@@ -17,6 +18,8 @@ export interface Vm {
   record: VmRecord;
   /** The driver told of an end that no job has dealt with yet. */
   unhandledEnding: VmEnding | undefined;
+  /** What the guest's agent was told, and what it must still be told. */
+  readonly told: ToldSettings;
 }
 
 /** All VMs, by the caller's id and by our own. */
@@ -57,7 +60,7 @@ export class Fleet {
   }
 
   add(record: VmRecord): Vm {
-    const vm: Vm = { record, unhandledEnding: undefined };
+    const vm: Vm = { record, unhandledEnding: undefined, told: new ToldSettings() };
     this.#byId.set(record.vmId, vm);
     this.#byInstance.set(record.instanceId, vm);
     return vm;
@@ -122,6 +125,9 @@ export function driverVm(vm: Vm, store: StateStore, content: Content | undefined
     plan,
     vmm,
     directory,
+    get settings() {
+      return vm.told.pending(vm.record.spec);
+    },
   };
 }
 

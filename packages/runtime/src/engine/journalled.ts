@@ -91,7 +91,7 @@ export function subjectOf(vm: Vm | undefined): Subject | undefined {
   return vm === undefined ? undefined : { vm };
 }
 
-type SimpleVerb = Exclude<OnVmKind, 'snapshotVm' | 'forgetVm'>;
+type SimpleVerb = Exclude<OnVmKind, 'snapshotVm' | 'forgetVm' | 'setEnv'>;
 
 interface SimpleDefinition<K extends SimpleVerb> extends Failing {
   readonly kind: K;

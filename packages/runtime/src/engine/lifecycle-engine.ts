@@ -1,4 +1,5 @@
 import type { Capabilities } from '../contract/capabilities.js';
+import type { EnvironmentUpdate } from '../contract/environment.js';
 import { invalidArgument, unsupported, VmRuntimeError, withoutAgent } from '../contract/errors.js';
 import type { VmEvent } from '../contract/events.js';
 import type { Guest } from '../contract/guest.js';
@@ -105,6 +106,10 @@ export class LifecycleEngine extends VmRuntime {
 
   override snapshotVm(vmId: string, snapshotId: string, options?: OperationOptions): Promise<SnapshotView> {
     return this.#run('snapshotVm', { vmId, snapshotId }, options);
+  }
+
+  override setEnv(vmId: string, env: EnvironmentUpdate, options?: OperationOptions): Promise<VmView> {
+    return this.#run('setEnv', { vmId, env }, options);
   }
 
   override deleteSnapshot(snapshot: SnapshotRef, options?: OperationOptions): Promise<void> {

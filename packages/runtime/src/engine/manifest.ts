@@ -7,7 +7,7 @@ import { portableSpecSchema } from './portable-spec.js';
 /**
  * Raise this number with every change of what a manifest says; `read-manifest.ts` reads the older formats.
  */
-export const MANIFEST_FORMAT = 2;
+export const MANIFEST_FORMAT = 3;
 
 const count = z.int().nonnegative();
 const hex32 = z.string().regex(/^[0-9a-f]{32}$/, '32 lower-case hex digits');

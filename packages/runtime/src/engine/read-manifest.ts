@@ -5,7 +5,7 @@ import { MANIFEST_FORMAT, manifestSchema, specProblem, type SnapshotManifest } f
 import { portableSpec } from './portable-spec.js';
 
 /** No manifest of this program is longer; a longer file is not read. */
-export const MANIFEST_MAX_BYTES = 4 * MIB;
+export const MANIFEST_MAX_BYTES = 8 * MIB;
 
 /** A manifest that was read, or what is wrong with it. */
 export type ManifestRead =
@@ -17,7 +17,7 @@ export type ManifestRead =
  * checked.
  */
 export function readManifest(value: unknown, folder: string): ManifestRead {
-  const current = formatOf(value) === 1 ? fromFormat1(value) : value;
+  const current = converted(value);
   const format = formatOf(current);
   if (format !== MANIFEST_FORMAT) {
     return { problem: `format ${shown(format)}, this version reads 1 to ${MANIFEST_FORMAT}` };
@@ -28,6 +28,18 @@ export function readManifest(value: unknown, folder: string): ManifestRead {
   if (manifest.snapshotUid !== folder) return { problem: 'its snapshotUid is not the name of its folder' };
   const problem = specProblem(manifest);
   return problem === undefined ? { manifest } : { problem };
+}
+
+function converted(value: unknown): unknown {
+  switch (formatOf(value)) {
+    case 1:
+      return fromFormat1(value);
+    case 2:
+      // Format 2 had no environment: that of its guests is empty.
+      return { ...(value as object), format: MANIFEST_FORMAT };
+    default:
+      return value;
+  }
 }
 
 /**

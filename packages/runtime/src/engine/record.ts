@@ -9,7 +9,7 @@ import { describeIssue } from './describe-issue.js';
 import { pinnedFilesSchema, type PinnedFiles } from './manifest.js';
 
 /** Raise this number with every change of what a record says; `readRecord` reads the older formats. */
-export const RECORD_FORMAT = 2;
+export const RECORD_FORMAT = 3;
 
 /** What says which job it is, of one that has ended and of one at work. */
 interface RecordedJob {
@@ -176,9 +176,8 @@ export type RecordRead =
 /** Judges what a record's file held. */
 export function readRecord(value: unknown, folder: string): RecordRead {
   const format = (Object(value) as { readonly format?: unknown }).format;
-  // Format 1 pinned nothing: its VMs go on with the files that their callers named.
-  const current = format === 1 ? { ...(value as object), format: RECORD_FORMAT, pinned: {} } : value;
-  if (format !== 1 && format !== RECORD_FORMAT) {
+  const current = converted(value as object, format);
+  if (current === undefined) {
     return {
       problem: `format ${typeof format === 'number' ? format : 'missing'}, this version reads 1 to ${RECORD_FORMAT}`,
     };
@@ -187,6 +186,22 @@ export function readRecord(value: unknown, folder: string): RecordRead {
   if (!parsed.success) return { problem: describeIssue(parsed.error) };
   if (parsed.data.instanceId !== folder) return { problem: 'its instanceId is not the name of its folder' };
   return { record: current as VmRecord };
+}
+
+/** A record of an older format as one of the present format; undefined for a format that is not known. */
+function converted(value: object, format: unknown): object | undefined {
+  switch (format) {
+    case 1:
+      // Format 1 pinned nothing: its VMs go on with the files that their callers named.
+      return { ...value, format: RECORD_FORMAT, pinned: {} };
+    case 2:
+      // Format 2 had no environment: that of its VMs is empty.
+      return { ...value, format: RECORD_FORMAT };
+    case RECORD_FORMAT:
+      return value;
+    default:
+      return undefined;
+  }
 }
 
 /** True when what was read can be used as a job of the jobs folder. */

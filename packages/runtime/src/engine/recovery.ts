@@ -3,6 +3,7 @@ import type { RecoveryReport, Sweep } from '../contract/runtime.js';
 import { isLive } from '../contract/states.js';
 import type { InterruptedOutcome } from '../contract/views.js';
 import { sweepAll } from '../ports/sweep.js';
+import { configureIfReachable } from './configure.js';
 import type { EngineContext } from './engine-context.js';
 import type { Vm } from './fleet.js';
 import type { FinishedJob, OperationRecord } from './record.js';
@@ -55,7 +56,8 @@ function loadRecords({ catalogue, book, fleet }: EngineContext, loaded: LoadedSt
   // Tombstones first: where an id has been taken again, it belongs to the VM that lives.
   const isTombstone = (state: string): number => (state === 'destroyed' ? 0 : 1);
   for (const record of [...loaded.records].sort((a, b) => isTombstone(a.state) - isTombstone(b.state))) {
-    fleet.add(record);
+    const vm = fleet.add(record);
+    if (isLive(record.state)) vm.told.becomeUnknown();
     for (const job of record.jobs) book.load(job, true);
   }
 }
@@ -106,6 +108,9 @@ async function recoverVm(
   if (isLive(state)) {
     await journal.write(vm, await askVmm(context, vm));
     const now = vm.record.state;
+    // Its agent knows the environment already, but this process knows only now how long that may be.
+    if (now === 'running' && Object.keys(vm.record.spec.env ?? {}).length > 0)
+      await configureIfReachable(context, vm);
     (isLive(now) ? report.adopted : report.ended).push({ vmId, instanceId, state: now });
     return;
   }

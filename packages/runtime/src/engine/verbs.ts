@@ -8,6 +8,7 @@ import { observeVm, rebootVm } from './verbs/observe.js';
 import { pauseVm } from './verbs/pause.js';
 import { renameVm } from './verbs/rename.js';
 import { resumeVm } from './verbs/resume.js';
+import { setEnv } from './verbs/set-env.js';
 import { snapshotVm } from './verbs/snapshot.js';
 import { startVm } from './verbs/start.js';
 import { stopVm } from './verbs/stop.js';
@@ -22,6 +23,7 @@ export const VERBS: { readonly [K in JobKind]: Verb<K> } = {
   resumeVm,
   snapshotVm,
   renameVm,
+  setEnv,
   destroyVm,
   forgetVm,
   deleteSnapshot,

@@ -1,4 +1,5 @@
 import type { Capabilities, SpecFeatures } from '../contract/capabilities.js';
+import type { Environment } from '../contract/environment.js';
 import type { Guest } from '../contract/guest.js';
 import type { HostReport } from '../contract/host-report.js';
 import type { DriverMetrics } from '../contract/metrics.js';
@@ -32,10 +33,21 @@ export interface DriverVm extends NamedVm {
   readonly directory: string | undefined;
   /** The VMM as last recorded. */
   readonly vmm: ProcessIdentity | undefined;
+  /**
+   * What the guest's agent must still be told; undefined: nothing. Read anew at each access. `boot` tells it
+   * once the agent answers, `resume` before the workload goes on, `configure` at once.
+   */
+  readonly settings: GuestSettings | undefined;
+}
+
+/** What an agent gives to the commands of its guest. To be told the same again does no harm. */
+export interface GuestSettings {
+  /** The whole environment of the VM, in the place of the one that the agent has. */
+  readonly env?: Environment;
 }
 
 /** A VM that is to be planned. */
-export interface PlanRequest extends Omit<DriverVm, 'plan' | 'vmm'> {
+export interface PlanRequest extends Omit<DriverVm, 'plan' | 'vmm' | 'settings'> {
   /** The snapshot that its disks come from, if any. */
   readonly source: RestoreSource | undefined;
 }
@@ -190,6 +202,11 @@ export interface DriverSnapshots {
 /** Feature of a driver: an agent in the guest. */
 export interface DriverGuestAgent {
   guest(vm: DriverVm): Promise<Guest>;
+  /**
+   * Tells the agent of a running guest `vm.settings`. Rejects with `MICROVM_GUEST_UNREACHABLE`, or with
+   * `MICROVM_UNSUPPORTED` for an agent that does not know them.
+   */
+  configure(vm: DriverVm, run: Run): Promise<void>;
 }
 
 /** Feature of a driver: the console of a VM can be read. */

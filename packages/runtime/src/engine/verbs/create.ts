@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Environment } from '../../contract/environment.js';
 import { unsupported, VmRuntimeError } from '../../contract/errors.js';
 import { parseVmId } from '../../contract/ids.js';
 import { parseVmSpec, resolveVmSpec, type ResolvedVmSpec, type VmSpec } from '../../contract/spec.js';
@@ -52,7 +53,9 @@ async function execute(context: EngineContext, args: CreateArgs, job: Job): Prom
     const spec = resolveVmSpec(args.spec, defaults);
     await checkSpec(context, spec, args.spec);
     const pinned = await pinNew(context, spec, job.signal);
-    return make(context, job, { args, spec, pinned, source: undefined }).finally(() => pinned.release());
+    return make(context, job, { args, spec, pinned, source: undefined, captured: {} }).finally(() =>
+      pinned.release(),
+    );
   }
   const manifest = requireSnapshot(context, restoreFrom);
   const release = catalogue.hold(manifest.snapshotUid);
@@ -64,7 +67,8 @@ async function execute(context: EngineContext, args: CreateArgs, job: Job): Prom
     await checkSpec(context, spec, args.spec);
     const source = await checkSource(context, { given: args.spec, manifest, spec }, job.signal);
     const pinned = await pinRestored(content, args.spec, manifest, job.signal);
-    return await make(context, job, { args, spec, pinned, source }).finally(() => pinned.release());
+    const captured = manifest.spec.env ?? {};
+    return await make(context, job, { args, spec, pinned, source, captured }).finally(() => pinned.release());
   } finally {
     release();
   }
@@ -84,6 +88,7 @@ async function checkSpec(
 ): Promise<void> {
   // Nothing could ever let such a VM go on.
   if (given.resumeImmediately === false && !capabilities.pause) throw unsupported('spec.resumeImmediately');
+  if (hasAny(Object.keys(spec.env ?? {})) && !capabilities.guestAgent) throw unsupported('spec.env');
   refuseUnsupported(spec, capabilities);
   await driver.checkSpec(spec, given);
 }
@@ -93,6 +98,8 @@ interface Plan {
   readonly spec: ResolvedVmSpec;
   readonly pinned: Pinned;
   readonly source: RestoreSource | undefined;
+  /** The environment that the agent of the snapshot has. */
+  readonly captured: Environment;
 }
 
 async function make(context: EngineContext, job: Job, plan: Plan): Promise<JobResult> {
@@ -120,7 +127,7 @@ async function makeEffects(
   { calls, driver, journal }: EngineContext,
   vm: Vm,
   job: Job,
-  { args, source }: Plan,
+  { args, spec, source, captured }: Plan,
 ): Promise<RecordPatch> {
   if (source === undefined) {
     const { vmm } = await calls.perform(job, (run) => driver.prepare(calls.driverVm(vm), run));
@@ -131,8 +138,10 @@ async function makeEffects(
   );
   if (!source.memory) return { state: 'created', vmm };
   journal.changeInMemory(vm, { vmm });
+  if ([spec.env ?? {}, captured].some((env) => hasAny(Object.keys(env)))) vm.told.becomeUnknown();
   if (args.spec.resumeImmediately === false) return { state: 'paused', vmm, unrepaired: true };
   await calls.perform(job, (run) => featureOf(driver, 'pausing').resume(calls.driverVm(vm), 'restore', run));
+  vm.told.done();
   return { state: 'running', vmm };
 }
 

@@ -17,6 +17,7 @@ export const resumeVm: Verb<'resumeVm'> = vmVerb({
 export async function resume({ calls, driver }: EngineContext, vm: Vm, job: Job): Promise<RecordPatch> {
   const how = vm.record.unrepaired === true ? 'restore' : 'pause';
   await calls.perform(job, (run) => featureOf(driver, 'pausing').resume(calls.driverVm(vm), how, run));
+  vm.told.done();
   return { ...NEW_LIFE, unrepaired: undefined };
 }
 
