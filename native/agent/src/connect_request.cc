@@ -50,19 +50,17 @@ bool SetUnix(ConnectRequest* request, std::string_view path) {
   return true;
 }
 
-}  // namespace
-
-bool DecodeConnect(PayloadReader* in, ConnectRequest* request) {
+bool DecodeTarget(PayloadReader* in, ConnectRequest* request) {
   const auto kind = static_cast<TargetKind>(in->U8());
   switch (kind) {
     case TargetKind::kInternet: {
       const std::string host(in->Text(kMaxHost));
       const uint16_t port = in->U16();
-      return in->Done() && port != 0 && SetInternet(request, host, port);
+      return in->ok() && port != 0 && SetInternet(request, host, port);
     }
     case TargetKind::kUnix: {
       const std::string_view path = in->Text(kMaxSocketPath);
-      return in->Done() && SetUnix(request, path);
+      return in->ok() && SetUnix(request, path);
     }
     case TargetKind::kVsock: {
       sockaddr_vm address{};
@@ -70,10 +68,22 @@ bool DecodeConnect(PayloadReader* in, ConnectRequest* request) {
       address.svm_cid = VMADDR_CID_LOCAL;
       address.svm_port = in->U32();
       Set(request, address);
-      return in->Done();
+      return in->ok();
     }
   }
   return false;
+}
+
+}  // namespace
+
+bool DecodeConnect(PayloadReader* in, ConnectRequest* request) {
+  return DecodeTarget(in, request) && in->Done();
+}
+
+bool DecodeListen(PayloadReader* in, ConnectRequest* request, uint16_t* mode) {
+  if (!DecodeTarget(in, request)) return false;
+  *mode = in->U16();
+  return in->Done() && *mode <= 0777;
 }
 
 }  // namespace microvm::agent

@@ -74,7 +74,11 @@ int OpenConnection(const ConnectRequest& request, UniqueFd* socket, UniqueFd* co
   // SAFETY: the socket calls' own idea of a base type.
   const auto* address = reinterpret_cast<const sockaddr*>(&request.address);
   if (connect(socket->Get(), address, request.size) != 0 && errno != EINPROGRESS) return errno;
-  *copy = UniqueFd(fcntl(socket->Get(), F_DUPFD_CLOEXEC, 0));
+  return DuplicateSocket(*socket, copy);
+}
+
+int DuplicateSocket(const UniqueFd& socket, UniqueFd* copy) {
+  *copy = UniqueFd(fcntl(socket.Get(), F_DUPFD_CLOEXEC, 0));
   return *copy ? 0 : errno;
 }
 

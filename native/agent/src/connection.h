@@ -20,6 +20,9 @@ class Connection final : public StreamHandler {
   bool Gone() const override { return !stream_.attached(); }
 };
 
+// Another descriptor of it, for the other direction. 0 or an errno.
+int DuplicateSocket(const UniqueFd& socket, UniqueFd* copy);
+
 // Begins to connect. Answers 0 or an errno.
 int OpenConnection(const ConnectRequest& request, UniqueFd* socket, UniqueFd* copy);
 

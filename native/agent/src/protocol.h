@@ -80,7 +80,7 @@ constexpr size_t LongestMessage(FrameType type) {
 }
 
 // What an OPEN asks for; the first byte of its message.
-enum class StreamKind : uint8_t { kExec = 1, kConnect = 2, kFiles = 4 };
+enum class StreamKind : uint8_t { kExec = 1, kConnect = 2, kFiles = 4, kListen = 5, kAccept = 6 };
 
 // What a connection goes to.
 enum class TargetKind : uint8_t { kInternet = 1, kUnix = 2, kVsock = 3 };

@@ -11,6 +11,7 @@
 #include "exec_request.h"
 #include "file_worker.h"
 #include "identity.h"
+#include "listener.h"
 #include "system_metrics.h"
 #include "version.h"
 
@@ -219,6 +220,20 @@ bool Session::Open(uint32_t stream, const Bytes& body) {
       StartConnection(stream, request);
       return true;
     }
+    case StreamKind::kListen: {
+      ConnectRequest address;
+      uint16_t mode = 0;
+      if (!DecodeListen(&in, &address, &mode)) return Broken("bad OPEN of a listener");
+      StartListener(stream, address, mode);
+      return true;
+    }
+    case StreamKind::kAccept: {
+      const uint32_t listener = in.U32();
+      const uint32_t number = in.U32();
+      if (!in.Done()) return Broken("bad OPEN of an accepted connection");
+      AcceptConnection(stream, listener, number);
+      return true;
+    }
     default:
       return Broken("OPEN of an unknown kind");
   }
@@ -237,15 +252,49 @@ bool Session::MayOpen(uint32_t stream) {
 
 void Session::StartConnection(uint32_t stream, const ConnectRequest& request) {
   if (!MayOpen(stream)) return;
-  int error = streams_->CheckRoom();
   UniqueFd socket;
   UniqueFd copy;
+  int error = streams_->CheckRoom();
   const char* step = error == 0 ? "connect" : "start";
   if (error == 0) error = OpenConnection(request, &socket, &copy);
+  AddConnection(stream, std::move(socket), std::move(copy), error, step);
+}
+
+void Session::AcceptConnection(uint32_t stream, uint32_t listener, uint32_t number) {
+  if (!MayOpen(stream)) return;
+  UniqueFd socket;
+  UniqueFd copy;
+  int error = streams_->CheckRoom();
+  const char* step = error == 0 ? "accept" : "start";
+  StreamHandler* handler = streams_->ByStream(listener);
+  if (error == 0 && handler != nullptr) socket = handler->TakeWaiting(number);
+  if (error == 0) error = socket ? DuplicateSocket(socket, &copy) : ENOENT;
+  AddConnection(stream, std::move(socket), std::move(copy), error, step);
+}
+
+void Session::AddConnection(uint32_t stream, UniqueFd socket, UniqueFd copy, int error, const char* step) {
   if (error == 0) {
     auto connection =
         std::make_unique<Connection>(stream, std::move(socket), std::move(copy), output_window_, outbox_);
     if (streams_->Add(std::move(connection)) == 0) error = errno;
+  }
+  if (error != 0) outbox_->Fail(stream, error, step);
+}
+
+void Session::StartListener(uint32_t stream, const ConnectRequest& address, uint16_t mode) {
+  if (!MayOpen(stream)) return;
+  Listener::Parts parts;
+  int error = streams_->CheckRoom();
+  const char* step = error == 0 ? "listen" : "start";
+  if (error == 0) error = OpenListener(address, mode, &parts);
+  if (error == 0) {
+    auto listener = std::make_unique<Listener>(stream, std::move(parts), output_window_, outbox_);
+    Stream& opened = listener->stream();
+    if (streams_->Add(std::move(listener)) == 0) {
+      error = errno;
+    } else {
+      opened.Open({});
+    }
   }
   if (error != 0) outbox_->Fail(stream, error, step);
 }

@@ -66,6 +66,9 @@ class Session {
   bool Open(uint32_t stream, const Bytes& body);
   void StartExec(uint32_t stream, const SpawnRequest& request);
   void StartConnection(uint32_t stream, const ConnectRequest& request);
+  void StartListener(uint32_t stream, const ConnectRequest& address, uint16_t mode);
+  void AcceptConnection(uint32_t stream, uint32_t listener, uint32_t number);
+  void AddConnection(uint32_t stream, UniqueFd socket, UniqueFd copy, int error, const char* step);
   // False: no stream is opened now, and the host was told why.
   bool MayOpen(uint32_t stream);
   bool OnSignal(uint32_t stream, PayloadReader* in);

@@ -33,6 +33,9 @@ class StreamHandler {
   // The window of a terminal has another size. False: it has no terminal.
   virtual bool Resize(uint16_t columns, uint16_t rows) = 0;
 
+  // The connection that waits under this number; none by default.
+  virtual UniqueFd TakeWaiting(uint32_t) { return {}; }
+
   // Moves what can be moved now; true when there is more that could go on at once.
   virtual bool Pump() = 0;
   // When `Pump` is to be called even if nothing happens.

@@ -9,9 +9,13 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace microvm::agent;
-  PayloadReader in(data, size);
+  if (size == 0) return 0;
+  PayloadReader in(data + 1, size - 1);
   ConnectRequest request;
-  if (!DecodeConnect(&in, &request)) return 0;
+  uint16_t mode = 0;
+  const bool is_listener = data[0] % 2 == 1;
+  if (!(is_listener ? DecodeListen(&in, &request, &mode) : DecodeConnect(&in, &request))) return 0;
+  if (mode > 0777) abort();
   // What the socket calls rely on.
   if (request.size == 0 || request.size > sizeof(request.address)) abort();
   if (request.address.ss_family == AF_UNIX) {

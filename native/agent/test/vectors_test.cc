@@ -132,6 +132,23 @@ std::string SaidByWorker(const Answer& answer) {
   return std::string(said, static_cast<size_t>(size));
 }
 
+void ReadsListeners(const std::string& internet, const std::string& unix_socket, const std::string& accept) {
+  uint16_t mode = 0;
+  const auto decode = [&](const std::string& frame) {
+    const Decoded open = DecodeOne(frame);
+    // SAFETY: characters as bytes.
+    PayloadReader in(reinterpret_cast<const uint8_t*>(open.payload.data()), open.payload.size());
+    CHECK(static_cast<StreamKind>(in.U8()) == StreamKind::kListen);
+    ConnectRequest request;
+    CHECK(DecodeListen(&in, &request, &mode));
+    return request;
+  };
+  CHECK(decode(internet).address.ss_family == AF_INET6 && mode == 0600);
+  CHECK(decode(unix_socket).address.ss_family == AF_UNIX && mode == 0666);
+  const Decoded open = DecodeOne(accept);
+  CHECK(open.payload == std::string("\x06\x07\x00\x00\x00\x09\x00\x00\x00", 9));
+}
+
 void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
   const auto take = [&](const char* name) {
     const auto node = vectors->extract(name);
@@ -158,6 +175,8 @@ void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
   CHECK((env == std::vector<std::string>{"A=1=2", "EMPTY="}));
 
   ReadsTargets(take("open-connect-internet"), take("open-connect-unix"), take("open-connect-vsock"));
+
+  ReadsListeners(take("open-listen-internet"), take("open-listen-unix"), take("open-accept"));
 
   const std::map<std::string, std::pair<FrameType, std::string>> others = {
       {"data", {FrameType::kData, "abc"}},

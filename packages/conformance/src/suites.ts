@@ -17,6 +17,7 @@ import { registerIdempotency } from './suites/idempotency.js';
 import { registerIds } from './suites/ids.js';
 import { registerJobs } from './suites/jobs.js';
 import { registerLeaks } from './suites/leaks.js';
+import { registerListeners } from './suites/listeners.js';
 import { registerMetrics } from './suites/metrics.js';
 import { registerOptions } from './suites/options.js';
 import { registerQueries } from './suites/queries.js';
@@ -49,6 +50,7 @@ export const SUITES: readonly ((fixture: ProviderFixture) => void)[] = [
   registerGuest,
   registerConnections,
   registerEnvironment,
+  registerListeners,
   registerCapabilities,
   registerDurability,
   registerCorruption,

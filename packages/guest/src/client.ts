@@ -2,6 +2,8 @@ import type { Duplex } from 'node:stream';
 import { invalidArgument } from '@microvm/runtime';
 import type {
   ConnectOptions as GuestConnectOptions,
+  GuestListener,
+  ListenOptions,
   ConnectTarget,
   ForwardOptions,
   PortForward,
@@ -21,6 +23,7 @@ import { AgentConnection } from './connection.js';
 import type { CallOptions } from './deadline.js';
 import { AgentExecProcess } from './exec-process.js';
 import { Forwards } from './forward.js';
+import { Listeners } from './guest-listener.js';
 import { connectTo } from './guest-socket.js';
 import { AgentFiles } from './files/agent-files.js';
 import { shakeHands } from './handshake.js';
@@ -95,6 +98,7 @@ export class AgentClient implements Guest {
   readonly #connection: AgentConnection;
   readonly #commands: StreamQueue;
   readonly #forwards = new Forwards((target) => this.connect(target));
+  readonly #listeners: Listeners;
 
   private constructor(stream: Duplex, greeting: Greeting, { vm, commands, thrownBy }: ConnectOptions) {
     let onFarewell: (farewell: Farewell | undefined) => void = () => undefined;
@@ -104,6 +108,7 @@ export class AgentClient implements Guest {
     this.info = greeting.ack.info;
     this.#commands = commands ?? new StreamQueue(vm);
     this.files = new AgentFiles(this.#commands);
+    this.#listeners = new Listeners(this.#commands);
     this.#connection = new AgentConnection(stream, greeting, vm, {
       onFarewell,
       onReady: () => this.#commands.pump(),
@@ -111,6 +116,7 @@ export class AgentClient implements Guest {
         if (commands === undefined) this.#commands.close(loss);
         else commands.detach(this.#connection, loss());
         this.#forwards.close(loss);
+        this.#listeners.close(loss);
         onFarewell(undefined);
         onClosed();
       },
@@ -177,6 +183,11 @@ export class AgentClient implements Guest {
   /** See `Guest`. */
   forward(options: ForwardOptions): Promise<PortForward> {
     return this.#forwards.open(options);
+  }
+
+  /** See `Guest`. Ends with this session. */
+  async listen(target: ConnectTarget, options?: ListenOptions): Promise<GuestListener> {
+    return this.#listeners.open(target, options);
   }
 
   /** See `Guest`. A wrong request throws `MICROVM_INVALID_ARGUMENT` at once. */

@@ -16,16 +16,41 @@ import { unreachable } from './unreachable.js';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 
+/** What a connection is asked for by. */
+export interface SocketRequest {
+  /** For messages, such as `connect to 127.0.0.1:80`. */
+  readonly operation: string;
+  /** The other end, for messages. */
+  readonly target: string;
+  /** The message of its OPEN. */
+  readonly body: Buffer;
+}
+
 /** Resolves when the connection is there. See `Guest.connect`. */
-export function connectTo(
+export async function connectTo(
   queue: StreamQueue,
   target: ConnectTarget,
+  options: ConnectOptions = {},
+): Promise<Duplex> {
+  const parsed = parseTarget(target);
+  const name = describeTarget(parsed);
+  return openSocket(
+    queue,
+    { operation: `connect to ${name}`, target: name, body: encodeConnect(parsed) },
+    options,
+  );
+}
+
+/** Resolves when the guest has opened it. */
+export function openSocket(
+  queue: StreamQueue,
+  request: SocketRequest,
   options: ConnectOptions = {},
 ): Promise<Duplex> {
   const { signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
   return new Promise((resolve, reject) => {
     let stopWatching = (): void => undefined;
-    const socket = new GuestSocket(queue, parseTarget(target), (error) => {
+    const socket = new GuestSocket(queue, request, (error) => {
       stopWatching();
       if (error === undefined) resolve(socket);
       else reject(error);
@@ -48,17 +73,17 @@ export function connectTo(
 /** The host's end of a connection to a socket of the guest. */
 class GuestSocket extends Duplex implements StreamUser {
   readonly #queue: StreamQueue;
-  readonly #target: ConnectTarget;
+  readonly #request: SocketRequest;
   readonly #stream: AgentStream;
   readonly #received: OutputQueue;
   #onConnected: ((error?: unknown) => void) | undefined;
   #isWanted = false;
   #hasEnded = false;
 
-  constructor(queue: StreamQueue, target: ConnectTarget, onConnected: (error?: unknown) => void) {
+  constructor(queue: StreamQueue, request: SocketRequest, onConnected: (error?: unknown) => void) {
     super({ allowHalfOpen: true });
     this.#queue = queue;
-    this.#target = target;
+    this.#request = request;
     this.#onConnected = onConnected;
     this.#stream = new AgentStream(queue, this);
     this.#received = new OutputQueue((_, cost) => this.#stream.taken(1, cost));
@@ -72,7 +97,7 @@ class GuestSocket extends Duplex implements StreamUser {
   giveUp(reason: unknown): void {
     const isTimeout = isVmRuntimeError(reason, 'MICROVM_TIMEOUT');
     const isLate = isTimeout && this.#stream.opened === undefined;
-    this.#settle(isLate ? notOpened(this.#queue.vm, this.#target, this.#queue.reason) : reason);
+    this.#settle(isLate ? notOpened(this.#queue.vm, this.#request, this.#queue.reason) : reason);
     this.destroy();
   }
 
@@ -101,7 +126,7 @@ class GuestSocket extends Duplex implements StreamUser {
 
   encode(version: number): Buffer {
     if (version < 2) throw tooOld('connect');
-    return encodeConnect(this.#target);
+    return this.#request.body;
   }
 
   onOpened(payload: Buffer): void {
@@ -134,7 +159,7 @@ class GuestSocket extends Duplex implements StreamUser {
   }
 
   onFailed({ errno }: FailedMessage): void {
-    this.#fail(refused(this.#queue.vm, this.#target, errno));
+    this.#fail(refused(this.#queue.vm, this.#request, errno));
   }
 
   onLost(error: unknown): void {
@@ -178,16 +203,15 @@ function wasReset(): Error {
   return Object.assign(error, { code: 'ECONNRESET', syscall: 'read' });
 }
 
-function refused(vm: NamedVm, target: ConnectTarget, errno: string): VmRuntimeError {
+function refused(vm: NamedVm, { operation, target }: SocketRequest, errno: string): VmRuntimeError {
   if (errno === 'ESHUTDOWN')
     return unreachable(vm, 'the guest is shutting down', { remedy: 'start the VM again' });
-  const name = describeTarget(target);
-  return new VmRuntimeError('MICROVM_CONNECT_FAILED', `connect to ${name} in "${vm.vmId}": ${errno}`, {
-    details: { vmId: vm.vmId, target: name, errno },
+  return new VmRuntimeError('MICROVM_CONNECT_FAILED', `${operation} in "${vm.vmId}": ${errno}`, {
+    details: { vmId: vm.vmId, target, errno },
   });
 }
 
-function notOpened({ vmId }: NamedVm, target: ConnectTarget, reason: string): VmRuntimeError {
-  const message = `connect to ${describeTarget(target)} in "${vmId}": not begun: ${reason}`;
+function notOpened({ vmId }: NamedVm, { operation }: SocketRequest, reason: string): VmRuntimeError {
+  const message = `${operation} in "${vmId}": not begun: ${reason}`;
   return new VmRuntimeError('MICROVM_GUEST_BUSY', message, { details: { vmId, reason } });
 }

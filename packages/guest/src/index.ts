@@ -8,6 +8,7 @@ export type { AgentInfo, Farewell } from './messages.js';
 export type { FarewellReason, PowerAction } from './protocol.js';
 export { AgentFiles } from './files/agent-files.js';
 export { Forwards } from './forward.js';
+export { Listeners } from './guest-listener.js';
 export { connectTo } from './guest-socket.js';
 export { AgentExecProcess } from './exec-process.js';
 export { ScriptedAgent } from './scripted-agent.js';

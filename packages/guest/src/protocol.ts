@@ -80,7 +80,7 @@ export const INPUT_CHANNEL = 0;
 export type OutputChannel = 1 | 2;
 
 /** What an OPEN asks for. */
-export const StreamKind = { exec: 1, connect: 2, files: 4 } as const;
+export const StreamKind = { exec: 1, connect: 2, files: 4, listen: 5, accept: 6 } as const;
 export type StreamKind = (typeof StreamKind)[keyof typeof StreamKind];
 
 /** What a connection goes to. */

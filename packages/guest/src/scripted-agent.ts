@@ -1,10 +1,13 @@
 import type { Duplex } from 'node:stream';
 import type { ConnectTarget, GuestMetrics } from '@microvm/runtime';
 import type { Frame } from './codec.js';
+import { describeTarget } from './connect-target.js';
 import {
+  decodeAccept,
   decodeConnect,
   decodeExec,
   decodeExecV1,
+  decodeListen,
   decodeShutdown,
   decodeSignal,
   decodeThaw,
@@ -23,6 +26,7 @@ import type { PowerAction } from './protocol.js';
 import { CommandStream, ScriptedErrno } from './scripted-command.js';
 import type { ScriptedCommand, ScriptedEnd } from './scripted-command.js';
 import { ScriptErrors } from './scripted-errors.js';
+import { ListenerStream } from './scripted-listener.js';
 import { ScriptedSession } from './scripted-session.js';
 import { SocketStream } from './scripted-socket.js';
 import type { ScriptedServer } from './scripted-socket.js';
@@ -39,10 +43,12 @@ export interface ScriptedThaw {
 
 type Awaitable = Promise<void> | void;
 
+type ScriptedHandler = CommandStream | SocketStream | ListenerStream;
+
 type OpenStream = (
   parts: ScriptedStreamParts,
   onEnd: () => void,
-) => { readonly stream: CommandStream | SocketStream; run(): void };
+) => { readonly stream: ScriptedHandler; run(): void };
 
 /**
  * What the guest does. A `ScriptedErrno` thrown by one of them is the guest's answer; a missing one succeeds.
@@ -96,7 +102,9 @@ export class ScriptedAgent {
   #isFrozen: boolean;
   #onThaw: (() => void)[] = [];
   #session: ScriptedSession | undefined;
-  readonly #streams = new Map<number, CommandStream | SocketStream>();
+  readonly #streams = new Map<number, ScriptedHandler>();
+  /** By what they listen on. */
+  readonly #listeners = new Map<string, ListenerStream>();
   readonly #requests: Partial<Record<FrameType, (stream: number, payload: Buffer) => void>> = {
     [FrameType.ping]: (stream) => this.#session?.send(FrameType.pong, stream, encodeInfo(this.#info())),
     [FrameType.open]: (stream, payload) => this.#onOpen(stream, payload),
@@ -143,6 +151,14 @@ export class ScriptedAgent {
     return this.#errors.take(failure);
   }
 
+  /**
+   * A program of the guest connects to where the host may listen; `serve` is the program's end. False: nobody
+   * listens there, or as many wait as can.
+   */
+  dial(target: ConnectTarget, serve: ScriptedServer): boolean {
+    return this.#listeners.get(describeTarget(target))?.offer(serve) ?? false;
+  }
+
   /** Ends the connection, not the guest: its commands run on. */
   close(): void {
     this.#session?.close();
@@ -167,15 +183,15 @@ export class ScriptedAgent {
   }
 
   #onOpen(stream: number, body: Buffer): void {
-    const open = this.#opening(body);
+    const open = this.#openerOf(body);
     const session = this.#session;
     if (session === undefined) return;
     if (this.#isFrozen) {
       this.#answer(stream, 'frozen', 'EBUSY');
       return;
     }
-    if (open === undefined) {
-      this.#answer(stream, 'connect', body[1] === TargetKind.unix ? 'ENOENT' : 'ECONNREFUSED');
+    if (typeof open === 'string') {
+      this.#answer(stream, 'connect', open);
       return;
     }
     const parts = {
@@ -190,12 +206,6 @@ export class ScriptedAgent {
     });
     this.#streams.set(stream, opened.stream);
     opened.run();
-  }
-
-  #opening(body: Buffer): OpenStream | undefined {
-    if (this.#protocol > 1 && body[0] === StreamKind.connect) return this.#connection(body);
-    if (this.#protocol > 1 && body[0] === StreamKind.files) return this.#fileWorker(body);
-    return this.#command(body);
   }
 
   #fileWorker(body: Buffer): OpenStream {
@@ -218,6 +228,22 @@ export class ScriptedAgent {
     };
   }
 
+  /** Or the errno of what cannot be opened. */
+  #openerOf(body: Buffer): OpenStream | string {
+    switch (this.#protocol > 1 ? body[0] : StreamKind.exec) {
+      case StreamKind.connect:
+        return this.#connection(body) ?? (body[1] === TargetKind.unix ? 'ENOENT' : 'ECONNREFUSED');
+      case StreamKind.listen:
+        return this.#listener(body) ?? 'EADDRINUSE';
+      case StreamKind.accept:
+        return this.#accepted(body) ?? 'ENOENT';
+      case StreamKind.files:
+        return this.#fileWorker(body);
+      default:
+        return this.#command(body);
+    }
+  }
+
   #command(body: Buffer): OpenStream {
     const message = this.#protocol === 1 ? decodeExecV1(body) : decodeExec(body);
     return (parts, onEnd) => {
@@ -232,11 +258,35 @@ export class ScriptedAgent {
 
   #connection(body: Buffer): OpenStream | undefined {
     const target = decodeConnect(body);
-    const serve = this.#handlers.serverAt?.(target);
+    return this.#served(target, this.#handlers.serverAt?.(target));
+  }
+
+  #accepted(body: Buffer): OpenStream | undefined {
+    const { listener, connection } = decodeAccept(body);
+    const stream = this.#streams.get(listener);
+    if (!(stream instanceof ListenerStream)) return undefined;
+    return this.#served(stream.target, stream.take(connection));
+  }
+
+  #served(target: ConnectTarget, serve: ScriptedServer | undefined): OpenStream | undefined {
     if (serve === undefined) return undefined;
     return (parts, onEnd) => {
       const stream = new SocketStream(parts, this.#errors, onEnd);
       return { stream, run: () => void stream.run(target, serve) };
+    };
+  }
+
+  #listener(body: Buffer): OpenStream | undefined {
+    const { target } = decodeListen(body);
+    const name = describeTarget(target);
+    if (this.#listeners.has(name)) return undefined;
+    return (parts, onEnd) => {
+      const stream = new ListenerStream(target, parts, () => {
+        if (this.#listeners.get(name) === stream) this.#listeners.delete(name);
+        onEnd();
+      });
+      this.#listeners.set(name, stream);
+      return { stream, run: () => stream.run() };
     };
   }
 

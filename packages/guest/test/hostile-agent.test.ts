@@ -77,6 +77,20 @@ describe('a hostile agent', () => {
     await expectCutOff([Buffer.concat(Array.from({ length: most + 1 }, () => tiny))], /data without credit/);
   });
 
+  it('cannot tell of more connections than a listener lets wait', async () => {
+    const { client, guest } = await hostileAgent();
+    const listening = client.listen({ port: 80 });
+    guest.write(encodeFrame(makeFrame(FrameType.opened, 1, 1)));
+    const listener = await listening;
+    const numbers = Buffer.alloc(4 * 17, 1);
+    guest.write(encodeFrame(makeFrame(FrameType.data1, 1, 1, numbers)));
+    await client.closed;
+    await expect(listener[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+      code: 'MICROVM_GUEST_UNREACHABLE',
+      details: { reason: expect.stringContaining('more connections than can wait') as unknown },
+    });
+  });
+
   it('is cut off for any frame that has no place in the session', async () => {
     const bad: [Buffer, RegExp][] = [
       [encodeFrame(makeFrame(FrameType.data1, 1, 1)), /data without credit/],

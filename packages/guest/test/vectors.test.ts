@@ -7,15 +7,19 @@ import { FileOp } from '../src/files/file-protocol.js';
 import { decodeFiles, encodeFiles } from '../src/files/open-files.js';
 import { writeRequest } from '../src/files/write-content.js';
 import {
+  decodeAccept,
   decodeClosed,
   decodeConnect,
   decodeCredit,
   decodeExec,
   decodeExit,
   decodeFailed,
+  decodeListen,
+  encodeAccept,
   encodeConnect,
   encodeCredit,
   encodeExec,
+  encodeListen,
   encodeResize,
   encodeSignal,
 } from '../src/messages.js';
@@ -75,13 +79,15 @@ const UTIMES = new PayloadWriter()
   .u64(BigInt.asUintN(64, -1_000n))
   .blob(Buffer.from('/a'));
 
+const open = (body: Buffer): Buffer => encodeFrame(makeFrame(FrameType.open, 1, 1, body));
+
 const FROM_HOST: Readonly<Record<string, Buffer>> = {
-  'open-exec': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeExec(PLAIN).body)),
-  'open-exec-full': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeExec(FULL).body)),
-  'open-connect-internet': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeConnect(TARGETS.internet))),
-  'open-connect-unix': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeConnect(TARGETS.unix))),
-  'open-connect-vsock': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeConnect(TARGETS.vsock))),
-  'open-files': encodeFrame(makeFrame(FrameType.open, 1, 1, encodeFiles('me'))),
+  'open-exec': open(encodeExec(PLAIN).body),
+  'open-exec-full': open(encodeExec(FULL).body),
+  'open-connect-internet': open(encodeConnect(TARGETS.internet)),
+  'open-connect-unix': open(encodeConnect(TARGETS.unix)),
+  'open-connect-vsock': open(encodeConnect(TARGETS.vsock)),
+  'open-files': open(encodeFiles('me')),
   'file-lstat': request(fileMessage(FileOp.stat, LSTAT)),
   'file-utimes': request(fileMessage(FileOp.utimes, UTIMES)),
   'file-write-file': request(
@@ -90,6 +96,9 @@ const FROM_HOST: Readonly<Record<string, Buffer>> = {
       path: Buffer.from('/a'),
     }),
   ),
+  'open-listen-internet': open(encodeListen({ target: TARGETS.internet, mode: 0o600 })),
+  'open-listen-unix': open(encodeListen({ target: TARGETS.unix, mode: 0o666 })),
+  'open-accept': open(encodeAccept({ listener: 7, connection: 9 })),
   data: encodeFrame(makeFrame(FrameType.data, 1, 1, Buffer.from('abc'))),
   end: encodeFrame(makeFrame(FrameType.end, 1, 1)),
   cancel: encodeFrame(makeFrame(FrameType.cancel, 1, 1)),
@@ -149,6 +158,16 @@ describe('the test vectors of the specification', () => {
     const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors[name] ?? '', 'hex'));
     expect(frame).toMatchObject({ type, stream: 1, epoch: 1 });
     expect(frame && decode(frame.payload)).toEqual(value);
+  });
+
+  it('of listeners are what a scripted guest reads', () => {
+    const bodyOf = (name: string): Buffer => {
+      const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors[name] ?? '', 'hex'));
+      return frame?.payload ?? Buffer.alloc(0);
+    };
+    expect(decodeListen(bodyOf('open-listen-internet'))).toEqual({ target: TARGETS.internet, mode: 0o600 });
+    expect(decodeListen(bodyOf('open-listen-unix'))).toEqual({ target: TARGETS.unix, mode: 0o666 });
+    expect(decodeAccept(bodyOf('open-accept'))).toEqual({ listener: 7, connection: 9 });
   });
 
   it('of metrics are what a scripted guest sends', () => {

@@ -26,6 +26,8 @@ export type {
   ForwardOptions,
   Guest,
   GuestInfo,
+  GuestListener,
+  ListenOptions,
   PortForward,
   PtyOptions,
   PtySize,

@@ -8,8 +8,10 @@ import type {
   ExecRequest,
   ForwardOptions,
   Guest,
+  GuestListener,
   GuestMetrics,
   GuestFiles,
+  ListenOptions,
   OperationOptions,
   PortForward,
   VmView,
@@ -84,6 +86,14 @@ export class Vm implements AsyncDisposable {
    */
   async forward(options: ForwardOptions): Promise<PortForward> {
     return this.#context.alive.during(this.guest().then((guest) => guest.forward(options)));
+  }
+
+  /**
+   * Listens in the guest for the host: programs of the guest connect to a TCP port, a unix socket or a vsock
+   * port there, and the answer's iteration gives each connection. See `Guest.listen`.
+   */
+  async listen(target: ConnectTarget, options?: ListenOptions): Promise<GuestListener> {
+    return this.#context.alive.during(this.guest().then((guest) => guest.listen(target, options)));
   }
 
   /** The runtime's own view of the guest's agent, for what `exec` and `connect` do not show. */

@@ -1,6 +1,14 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AgentClient, AgentExecProcess, AgentFiles, connectTo, Forwards, StreamQueue } from '@microvm/guest';
+import {
+  AgentClient,
+  AgentExecProcess,
+  AgentFiles,
+  connectTo,
+  Forwards,
+  Listeners,
+  StreamQueue,
+} from '@microvm/guest';
 import {
   type ConnectOptions,
   type ConnectTarget,
@@ -42,6 +50,7 @@ export class AgentChannel {
   readonly #commands: StreamQueue;
   readonly #forwards = new Forwards((target) => this.#connect(target));
   readonly #files: AgentFiles;
+  readonly #listeners: Listeners;
   #client: AgentClient | undefined;
   #last: AgentClient | undefined;
   #attempt: Promise<AgentClient> | undefined;
@@ -52,6 +61,7 @@ export class AgentChannel {
     this.#vm = vm;
     this.#commands = new StreamQueue(vm);
     this.#files = new AgentFiles(this.#commands, () => this.#serveCommands());
+    this.#listeners = new Listeners(this.#commands, () => this.#serveCommands());
   }
 
   /**
@@ -107,6 +117,7 @@ export class AgentChannel {
       exec: (request) => this.#exec(request),
       connect: (target, options) => this.#connect(target, options),
       forward: (options) => this.#forwards.open(options),
+      listen: async (target, options) => this.#listeners.open(target, options),
     };
   }
 
@@ -142,13 +153,14 @@ export class AgentChannel {
     this.#client = undefined;
   }
 
-  /** Ends the session and the forwarded ports; the guest's commands go on. */
+  /** Ends the session, the forwarded ports and the listeners; the guest's commands go on. */
   close(): void {
     this.#isClosed = true;
     this.#client?.close();
     const isGone = () => this.#unreachable('the channel is closed');
     this.#commands.close(isGone);
     this.#forwards.close(isGone);
+    this.#listeners.close(isGone);
   }
 
   #connect(target: ConnectTarget, options?: ConnectOptions): Promise<Duplex> {

@@ -109,6 +109,22 @@ describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
     expect((await server.result).stdout.toString()).toBe('to the guest');
   });
 
+  it('connects its programs to the host where that listens', async () => {
+    const listener = await guest.listen({ path: '/run/host.sock' });
+    expect(await outputOf(guest, 'stat -c %a /run/host.sock')).toBe('600');
+    await using port = await guest.listen({ port: PORT });
+    const program = guest.exec({ argv: ['nc', '127.0.0.1', String(PORT)], input: 'question' });
+    for await (const socket of port) {
+      socket.end('answer');
+      expect(await text(socket)).toBe('question');
+      break;
+    }
+    expect((await program.result).stdout.toString()).toBe('answer');
+    await listener.close();
+    await guest.ping();
+    expect(await outputOf(guest, 'ls /run/host.sock 2>/dev/null || echo gone')).toBe('gone');
+  });
+
   it('tells its memory, processors and disks', async () => {
     const { memory, cpu, fileSystems } = await guest.metrics();
     expect(memory.totalBytes).toBeGreaterThan(96 * MIB);

@@ -1,3 +1,4 @@
+import { ScriptedErrno } from '@microvm/guest';
 import { onAbort, untilAborted } from '@microvm/runtime';
 import { accountOf } from './accounts.js';
 import type { CommandEnd, GuestCommand, ScriptedGuest } from './guest-script.js';
@@ -94,13 +95,21 @@ const sh: Command = async (command, guest) => {
 };
 
 /**
- * Only `nc -l -p PORT`, for one connection. When it is killed it resets the connection, as a killed program
- * with unread input does.
+ * Only `nc -l -p PORT`, for one connection, and `nc HOST PORT`, to where the host listens. When it is killed
+ * it resets the connection, as a killed program does.
  */
 const nc: Command = async (command, guest) => {
-  const [, listen, option, port] = command.argv;
-  if (listen !== '-l' || option !== '-p') return fail(command, 'only `nc -l -p PORT`, in memory');
-  const socket = await guest.listen(Number(port), command.signal);
+  const [, first, second, port] = command.argv;
+  const isServer = first === '-l' && second === '-p';
+  if (!isServer && (first === undefined || !/^\d+$/.test(second ?? '')))
+    return fail(command, 'only `nc -l -p PORT` and `nc HOST PORT`, in memory');
+  const opening = isServer
+    ? guest.listen(Number(port), command.signal)
+    : guest.dial({ host: first ?? '', port: Number(second) }, command.signal);
+  const socket = await opening.catch((error: unknown) => {
+    if (!(error instanceof ScriptedErrno)) throw error;
+  });
+  if (socket === undefined) return fail(command, `can't connect to remote host: Connection refused`);
   onAbort(command.signal, () => socket.reset());
   void copyInput(command, (bytes) => socket.write(bytes)).then(() => socket.close());
   for await (const bytes of socket.input) await command.stdout(bytes);

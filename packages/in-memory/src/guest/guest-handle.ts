@@ -1,4 +1,4 @@
-import { type Clock, delay, onAbort } from '@microvm/runtime';
+import { type Clock, type ConnectTarget, delay, onAbort } from '@microvm/runtime';
 import { ROOT_DRIVE, type GuestDisk } from '../driver/disks.js';
 import type { GuestEnd } from './guest-end.js';
 import type { GuestMemory, ScriptedConnection, ScriptedGuest } from './guest-script.js';
@@ -36,6 +36,10 @@ export class GuestHandle implements ScriptedGuest {
 
   listen(port: number, signal: AbortSignal): Promise<ScriptedConnection> {
     return this.#listeners.listen(port, signal);
+  }
+
+  dial(target: ConnectTarget, signal?: AbortSignal): Promise<ScriptedConnection> {
+    return this.#listeners.dial(target, signal);
   }
 
   now(): number {

@@ -30,6 +30,11 @@ export interface ScriptedGuest {
   readonly epoch: number;
   /** Takes the next connection to this TCP port of the guest. Rejects when the signal aborts. */
   listen(port: number, signal: AbortSignal): Promise<ScriptedConnection>;
+  /**
+   * Connects to where the host listens in this guest (`guest.listen`). Rejects with `ECONNREFUSED` when it
+   * listens nowhere there, and with the signal's reason.
+   */
+  dial(target: ConnectTarget, signal?: AbortSignal): Promise<ScriptedConnection>;
   /** Milliseconds since 1970. */
   now(): number;
   /** Resolves after so much of the guest's time; rejects with the signal's reason. */

@@ -86,7 +86,7 @@ class Session {
     this.#vm = vm;
     this.#directory = directory;
     this.#parts = parts;
-    const listeners = new Listeners();
+    const listeners = new Listeners((target, serve) => this.#agent.dial(target, serve));
     this.#guest = new GuestHandle(vm, parts.surroundings, listeners);
     const handlers = {
       exec: (command: ScriptedCommand) => this.#exec(command),

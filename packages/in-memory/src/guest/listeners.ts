@@ -2,9 +2,30 @@ import { ScriptedErrno, type ScriptedServer, type ScriptedSocket } from '@microv
 import { onAbort, type ConnectTarget } from '@microvm/runtime';
 import type { ScriptedConnection } from './guest-script.js';
 
-/** The commands of one life of a guest that wait for a connection to a TCP port. */
+/** Connections between one life of a guest and its host, in both directions. */
 export class Listeners {
+  readonly #toHost: (target: ConnectTarget, serve: ScriptedServer) => boolean;
+  /** Those commands that wait for a connection to a TCP port. */
   readonly #waiting = new Map<number, (socket: ScriptedConnection) => void>();
+
+  /** `toHost`: connects to where the host listens; false when it does not. */
+  constructor(toHost: (target: ConnectTarget, serve: ScriptedServer) => boolean = () => false) {
+    this.#toHost = toHost;
+  }
+
+  /** Resolves when the host has accepted. Rejects with `ECONNREFUSED`, and with the signal's reason. */
+  dial(target: ConnectTarget, signal?: AbortSignal): Promise<ScriptedConnection> {
+    return new Promise((resolve, reject) => {
+      const stop = onAbort(signal, () => reject(signal?.reason as Error));
+      const isThere = this.#toHost(target, (socket) => {
+        stop();
+        return connected(socket, resolve);
+      });
+      if (isThere) return;
+      stop();
+      reject(new ScriptedErrno('ECONNREFUSED', 'connect'));
+    });
+  }
 
   /** Resolves with the next connection. Rejects with the signal's reason. */
   listen(port: number, signal: AbortSignal): Promise<ScriptedConnection> {
@@ -24,9 +45,13 @@ export class Listeners {
   serverAt(target: ConnectTarget): ScriptedServer | undefined {
     const accept = 'port' in target ? this.#waiting.get(target.port) : undefined;
     if (accept === undefined) return undefined;
-    return (socket: ScriptedSocket) =>
-      new Promise((resolve, reject) => {
-        accept({ ...socket, close: resolve, reset: () => reject(new ScriptedErrno('ECONNRESET')) });
-      });
+    return (socket) => connected(socket, accept);
   }
+}
+
+/** Gives a connection to whoever takes it, and resolves when that has closed it. */
+function connected(socket: ScriptedSocket, take: (connection: ScriptedConnection) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    take({ ...socket, close: resolve, reset: () => reject(new ScriptedErrno('ECONNRESET')) });
+  });
 }

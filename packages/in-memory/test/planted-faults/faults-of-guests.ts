@@ -1,8 +1,10 @@
-import type { Guest, VmRuntime } from '@microvm/runtime';
+import type { Duplex } from 'node:stream';
+import type { ConnectTarget, Guest, GuestListener, VmRuntime } from '@microvm/runtime';
 import { inRuntime, type PlantedFault } from './faulty-runtime.js';
 
 const CONNECTIONS = 'connections to the guest';
 const FORWARDS = 'forwarded ports';
+const LISTENERS = 'listeners in the guest';
 const GUEST = 'the guest';
 
 /** The runtime whose guests have some calls of their own. */
@@ -17,10 +19,35 @@ function withGuest(good: VmRuntime, calls: (guest: Guest) => Partial<Guest>): Pi
         exec: (request) => guest.exec(request),
         connect: (target, options) => guest.connect(target, options),
         forward: (options) => guest.forward(options),
+        listen: (target, options) => guest.listen(target, options),
         ...calls(guest),
       };
     },
   };
+}
+
+function withClose(listener: GuestListener, close: () => Promise<void>): GuestListener {
+  return {
+    target: listener.target,
+    close,
+    [Symbol.asyncDispose]: close,
+    [Symbol.asyncIterator]: () => listener[Symbol.asyncIterator](),
+  };
+}
+
+/** Gives the first connection, and resets those that wait behind it. */
+async function listenEagerly(guest: Guest, target: ConnectTarget): Promise<GuestListener> {
+  const listener = await guest.listen(target);
+  async function* first(): AsyncGenerator<Duplex, void, undefined> {
+    let isFirst = true;
+    for await (const socket of listener) {
+      if (isFirst) yield socket;
+      else socket.destroy();
+      isFirst = false;
+    }
+  }
+  const connections = first();
+  return { ...withClose(listener, () => listener.close()), [Symbol.asyncIterator]: () => connections };
 }
 
 /** Deviations in what the guest's agent does for its callers. */
@@ -56,6 +83,22 @@ export const FAULTS_OF_GUESTS: readonly PlantedFault[] = [
           guest.connect(target, options).catch(() => {
             throw new Error('refused');
           }),
+      })),
+  ),
+  inRuntime(
+    'a listener resets what waits when it is asked to accept',
+    [LISTENERS, 'connections wait until they are accepted'],
+    (good) => withGuest(good, (guest) => ({ listen: (target) => listenEagerly(guest, target) })),
+  ),
+  inRuntime(
+    'a closed listener keeps its place',
+    [LISTENERS, 'a closed one is refused to programs, and what was accepted goes on'],
+    (good) =>
+      withGuest(good, (guest) => ({
+        async listen(target) {
+          const listener = await guest.listen(target);
+          return withClose(listener, async () => undefined);
+        },
       })),
   ),
   inRuntime(

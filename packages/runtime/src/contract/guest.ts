@@ -167,6 +167,27 @@ export interface ForwardOptions {
   readonly host?: string;
 }
 
+/** Where the host listens in the guest: exactly as `ConnectTarget` names it. */
+export interface ListenOptions {
+  /** Permissions of a unix socket's file, up to 0o777; default 0o600: root of the guest alone connects. */
+  readonly mode?: number;
+  /** Rejects with the signal's reason until the listener is there; later it has no effect. */
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Connections that programs of the guest make to the host, in the order in which they came. A connection is
+ * accepted when it is asked for: until then it waits in the guest, 16 of them at the agent and as many in the
+ * kernel. The iteration ends with `close`, and rejects with `MICROVM_GUEST_UNREACHABLE` when the guest's life
+ * ends.
+ */
+export interface GuestListener extends AsyncIterable<Duplex>, AsyncDisposable {
+  readonly target: ConnectTarget;
+  /** Listens no more; connections that were accepted go on. Idempotent. */
+  close(): Promise<void>;
+}
+
 /** A listener on the host whose connections go to the guest. */
 export interface PortForward extends AsyncDisposable {
   readonly host: string;
@@ -198,6 +219,15 @@ export interface Guest {
    * INVALID_ARGUMENT, GUEST_UNREACHABLE, HOST_FAILURE (the port is taken, or there are 64).
    */
   forward(options: ForwardOptions): Promise<PortForward>;
+  /**
+   * Listens in the guest for the host: on a TCP port, a unix socket or a vsock port of the guest's loopback.
+   * Programs of the guest connect there, and the bytes go through the agent's channel, so that no network is
+   * needed. A pause holds it up. After a snapshot of this VM, or another cut of the agent's channel, it
+   * listens again; connections that waited then are reset. It ends with the guest's life, and a restored
+   * guest has none. At most 64 of a guest. Errors: INVALID_ARGUMENT, CONNECT_FAILED (`details.errno`, such as
+   * EADDRINUSE), TIMEOUT (10 s by default), GUEST_BUSY, UNSUPPORTED (an agent of protocol 1).
+   */
+  listen(target: ConnectTarget, options?: ListenOptions): Promise<GuestListener>;
   /** A round trip to the agent. */
   ping(options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<GuestInfo>;
   /**
