@@ -4,8 +4,9 @@ import type { ConnectTarget, GuestListener, ListenOptions } from '@microvm/runti
 import { describeTarget, parseTarget } from './connect-target.js';
 import { watchDeadline } from './deadline.js';
 import { openSocket } from './guest-socket.js';
-import { encodeAccept, encodeListen } from './messages.js';
-import type { FailedMessage, ListenMessage } from './messages.js';
+import { encodeAccept, encodeListen } from './socket-messages.js';
+import type { FailedMessage } from './messages.js';
+import type { ListenMessage } from './socket-messages.js';
 import { ProtocolError } from './protocol.js';
 import type { OutputChannel } from './protocol.js';
 import { frameCost } from './flow-control.js';

@@ -3,7 +3,7 @@ import { isVmRuntimeError, VmRuntimeError } from '@microvm/runtime';
 import type { ConnectOptions, ConnectTarget, NamedVm } from '@microvm/runtime';
 import { describeTarget, parseTarget } from './connect-target.js';
 import { watchDeadline } from './deadline.js';
-import { decodeClosed, encodeConnect } from './messages.js';
+import { decodeClosed, encodeConnect } from './socket-messages.js';
 import type { FailedMessage } from './messages.js';
 import { OutputQueue } from './output-queue.js';
 import type { OutputChannel } from './protocol.js';

@@ -1,18 +1,9 @@
-import type {
-  ConnectTarget,
-  ExecLimits,
-  ExecRequest,
-  GuestInfo,
-  PtyOptions,
-  PtySize,
-} from '@microvm/runtime';
+import type { ExecLimits, ExecRequest, GuestInfo, PtyOptions, PtySize } from '@microvm/runtime';
 import { PayloadReader, PayloadWriter } from './payload.js';
 import {
   FAREWELL_REASONS,
   MAX_OPEN_BODY,
   MAX_EXEC_STRINGS,
-  MAX_HOST_BYTES,
-  MAX_SOCKET_PATH_BYTES,
   MAX_TERM_BYTES,
   MAX_USER_BYTES,
   MAX_WAIT_MS,
@@ -23,7 +14,6 @@ import {
   RLIMITS,
   SESSION_ID_SIZE,
   StreamKind,
-  TargetKind,
 } from './protocol.js';
 import type { FarewellReason, PowerAction } from './protocol.js';
 
@@ -100,14 +90,14 @@ function readInfo(input: PayloadReader): AgentInfo {
   return { agentVersion, epoch, kernelRelease, isFrozen: (flags & 1) !== 0, isInit: (flags & 2) !== 0 };
 }
 
-function read<T>(payload: Buffer, body: (input: PayloadReader) => T): T {
+export function read<T>(payload: Buffer, body: (input: PayloadReader) => T): T {
   const input = new PayloadReader(payload);
   const value = body(input);
   input.end();
   return value;
 }
 
-function inRange(value: number, lowest: number, highest: number): number {
+export function inRange(value: number, lowest: number, highest: number): number {
   if (value < lowest || value > highest) throw new ProtocolError(`value ${value} out of range`);
   return value;
 }
@@ -250,79 +240,6 @@ export function decodeExecV1(body: Buffer): ExecMessage {
 
 export function encodeOpenedExec(pid: number): Buffer {
   return new PayloadWriter().u32(pid).done();
-}
-
-function writeTarget(out: PayloadWriter, target: ConnectTarget): PayloadWriter {
-  if ('path' in target) return out.u8(TargetKind.unix).text(target.path);
-  if ('vsockPort' in target) return out.u8(TargetKind.vsock).u32(target.vsockPort);
-  return out
-    .u8(TargetKind.internet)
-    .text(target.host ?? '127.0.0.1')
-    .u16(target.port);
-}
-
-function readTarget(input: PayloadReader): ConnectTarget {
-  const kind = input.u8();
-  if (kind === TargetKind.unix) return { path: input.text(MAX_SOCKET_PATH_BYTES) };
-  if (kind === TargetKind.vsock) return { vsockPort: input.u32() };
-  if (kind !== TargetKind.internet) throw new ProtocolError(`target of kind ${kind}`);
-  const host = input.text(MAX_HOST_BYTES);
-  return { host, port: inRange(input.u16(), 1, 0xffff) };
-}
-
-export function encodeConnect(target: ConnectTarget): Buffer {
-  return writeTarget(new PayloadWriter().u8(StreamKind.connect), target).done();
-}
-
-export function decodeConnect(body: Buffer): ConnectTarget {
-  return read(body, (input) => {
-    inRange(input.u8(), StreamKind.connect, StreamKind.connect);
-    return readTarget(input);
-  });
-}
-
-/** A listener as OPEN says it. */
-export interface ListenMessage {
-  readonly target: ConnectTarget;
-  /** Of a unix socket's file. */
-  readonly mode: number;
-}
-
-export function encodeListen({ target, mode }: ListenMessage): Buffer {
-  return writeTarget(new PayloadWriter().u8(StreamKind.listen), target).u16(mode).done();
-}
-
-export function decodeListen(body: Buffer): ListenMessage {
-  return read(body, (input) => {
-    inRange(input.u8(), StreamKind.listen, StreamKind.listen);
-    return { target: readTarget(input), mode: inRange(input.u16(), 0, 0o777) };
-  });
-}
-
-/** A connection that waits at a listener, as OPEN says it. */
-export interface AcceptMessage {
-  readonly listener: number;
-  readonly connection: number;
-}
-
-export function encodeAccept({ listener, connection }: AcceptMessage): Buffer {
-  return new PayloadWriter().u8(StreamKind.accept).u32(listener).u32(connection).done();
-}
-
-export function decodeAccept(body: Buffer): AcceptMessage {
-  return read(body, (input) => {
-    inRange(input.u8(), StreamKind.accept, StreamKind.accept);
-    return { listener: input.u32(), connection: input.u32() };
-  });
-}
-
-export function encodeClosed(isReset: boolean): Buffer {
-  return Buffer.of(isReset ? 1 : 0);
-}
-
-/** How a connection ended: true by a reset. */
-export function decodeClosed(payload: Buffer): boolean {
-  return read(payload, (input) => inRange(input.u8(), 0, 1) === 1);
 }
 
 export function encodeResize({ cols, rows }: PtySize): Buffer {

@@ -3,11 +3,8 @@ import type { ConnectTarget, GuestMetrics } from '@microvm/runtime';
 import type { Frame } from './codec.js';
 import { describeTarget } from './connect-target.js';
 import {
-  decodeAccept,
-  decodeConnect,
   decodeExec,
   decodeExecV1,
-  decodeListen,
   decodeShutdown,
   decodeSignal,
   decodeThaw,
@@ -15,6 +12,7 @@ import {
   encodeFarewell,
   encodeInfo,
 } from './messages.js';
+import { decodeAccept, decodeConnect, decodeListen } from './socket-messages.js';
 import type { AgentInfo, FailedMessage, Farewell } from './messages.js';
 import { decodeFiles } from './files/open-files.js';
 import { PayloadReader } from './payload.js';
@@ -239,6 +237,7 @@ export class ScriptedAgent {
         return this.#accepted(body) ?? 'ENOENT';
       case StreamKind.files:
         return this.#fileWorker(body);
+      case undefined:
       default:
         return this.#command(body);
     }

@@ -1,6 +1,7 @@
 import type { ConnectTarget } from '@microvm/runtime';
 import type { Frame } from './codec.js';
-import { encodeClosed, encodeFailed } from './messages.js';
+import { encodeFailed } from './messages.js';
+import { encodeClosed } from './socket-messages.js';
 import { FrameType, ProtocolError } from './protocol.js';
 import { ScriptedErrno } from './scripted-command.js';
 import type { ScriptErrors } from './scripted-errors.js';

@@ -7,22 +7,24 @@ import { FileOp } from '../src/files/file-protocol.js';
 import { decodeFiles, encodeFiles } from '../src/files/open-files.js';
 import { writeRequest } from '../src/files/write-content.js';
 import {
-  decodeAccept,
-  decodeClosed,
-  decodeConnect,
   decodeCredit,
   decodeExec,
   decodeExit,
   decodeFailed,
-  decodeListen,
-  encodeAccept,
-  encodeConnect,
   encodeCredit,
   encodeExec,
-  encodeListen,
   encodeResize,
   encodeSignal,
 } from '../src/messages.js';
+import {
+  decodeAccept,
+  decodeClosed,
+  decodeConnect,
+  decodeListen,
+  encodeAccept,
+  encodeConnect,
+  encodeListen,
+} from '../src/socket-messages.js';
 import type { ExecMessage } from '../src/messages.js';
 import { decodeMetrics, encodeMetrics } from '../src/metrics-message.js';
 import { PayloadWriter } from '../src/payload.js';

@@ -33,7 +33,7 @@ interface Listening {
   readonly guest: Guest;
   readonly listener: GuestListener;
   /** The next connection. */
-  accept(): Promise<Duplex>;
+  readonly accept: () => Promise<Duplex>;
 }
 
 async function listen(fixture: ProviderFixture): Promise<Listening> {

@@ -1,12 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import {
-  encodeClosed,
-  encodeCredit,
-  encodeExit,
-  encodeFailed,
-  encodeFarewell,
-  encodeInfo,
-} from '../../src/messages.js';
+import { encodeCredit, encodeExit, encodeFailed, encodeFarewell, encodeInfo } from '../../src/messages.js';
+import { encodeClosed } from '../../src/socket-messages.js';
 import { PayloadWriter } from '../../src/payload.js';
 import { FrameType, HEADER_SIZE, INPUT_CHANNEL, MAX_WINDOW } from '../../src/protocol.js';
 import { frame, many, type Peer } from './peer.js';
