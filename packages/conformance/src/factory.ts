@@ -46,6 +46,8 @@ export interface ProviderFactory {
    * have to do by itself is skipped, aloud. Default true.
    */
   readonly hasLiveGuests?: boolean;
+  /** Whether guests have vsock's own loopback, as the default image has. Default false. */
+  readonly vsockLoopback?: boolean;
   /** How many VMs and calls "at once" means. Default 3. */
   readonly atOnce?: number;
   /**

@@ -22,7 +22,9 @@ export type Binaries = Pick<FirecrackerOptions, 'firecrackerPath' | 'jailerPath'
 /** The factory of the suite, for the real binaries and for the doubles. */
 export function firecrackerFactory(
   binaries: Binaries,
-  rest: Pick<ProviderFactory, 'deadlineFactor' | 'workload'> & { readonly childModule: string },
+  rest: Pick<ProviderFactory, 'deadlineFactor' | 'workload' | 'vsockLoopback'> & {
+    readonly childModule: string;
+  },
 ): ProviderFactory {
   return {
     open: async ({ stateDir, defaults, ...options }) => {
@@ -49,5 +51,5 @@ export function firecrackerFactory(
  */
 export const realFactory = firecrackerFactory(
   {},
-  { deadlineFactor: 10, workload: COUNTING, childModule: './real/crash-child.ts' },
+  { deadlineFactor: 10, workload: COUNTING, vsockLoopback: true, childModule: './real/crash-child.ts' },
 );

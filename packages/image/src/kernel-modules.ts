@@ -23,6 +23,7 @@ export const GUEST_MODULES = [
   'vsock',
   'vmw_vsock_virtio_transport_common',
   'vmw_vsock_virtio_transport',
+  'vsock_loopback',
 ] as const;
 
 export interface KernelModule {

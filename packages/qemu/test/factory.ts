@@ -27,5 +27,6 @@ export const qemuFactory: ProviderFactory = {
     execArgv: ['--conditions=@microvm/source', '--import', 'tsx'],
   },
   workload: COUNTING,
+  vsockLoopback: true,
   endGuest,
 };

@@ -15,6 +15,8 @@ export function registerListeners(fixture: ProviderFixture): void {
   describe('listeners in the guest', () => {
     test('a program of the guest connects to the host, and each direction has its own end', () =>
       connects(fixture));
+    if (fixture.factory.vsockLoopback === true)
+      test('a vsock port of the guest is connected to and listened on', () => meetsOnVsock(fixture));
     test('connections wait until they are accepted', () => keepsWaiting(fixture));
     test('a closed one is refused to programs, and what was accepted goes on', () => closes(fixture));
     test('a target that is taken is refused by its errno', () => refusesTaken(fixture));
@@ -70,6 +72,22 @@ async function connects(fixture: ProviderFixture): Promise<void> {
   expect(await untilEnd(socket)).toBe('from the guest');
   socket.end('from the host');
   expect((await program.result).stdout.toString()).toBe('from the host');
+}
+
+/** Both ends are the host's: the bytes go into the guest, over its loopback, and back. */
+async function meetsOnVsock(fixture: ProviderFixture): Promise<void> {
+  const { guest } = await listen(fixture);
+  const vsockPort = 5000;
+  await refusal('MICROVM_CONNECT_FAILED', guest.connect({ vsockPort }));
+  await using listener = await guest.listen({ vsockPort });
+  const caller = await guest.connect({ vsockPort });
+  caller.end('question');
+  for await (const socket of listener) {
+    expect(await untilEnd(socket)).toBe('question');
+    socket.end('answer');
+    break;
+  }
+  expect(await untilEnd(caller)).toBe('answer');
 }
 
 async function keepsWaiting(fixture: ProviderFixture): Promise<void> {

@@ -125,6 +125,25 @@ describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
     expect(await outputOf(guest, 'ls /run/host.sock 2>/dev/null || echo gone')).toBe('gone');
   });
 
+  it('lets nobody of the guest become the client of its agent, which listens on vsock there', async () => {
+    const agentPort = 1024;
+    const socket = await guest.connect({ vsockPort: agentPort });
+    socket.on('error', () => undefined);
+    let received = 0;
+    socket.on('data', (data: Buffer) => (received += data.length));
+    await new Promise((resolve) => socket.once('close', resolve).once('end', () => socket.destroy()));
+    expect(received).toBe(0);
+    await guest.ping();
+    // The loopback is there: a port of the host's own is reached by it.
+    await using listener = await guest.listen({ vsockPort: 5000 });
+    const caller = await guest.connect({ vsockPort: 5000 });
+    caller.end('over the loopback');
+    for await (const own of listener) {
+      expect(await text(own)).toBe('over the loopback');
+      break;
+    }
+  });
+
   it('tells its memory, processors and disks', async () => {
     const { memory, cpu, fileSystems } = await guest.metrics();
     expect(memory.totalBytes).toBeGreaterThan(96 * MIB);
