@@ -21,6 +21,8 @@ export function registerListeners(fixture: ProviderFixture): void {
     test('a closed one is refused to programs, and what was accepted goes on', () => closes(fixture));
     test('a target that is taken is refused by its errno', () => refusesTaken(fixture));
     test('wrong options, and a signal that has aborted, are refused', () => refusesOptions(fixture));
+    if (fixture.capabilities.pause)
+      test("one that waits for a pause's end can be aborted", () => abortsInPause(fixture));
     test('the iteration rejects when the guest is gone', () => losesGuest(fixture));
     if (fixture.capabilities.memorySnapshot) {
       test('it listens again after a snapshot', () => outlivesSnapshot(fixture));
@@ -133,6 +135,20 @@ async function refusesOptions(fixture: ProviderFixture): Promise<void> {
   const reason = new Error('not wanted any more');
   const signal = AbortSignal.abort(reason);
   expect(await rejection(guest.listen({ path: '/run/a.sock' }, { signal }))).toBe(reason);
+}
+
+async function abortsInPause(fixture: ProviderFixture): Promise<void> {
+  const { runtime, vmId, guest } = await listen(fixture);
+  await runtime.pauseVm(vmId);
+  const reason = new Error('not wanted any more');
+  const abort = new AbortController();
+  const target = { path: '/run/a.sock' };
+  const call = rejection(guest.listen(target, { signal: abort.signal }));
+  abort.abort(reason);
+  expect(await call).toBe(reason);
+  await runtime.resumeVm(vmId);
+  await using listener = await guest.listen(target);
+  expect(listener.target).toEqual(target);
 }
 
 async function losesGuest(fixture: ProviderFixture): Promise<void> {

@@ -6,10 +6,12 @@ import { expect, it } from 'vitest';
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 const FILES = execFileSync('git', ['ls-files'], { cwd: ROOT, encoding: 'utf8' }).split('\n');
 
-/** What docs/hardening.md names: a test's file, and the titles that are quoted behind it. */
+/** What a page names: a test's file, and the titles that are quoted behind it. */
 function references(text) {
-  return text.split('\n').flatMap((line) => {
-    const parts = line.split(/`([^`]+\.(?:test\.ts|test\.mjs|cc))`/);
+  // A line that goes on with a paragraph or an item belongs to the line before it.
+  const lines = text.replaceAll(/\n(?![-|#\n])\s*/g, ' ').split('\n');
+  return lines.flatMap((line) => {
+    const parts = line.split(/`([^`]+\.(?:test\.ts|test\.mjs|cc)|suites\/[^`]+\.ts)`/);
     return parts.flatMap((part, index) =>
       index % 2 === 1 ? [{ file: part, titles: quoted(parts[index + 1] ?? '') }] : [],
     );
@@ -35,9 +37,12 @@ function missing(text) {
   });
 }
 
-it('every test that docs/hardening.md names is there', () => {
-  const text = readFileSync(join(ROOT, 'docs', 'hardening.md'), 'utf8');
-  expect(references(text).length).toBeGreaterThan(40);
+it.each([
+  ['hardening.md', 40],
+  ['cancellation.md', 20],
+])('every test that docs/%s names is there', (page, least) => {
+  const text = readFileSync(join(ROOT, 'docs', page), 'utf8');
+  expect(references(text).length).toBeGreaterThan(least);
   expect(missing(text)).toEqual([]);
 });
 
