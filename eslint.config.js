@@ -6,7 +6,7 @@ import tseslint from 'typescript-eslint';
  */
 const IMPORTS = {
   'packages/runtime': [],
-  'packages/guest': ['runtime'],
+  'packages/guest': ['runtime', 'native'],
   'packages/image': ['runtime', 'native', 'guest'],
   'packages/conformance': ['runtime'],
   'packages/fake-firecracker': ['runtime'],

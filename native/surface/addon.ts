@@ -8,6 +8,7 @@ import type { JailPlan, StagedJail } from './jail.js';
 import type { KvmReport } from './kvm.js';
 import type { AddressInfo, LinkInfo, RouteInfo } from './network-lists.js';
 import type { ProcessIdentity } from './process.js';
+import type { TreeState } from './trees.js';
 import type { ProcessQuery, ProcessSearchResult } from './search.js';
 
 /** A descriptor on its way to us: see {@link Addon.claim}. */
@@ -50,6 +51,7 @@ export interface Addon {
   readonly claim: (id: number) => void;
   readonly closeDescriptor: (fd: number) => void;
   readonly closeListener: (id: number) => Promise<void>;
+  readonly closeTree: (id: number) => void;
   readonly closeProcess: (id: number) => void;
   readonly connectUnix: (path: string) => Promise<DeliveredDescriptor>;
   readonly copyFile: (from: string, to: string, options: object) => Started<CopyResult>;
@@ -65,6 +67,7 @@ export interface Addon {
   readonly deleteRoute: (request: NetworkRequest) => Started<boolean>;
   readonly digestFile: (path: string, options: object) => Started<FileDigest>;
   readonly discardFront: (path: string, keepBytes: number) => Promise<DiscardResult>;
+  readonly feedTree: (id: number, bytes: Uint8Array) => Promise<TreeState>;
   readonly giveBack: (id: number) => void;
   readonly holdProcess: (id: number, held: boolean) => void;
   readonly killCgroup: (path: string, timeoutMs: number) => Started<CgroupEnd>;
@@ -82,9 +85,12 @@ export interface Addon {
     flags: number,
     mode: number,
   ) => Started<DeliveredDescriptor>;
+  readonly openTreeFeed: (target: string, options: object) => number;
+  readonly openTreeSource: (path: string, options: object) => number;
   readonly probeKvm: () => Promise<KvmReport>;
   readonly processIdentity: (pid: number) => ProcessIdentity | undefined;
   readonly putDurable: (source: object, target: string, options: object) => Started<CopyResult>;
+  readonly readTree: (id: number) => Promise<Buffer | null>;
   readonly removeDurable: (path: string) => Promise<void>;
   readonly removeTree: (root: string) => Started<RemovedTree>;
   readonly renameDurable: (from: string, to: string) => Promise<void>;

@@ -24,5 +24,6 @@ export * from './process.js';
 export * from './put.js';
 export * from './search.js';
 export * from './sockets.js';
+export * from './trees.js';
 export * from './waits.js';
 export * from './watcher.js';

@@ -16,8 +16,6 @@ void PutHead(uint8_t* at, FileAnswer type, size_t body) {
 
 }  // namespace
 
-FileFailure Failed(const char* call, std::string path) { return {errno, call, std::move(path)}; }
-
 bool WriteAll(int fd, const void* data, size_t size) {
   const auto* at = static_cast<const uint8_t*>(data);
   while (size > 0) {
@@ -50,7 +48,7 @@ bool FileChannel::Fill(size_t need) {
   return true;
 }
 
-FileChannel::Got FileChannel::Receive(FileRequest* request) {
+FileChannel::Got FileChannel::ReceiveMessage(uint8_t* type, const uint8_t** body, size_t* size) {
   if (from_ == to_) from_ = to_ = 0;
   uint32_t length = 0;
   // An input that ends in the middle of a message was given up by the host.
@@ -60,8 +58,28 @@ FileChannel::Got FileChannel::Receive(FileRequest* request) {
   if (!Fill(sizeof(length) + length)) return Got::kEnd;
   const uint8_t* message = in_.data() + from_ + sizeof(length);
   from_ += sizeof(length) + length;
+  *type = message[0];
+  *body = message + 1;
+  *size = length - 1;
+  return Got::kMessage;
+}
+
+bool FileChannel::Drain() {
+  from_ = to_ = 0;
+  for (;;) {
+    const ssize_t got = read(0, in_.data(), in_.size());
+    if (got == 0 || (got < 0 && errno != EINTR)) return true;
+  }
+}
+
+FileChannel::Got FileChannel::Receive(FileRequest* request) {
+  uint8_t type = 0;
+  const uint8_t* body = nullptr;
+  size_t size = 0;
+  const Got got = ReceiveMessage(&type, &body, &size);
   *request = {};
-  return DecodeFileRequest(message[0], message + 1, length - 1, request) ? Got::kMessage : Got::kBroken;
+  if (got != Got::kMessage) return got;
+  return DecodeFileRequest(type, body, size, request) ? Got::kMessage : Got::kBroken;
 }
 
 bool FileChannel::Send(FileAnswer type, const void* body, size_t size) {

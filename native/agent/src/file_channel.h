@@ -5,23 +5,11 @@
 #include <string_view>
 #include <vector>
 
+#include "file_failure.h"
 #include "file_request.h"
 #include "wire.h"
 
 namespace microvm::agent {
-
-// Why a call on files failed, as Node's errors say it. `path` is empty where it is the request's own.
-struct FileFailure {
-  int error = 0;  // 0: it did not fail
-  const char* call = "";
-  std::string path;
-
-  explicit operator bool() const { return error != 0; }
-};
-
-inline FileFailure Success() { return {}; }
-// By errno.
-FileFailure Failed(const char* call, std::string path = {});
 
 // The messages of a file worker, on its standard input and output. Both calls block.
 class FileChannel {
@@ -30,11 +18,12 @@ class FileChannel {
 
   FileChannel();
 
-  // The next request; its views are good until the next call.
+  // Both answer views that are good until the next call.
   Got Receive(FileRequest* request);
-  // Whether a request lies ready, or the host has ended: then `Receive` does not block for long.
-  int input() const { return 0; }
-  bool HasBuffered() const { return to_ > from_; }
+  Got ReceiveMessage(uint8_t* type, const uint8_t** body, size_t* size);
+
+  // Reads and throws away what the host still sends, to its end.
+  bool Drain();
 
   // All answer false when nobody listens any more.
   bool Send(FileAnswer type, const void* body, size_t size);

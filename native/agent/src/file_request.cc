@@ -142,6 +142,14 @@ bool DecodeOfContent(PayloadReader* in, size_t size, FileRequest* request, bool*
       request->data = in->Blob(kMaxFileData);
       *is_good = *is_good && !request->data.empty();
       return true;
+    case FileOp::kReceiveTree:
+      request->options = Options(in, kTreeOwners | kTreeDevices, is_good);
+      request->path = Path(in, is_good);
+      return true;
+    case FileOp::kSendTree:
+      request->options = Options(in, kTreeHardLinks, is_good);
+      request->path = Path(in, is_good);
+      return true;
     case FileOp::kSync:
       request->options = Options(in, 1, is_good);
       return true;

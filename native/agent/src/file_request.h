@@ -44,6 +44,8 @@ enum class FileOp : uint8_t {
   kClose = 0x26,
   kData = 0x30,
   kCommit = 0x31,
+  kReceiveTree = 0x40,
+  kSendTree = 0x41,
 };
 
 enum class FileAnswer : uint8_t { kDone = 0x80, kFailed = 0x81, kData = 0x82, kEntries = 0x83 };
@@ -51,6 +53,9 @@ enum class FileAnswer : uint8_t { kDone = 0x80, kFailed = 0x81, kData = 0x82, kE
 // Which file a request is about.
 enum class FileTarget : uint8_t { kPath = 0, kLink = 1, kOpenFile = 2 };
 
+constexpr uint8_t kTreeOwners = 1;
+constexpr uint8_t kTreeDevices = 2;
+constexpr uint8_t kTreeHardLinks = 4;
 constexpr uint8_t kRmRecursive = 1;
 constexpr uint8_t kRmForce = 2;
 constexpr uint8_t kWriteAtomic = 1;

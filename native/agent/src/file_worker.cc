@@ -11,6 +11,7 @@
 #include "file_channel.h"
 #include "file_content.h"
 #include "file_folders.h"
+#include "file_tree.h"
 
 namespace microvm::agent {
 namespace {
@@ -52,6 +53,10 @@ class FileWorker {
                                           (request.options & kRmForce) != 0));
       case FileOp::kReadFile:
         return channel_.Answer(ReadContent(request, &channel_));
+      case FileOp::kReceiveTree:
+        return ReceiveTree(request, &channel_);
+      case FileOp::kSendTree:
+        return SendTree(request, &channel_);
       case FileOp::kWriteFile:
         writer_.emplace();
         return SettleWrite(writer_->Begin(request));

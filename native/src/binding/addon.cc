@@ -40,6 +40,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterCopy(env, exports);
   RegisterJail(env, exports);
   RegisterTree(env, exports);
+  RegisterTreeStream(env, exports);
   RegisterDigest(env, exports);
   RegisterDiscard(env, exports);
   RegisterDeliveries(env, exports);

@@ -13,6 +13,7 @@
 #include "core/cancellation.h"
 #include "core/handles.h"
 #include "core/process_reaper.h"
+#include "core/tree_feed.h"
 
 namespace microvm::binding {
 
@@ -43,6 +44,9 @@ struct AddonData {
   std::unordered_map<uint32_t, Process> processes;
   std::unordered_map<uint32_t, UniqueFd> locks;
   std::unordered_map<uint32_t, RunningJob> jobs;
+  // Trees that are being written or read; a call under way holds its own.
+  std::unordered_map<uint32_t, std::shared_ptr<core::TreeFeed>> tree_feeds;
+  std::unordered_map<uint32_t, std::shared_ptr<core::TreeSource>> tree_sources;
   WaitData wait;
 };
 

@@ -17,6 +17,7 @@ void RegisterListener(Napi::Env env, Napi::Object exports);
 void RegisterCopy(Napi::Env env, Napi::Object exports);
 void RegisterJail(Napi::Env env, Napi::Object exports);
 void RegisterTree(Napi::Env env, Napi::Object exports);
+void RegisterTreeStream(Napi::Env env, Napi::Object exports);
 void RegisterDigest(Napi::Env env, Napi::Object exports);
 void RegisterDiscard(Napi::Env env, Napi::Object exports);
 void RegisterDeliveries(Napi::Env env, Napi::Object exports);

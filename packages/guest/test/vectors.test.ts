@@ -115,6 +115,7 @@ function readMessages(payload: Buffer): unknown[] {
   const read: unknown[] = [];
   const reader = new MessageReader({
     onContent: (data) => read.push(data.toString()),
+    onTree: (bytes) => read.push(bytes),
     onMessage: (type, body) => read.push([type, body.toString()]),
   });
   reader.push(payload);

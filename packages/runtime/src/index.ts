@@ -35,6 +35,8 @@ export type {
 export type { GuestDiskMetrics, GuestFileSystem, GuestMetrics } from './contract/guest-metrics.js';
 export type {
   CollectOptions,
+  CopyInOptions,
+  CopyOutOptions,
   FileCallOptions,
   FileEntry,
   FileHandleOptions,
@@ -51,6 +53,10 @@ export type {
   ReaddirOptions,
   ReadFileOptions,
   RmOptions,
+  TreeCopy,
+  TreeEntry,
+  TreeFilter,
+  TreeProgress,
   WriteFileOptions,
 } from './contract/guest-files.js';
 export type { HostFinding, HostReport } from './contract/host-report.js';

@@ -11,6 +11,8 @@ const CALLS: Readonly<Record<CallName, true>> = {
   chmod: true,
   chown: true,
   copyFile: true,
+  copyIn: true,
+  copyOut: true,
   lchown: true,
   link: true,
   lstat: true,

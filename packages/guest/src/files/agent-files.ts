@@ -2,6 +2,8 @@ import { constants } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { invalidArgument } from '@microvm/runtime';
 import type {
+  CopyInOptions,
+  CopyOutOptions,
   FileCallOptions,
   FileReadStreamOptions,
   FileStats,
@@ -15,6 +17,7 @@ import type {
   ReaddirOptions,
   ReadFileOptions,
   RmOptions,
+  TreeCopy,
   WriteFileOptions,
 } from '@microvm/runtime';
 import { PayloadReader, PayloadWriter } from '../payload.js';
@@ -47,6 +50,7 @@ import {
 import { decodeStats } from './file-stats.js';
 import { FileReadStream, FileWriteStream } from './file-streams.js';
 import type { FileWorker } from './file-worker.js';
+import { copyIn, copyOut } from './trees.js';
 import { WorkerPool } from './worker-pool.js';
 import type { StreamQueue } from '../stream-queue.js';
 import { writeContent } from './write-content.js';
@@ -256,6 +260,14 @@ export class AgentFiles implements GuestFiles {
   async access(path: GuestPath, mode = 0, options?: FileCallOptions): Promise<void> {
     const head = new PayloadWriter().u32(checkMode(mode, 7));
     await this.#onPath({ syscall: 'access', op: FileOp.access, given: [path], options, head });
+  }
+
+  copyIn(hostPath: string, guestPath: GuestPath, options: CopyInOptions = {}): Promise<TreeCopy> {
+    return copyIn(this.#pool, hostPath, guestPath, options);
+  }
+
+  copyOut(guestPath: GuestPath, hostPath: string, options: CopyOutOptions = {}): Promise<TreeCopy> {
+    return copyOut(this.#pool, guestPath, hostPath, options);
   }
 
   async #stat(

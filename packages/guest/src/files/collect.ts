@@ -80,7 +80,7 @@ export async function collectContent(request: CollectRequest): Promise<Buffer> {
 export function tooLong(limitBytes: number): VmRuntimeError {
   const message = `the answer of the guest is longer than ${limitBytes} bytes`;
   return new VmRuntimeError('MICROVM_OUTPUT_LIMIT', message, {
-    details: { stream: 'stdout', limitBytes },
+    details: { stream: 'files', limitBytes },
     remedy: 'raise `maxBytes`, or read a long file by createReadStream',
   });
 }

@@ -1,6 +1,12 @@
 import { PayloadReader, PayloadWriter } from '../payload.js';
 import { ProtocolError } from '../protocol.js';
-import { FILE_MESSAGE_HEAD, FileAnswer, MAX_FILE_DATA, MAX_FILE_MESSAGE } from './file-protocol.js';
+import {
+  FILE_MESSAGE_HEAD,
+  FileAnswer,
+  MAX_FILE_DATA,
+  MAX_FILE_MESSAGE,
+  TreeMessage,
+} from './file-protocol.js';
 import type { FileOp } from './file-protocol.js';
 
 /** One message to a file worker. */
@@ -17,6 +23,8 @@ export function fileMessage(op: FileOp, body: PayloadWriter | Buffer = Buffer.al
 export interface MessageSink {
   /** A piece of DATA, a view: whoever keeps it copies it. */
   onContent(data: Buffer): void;
+  /** A piece of a message of a tree, a view as well, its head among them. */
+  onTree(bytes: Buffer): void;
   /** Any other message, whole. `body` is the reader's own. */
   onMessage(type: number, body: Buffer): void;
 }
@@ -64,7 +72,8 @@ export class MessageReader {
     this.#left = length - 1;
     if (this.#type === FileAnswer.data && (length < 2 || length > MAX_FILE_DATA + 1))
       throw new ProtocolError('content of no or too many bytes');
-    if (this.#left === 0) this.#sink.onMessage(this.#type, Buffer.alloc(0));
+    if (isOfTree(this.#type)) this.#sink.onTree(head.subarray(0, FILE_MESSAGE_HEAD));
+    else if (this.#left === 0) this.#sink.onMessage(this.#type, Buffer.alloc(0));
     return chunk.subarray(missing);
   }
 
@@ -73,12 +82,18 @@ export class MessageReader {
     this.#left -= piece.length;
     if (this.#type === FileAnswer.data) {
       this.#sink.onContent(piece);
+    } else if (isOfTree(this.#type)) {
+      this.#sink.onTree(piece);
     } else {
       this.#parts.push(Buffer.from(piece));
       if (this.#left === 0) this.#sink.onMessage(this.#type, Buffer.concat(this.#parts.splice(0)));
     }
     return chunk.subarray(piece.length);
   }
+}
+
+function isOfTree(type: number): boolean {
+  return type >= TreeMessage.entry && type <= TreeMessage.end;
 }
 
 /** What a file worker says of a request that failed. */

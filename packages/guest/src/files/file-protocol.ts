@@ -35,6 +35,8 @@ export const FileOp = {
   close: 0x26,
   data: 0x30,
   commit: 0x31,
+  receiveTree: 0x40,
+  sendTree: 0x41,
 } as const;
 export type FileOp = (typeof FileOp)[keyof typeof FileOp];
 
@@ -44,6 +46,12 @@ export type FileAnswer = (typeof FileAnswer)[keyof typeof FileAnswer];
 /** Which file a request is about. */
 export const FileTarget = { path: 0, link: 1, openFile: 2 } as const;
 export type FileTarget = (typeof FileTarget)[keyof typeof FileTarget];
+
+/** Messages of a tree, in both directions. */
+export const TreeMessage = { entry: 0x50, content: 0x51, up: 0x52, end: 0x53 } as const;
+export const TREE_OWNERS = 1;
+export const TREE_DEVICES = 2;
+export const TREE_HARD_LINKS = 4;
 
 export const WRITE_ATOMIC = 1;
 export const WRITE_FLUSH = 2;

@@ -19,6 +19,8 @@ import { FileAnswer } from './file-protocol.js';
 export interface FileRequestUser {
   /** A view of DATA. True: the reader says by `FileWorker.taken` when it has taken the bytes. */
   onContent?(data: Buffer): boolean;
+  /** A view of a part of a tree's messages; as `onContent`. */
+  onTree?(bytes: Buffer): boolean;
   onEntries?(body: Buffer): void;
   onDone(body: Buffer): void;
   onFailed(failure: FileFailedMessage): void;
@@ -34,6 +36,7 @@ export class FileWorker implements StreamUser {
   readonly #waiting: FileRequestUser[] = [];
   readonly #reader = new MessageReader({
     onContent: (data) => this.#onContent(data),
+    onTree: (bytes) => this.#onTree(bytes),
     onMessage: (type, body) => this.#onMessage(type, body),
   });
   /** Bytes of the present frame that a reader holds. */
@@ -98,8 +101,7 @@ export class FileWorker implements StreamUser {
    */
   cancel(reason: unknown): boolean {
     const wasOpened = !this.#stream.withdraw();
-    if (wasOpened) this.#stream.cancel();
-    this.#finish(reason);
+    this.#finish(reason, wasOpened);
     return wasOpened;
   }
 
@@ -143,6 +145,12 @@ export class FileWorker implements StreamUser {
     if (user.onContent(data)) this.#held += data.length;
   }
 
+  #onTree(bytes: Buffer): void {
+    const user = this.#waiting[0];
+    if (user?.onTree === undefined) throw new ProtocolError('a tree that nobody asked for');
+    if (user.onTree(bytes)) this.#held += bytes.length;
+  }
+
   #onMessage(type: number, body: Buffer): void {
     const user = this.#waiting[0];
     if (user === undefined) throw new ProtocolError('an answer that nobody waits for');
@@ -161,9 +169,11 @@ export class FileWorker implements StreamUser {
     }
   }
 
-  #finish(error: unknown): void {
+  #finish(error: unknown, isCancelled = false): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
+    // The guest may confirm it at once, and its word is not the reason then.
+    if (isCancelled) this.#stream.cancel();
     this.#stream.close();
     for (const user of this.#waiting.splice(0)) user.onLost(error);
     this.#onEnd();

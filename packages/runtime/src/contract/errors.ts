@@ -50,7 +50,12 @@ export interface ErrorDetails {
   MICROVM_EXEC_FAILED: { readonly program: string; readonly errno: string; readonly step: string };
   /** Nothing took the connection in the guest; `errno` is the guest's error, such as `ECONNREFUSED`. */
   MICROVM_CONNECT_FAILED: { readonly vmId: string; readonly target: string; readonly errno: string };
-  MICROVM_OUTPUT_LIMIT: { readonly stream: 'stdout' | 'stderr'; readonly limitBytes: number };
+  /** `stream` is the output of a command, or `files` for what a call on the guest's files collects. */
+  MICROVM_OUTPUT_LIMIT: {
+    readonly stream: 'stdout' | 'stderr' | 'files';
+    readonly limitBytes: number;
+    readonly limitEntries?: number;
+  };
   MICROVM_TIMEOUT: { readonly operation: string; readonly timeoutMs: number };
   MICROVM_NO_SPACE: {
     readonly path: string;

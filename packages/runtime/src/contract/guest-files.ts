@@ -1,5 +1,55 @@
 import type { Readable, Writable } from 'node:stream';
 
+/** An entry of a tree that is copied, as its filter sees it. */
+export interface TreeEntry {
+  /** From the root of the tree, with `/` between the names. */
+  readonly path: string;
+  /** A further name of a file with several ones is a `file`, too. */
+  readonly type: 'file' | 'folder' | 'symlink' | 'device' | 'fifo';
+  /** Permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeMs: number;
+  /** Bytes of a file. */
+  readonly size: number;
+  /** What a symbolic link says. */
+  readonly target?: string;
+}
+
+/** False leaves the entry out, and a folder with all that is in it. It is not asked for the root. */
+export type TreeFilter = (entry: TreeEntry) => boolean;
+
+/** What was copied so far, or in all. `bytes` are those of content: holes of files are none. */
+export interface TreeProgress {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+export interface TreeCopy extends TreeProgress {
+  /** Devices and FIFOs that were left out. */
+  readonly skipped: number;
+}
+
+export interface CopyInOptions extends FileCallOptions {
+  /**
+   * Keeps owners, and the mode bits setuid, setgid and sticky. Default: false; all belongs to whoever writes.
+   */
+  readonly owners?: boolean;
+  /** Copies devices and FIFOs, too. Default: false; they are counted as `skipped`. Sockets never are copied. */
+  readonly devices?: boolean;
+  /** Hard links become files of their own where there is a filter. */
+  readonly filter?: TreeFilter;
+  readonly onProgress?: (progress: TreeProgress) => void;
+}
+
+export interface CopyOutOptions extends CopyInOptions {
+  /** Default 1,000,000; beyond it `MICROVM_OUTPUT_LIMIT`. */
+  readonly maxEntries?: number;
+  /** Bytes of content. Default 64 GiB; beyond it `MICROVM_OUTPUT_LIMIT`. */
+  readonly maxBytes?: number;
+}
+
 /** An absolute path of the guest: a string, or the bytes of a name that is not UTF-8. At most 4,095 bytes. */
 export type GuestPath = string | Uint8Array;
 
@@ -271,4 +321,17 @@ export interface GuestFiles {
   /** Six random characters behind the prefix; answers the path. */
   mkdtemp(prefix: GuestPath, options: PathAnswerOptions & { encoding: 'buffer' }): Promise<Buffer>;
   mkdtemp(prefix: GuestPath, options?: PathAnswerOptions): Promise<string>;
+  /**
+   * Copies a file or a folder of the host, with modes, times, links and holes: `guestPath` becomes what
+   * `hostPath` is, and the folder that it lies in is there. Folders that are there are merged, files are
+   * replaced. Symbolic links are copied, never followed, but `hostPath` itself is. A failure leaves what was
+   * copied so far.
+   */
+  copyIn(hostPath: string, guestPath: GuestPath, options?: CopyInOptions): Promise<TreeCopy>;
+  /**
+   * The same from the guest to the host. Whatever a hostile guest sends, nothing is written outside of
+   * `hostPath`, and no link is followed but `hostPath` itself. Names, depth (256), entries and bytes are
+   * bounded.
+   */
+  copyOut(guestPath: GuestPath, hostPath: string, options?: CopyOutOptions): Promise<TreeCopy>;
 }

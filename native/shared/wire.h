@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace microvm::agent {
+namespace microvm {
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
               "numbers are copied to and from the wire as they are");
@@ -98,4 +98,10 @@ class PayloadWriter {
   Bytes bytes_;
 };
 
+}  // namespace microvm
+
+namespace microvm::agent {
+using microvm::Bytes;
+using microvm::PayloadReader;
+using microvm::PayloadWriter;
 }  // namespace microvm::agent
