@@ -176,8 +176,8 @@ FileFailure Receiver::MakeSymlink(int parent, const std::string& name, const Ent
   return Success();
 }
 
-// The first name is looked up folder by folder, as it was made: a link that somebody has put into its place is
-// not followed.
+// The first name is looked up folder by folder, as it was made: a link that somebody has put into its place
+// is not followed.
 FileFailure Receiver::MakeHardLink(int parent, const std::string& name, const Entry& entry) {
   const auto known = links_.find(entry.link);
   if (known == links_.end()) return Broken();

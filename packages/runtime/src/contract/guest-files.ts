@@ -36,7 +36,7 @@ export interface CopyInOptions extends FileCallOptions {
    * Keeps owners, and the mode bits setuid, setgid and sticky. Default: false; all belongs to whoever writes.
    */
   readonly owners?: boolean;
-  /** Copies devices and FIFOs, too. Default: false; they are counted as `skipped`. Sockets never are copied. */
+  /** Copies devices and FIFOs, too. Default: false; they are counted as `skipped`. Sockets are left out. */
   readonly devices?: boolean;
   /** Hard links become files of their own where there is a filter. */
   readonly filter?: TreeFilter;
