@@ -14,6 +14,7 @@ export { AgentExecProcess } from './exec-process.js';
 export { ScriptedAgent } from './scripted-agent.js';
 export type { ScriptedAgentOptions, ScriptedHandlers, ScriptedThaw } from './scripted-agent.js';
 export { ScriptedSettings } from './scripted-settings.js';
+export { endsByDefault, signalName, signalNumber } from './signals.js';
 export { ScriptedErrno } from './scripted-command.js';
 export type { ScriptedCommand, ScriptedEnd } from './scripted-command.js';
 export type { ScriptedServer, ScriptedSocket } from './scripted-socket.js';

@@ -7,6 +7,13 @@ export interface ScriptedTerminal extends PtySize {
   setRaw(isRaw: boolean): void;
   /** Calls back at each change of the size, as SIGWINCH does. */
   onResize(listener: (size: PtySize) => void): void;
+  /** What is typed from here on, until the next end of file: a terminal has any number of them. */
+  read(): AsyncIterable<Buffer>;
+  /**
+   * Signals that are typed go to the listener, which a shell is, for as long as it answers true. Without one
+   * they go to the command.
+   */
+  takeSignals(listener: ((name: NodeJS.Signals) => boolean) | undefined): void;
 }
 
 /** What a line discipline has around it. */

@@ -14,6 +14,7 @@ export class TerminalOfCommand implements ScriptedTerminal {
   readonly #discipline: LineDiscipline;
   readonly #listeners: ((size: PtySize) => void)[] = [];
   readonly #typed: Buffer[] = [];
+  #onSignal: ((name: NodeJS.Signals) => boolean) | undefined;
   #size: PtySize;
   #typedBytes = 0;
   #isTypingOver = false;
@@ -39,7 +40,10 @@ export class TerminalOfCommand implements ScriptedTerminal {
         this.#wakeAll();
       },
       // Behind its echo, but not behind output that the host does not read.
-      signal: (name) => void setImmediate(() => signal(name)),
+      signal: (name) =>
+        void setImmediate(() => {
+          if (this.#onSignal?.(name) !== true) signal(name);
+        }),
     });
     void this.#listen();
   }
@@ -59,6 +63,10 @@ export class TerminalOfCommand implements ScriptedTerminal {
 
   onResize(listener: (size: PtySize) => void): void {
     this.#listeners.push(listener);
+  }
+
+  takeSignals(listener: ((name: NodeJS.Signals) => boolean) | undefined): void {
+    this.#onSignal = listener;
   }
 
   resize(size: PtySize): void {

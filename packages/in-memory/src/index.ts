@@ -9,6 +9,7 @@ export type {
   CommandEnd,
   GuestCommand,
   GuestMemory,
+  GuestProgram,
   GuestScript,
   GuestServer,
   ScriptedConnection,

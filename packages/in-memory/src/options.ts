@@ -15,13 +15,18 @@ const hasMethods =
   (value: unknown): boolean =>
     isObject(value) && names.every((name) => typeof value[name] === 'function');
 
-const SCRIPT_PARTS = ['boot', 'exec', 'serverAt', 'shutdown', 'metrics'];
+const SCRIPT_PARTS = ['boot', 'exec', 'programs', 'serverAt', 'shutdown', 'metrics'];
+
+const isPrograms = (value: unknown): boolean =>
+  isObject(value) && Object.values(value).every((program) => typeof program === 'function');
 
 // A part that is misspelt would never be called, and its test would pass for nothing.
 const isScript = (value: unknown): boolean =>
   isObject(value) &&
   Object.entries(value).every(
-    ([name, part]) => part === undefined || (SCRIPT_PARTS.includes(name) && typeof part === 'function'),
+    ([name, part]) =>
+      part === undefined ||
+      (name === 'programs' ? isPrograms(part) : SCRIPT_PARTS.includes(name) && typeof part === 'function'),
   );
 
 const milliseconds = z.number().nonnegative();

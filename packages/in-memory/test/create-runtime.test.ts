@@ -16,7 +16,7 @@ describe('options', () => {
     [{ clock: {} }, 'options.clock', 'a Clock'],
     [{ faults: 'boot' }, 'options.faults', ''],
     [{ faults: [{ at: 'boots', kind: 'fail', error: new Error('x') }] }, 'fault.at', 'boot'],
-    [{ guest: { execs: () => 0 } }, 'options.guest', 'boot, exec, serverAt, shutdown'],
+    [{ guest: { execs: () => 0 } }, 'options.guest', 'boot, exec, programs, serverAt, shutdown'],
     [{ guest: { exec: 'x' } }, 'options.guest', ''],
     [{ capabilities: { paus: false } }, 'options.capabilities.paus', 'pause'],
     [{ capabilities: { durable: true } }, 'options.capabilities.durable', ''],

@@ -38,28 +38,30 @@ async function run(code: string, vm: Vm): Promise<string[]> {
   return lines;
 }
 
-let microvm: Microvm;
-let vm: Vm;
-
-beforeAll(async () => {
-  microvm = createMicrovm({ driver: 'qemu' });
-  vm = await microvm.create();
-});
-
-afterAll(async () => {
-  await vm.destroy();
-  await microvm.close();
-});
+const EXAMPLES = examplesIn(PAGE);
 
 describe('docs/guest.md', () => {
-  const examples = examplesIn(PAGE);
-
   it('has examples, each of which says what it prints', () => {
-    expect(examples.length).toBeGreaterThan(4);
-    for (const { title, prints } of examples) expect(prints, title).not.toEqual([]);
+    expect(EXAMPLES.length).toBeGreaterThan(4);
+    for (const { title, prints } of EXAMPLES) expect(prints, title).not.toEqual([]);
+  });
+});
+
+describe.each(['qemu', 'in-memory'] as const)('docs/guest.md, on %s', (driver) => {
+  let microvm: Microvm;
+  let vm: Vm;
+
+  beforeAll(async () => {
+    microvm = createMicrovm({ driver });
+    vm = await microvm.create();
   });
 
-  it.each(examples)('says what its example prints: $title', async ({ code, prints }) => {
+  afterAll(async () => {
+    await vm.destroy();
+    await microvm.close();
+  });
+
+  it.each(EXAMPLES)('says what its example prints: $title', async ({ code, prints }) => {
     expect(await run(code, vm)).toEqual(prints);
   });
 });

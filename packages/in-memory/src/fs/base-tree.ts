@@ -14,11 +14,13 @@ const FOLDERS: readonly (readonly [path: string, mode: number])[] = [
   ['/proc', 0o555],
   ['/root', 0o700],
   ['/run', 0o755],
+  ['/sbin', 0o755],
   ['/srv', 0o755],
   ['/sys', 0o555],
   ['/tmp', 0o1777],
   ['/usr', 0o755],
   ['/usr/lib', 0o755],
+  ['/usr/sbin', 0o755],
   ['/usr/local', 0o755],
   ['/usr/local/bin', 0o755],
   ['/usr/share', 0o755],
@@ -28,9 +30,9 @@ const FOLDERS: readonly (readonly [path: string, mode: number])[] = [
 ];
 
 const LINKS: readonly (readonly [path: string, target: string])[] = [
-  ['/sbin', 'bin'],
+  ['/sbin/poweroff', '../bin/poweroff'],
+  ['/sbin/reboot', '../bin/reboot'],
   ['/usr/bin', '../bin'],
-  ['/usr/sbin', '../bin'],
 ];
 
 const FILES: readonly (readonly [path: string, text: string])[] = [
@@ -58,10 +60,10 @@ export const BASE_PATHS: readonly string[] = [
 
 /** Gives an empty tree what every guest's root disk has: folders, accounts, devices and programs. */
 export function fillBase(tree: FileTree): void {
-  const files = new FileSystem(tree);
+  const files = new FileSystem(tree, { uid: 0, gid: 0 }, 0);
   for (const [path, mode] of FOLDERS) files.mkdir(path, mode);
   for (const [path, target] of LINKS) files.symlink(target, path);
-  for (const [path, text] of FILES) files.writeFile(path, text);
+  for (const [path, text] of FILES) files.writeFile(path, text, 0o644);
   for (const name of DEVICES) files.writeFile(`/dev/${name}`, '', 0o666);
   for (const name of PROGRAM_NAMES) files.writeFile(`/bin/${name}`, `${PROGRAM_MARK}${name}\n`, 0o755);
   markBase(tree.root);

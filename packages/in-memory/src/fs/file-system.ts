@@ -21,7 +21,7 @@ export interface OpenFlags {
   readonly create?: boolean;
   readonly exclusive?: boolean;
   readonly truncate?: boolean;
-  /** Mode of a file that is created, 0o666 less 0o022 by default. */
+  /** Mode of a file that is created, less the umask; 0o666 by default. */
   readonly mode?: number;
 }
 
@@ -32,14 +32,17 @@ export interface OpenFlags {
 export class FileSystem {
   readonly tree: FileTree;
   readonly user: Credentials;
+  /** Permission bits that nothing new has. */
+  readonly umask: number;
 
-  constructor(tree: FileTree, user: Credentials = ROOT) {
+  constructor(tree: FileTree, user: Credentials = ROOT, umask = 0o022) {
     this.tree = tree;
     this.user = user;
+    this.umask = umask;
   }
 
-  as(user: Credentials): FileSystem {
-    return new FileSystem(this.tree, user);
+  as(user: Credentials, umask = this.umask): FileSystem {
+    return new FileSystem(this.tree, user, umask);
   }
 
   /** What a path names; a symbolic link at its end is followed. */
@@ -56,6 +59,16 @@ export class FileSystem {
   find(path: string): Inode | undefined {
     try {
       return this.locate(path).inode;
+    } catch (error) {
+      if (error instanceof DiskError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Where a path leads, a link at its end not followed; undefined where it cannot be told. */
+  locateQuietly(path: string): Place | undefined {
+    try {
+      return this.locate(path, false);
     } catch (error) {
       if (error instanceof DiskError) return undefined;
       throw error;
@@ -95,7 +108,7 @@ export class FileSystem {
     if (inode === undefined) {
       if (flags.create !== true) throw new DiskError('ENOENT', `there is no "${path}"`);
       if (path.endsWith('/')) throw new DiskError('EISDIR', `"${path}" is a folder's path`);
-      return this.#make(place, 'file', flags.mode ?? 0o644);
+      return this.#make(place, 'file', flags.mode ?? 0o666);
     }
     if (flags.exclusive === true) throw new DiskError('EEXIST', `"${path}" is there`);
     if (inode.kind === 'directory' && flags.write === true)
@@ -115,12 +128,12 @@ export class FileSystem {
     return [...inode.entries.keys()].sort(byBytes);
   }
 
-  mkdir(path: string, mode = 0o755): Inode {
+  mkdir(path: string, mode = 0o777): Inode {
     return this.#make(this.locate(path, false), 'directory', mode);
   }
 
   /** Makes the folders that are missing. */
-  mkdirAll(path: string, mode = 0o755): void {
+  mkdirAll(path: string, mode = 0o777): void {
     let made = '';
     for (const part of path.split('/').filter(Boolean)) {
       made += `/${part}`;
@@ -271,7 +284,9 @@ export class FileSystem {
   #make(place: Place, kind: FileKind, mode: number, target?: string): Inode {
     if (place.inode !== undefined) throw new DiskError('EEXIST', `"${place.name}" is there`);
     this.#insist(place.folder, WRITE | ENTER, place.name);
-    return this.tree.make(place, kind, { ...this.user, mode }, target);
+    const { uid, gid } = this.user;
+    const own = kind === 'symlink' ? mode : mode & ~this.umask;
+    return this.tree.make(place, kind, { uid, gid, mode: own }, target);
   }
 
   #existing({ inode }: Place, path: string): Inode {
@@ -338,4 +353,10 @@ export function join(folder: string, name: string): string {
 /** A path as a process in this folder means it. */
 export function absolute(cwd: string, path: string): string {
   return path.startsWith('/') || path === '' ? path : join(cwd, path);
+}
+
+/** The last name of a path. */
+export function basenameOf(path: string): string {
+  const trimmed = path.replace(/(?<=.)\/+$/, '');
+  return trimmed.slice(trimmed.lastIndexOf('/') + 1) || '/';
 }

@@ -1,8 +1,9 @@
 import { type Clock, type ConnectTarget, delay, onAbort } from '@microvm/runtime';
+import { ScriptedErrno } from '@microvm/guest';
 import { ROOT_DRIVE, type GuestDisk } from '../driver/disks.js';
 import type { GuestEnd } from './guest-end.js';
 import type { GuestMemory, ScriptedConnection, ScriptedGuest } from './guest-script.js';
-import { Listeners } from './listeners.js';
+import type { GuestNetwork } from './guest-network.js';
 import type { MemoryVm } from '../driver/memory-vm.js';
 
 export const KERNEL_RELEASE = '6.1.0-in-memory';
@@ -19,12 +20,12 @@ export class GuestHandle implements ScriptedGuest {
   readonly hostname = 'microvm';
   /** This life of the guest: the next one has a memory of its own. */
   readonly memory: GuestMemory;
-  readonly #listeners: Listeners;
+  readonly #network: GuestNetwork | undefined;
   readonly #vm: MemoryVm;
   readonly #surroundings: GuestSurroundings;
 
-  constructor(vm: MemoryVm, surroundings: GuestSurroundings, listeners = new Listeners()) {
-    this.#listeners = listeners;
+  constructor(vm: MemoryVm, surroundings: GuestSurroundings, network?: GuestNetwork) {
+    this.#network = network;
     this.memory = vm.memory;
     this.#vm = vm;
     this.#surroundings = surroundings;
@@ -34,12 +35,18 @@ export class GuestHandle implements ScriptedGuest {
     return this.#vm.epoch;
   }
 
-  listen(port: number, signal: AbortSignal): Promise<ScriptedConnection> {
-    return this.#listeners.listen(port, signal);
+  async listen(port: number, signal: AbortSignal): Promise<ScriptedConnection> {
+    if (this.#network === undefined) throw new ScriptedErrno('ENETDOWN', 'listen');
+    return this.#network.listeners.listen(port, signal);
   }
 
-  dial(target: ConnectTarget, signal?: AbortSignal): Promise<ScriptedConnection> {
-    return this.#listeners.dial(target, signal);
+  async dial(target: ConnectTarget, signal?: AbortSignal): Promise<ScriptedConnection> {
+    if (this.#network === undefined) throw new ScriptedErrno('ENETUNREACH', 'connect');
+    return this.#network.dial(target, signal);
+  }
+
+  listeningPorts(): readonly number[] {
+    return this.#network?.listeners.ports ?? [];
   }
 
   now(): number {

@@ -31,10 +31,13 @@ export interface ScriptedGuest {
   /** Takes the next connection to this TCP port of the guest. Rejects when the signal aborts. */
   listen(port: number, signal: AbortSignal): Promise<ScriptedConnection>;
   /**
-   * Connects to where the host listens in this guest (`guest.listen`). Rejects with `ECONNREFUSED` when it
-   * listens nowhere there, and with the signal's reason.
+   * Connects to what listens in this guest: a server of `serverAt`, a command that waits in `listen`, or the
+   * host (`guest.listen`). Rejects with a `ScriptedErrno` `ECONNREFUSED` when nobody listens there, and with
+   * the signal's reason.
    */
   dial(target: ConnectTarget, signal?: AbortSignal): Promise<ScriptedConnection>;
+  /** The TCP ports on which a command waits for a connection. */
+  listeningPorts(): readonly number[];
   /** Milliseconds since 1970. */
   now(): number;
   /** Resolves after so much of the guest's time; rejects with the signal's reason. */
@@ -60,6 +63,9 @@ export type GuestServer = ScriptedServer;
 /** How a command ended: its exit code, or the signal that ended it. */
 export type CommandEnd = ScriptedEnd;
 
+/** A program of a test: what it answers is its end. */
+export type GuestProgram = (command: GuestCommand, guest: ScriptedGuest) => Promise<CommandEnd> | CommandEnd;
+
 /** What guests do. Each part is optional; what a script leaves out, guests do as they do without a script. */
 export interface GuestScript {
   /**
@@ -68,9 +74,14 @@ export interface GuestScript {
    */
   boot?(guest: ScriptedGuest): Promise<void> | void;
   /**
-   * Runs a command. `undefined`: the script does not know it, and the default commands are tried. Throw a
-   * `ScriptedErrno` for a command that cannot be started; with any other error the command's result rejects
-   * with that very error.
+   * Programs by their name, or by their path. A shell finds them too, wherever they stand in a line:
+   * `cat /data | deploy`. They go before the guest's own programs, and throw as `exec` does.
+   */
+  readonly programs?: Readonly<Record<string, GuestProgram>>;
+  /**
+   * Runs a command, also one of a shell. `undefined`: the script does not know it, and the guest's own
+   * programs are tried. Throw a `ScriptedErrno` for a command that cannot be started; with any other error
+   * the command's result rejects with that very error.
    */
   exec?(
     command: GuestCommand,

@@ -1,4 +1,4 @@
-import { AgentClient, ScriptedAgent, ScriptedErrno, type ScriptedCommand } from '@microvm/guest';
+import { AgentClient, ScriptedAgent, type ScriptedCommand, type ScriptedServer } from '@microvm/guest';
 import {
   MIB,
   untilAborted,
@@ -10,12 +10,14 @@ import {
   type NamedVm,
   type ResolvedVmSpec,
 } from '@microvm/runtime';
-import { environmentOf } from './accounts.js';
-import { runDefaultCommand } from './default-commands.js';
-import { GuestHandle, KERNEL_RELEASE, type GuestSurroundings } from './guest-handle.js';
+import { accountOf, environmentOf } from './accounts.js';
+import { GuestHandle, KERNEL_RELEASE, untilGoing, type GuestSurroundings } from './guest-handle.js';
+import { GuestNetwork } from './guest-network.js';
 import type { CommandEnd, GuestScript, ScriptedGuest } from './guest-script.js';
 import type { MemoryVm } from '../driver/memory-vm.js';
-import { Listeners } from './listeners.js';
+import { ROOT_DRIVE } from '../driver/disks.js';
+import { loadPrograms, type ProgramTable } from '../programs/registry.js';
+import { runCommand } from '../process/run-command.js';
 import { createPausablePair } from './pausable-pair.js';
 import type { VmFiles } from '../driver/vm-files.js';
 
@@ -51,11 +53,12 @@ export class GuestSessions {
 
   /** Errors: GUEST_UNREACHABLE. */
   async open(vm: MemoryVm | undefined, of: DriverVm): Promise<Guest & Pick<AgentClient, 'configure'>> {
+    const programs = await loadPrograms();
     if (vm?.condition !== 'running') throw unreachable(of, 'its guest does not run');
     if (vm.spec.agent === 'none') throw unreachable(of, 'it has no agent');
     let session = this.#sessions.get(vm);
     if (session === undefined) {
-      session = new Session(vm, of.directory, this.#parts);
+      session = new Session(vm, of.directory, { ...this.#parts, programs });
       this.#sessions.set(vm, session);
     }
     return session.connect(of);
@@ -71,27 +74,32 @@ export class GuestSessions {
   }
 }
 
+interface SessionParts extends GuestSessionsParts {
+  readonly programs: ProgramTable;
+}
+
 /** The agent in one life of a guest, and the host's connection to it. */
 class Session {
   readonly #vm: MemoryVm;
   readonly #directory: string | undefined;
-  readonly #parts: GuestSessionsParts;
+  readonly #parts: SessionParts;
   readonly #guest: ScriptedGuest;
   readonly #agent: ScriptedAgent;
   /** The guest is gone, and all its commands with it. */
   readonly #gone = new AbortController();
   #client: Promise<AgentClient> | undefined;
 
-  constructor(vm: MemoryVm, directory: string | undefined, parts: GuestSessionsParts) {
+  constructor(vm: MemoryVm, directory: string | undefined, parts: SessionParts) {
     this.#vm = vm;
     this.#directory = directory;
     this.#parts = parts;
-    const listeners = new Listeners((target, serve) => this.#agent.dial(target, serve));
-    this.#guest = new GuestHandle(vm, parts.surroundings, listeners);
+    const scripted = (target: ConnectTarget) => parts.guest.serverAt?.(target, this.#guest);
+    const toHost = (target: ConnectTarget, serve: ScriptedServer) => this.#agent.dial(target, serve);
+    const network = new GuestNetwork(scripted, toHost);
+    this.#guest = new GuestHandle(vm, parts.surroundings, network);
     const handlers = {
       exec: (command: ScriptedCommand) => this.#exec(command),
-      serverAt: (target: ConnectTarget) =>
-        parts.guest.serverAt?.(target, this.#guest) ?? listeners.serverAt(target),
+      serverAt: (target: ConnectTarget) => network.serverAt(target),
       metrics: () => ({ ...metricsOf(vm.spec), ...parts.guest.metrics?.(this.#guest) }),
     };
     this.#agent = new ScriptedAgent(handlers, {
@@ -130,8 +138,7 @@ class Session {
 
   async #exec(command: ScriptedCommand): Promise<CommandEnd> {
     const signal = AbortSignal.any([command.signal, this.#gone.signal]);
-    const own = { ...command, signal, env: environmentOf(command) };
-    const ended = await untilAborted(this.#run(own), signal).then(
+    const ended = await untilAborted(this.#run(command, signal), signal).then(
       (end) => ({ end }),
       (error: unknown) => ({ error }),
     );
@@ -145,10 +152,20 @@ class Session {
     throw ended.error;
   }
 
-  async #run(command: ScriptedCommand): Promise<CommandEnd> {
-    const scripted = await this.#parts.guest.exec?.(command, this.#guest);
-    const end = scripted ?? (await runDefaultCommand(command, this.#guest));
-    if (end === undefined) throw new ScriptedErrno('ENOENT');
-    return end;
+  async #run(command: ScriptedCommand, signal: AbortSignal): Promise<CommandEnd> {
+    const vm = this.#vm;
+    const files = vm.disks.files(ROOT_DRIVE, vm.spec);
+    if (files === undefined) throw new Error('a VM without a root disk');
+    const account = accountOf(files, command.user);
+    return runCommand({
+      guest: this.#guest,
+      script: this.#parts.guest,
+      programs: this.#parts.programs,
+      files,
+      command: { ...command, env: environmentOf(command, account) },
+      account,
+      signal,
+      untilGoing: () => (vm.condition === 'paused' ? untilGoing(vm, signal) : undefined),
+    });
   }
 }

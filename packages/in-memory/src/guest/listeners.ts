@@ -1,5 +1,6 @@
 import { ScriptedErrno, type ScriptedServer, type ScriptedSocket } from '@microvm/guest';
 import { onAbort, type ConnectTarget } from '@microvm/runtime';
+import { DiskError } from '../fs/inode.js';
 import type { ScriptedConnection } from './guest-script.js';
 
 /** Connections between one life of a guest and its host, in both directions. */
@@ -27,8 +28,9 @@ export class Listeners {
     });
   }
 
-  /** Resolves with the next connection. Rejects with the signal's reason. */
-  listen(port: number, signal: AbortSignal): Promise<ScriptedConnection> {
+  /** Resolves with the next connection. Rejects with the signal's reason, or a `DiskError` `EADDRINUSE`. */
+  async listen(port: number, signal: AbortSignal): Promise<ScriptedConnection> {
+    if (this.#waiting.has(port)) throw new DiskError('EADDRINUSE', `port ${port} is taken`);
     return new Promise((resolve, reject) => {
       const stop = onAbort(signal, () => {
         this.#waiting.delete(port);
@@ -40,6 +42,11 @@ export class Listeners {
         resolve(socket);
       });
     });
+  }
+
+  /** In ascending order. */
+  get ports(): readonly number[] {
+    return [...this.#waiting.keys()].sort((a, b) => a - b);
   }
 
   serverAt(target: ConnectTarget): ScriptedServer | undefined {

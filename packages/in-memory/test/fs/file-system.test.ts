@@ -56,7 +56,8 @@ describe('users', () => {
     const root = filesOf();
     const nobody = root.as({ uid: 65_534, gid: 65_534 });
     root.mkdir('/private', 0o700);
-    root.mkdir('/shared', 0o1777);
+    root.mkdir('/shared');
+    root.chmod('/shared', 0o1777);
     root.writeFile('/shared/of-root', 'x', 0o640);
     expect(errno(() => nobody.stat('/private/x'))).toBe('EACCES');
     expect(errno(() => nobody.readFile('/shared/of-root'))).toBe('EACCES');
