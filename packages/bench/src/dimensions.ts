@@ -3,6 +3,7 @@ import { boot } from './dimensions/boot.js';
 import { clones } from './dimensions/clones.js';
 import { firecracker } from './dimensions/firecracker.js';
 import { firecrackerFirst } from './dimensions/firecracker-first.js';
+import { guest } from './dimensions/guest.js';
 import { lifecycle } from './dimensions/lifecycle.js';
 import { nativeDurable } from './dimensions/native-durable.js';
 import { nativeEventLoop } from './dimensions/native-event-loop.js';
@@ -30,6 +31,7 @@ export const DIMENSIONS: readonly Dimension[] = [
   nativeVsock,
   firecracker,
   firecrackerFirst,
+  guest,
 ];
 
 /** Those of a name, or of a group: `native` is every `native-…`; no name at all is all of them. */
