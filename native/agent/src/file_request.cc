@@ -81,6 +81,7 @@ bool DecodeOfTarget(PayloadReader* in, FileRequest* request, bool* is_good) {
 bool DecodeOfPath(PayloadReader* in, FileRequest* request, bool* is_good) {
   switch (request->op) {
     case FileOp::kReaddir:
+    case FileOp::kWatch:
       request->options = Options(in, 1, is_good);
       break;
     case FileOp::kMkdir:

@@ -46,9 +46,10 @@ enum class FileOp : uint8_t {
   kCommit = 0x31,
   kReceiveTree = 0x40,
   kSendTree = 0x41,
+  kWatch = 0x60,
 };
 
-enum class FileAnswer : uint8_t { kDone = 0x80, kFailed = 0x81, kData = 0x82, kEntries = 0x83 };
+enum class FileAnswer : uint8_t { kDone = 0x80, kFailed = 0x81, kData = 0x82, kEntries = 0x83, kEvent = 0x84 };
 
 // Which file a request is about.
 enum class FileTarget : uint8_t { kPath = 0, kLink = 1, kOpenFile = 2 };

@@ -12,6 +12,7 @@
 #include "file_content.h"
 #include "file_folders.h"
 #include "file_tree.h"
+#include "file_watch.h"
 
 namespace microvm::agent {
 namespace {
@@ -55,6 +56,8 @@ class FileWorker {
         return channel_.Answer(ReadContent(request, &channel_));
       case FileOp::kReceiveTree:
         return ReceiveTree(request, &channel_);
+      case FileOp::kWatch:
+        return WatchPath(request, &channel_);
       case FileOp::kSendTree:
         return SendTree(request, &channel_);
       case FileOp::kWriteFile:

@@ -38,12 +38,14 @@ export type {
   CopyInOptions,
   CopyOutOptions,
   FileCallOptions,
+  FileChange,
   FileEntry,
   FileHandleOptions,
   FileReadStreamOptions,
   FileStats,
   FileTime,
   FileTransferOptions,
+  FileWatcher,
   FileWriteStreamOptions,
   GuestFileHandle,
   GuestFiles,
@@ -57,6 +59,7 @@ export type {
   TreeEntry,
   TreeFilter,
   TreeProgress,
+  WatchOptions,
   WriteFileOptions,
 } from './contract/guest-files.js';
 export type { HostFinding, HostReport } from './contract/host-report.js';

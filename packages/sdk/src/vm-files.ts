@@ -1,10 +1,11 @@
 import type { Guest, GuestFileHandle, GuestFiles, KeepAlive, Limits } from '@microvm/runtime';
 import { VmRuntimeError, within } from '@microvm/runtime';
 import { remainingMs } from './deadline.js';
+import { LazyWatcher } from './lazy-watcher.js';
 import { LazyReadable, LazyWritable } from './lazy-streams.js';
 
 /** What answers a promise and nothing else: the streams and `open` are made below. */
-type CallName = Exclude<keyof GuestFiles, 'createReadStream' | 'createWriteStream' | 'open'>;
+type CallName = Exclude<keyof GuestFiles, 'createReadStream' | 'createWriteStream' | 'open' | 'watch'>;
 const CALLS: Readonly<Record<CallName, true>> = {
   access: true,
   appendFile: true,
@@ -76,7 +77,9 @@ export function createVmFiles(init: VmFilesInit): GuestFiles {
   };
   // SAFETY: `CALLS` has the name of each call, and each hands on its arguments and answers what the guest's
   // does.
-  const calls: unknown = Object.assign(callsBy(Object.keys(CALLS), call), { open }, streams);
+  const watch = (...args: Parameters<GuestFiles['watch']>) =>
+    new LazyWatcher(async () => (await guest()).files.watch(...args), alive);
+  const calls: unknown = Object.assign(callsBy(Object.keys(CALLS), call), { open, watch }, streams);
   return calls as GuestFiles;
 }
 

@@ -18,6 +18,7 @@ import type {
   ReadFileOptions,
   RmOptions,
   TreeCopy,
+  WatchOptions,
   WriteFileOptions,
 } from '@microvm/runtime';
 import { PayloadReader, PayloadWriter } from '../payload.js';
@@ -48,6 +49,7 @@ import {
   RM_RECURSIVE,
 } from './file-protocol.js';
 import { decodeStats } from './file-stats.js';
+import { AgentFileWatcher } from './file-watch.js';
 import { FileReadStream, FileWriteStream } from './file-streams.js';
 import type { FileWorker } from './file-worker.js';
 import { copyIn, copyOut } from './trees.js';
@@ -261,6 +263,10 @@ export class AgentFiles implements GuestFiles {
     const head = new PayloadWriter().u32(checkMode(mode, 7));
     await this.#onPath({ syscall: 'access', op: FileOp.access, given: [path], options, head });
   }
+
+  // SAFETY: the encoding of the options says what the names are.
+  watch = ((path: GuestPath, options: WatchOptions = {}) =>
+    new AgentFileWatcher(this.#pool, path, options)) as GuestFiles['watch'];
 
   copyIn(hostPath: string, guestPath: GuestPath, options: CopyInOptions = {}): Promise<TreeCopy> {
     return copyIn(this.#pool, hostPath, guestPath, options);

@@ -4,7 +4,7 @@ import type { CallPaths } from './file-error.js';
 import type { FileRequestUser, FileWorker } from './file-worker.js';
 
 /** A request to a file worker, as its caller has it. */
-export interface Question<T> extends Pick<FileRequestUser, 'onContent' | 'onEntries' | 'onTree'> {
+export interface Question<T> extends Pick<FileRequestUser, 'onContent' | 'onEntries' | 'onEvent' | 'onTree'> {
   readonly message: Buffer;
   readonly paths: CallPaths;
   /** Reads the body of FILE_DONE. Throws a `ProtocolError`, which ends the session. */
@@ -18,11 +18,12 @@ export function decodeNothing(body: Buffer): void {
 
 /** Sends one request and answers what FILE_DONE says. A failure of the guest is an error of Node's shape. */
 export function ask<T>(worker: FileWorker, question: Question<T>): Promise<T> {
-  const { message, paths, onContent, onEntries, onTree } = question;
+  const { message, paths, onContent, onEntries, onEvent, onTree } = question;
   return new Promise((resolve, reject) => {
     worker.send(message, {
       ...(onContent === undefined ? {} : { onContent }),
       ...(onEntries === undefined ? {} : { onEntries }),
+      ...(onEvent === undefined ? {} : { onEvent }),
       ...(onTree === undefined ? {} : { onTree }),
       onDone: (body) => resolve(question.decode(body)),
       onFailed: (failure) => reject(fileError(failure, paths)),

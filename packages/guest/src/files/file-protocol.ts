@@ -37,10 +37,11 @@ export const FileOp = {
   commit: 0x31,
   receiveTree: 0x40,
   sendTree: 0x41,
+  watch: 0x60,
 } as const;
 export type FileOp = (typeof FileOp)[keyof typeof FileOp];
 
-export const FileAnswer = { done: 0x80, failed: 0x81, data: 0x82, entries: 0x83 } as const;
+export const FileAnswer = { done: 0x80, failed: 0x81, data: 0x82, entries: 0x83, event: 0x84 } as const;
 export type FileAnswer = (typeof FileAnswer)[keyof typeof FileAnswer];
 
 /** Which file a request is about. */

@@ -13,7 +13,7 @@ import { unreachable } from '../unreachable.js';
 import { decodeFileFailed, MessageReader } from './file-message.js';
 import { encodeFiles } from './open-files.js';
 import type { FileFailedMessage } from './file-message.js';
-import { FileAnswer } from './file-protocol.js';
+import { FILE_MESSAGE_HEAD, FileAnswer } from './file-protocol.js';
 
 /** Who waits for the answer to one request. Its functions may throw a `ProtocolError`. */
 export interface FileRequestUser {
@@ -22,6 +22,8 @@ export interface FileRequestUser {
   /** A view of a part of a tree's messages; as `onContent`. */
   onTree?(bytes: Buffer): boolean;
   onEntries?(body: Buffer): void;
+  /** A change that is watched for; as `onContent`, with the message's head. */
+  onEvent?(body: Buffer): boolean;
   onDone(body: Buffer): void;
   onFailed(failure: FileFailedMessage): void;
   /** No answer will come. */
@@ -157,6 +159,9 @@ export class FileWorker implements StreamUser {
     if (type === FileAnswer.entries) {
       if (user.onEntries === undefined) throw new ProtocolError('entries that nobody asked for');
       user.onEntries(body);
+    } else if (type === FileAnswer.event) {
+      if (user.onEvent === undefined) throw new ProtocolError('a change that nobody watches for');
+      if (user.onEvent(body)) this.#held += body.length + FILE_MESSAGE_HEAD;
     } else if (type === FileAnswer.done) {
       user.onDone(body);
       this.#waiting.shift();

@@ -1,5 +1,32 @@
 import type { Readable, Writable } from 'node:stream';
 
+/** A change, as `fs.watch` of Node tells it. */
+export interface FileChange<Name extends string | Buffer = string> {
+  /**
+   * `rename`: a name has come or gone. `change`: content, mode, owner or times are other ones. `lagged`:
+   * changes were lost, because more came than were taken, or more folders than 1,024; look for yourself.
+   */
+  readonly eventType: 'rename' | 'change' | 'lagged';
+  /** From the folder that is watched; null with `lagged`. */
+  readonly filename: Name | null;
+}
+
+/** Iterate it for the changes. It ends with the loop, by its signal, and with its VM. */
+export interface FileWatcher<Name extends string | Buffer = string>
+  extends AsyncIterableIterator<FileChange<Name>>, AsyncDisposable {
+  /** Changes from here on are told. Rejects as the iteration does: with ENOENT, ENOSPC … */
+  readonly ready: Promise<void>;
+  next(): Promise<IteratorResult<FileChange<Name>, undefined>>;
+  return(): Promise<IteratorResult<FileChange<Name>, undefined>>;
+}
+
+export interface WatchOptions extends FileCallOptions {
+  /** Folders below too, also those that come. At most 1,024 in all: more at the begin is ENOSPC. */
+  readonly recursive?: boolean;
+  /** `buffer` answers names as bytes. Default `utf8`. */
+  readonly encoding?: BufferEncoding | 'buffer' | null;
+}
+
 /** An entry of a tree that is copied, as its filter sees it. */
 export interface TreeEntry {
   /** From the root of the tree, with `/` between the names. */
@@ -321,6 +348,12 @@ export interface GuestFiles {
   /** Six random characters behind the prefix; answers the path. */
   mkdtemp(prefix: GuestPath, options: PathAnswerOptions & { encoding: 'buffer' }): Promise<Buffer>;
   mkdtemp(prefix: GuestPath, options?: PathAnswerOptions): Promise<string>;
+  /**
+   * Tells of changes of a file, or in a folder, by the guest's inotify; it begins at once. What is not taken is
+   * bounded, and what is lost is told as `lagged`. With `timeoutMs` it ends by `MICROVM_TIMEOUT` then.
+   */
+  watch(path: GuestPath, options: WatchOptions & { encoding: 'buffer' }): FileWatcher<Buffer>;
+  watch(path: GuestPath, options?: WatchOptions): FileWatcher;
   /**
    * Copies a file or a folder of the host, with modes, times, links and holes: `guestPath` becomes what
    * `hostPath` is, and the folder that it lies in is there. Folders that are there are merged, files are
