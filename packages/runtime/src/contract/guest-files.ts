@@ -349,8 +349,8 @@ export interface GuestFiles {
   mkdtemp(prefix: GuestPath, options: PathAnswerOptions & { encoding: 'buffer' }): Promise<Buffer>;
   mkdtemp(prefix: GuestPath, options?: PathAnswerOptions): Promise<string>;
   /**
-   * Tells of changes of a file, or in a folder, by the guest's inotify; it begins at once. What is not taken is
-   * bounded, and what is lost is told as `lagged`. With `timeoutMs` it ends by `MICROVM_TIMEOUT` then.
+   * Tells of changes of a file, or in a folder, by the guest's inotify; it begins at once. What is not taken
+   * is bounded, and what is lost is told as `lagged`. With `timeoutMs` it ends by `MICROVM_TIMEOUT` then.
    */
   watch(path: GuestPath, options: WatchOptions & { encoding: 'buffer' }): FileWatcher<Buffer>;
   watch(path: GuestPath, options?: WatchOptions): FileWatcher;
