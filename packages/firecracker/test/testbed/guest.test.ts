@@ -1,5 +1,6 @@
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { connect as dial } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -142,6 +143,44 @@ describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
       expect(await text(own)).toBe('over the loopback');
       break;
     }
+  });
+
+  it('has files as Node has them, with the rights of a user', async () => {
+    const { files } = guest;
+    const content = randomBytes(4 * MIB);
+    await files.writeFile('/mnt/root/large', content, { mode: 0o600 });
+    expect((await files.readFile('/mnt/root/large')).equals(content)).toBe(true);
+    expect(await outputOf(guest, 'sha256sum < /mnt/root/large')).toContain(
+      createHash('sha256').update(content).digest('hex'),
+    );
+    await expect(files.readFile('/mnt/root/large', { user: '1234' })).rejects.toMatchObject({
+      code: 'EACCES',
+      syscall: 'open',
+      path: '/mnt/root/large',
+    });
+    expect((await files.stat('/mnt/root/large')).mode & 0o777).toBe(0o600);
+    await files.rm('/mnt/root/large');
+  });
+
+  it('takes a tree of files and gives it back as it was', async () => {
+    const [from, to] = [join(folder, 'from'), join(folder, 'to')];
+    await mkdir(join(from, 'deep', 'er'), { recursive: true });
+    for (let n = 0; n < 20; n += 1) await writeFile(join(from, 'deep', `file-${n}`), `content ${n}`);
+    await writeFile(join(from, 'deep', 'er', 'program'), '#!/bin/sh\n', { mode: 0o755 });
+    await symlink('../file-3', join(from, 'deep', 'er', 'link'));
+    await guest.files.copyIn(from, '/mnt/root/tree');
+    expect(await outputOf(guest, 'cat /mnt/root/tree/deep/er/link')).toBe('content 3');
+    await guest.files.copyOut('/mnt/root/tree', to);
+    const list = async (path: string): Promise<string[]> => (await readdir(path, { recursive: true })).sort();
+    expect(await list(to)).toEqual(await list(from));
+    expect(await readFile(join(to, 'deep', 'er', 'link'), 'utf8')).toBe('content 3');
+    expect((await stat(join(to, 'deep', 'er', 'program'))).mode & 0o777).toBe(0o755);
+  });
+
+  it('has an environment for its commands, which can be changed while it runs', async () => {
+    await runtime.setEnv('a', { GREETING: 'hello', UNWANTED: 'x' });
+    await runtime.setEnv('a', { UNWANTED: null });
+    expect(await outputOf(guest, 'echo $GREETING $UNWANTED')).toBe('hello');
   });
 
   it('tells its memory, processors and disks', async () => {
