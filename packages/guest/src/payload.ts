@@ -59,6 +59,11 @@ export class PayloadReader {
     return value;
   }
 
+  /** All that is left. */
+  rest(): Buffer {
+    return this.raw(this.#bytes.length - this.#at);
+  }
+
   end(): void {
     if (this.#at !== this.#bytes.length) throw new ProtocolError('payload too long');
   }

@@ -7,6 +7,8 @@ interface Facts {
   readonly uid: number;
   readonly gid: number;
   readonly mtimeMs: number;
+  /** Default: `mtimeMs`. */
+  readonly atimeMs?: number;
 }
 
 /** What an entry of a disk is, as JSON. */
@@ -37,8 +39,8 @@ export function fillTree(tree: FileTree, content: DiskContent): void {
   // Last, because each entry that is made changes the time of its folder.
   for (const [path, node] of entries) {
     if (typeof node === 'string' || node.kind === 'link' || node.kind === 'removed') continue;
-    const { mode, uid, gid, mtimeMs } = node;
-    tree.setFacts(files.lstat(path), { mode, uid, gid, mtimeMs });
+    const { mode, uid, gid, mtimeMs, atimeMs = mtimeMs } = node;
+    tree.setFacts(files.lstat(path), { mode, uid, gid, mtimeMs, atimeMs });
   }
 }
 
@@ -82,8 +84,8 @@ export function contentOf(tree: FileTree, basePaths: readonly string[]): DiskCon
 }
 
 function nodeOf(inode: Inode): DiskNode {
-  const { kind, mode, uid, gid, mtimeMs } = inode;
-  const facts = { mode, uid, gid, mtimeMs };
+  const { kind, mode, uid, gid, mtimeMs, atimeMs } = inode;
+  const facts = { mode, uid, gid, mtimeMs, ...(atimeMs === mtimeMs ? {} : { atimeMs }) };
   if (kind === 'file') return { kind, ...facts, data: inode.text };
   return kind === 'symlink' ? { kind, ...facts, target: inode.target } : { kind, ...facts };
 }

@@ -4,6 +4,7 @@ import type { FileTree, Place } from './file-tree.js';
 /** As Linux has it. */
 const MAX_LINKS = 40;
 const MAX_PATH_BYTES = 4_095;
+const MAX_NAME_BYTES = 255;
 
 const [READ, WRITE, ENTER] = [4, 2, 1];
 
@@ -224,10 +225,10 @@ export class FileSystem {
     this.tree.setFacts(inode, owner);
   }
 
-  utimes(path: string, mtimeMs: number): void {
-    const inode = this.stat(path);
+  utimes(path: string, mtimeMs: number, { atimeMs = mtimeMs, follow = true } = {}): void {
+    const inode = follow ? this.stat(path) : this.lstat(path);
     if (!this.mayWrite(inode)) this.#insistOwner(inode, path);
-    this.tree.setFacts(inode, { mtimeMs });
+    this.tree.setFacts(inode, { mtimeMs, atimeMs });
   }
 
   truncate(path: string, size: number): void {
@@ -264,6 +265,9 @@ export class FileSystem {
       if (name === '..') {
         folder = folder.parent;
         continue;
+      }
+      if (name.length > MAX_NAME_BYTES || Buffer.byteLength(name) > MAX_NAME_BYTES) {
+        throw new DiskError('ENAMETOOLONG', `a name of "${path}" is too long`);
       }
       const inode = folder.entries.get(name);
       if (inode?.kind === 'symlink' && (follow || isFolderPath || !isLast)) {

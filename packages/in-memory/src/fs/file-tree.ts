@@ -105,9 +105,12 @@ export class FileTree {
   }
 
   /** Changes who owns it, its mode or its time. */
-  setFacts(inode: Inode, facts: Partial<Ownership & { readonly mtimeMs: number }>): void {
+  setFacts(
+    inode: Inode,
+    facts: Partial<Ownership & { readonly mtimeMs: number; readonly atimeMs: number }>,
+  ): void {
     this.change();
-    Object.assign(inode, facts, { isBase: false });
+    Object.assign(inode, facts, { isBase: false, ctimeMs: this.now() });
   }
 
   hold(inode: Inode): void {

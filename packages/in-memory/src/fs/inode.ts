@@ -57,6 +57,11 @@ export class Inode {
   gid: number;
   /** Milliseconds since 1970. */
   mtimeMs: number;
+  /** As it was set, or when it was made: reading does not change it. */
+  atimeMs: number;
+  /** When a name, an owner, a mode or the content changed last. */
+  ctimeMs: number;
+  readonly birthtimeMs: number;
   links = 0;
   opens = 0;
   /** Part of every guest's root disk, and unchanged: a disk's content does not list it. */
@@ -88,6 +93,9 @@ export class Inode {
     this.uid = facts.uid;
     this.gid = facts.gid;
     this.mtimeMs = facts.mtimeMs;
+    this.atimeMs = facts.mtimeMs;
+    this.ctimeMs = facts.mtimeMs;
+    this.birthtimeMs = facts.mtimeMs;
     this.target = facts.target ?? '';
     this.entries = new Map();
     this.parent = this;
@@ -128,6 +136,7 @@ export class Inode {
 
   touch(nowMs: number): void {
     this.mtimeMs = nowMs;
+    this.ctimeMs = nowMs;
     this.isBase = false;
   }
 

@@ -17,6 +17,8 @@ import type { CommandEnd, GuestScript, ScriptedGuest } from './guest-script.js';
 import type { MemoryVm } from '../driver/memory-vm.js';
 import { ROOT_DRIVE } from '../driver/disks.js';
 import { loadPrograms, type ProgramTable } from '../programs/registry.js';
+import { serveFiles } from '../files/file-worker.js';
+import type { FileSystem } from '../fs/file-system.js';
 import { runCommand } from '../process/run-command.js';
 import { createPausablePair } from './pausable-pair.js';
 import type { VmFiles } from '../driver/vm-files.js';
@@ -99,6 +101,7 @@ class Session {
     this.#guest = new GuestHandle(vm, parts.surroundings, network);
     const handlers = {
       exec: (command: ScriptedCommand) => this.#exec(command),
+      files: (worker: ScriptedCommand) => this.#serveFiles(worker),
       serverAt: (target: ConnectTarget) => network.serverAt(target),
       metrics: () => ({ ...metricsOf(vm.spec), ...parts.guest.metrics?.(this.#guest) }),
     };
@@ -152,10 +155,32 @@ class Session {
     throw ended.error;
   }
 
+  /** One file worker: a process of the agent, as its user. */
+  async #serveFiles(command: ScriptedCommand): Promise<CommandEnd> {
+    const vm = this.#vm;
+    const signal = AbortSignal.any([command.signal, this.#gone.signal]);
+    const files = this.#rootFiles();
+    const serving = serveFiles({
+      command,
+      files: files.as(accountOf(files, command.user)),
+      save: () => this.#parts.files.save(vm, this.#directory),
+      breathe: async () => {
+        signal.throwIfAborted();
+        if (vm.condition === 'paused') await untilGoing(vm, signal);
+      },
+    });
+    return untilAborted(serving, signal);
+  }
+
+  #rootFiles(): FileSystem {
+    const files = this.#vm.disks.files(ROOT_DRIVE, this.#vm.spec);
+    if (files === undefined) throw new Error('a VM without a root disk');
+    return files;
+  }
+
   async #run(command: ScriptedCommand, signal: AbortSignal): Promise<CommandEnd> {
     const vm = this.#vm;
-    const files = vm.disks.files(ROOT_DRIVE, vm.spec);
-    if (files === undefined) throw new Error('a VM without a root disk');
+    const files = this.#rootFiles();
     const account = accountOf(files, command.user);
     return runCommand({
       guest: this.#guest,
