@@ -56,6 +56,7 @@ int Agent::Run() {
     channel_.Tick(now);
     session_.Tick(now);
     MoveAll();
+    commands_.LimitKept();
     if (channel_.TakeHostLeft()) Forget();
     if (channel_.ended()) {
       commands_.SignalAll(SIGKILL);

@@ -18,6 +18,7 @@ class Agent {
 
   Channel& channel() { return channel_; }
   Freezer& freezer() { return freezer_; }
+  CommandTable& commands() { return commands_; }
 
   // The number of this life of the guest, and whether its workload is frozen.
   uint32_t epoch() const { return outbox_.epoch; }

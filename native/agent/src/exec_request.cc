@@ -54,6 +54,10 @@ bool DecodeEnvironment(PayloadReader* in, std::vector<std::string>* env) {
 }
 
 bool DecodeExec(PayloadReader* in, SpawnRequest* request) {
+  request->id = in->U64();
+  const uint8_t flags = in->U8();
+  if (request->id == 0 || (flags & ~kDetached) != 0) return false;
+  request->detached = (flags & kDetached) != 0;
   if (!DecodeStrings(in, in->U16(), &request->argv) || request->argv.empty()) return false;
   if (!DecodeEnvironment(in, &request->env)) return false;
   request->cwd = in->Text(kMaxOpenBody);

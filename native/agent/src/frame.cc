@@ -30,12 +30,15 @@ bool IsFromHost(uint8_t type) {
     case FrameType::kCredit:
     case FrameType::kSignal:
     case FrameType::kResize:
+    case FrameType::kAck:
+    case FrameType::kDetach:
     case FrameType::kFreeze:
     case FrameType::kThaw:
     case FrameType::kSetClock:
     case FrameType::kShutdown:
     case FrameType::kMetrics:
     case FrameType::kSetEnv:
+    case FrameType::kListCommands:
       return true;
     default:
       return false;

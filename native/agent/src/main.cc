@@ -33,17 +33,38 @@ struct Arguments {
   const char* socket = nullptr;
   const char* dial = nullptr;
   const char* cgroup = nullptr;
+  const char* await_ms = nullptr;
 };
+
+bool ParseNumber(const char* text, long most, long* number) {
+  char* end = nullptr;
+  *number = strtol(text, &end, 10);
+  return *text != '\0' && *end == '\0' && *number >= 0 && *number <= most;
+}
+
+// What is the same for every channel. False: it was told why.
+bool SetUp(const Arguments& told, Agent* agent) {
+  if (told.cgroup != nullptr) agent->freezer().UseCgroup(told.cgroup);
+  long await_ms = 0;
+  if (told.await_ms == nullptr) return true;
+  if (!ParseNumber(told.await_ms, 3600000, &await_ms)) {
+    Log("microvm-agent: --await-ms %s: not a number of milliseconds up to an hour", told.await_ms);
+    return false;
+  }
+  agent->commands().AwaitReadersFor(static_cast<uint64_t>(await_ms));
+  return true;
+}
 
 // False where they are not understood.
 bool Parse(int argc, char** argv, Arguments* arguments) {
   for (int i = 1; i < argc; i += 2) {
     const std::string_view option = argv[i];
-    const char** value = option == "--fd"       ? &arguments->fd
-                         : option == "--socket" ? &arguments->socket
-                         : option == "--dial"   ? &arguments->dial
-                         : option == "--cgroup" ? &arguments->cgroup
-                                                : nullptr;
+    const char** value = option == "--fd"         ? &arguments->fd
+                         : option == "--socket"   ? &arguments->socket
+                         : option == "--dial"     ? &arguments->dial
+                         : option == "--cgroup"   ? &arguments->cgroup
+                         : option == "--await-ms" ? &arguments->await_ms
+                                                  : nullptr;
     if (value == nullptr || *value != nullptr || i + 1 == argc) return false;
     *value = argv[i + 1];
   }
@@ -51,27 +72,25 @@ bool Parse(int argc, char** argv, Arguments* arguments) {
          (arguments->dial == nullptr || arguments->socket != nullptr);
 }
 
-int RunOnDescriptor(const char* text, const char* cgroup) {
-  char* end = nullptr;
-  const long fd = strtol(text, &end, 10);
+int RunOnDescriptor(const Arguments& told) {
+  long fd = 0;
   Agent agent({});
-  if (cgroup != nullptr) agent.freezer().UseCgroup(cgroup);
-  if (*text == '\0' || *end != '\0' || fd < 0 || fd > 1 << 20 ||
-      !agent.channel().UseDescriptor(static_cast<int>(fd))) {
-    Log("microvm-agent: --fd %s: not a descriptor", text);
+  if (!SetUp(told, &agent)) return 2;
+  if (!ParseNumber(told.fd, 1 << 20, &fd) || !agent.channel().UseDescriptor(static_cast<int>(fd))) {
+    Log("microvm-agent: --fd %s: not a descriptor", told.fd);
     return 2;
   }
   return agent.Run();
 }
 
-int RunOnSocket(const char* path, const char* dial_path, const char* cgroup) {
+int RunOnSocket(const Arguments& told) {
   Agent agent({});
-  if (cgroup != nullptr) agent.freezer().UseCgroup(cgroup);
-  if (!agent.channel().Listen(path)) {
-    Log("microvm-agent: --socket %s: %s", path, strerror(errno));
+  if (!SetUp(told, &agent)) return 2;
+  if (!agent.channel().Listen(told.socket)) {
+    Log("microvm-agent: --socket %s: %s", told.socket, strerror(errno));
     return 2;
   }
-  if (dial_path != nullptr) agent.channel().Dial(dial_path);
+  if (told.dial != nullptr) agent.channel().Dial(told.dial);
   return agent.Run();
 }
 
@@ -82,8 +101,7 @@ int main(int argc, char** argv) {
   const std::string_view option = argc > 1 ? argv[1] : "";
   Arguments told;
   if (argc > 1 && Parse(argc, argv, &told)) {
-    return told.fd != nullptr ? RunOnDescriptor(told.fd, told.cgroup)
-                              : RunOnSocket(told.socket, told.dial, told.cgroup);
+    return told.fd != nullptr ? RunOnDescriptor(told) : RunOnSocket(told);
   }
   if (argc == 2 && option == "--version") {
     Log("%s", microvm::agent::kAgentVersion);
@@ -91,7 +109,8 @@ int main(int argc, char** argv) {
   }
   // The kernel hands words of its command line that it does not know to init: as process 1 they mean nothing.
   if (getpid() == 1) return RunAsInit();
-  Log("usage: microvm-agent --fd N [--cgroup DIR] | --socket PATH [--dial PATH] [--cgroup DIR] | --version; "
+  Log("usage: microvm-agent (--fd N | --socket PATH [--dial PATH]) [--cgroup DIR] [--await-ms N] | "
+      "--version; "
       "without arguments only as process 1");
   return 2;
 }

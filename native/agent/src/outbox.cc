@@ -14,6 +14,15 @@ void Outbox::Send(FrameType type, uint32_t stream, const Bytes& payload) {
   queue_.Append(payload.data(), payload.size());
 }
 
+void Outbox::SendParts(FrameType type, uint32_t stream, const uint8_t* first, size_t first_size,
+                       const uint8_t* second, size_t second_size) {
+  const size_t size = first_size + second_size;
+  uint8_t* frame = queue_.Extend(kHeaderSize + size);
+  if (first_size > 0) memcpy(frame + kHeaderSize, first, first_size);
+  if (second_size > 0) memcpy(frame + kHeaderSize + first_size, second, second_size);
+  EncodeHeader(frame, type, epoch, stream, frame + kHeaderSize, size);
+}
+
 void Outbox::Fail(uint32_t stream, int error, std::string_view step) {
   const char* name = strerrorname_np(error);
   PayloadWriter payload;

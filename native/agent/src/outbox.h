@@ -14,6 +14,9 @@ namespace microvm::agent {
 class Outbox {
  public:
   void Send(FrameType type, uint32_t stream, const Bytes& payload = {});
+  // A data frame whose payload lies in two pieces.
+  void SendParts(FrameType type, uint32_t stream, const uint8_t* first, size_t first_size,
+                 const uint8_t* second, size_t second_size);
   void Fail(uint32_t stream, int error, std::string_view step);
 
   // Reads up to `max` bytes from `fd` into a data frame; answers what read(2) did, and sends nothing unless

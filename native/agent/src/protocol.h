@@ -44,12 +44,15 @@ enum class FrameType : uint8_t {
   kCredit = 0x14,
   kSignal = 0x15,
   kResize = 0x16,
+  kAck = 0x17,
+  kDetach = 0x18,
   kFreeze = 0x20,
   kThaw = 0x21,
   kSetClock = 0x22,
   kShutdown = 0x23,
   kSetEnv = 0x24,
   kMetrics = 0x27,
+  kListCommands = 0x26,
 
   kHelloAck = 0x81,
   kPong = 0x82,
@@ -63,6 +66,7 @@ enum class FrameType : uint8_t {
   kOk = 0xA0,
   kFailed = 0xA1,
   kMetricsAnswer = 0xA3,
+  kCommands = 0xA2,
   kFarewell = 0xB0,
   kReset = 0xB1,
 };
@@ -80,13 +84,35 @@ constexpr size_t LongestMessage(FrameType type) {
 }
 
 // What an OPEN asks for; the first byte of its message.
-enum class StreamKind : uint8_t { kExec = 1, kConnect = 2, kFiles = 4, kListen = 5, kAccept = 6 };
+enum class StreamKind : uint8_t {
+  kExec = 1,
+  kConnect = 2,
+  kAttach = 3,
+  kFiles = 4,
+  kListen = 5,
+  kAccept = 6
+};
 
 // What a connection goes to.
 enum class TargetKind : uint8_t { kInternet = 1, kUnix = 2, kVsock = 3 };
 
 enum class FarewellReason : uint8_t { kPowerOff = 1, kReboot = 2, kPanic = 3, kShutdown = 4 };
 enum class PowerAction : uint8_t { kPowerOff = 0, kReboot = 1 };
+
+// How the stream of a command ended.
+enum class CommandEnd : uint8_t { kExited = 0, kKilled = 1, kDetached = 2 };
+
+// Flags of the OPEN of a command and of an attachment, of the OPENED of an attachment, and of a listed
+// command.
+constexpr uint8_t kDetached = 1;
+constexpr uint8_t kInputOnly = 1;
+constexpr uint8_t kHasTerminal = 2;
+constexpr uint8_t kInputEnded = 4;
+constexpr uint8_t kInputGone = 8;
+constexpr uint8_t kHasReader = 16;
+
+constexpr size_t kMaxListedText = 256;
+constexpr size_t kMaxListed = 128;
 
 constexpr uint8_t kInfoFrozen = 1;
 constexpr uint8_t kInfoInit = 2;

@@ -41,7 +41,7 @@ void Session::OnMark(const SessionId& session) {
 }
 
 void Session::Drop(const char* problem) {
-  streams_->DetachAll();
+  streams_->LoseAll(StreamHandler::Loss::kSession);
   begun_.reset();
   awaiting_hello_ = false;
   if (freezing_) {
@@ -74,6 +74,8 @@ bool Session::OnFrame(const Frame& frame) {
     case FrameType::kCancel:
     case FrameType::kCredit:
     case FrameType::kResize:
+    case FrameType::kAck:
+    case FrameType::kDetach:
       return OnStreamFrame(frame, &in);
     default:
       return OnRequest(frame, &in);
@@ -115,12 +117,17 @@ bool Session::OnStreamFrame(const Frame& frame, PayloadReader* in) {
   if (frame.stream == 0 || frame.stream > last_stream_) return Broken("stream was never opened");
   uint8_t channel = 0;
   uint32_t bytes = 0;
+  uint64_t offset = 0;
   uint16_t columns = 0;
   uint16_t rows = 0;
   if (frame.type == FrameType::kCredit) {
     channel = in->U8();
     bytes = in->U32();
     if (!in->Done()) return Broken("bad CREDIT");
+  } else if (frame.type == FrameType::kAck) {
+    channel = in->U8();
+    offset = in->U64();
+    if (!in->Done()) return Broken("bad ACK");
   } else if (frame.type == FrameType::kResize) {
     columns = in->U16();
     rows = in->U16();
@@ -129,7 +136,10 @@ bool Session::OnStreamFrame(const Frame& frame, PayloadReader* in) {
     return Broken("payload where none belongs");
   }
   StreamHandler* handler = streams_->ByStream(frame.stream);
-  if (handler == nullptr) return true;
+  if (handler == nullptr) {
+    if (frame.type == FrameType::kDetach) commands_->Confirm(frame.stream);
+    return true;
+  }
   switch (frame.type) {
     case FrameType::kData:
       return handler->stream().OnData(frame.payload, frame.size) || Broken("DATA without credit");
@@ -141,8 +151,12 @@ bool Session::OnStreamFrame(const Frame& frame, PayloadReader* in) {
       return true;
     case FrameType::kResize:
       return handler->Resize(columns, rows) || Broken("RESIZE without a terminal");
+    case FrameType::kAck:
+      return handler->OnAck(channel, offset) || Broken("ACK of what was not sent");
+    case FrameType::kDetach:
+      return handler->OnDetach() || Broken("DETACH from no command");
     default:
-      return handler->stream().OnCredit(channel, bytes) || Broken("bad CREDIT");
+      return handler->OnCredit(channel, bytes) || Broken("bad CREDIT");
   }
 }
 
@@ -161,6 +175,8 @@ bool Session::OnRequest(const Frame& frame, PayloadReader* in) {
     }
     case FrameType::kSignal:
       return OnSignal(frame.stream, in);
+    case FrameType::kListCommands:
+      return OnListCommands(frame.stream, in);
     case FrameType::kFreeze:
       return OnFreeze(frame.stream, in);
     case FrameType::kThaw:
@@ -214,6 +230,12 @@ bool Session::Open(uint32_t stream, const Bytes& body) {
       StartExec(stream, request);
       return true;
     }
+    case StreamKind::kAttach: {
+      AttachRequest request;
+      if (!DecodeAttach(&in, &request)) return Broken("bad OPEN of an attachment");
+      AttachReader(stream, request);
+      return true;
+    }
     case StreamKind::kConnect: {
       ConnectRequest request;
       if (!DecodeConnect(&in, &request)) return Broken("bad OPEN of a connection");
@@ -248,6 +270,13 @@ bool Session::MayOpen(uint32_t stream) {
     return true;
   }
   return false;
+}
+
+void Session::AttachReader(uint32_t stream, const AttachRequest& request) {
+  if (!MayOpen(stream)) return;
+  if (const int error = commands_->Attach(stream, request); error != 0) {
+    outbox_->Fail(stream, error, "attach");
+  }
 }
 
 void Session::StartConnection(uint32_t stream, const ConnectRequest& request) {
@@ -310,10 +339,25 @@ void Session::StartExec(uint32_t stream, const SpawnRequest& request) {
 bool Session::OnSignal(uint32_t stream, PayloadReader* in) {
   const uint32_t target = in->U32();
   const uint8_t number = in->U8();
-  if (!in->Done() || number < 1 || number > 64 || target == 0 || target >= stream)
+  // Stream 0: a command by its id, whether somebody reads it or not.
+  const uint64_t id = target == 0 ? in->U64() : 0;
+  if (!in->Done() || number < 1 || number > 64 || (target == 0 ? id == 0 : target >= stream))
     return Broken("bad SIGNAL");
+  if (target == 0) {
+    Answer(stream, commands_->Signal(id, number), "signal");
+    return true;
+  }
   StreamHandler* handler = streams_->ByStream(target);
   Answer(stream, handler == nullptr ? ESRCH : handler->Signal(number), "signal");
+  return true;
+}
+
+bool Session::OnListCommands(uint32_t stream, PayloadReader* in) {
+  const uint32_t from = in->U32();
+  if (!in->Done()) return Broken("bad LIST_COMMANDS");
+  PayloadWriter out;
+  commands_->List(from, &out);
+  outbox_->Send(FrameType::kCommands, stream, out.bytes());
   return true;
 }
 
@@ -381,7 +425,7 @@ bool Session::OnThaw(uint32_t stream, PayloadReader* in) {
   then("machine-id", !machine_id.empty(), [&] { return SetMachineId(machine_id); });
   then("thaw", true, [&] { return freezer_->Thaw(commands_->Groups()); });
   if (error == 0 && epoch > outbox_->epoch) {
-    streams_->DetachAll();
+    streams_->LoseAll(StreamHandler::Loss::kEpoch);
     outbox_->epoch = epoch;
   }
   Answer(stream, error, step);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "attach_request.h"
 #include "command_table.h"
 #include "connect_request.h"
 #include "frame.h"
@@ -65,6 +66,7 @@ class Session {
   bool OnSetEnv(uint32_t stream, PayloadReader* in);
   bool Open(uint32_t stream, const Bytes& body);
   void StartExec(uint32_t stream, const SpawnRequest& request);
+  void AttachReader(uint32_t stream, const AttachRequest& request);
   void StartConnection(uint32_t stream, const ConnectRequest& request);
   void StartListener(uint32_t stream, const ConnectRequest& address, uint16_t mode);
   void AcceptConnection(uint32_t stream, uint32_t listener, uint32_t number);
@@ -72,6 +74,7 @@ class Session {
   // False: no stream is opened now, and the host was told why.
   bool MayOpen(uint32_t stream);
   bool OnSignal(uint32_t stream, PayloadReader* in);
+  bool OnListCommands(uint32_t stream, PayloadReader* in);
   bool OnFreeze(uint32_t stream, PayloadReader* in);
   int FreezeAgain(uint64_t now);
   bool OnThaw(uint32_t stream, PayloadReader* in);

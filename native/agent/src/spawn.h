@@ -24,6 +24,8 @@ struct SpawnRequest {
   // Work of our own in the place of a program: it runs in the child, which ends with what it answers. The
   // fields of a program are then left empty.
   int (*run)() = nullptr;
+  uint64_t id = 0;        // of the command, as the host names it; 0: it lives and dies with its stream
+  bool detached = false;  // nobody reads its output yet
   std::vector<std::string> argv;
   std::vector<std::string> env;  // NAME=value, over the defaults and the environment of all commands
   std::string cwd;

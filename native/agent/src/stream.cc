@@ -1,9 +1,6 @@
 #include "stream.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
@@ -12,25 +9,9 @@
 #include <cerrno>
 #include <utility>
 
+#include "descriptor.h"
+
 namespace microvm::agent {
-namespace {
-
-// With its header one write to a virtio-serial port, which takes 32 KiB at a time.
-constexpr size_t kChunk = 32 * 1024 - kHeaderSize;
-
-void SetNonBlocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
-
-bool AtEnd(int fd) {
-  pollfd entry{fd, POLLIN, 0};
-  return poll(&entry, 1, 0) == 1 && (entry.revents & (POLLIN | POLLHUP)) == POLLHUP;
-}
-
-size_t BytesIn(int fd) {
-  int bytes = 0;
-  return fd >= 0 && ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<size_t>(bytes) : 0;
-}
-
-}  // namespace
 
 Stream::Stream(uint32_t id, uint32_t output_window, Outbox* outbox) : id_(id), outbox_(outbox) {
   input_.credit = kInputWindow;
@@ -56,6 +37,7 @@ bool Stream::OnData(const uint8_t* data, size_t size) {
   if (size == 0 || cost > input_.credit || input_.closing) return false;
   input_.credit -= cost;
   input_.unwritten_cost += cost;
+  input_.taken += size;
   if (input_.fd) input_.waiting.Append(data, size);
   PumpInput();
   return true;
@@ -105,15 +87,16 @@ void Stream::Detach() {
   for (Output& output : outputs_) output.ready = true;
 }
 
-void Stream::OweOutput() {
-  for (Output& output : outputs_) {
-    output.ready = true;
-    output.owed = BytesIn(output.fd.Get());
-  }
-}
+void Stream::Release() { attached_ = false; }
 
-bool Stream::OwesOutput() const {
-  return (outputs_[0].fd && outputs_[0].owed > 0) || (outputs_[1].fd && outputs_[1].owed > 0);
+void Stream::Attach(uint32_t id) {
+  id_ = id;
+  attached_ = true;
+  // What an earlier stream has brought and nobody has taken yet is in the way of what this one brings.
+  const size_t waiting = input_.waiting.size();
+  input_.unwritten_cost = waiting == 0 ? 0 : static_cast<uint32_t>(waiting + kHeaderSize);
+  input_.written_cost = 0;
+  input_.credit = kInputWindow - std::min(kInputWindow, input_.unwritten_cost);
 }
 
 void Stream::CloseInput(bool tell_host) {
@@ -174,7 +157,7 @@ bool Stream::Pump() {
   bool more = false;
   for (Output& output : outputs_) {
     if (!output.fd) continue;
-    if (!attached_ || throws_output_away_) {
+    if (!attached_) {
       more = Discard(&output) || more;
     } else if (opened_) {
       more = PumpOutput(&output) || more;
@@ -195,7 +178,6 @@ bool Stream::PumpOutput(Output* output) {
   if (got > 0) {
     const auto size = static_cast<size_t>(got);
     output->credit -= size + kHeaderSize;
-    output->owed -= std::min(output->owed, size);
     // A short read has emptied a pipe, and the next byte is a new event; not so the end, which may have been
     // told with the bytes. A terminal hands its bytes over in pieces of its own size, and a socket's end is
     // no hang-up.
@@ -204,7 +186,6 @@ bool Stream::PumpOutput(Output* output) {
   }
   if (got < 0 && errno == EAGAIN) {
     output->ready = false;
-    output->owed = 0;
   } else {
     OnOutputEnd(output, got < 0);
   }

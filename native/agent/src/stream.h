@@ -57,15 +57,20 @@ class Stream {
   void Finish(const Bytes& payload);
   void Fail(int error, std::string_view step);
   void Detach();
+  // The session is gone and its host may come back: the descriptors wait for it, and frames go nowhere.
+  void Release();
+  // A stream of this session goes on with what a released one has left.
+  void Attach(uint32_t id);
+
+  // How many bytes of channel 0 were taken from the host, whether its END was, whether somebody reads them
+  // still, and what the host may send.
+  uint64_t input_taken() const { return input_.taken; }
+  bool input_ended() const { return input_.closing; }
+  bool input_gone() const { return !input_.fd && !input_.closing; }
+  uint32_t input_credit() const { return input_.credit; }
 
   // Nothing more can be written to the descriptor of channel 0.
   void CloseInput() { CloseInput(false); }
-  // What lies in the descriptors of the outputs now is sent before the stream ends, however long the host
-  // takes.
-  void OweOutput();
-  bool OwesOutput() const;
-  // The host does not want it any more.
-  void ThrowOutputAway() { throws_output_away_ = true; }
   bool HasOutput() const { return outputs_[0].fd || outputs_[1].fd; }
 
   // Moves what can be moved now; true when there is more that could go on at once.
@@ -76,6 +81,7 @@ class Stream {
     UniqueFd fd;
     InputEnd end_by = InputEnd::kClose;
     ByteQueue waiting;
+    uint64_t taken = 0;
     uint32_t credit;  // what the host may still send
     uint32_t unwritten_cost = 0;
     uint32_t written_cost = 0;  // of what was written, not yet given back
@@ -90,7 +96,6 @@ class Stream {
     bool ready = false;
     bool hung_up = false;
     uint64_t credit = 0;
-    size_t owed = 0;
   };
 
   void CloseInput(bool tell_host);
@@ -107,7 +112,6 @@ class Stream {
   bool attached_ = true;
   bool opened_ = false;
   bool broken_ = false;
-  bool throws_output_away_ = false;
 };
 
 }  // namespace microvm::agent

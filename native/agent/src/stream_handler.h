@@ -26,6 +26,22 @@ class StreamHandler {
   virtual uint32_t events(uint8_t part) const;
   virtual void OnReady(uint8_t part, uint32_t events) { stream_.OnReady(part, events); }
 
+  // False: the frame breaks the protocol.
+  [[nodiscard]] virtual bool OnCredit(uint8_t channel, uint32_t bytes) {
+    return stream_.OnCredit(channel, bytes);
+  }
+  // The host's reader has all bytes of a channel before this offset. False as above.
+  [[nodiscard]] virtual bool OnAck(uint8_t, uint64_t) { return false; }
+  // The host's reader leaves, and what it has read goes on without it. False as above.
+  [[nodiscard]] virtual bool OnDetach() { return false; }
+
+  enum class Loss : uint8_t {
+    kSession,  // the session is over, and its host may come back
+    kEpoch     // the guest goes on as another one, of which that host knows nothing
+  };
+  // Nothing of the host reaches it any more.
+  virtual void Lose(Loss) { stream_.Detach(); }
+
   // The host has given it up: it ends as soon as it can, and says so.
   virtual void Cancel() = 0;
   // The host asks it to be told of a signal: 0 or an errno.

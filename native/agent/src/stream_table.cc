@@ -16,9 +16,9 @@ constexpr size_t kMaxHandlers = 1024;
 
 uint32_t StreamHandler::events(uint8_t part) const { return part == 0 ? EPOLLOUT : EPOLLIN; }
 
-int StreamTable::CheckRoom() const {
-  return by_stream_.size() >= kMaxStreams || handlers_.size() >= kMaxHandlers ? EAGAIN : 0;
-}
+int StreamTable::CheckRoom() const { return handlers_.size() >= kMaxHandlers ? EAGAIN : CheckAttach(); }
+
+int StreamTable::CheckAttach() const { return by_stream_.size() >= kMaxStreams ? EAGAIN : 0; }
 
 uint32_t StreamTable::Add(std::unique_ptr<StreamHandler> handler) {
   const uint32_t id = ++last_id_;
@@ -41,8 +41,8 @@ void StreamTable::OnEvent(const Tag& tag, uint32_t events) {
   if (found != handlers_.end()) found->second->OnReady(tag.part, events);
 }
 
-void StreamTable::DetachAll() {
-  for (auto& [id, handler] : handlers_) handler->stream().Detach();
+void StreamTable::LoseAll(StreamHandler::Loss loss) {
+  for (auto& [id, handler] : handlers_) handler->Lose(loss);
   by_stream_.clear();
 }
 

@@ -26,8 +26,12 @@ class StreamTable {
   uint32_t Add(std::unique_ptr<StreamHandler> handler);
 
   StreamHandler* ByStream(uint32_t stream);
+  // Whether another stream may be attached at all: EAGAIN when there are too many, else 0.
+  int CheckAttach() const;
+  // The frames of this stream are those of an entry that is there already.
+  void Attach(uint32_t id, uint32_t stream) { by_stream_[stream] = id; }
   void OnEvent(const Tag& tag, uint32_t events);
-  void DetachAll();
+  void LoseAll(StreamHandler::Loss loss);
   // As of one handler.
   bool Pump();
   uint64_t deadline() const;

@@ -14,7 +14,7 @@ using namespace microvm::agent;
 // A request with everything; `change` may write other fields behind the program.
 Bytes Encode(const std::function<void(PayloadWriter*)>& behind_cwd) {
   PayloadWriter out;
-  out.U16(2).Text("sh", 64).Text("-i", 64).U16(1).Text("A=1", 64).Text("/srv", 64);
+  out.U64(7).U8(0).U16(2).Text("sh", 64).Text("-i", 64).U16(1).Text("A=1", 64).Text("/srv", 64);
   behind_cwd(&out);
   return out.bytes();
 }

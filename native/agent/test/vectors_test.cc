@@ -11,6 +11,7 @@
 #include <map>
 #include <string>
 
+#include "attach_request.h"
 #include "check.h"
 #include "connect_request.h"
 #include "decode_all.h"
@@ -65,6 +66,8 @@ Request DecodeOpen(const std::string& frame, StreamKind kind, bool (*decode)(Pay
   CHECK(decode(&in, &request));
   return request;
 }
+
+constexpr uint64_t kId = 0x0123456789abcdef;
 
 SpawnRequest DecodeOpenExec(const std::string& frame) {
   return DecodeOpen<SpawnRequest>(frame, StreamKind::kExec, DecodeExec);
@@ -158,9 +161,11 @@ void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
   ReadsFileRequests(take);
   const SpawnRequest plain = DecodeOpenExec(take("open-exec"));
   CHECK((plain.argv == std::vector<std::string>{"true"}) && plain.env.empty() && plain.cwd == "/");
+  CHECK(plain.id == kId && !plain.detached);
   CHECK(plain.user.empty() && plain.limits.empty() && !plain.terminal);
   const SpawnRequest full = DecodeOpenExec(take("open-exec-full"));
   CHECK((full.argv == std::vector<std::string>{"sh", "-c", "exit 3"}) && full.cwd == "/srv");
+  CHECK(full.id == kId && full.detached);
   CHECK((full.env == std::vector<std::string>{"A=1=2"}) && full.user == "me:wheel" &&
         full.limits.size() == 5);
   for (size_t i = 0; i < full.limits.size(); i++) CHECK(full.limits[i].value == i + 1);
@@ -173,6 +178,12 @@ void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
   std::vector<std::string> env;
   CHECK(settings.type == FrameType::kSetEnv && DecodeEnvironment(&in, &env) && in.Done());
   CHECK((env == std::vector<std::string>{"A=1=2", "EMPTY="}));
+  const auto attach = DecodeOpen<AttachRequest>(take("open-attach"), StreamKind::kAttach, DecodeAttach);
+  CHECK(attach.id == kId && !attach.input_only);
+  CHECK(attach.channels[0].offset == 1000 && attach.channels[0].credit == 32768);
+  CHECK(attach.channels[1].offset == 2 && attach.channels[1].credit == 0);
+  const std::string input_only = take("open-attach-input-only");
+  CHECK(DecodeOpen<AttachRequest>(input_only, StreamKind::kAttach, DecodeAttach).input_only);
 
   ReadsTargets(take("open-connect-internet"), take("open-connect-unix"), take("open-connect-vsock"));
 
@@ -184,13 +195,17 @@ void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
       {"cancel", {FrameType::kCancel, ""}},
       {"credit", {FrameType::kCredit, std::string("\x01\x00\x20\x00\x00", 5)}},
       {"signal", {FrameType::kSignal, std::string("\x01\x00\x00\x00\x0f", 5)}},
+      {"signal-by-id", {FrameType::kSignal, std::string("\0\0\0\0\x0f\xef\xcd\xab\x89\x67\x45\x23\x01", 13)}},
+      {"ack", {FrameType::kAck, std::string("\x01\x00\xf2\x05\x2a\x01\x00\x00\x00", 9)}},
+      {"detach", {FrameType::kDetach, ""}},
+      {"list-commands", {FrameType::kListCommands, std::string("\x81\x00\x00\x00", 4)}},
       {"resize", {FrameType::kResize, std::string("\x84\x00\x32\x00", 4)}},
       {"metrics", {FrameType::kMetrics, ""}},
   };
   for (const auto& [name, expected] : others) {
     const Decoded frame = DecodeOne(take(name.c_str()));
     CHECK(frame.type == expected.first && frame.payload == expected.second);
-    CHECK(frame.stream == (name == "signal" ? 2u : 1u));
+    CHECK(frame.stream == (name.rfind("signal", 0) == 0 ? 2u : 1u));
   }
 }
 
@@ -226,6 +241,16 @@ void SaysWhatTheHostReads(std::map<std::string, std::string>* vectors) {
     return node.mapped() == std::string(queue.data(), queue.data() + queue.size());
   };
   CHECK(matches("opened-exec", FrameType::kOpened, PayloadWriter().U32(4711)));
+  CHECK(matches("opened-attach", FrameType::kOpened,
+                PayloadWriter().U32(4711).U8(19).U64(77).U32(65536).U64(1500).U64(2)));
+  CHECK(matches("ended-exec-detached", FrameType::kEnded, PayloadWriter().U8(2).U8(0)));
+  PayloadWriter commands;
+  commands.U32(130).U16(2);
+  commands.U64(kId).U32(4711).U8(0).U8(0).U8(5).U64(1700000000000000);
+  commands.U64(1).U64(262145).U64(0).U64(0).Text("sh -c date", 64);
+  commands.U64(~kId).U32(0).U8(2).U8(9).U8(8).U64(1700000000000000);
+  commands.U64(0).U64(3).U64(0).U64(4).Text("cat", 64);
+  CHECK(matches("commands", FrameType::kCommands, commands));
   CHECK(matches("opened-connect", FrameType::kOpened, PayloadWriter()));
   CHECK(matches("end-to-host", FrameType::kEndToHost, PayloadWriter()));
   CHECK(matches("ended-connect-closed", FrameType::kEnded, PayloadWriter().U8(0)));

@@ -48,6 +48,10 @@ export interface ProviderFactory {
   readonly hasLiveGuests?: boolean;
   /** Whether guests have vsock's own loopback, as the default image has. Default false. */
   readonly vsockLoopback?: boolean;
+  /** Whether commands go on under a VM's next owner. False where a guest is a script. Default true. */
+  readonly keepsCommands?: boolean;
+  /** Whether commands go on in a restored VM, as they do where a snapshot has real memory. Default true. */
+  readonly restoresCommands?: boolean;
   /** How many VMs and calls "at once" means. Default 3. */
   readonly atOnce?: number;
   /**

@@ -3,6 +3,7 @@ import { registerAborts } from './suites/aborts.js';
 import { registerCapabilities } from './suites/capabilities.js';
 import { registerCheckOrder } from './suites/check-order.js';
 import { registerClosing } from './suites/closing.js';
+import { registerCommands } from './suites/commands.js';
 import { registerConcurrency } from './suites/concurrency.js';
 import { registerConnections } from './suites/connections.js';
 import { registerCorruption } from './suites/corruption.js';
@@ -48,6 +49,7 @@ export const SUITES: readonly ((fixture: ProviderFixture) => void)[] = [
   registerRename,
   registerEndings,
   registerGuest,
+  registerCommands,
   registerConnections,
   registerEnvironment,
   registerListeners,

@@ -22,7 +22,7 @@ export type Binaries = Pick<FirecrackerOptions, 'firecrackerPath' | 'jailerPath'
 /** The factory of the suite, for the real binaries and for the doubles. */
 export function firecrackerFactory(
   binaries: Binaries,
-  rest: Pick<ProviderFactory, 'deadlineFactor' | 'workload' | 'vsockLoopback'> & {
+  rest: Pick<ProviderFactory, 'deadlineFactor' | 'workload' | 'vsockLoopback' | 'restoresCommands'> & {
     readonly childModule: string;
   },
 ): ProviderFactory {

@@ -10,15 +10,26 @@ import type {
 } from '@microvm/runtime';
 import { environmentBytes } from '@microvm/runtime';
 import type {
+  AttachOptions,
+  DetachedCommand,
+  DetachedExecRequest,
   Environment,
   ExecProcess,
   ExecRequest,
   Guest,
+  GuestCommand,
   GuestMetrics,
   GuestSettings,
   NamedVm,
 } from '@microvm/runtime';
+import { checkCommandId } from './command-id.js';
+import { listCommands } from './command-list.js';
+import { attachmentOf, openingOf } from './command-opening.js';
+import { isDetached, startDetached } from './detached-command.js';
+import { sendSignal } from './kill-command.js';
+import { requireSignal } from './signals.js';
 import { StreamQueue } from './stream-queue.js';
+import { tooOld } from './too-old.js';
 import { AgentConnection } from './connection.js';
 import type { CallOptions } from './deadline.js';
 import { AgentExecProcess } from './exec-process.js';
@@ -36,7 +47,6 @@ import type { PowerAction } from './protocol.js';
 import { CONFIRMED } from './request.js';
 import { decodeMetrics } from './metrics-message.js';
 import { encodeSetEnv } from './settings-messages.js';
-import { tooOld } from './too-old.js';
 
 const CONNECT_TIMEOUT_MS = 30_000;
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -112,9 +122,9 @@ export class AgentClient implements Guest {
     this.#connection = new AgentConnection(stream, greeting, vm, {
       onFarewell,
       onReady: () => this.#commands.pump(),
-      onLost: (loss) => {
+      onLost: (loss, mayReturn) => {
         if (commands === undefined) this.#commands.close(loss);
-        else commands.detach(this.#connection, loss());
+        else commands.detach(this.#connection, loss(), mayReturn);
         this.#forwards.close(loss);
         this.#listeners.close(loss);
         onFarewell(undefined);
@@ -191,8 +201,30 @@ export class AgentClient implements Guest {
   }
 
   /** See `Guest`. A wrong request throws `MICROVM_INVALID_ARGUMENT` at once. */
-  exec(request: ExecRequest): ExecProcess {
-    return new AgentExecProcess(this.#commands, request);
+  exec(request: DetachedExecRequest): Promise<DetachedCommand>;
+  exec(request: ExecRequest): ExecProcess;
+  exec(request: ExecRequest | DetachedExecRequest): ExecProcess | Promise<DetachedCommand> {
+    return isDetached(request)
+      ? startDetached(this.#commands, request, this)
+      : new AgentExecProcess(this.#commands, openingOf(request, this.#commands));
+  }
+
+  /** See `Guest`. */
+  attach(id: string, options?: AttachOptions): ExecProcess {
+    return new AgentExecProcess(this.#commands, attachmentOf(id, options));
+  }
+
+  /** See `Guest`. */
+  commands(options: CallOptions = {}): Promise<readonly GuestCommand[]> {
+    return listCommands(this.#connection, { timeoutMs: ANSWER_TIMEOUT_MS, ...options });
+  }
+
+  /** See `Guest`. */
+  async kill(id: string, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const target = { id: checkCommandId(id) };
+    const number = requireSignal(signal);
+    if (this.#connection.ack.version < 2) throw tooOld('kill by id');
+    await sendSignal(this.#connection, target, number);
   }
 
   /**

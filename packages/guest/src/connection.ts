@@ -17,10 +17,15 @@ import { type Loss, unreachable } from './unreachable.js';
 
 /** Who gets the frames of one stream. */
 export interface StreamHandler {
+  /** Before the first message is sent: a guest in this process may answer within the sending. */
+  onNumbered?(connection: AgentConnection, stream: number): void;
   /** False: the stream goes on. A `ProtocolError` thrown here ends the connection. */
   onFrame(frame: Frame): boolean;
-  /** The connection ended before the stream did. */
-  onLost(error: unknown): void;
+  /**
+   * The connection ended before the stream did. `mayReturn`: by no fault of the guest's, so that another
+   * session can be expected.
+   */
+  onLost(error: unknown, mayReturn: boolean): void;
   /** The agent has read what waited: input that was held back can go on. */
   onRoom?(): void;
 }
@@ -29,7 +34,7 @@ export interface ConnectionHooks {
   onFarewell(farewell: Farewell): void;
   /** A command may be started that could not be before. */
   onReady(): void;
-  onLost(loss: Loss): void;
+  onLost(loss: Loss, mayReturn: boolean): void;
   /** See `ConnectOptions`. */
   thrownBy?(failure: FailedMessage): { readonly error: unknown } | undefined;
 }
@@ -76,7 +81,7 @@ export class AgentConnection {
       },
       onEnd: (error) => {
         const reason = error === undefined ? 'the channel ended' : `the channel failed: ${error.message}`;
-        this.#lose(() => this.#unreachable(reason, error));
+        this.#lose(() => this.#unreachable(reason, error), { mayReturn: this.#farewell === undefined });
       },
     });
   }
@@ -133,6 +138,7 @@ export class AgentConnection {
     const stream = ++this.#lastStream;
     this.#handlers.set(stream, handler);
     if (type === FrameType.open) this.#streams.add(stream);
+    handler.onNumbered?.(this, stream);
     this.#sendMessage(type, stream, body);
     return stream;
   }
@@ -180,7 +186,7 @@ export class AgentConnection {
 
   /** Ends the session on this side; what is open rejects. Idempotent. */
   close(reason: string): void {
-    this.#lose(() => unreachable(this.#vm, reason));
+    this.#lose(() => unreachable(this.#vm, reason), { mayReturn: true });
   }
 
   #onFrame(frame: Frame): void {
@@ -212,7 +218,7 @@ export class AgentConnection {
       if (stream === frame.stream) continue;
       this.#handlers.delete(stream);
       this.#streams.delete(stream);
-      handler.onLost(error);
+      handler.onLost(error, false);
     }
   }
 
@@ -253,7 +259,7 @@ export class AgentConnection {
     });
   }
 
-  #lose(loss: Loss): void {
+  #lose(loss: Loss, { mayReturn = false } = {}): void {
     if (this.#lost !== undefined) return;
     this.#lost = loss;
     const error = loss();
@@ -261,11 +267,11 @@ export class AgentConnection {
     const handlers = [...this.#handlers.values()];
     this.#handlers.clear();
     this.#streams.clear();
-    for (const handler of handlers) handler.onLost(error);
+    for (const handler of handlers) handler.onLost(error, mayReturn);
     // The stream is ended before it is destroyed, or the other end of a pair in this process would not learn
     // of it.
     this.#stream.end();
     setImmediate(() => this.#stream.destroy());
-    this.#hooks.onLost(loss);
+    this.#hooks.onLost(loss, mayReturn);
   }
 }

@@ -60,6 +60,14 @@ const USER_PROBLEMS: Readonly<Record<string, readonly [what: string, remedy: str
   EPERM: ['cannot be taken on', 'run the agent as root in the guest'],
 };
 
+const ATTACH_PROBLEMS: Readonly<Record<string, readonly [what: string, remedy: string]>> = {
+  ESRCH: [
+    'the guest has no such command',
+    'look at `commands()`: ends are kept for a bounded time, and a boot begins without commands',
+  ],
+  EINVAL: ['its output is not as long as `from` says', 'take `from` from the `offsets` of a reader'],
+};
+
 const STEP_PROBLEMS: Readonly<Record<string, readonly [what: string, remedy: string]>> = {
   rlimits: [
     'its limits cannot be set',
@@ -99,7 +107,8 @@ export function startError(failure: StartFailure): VmRuntimeError {
       const [problem, correction] = USER_PROBLEMS[errno] ?? ['cannot be taken on', 'correct `user`'];
       return { what: `the user "${failure.user}" ${problem}`, remedy: correction };
     }
-    const known = at === 'exec' ? EXEC_PROBLEMS[errno] : STEP_PROBLEMS[at];
+    const byErrno = at === 'exec' ? EXEC_PROBLEMS : at === 'attach' ? ATTACH_PROBLEMS : undefined;
+    const known = byErrno === undefined ? STEP_PROBLEMS[at] : byErrno[errno];
     if (known !== undefined) return { what: known[0], remedy: known[1] };
     return { what: `${at} failed`, remedy: 'read `details`: `step` failed with `errno` in the guest' };
   }

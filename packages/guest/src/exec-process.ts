@@ -1,29 +1,37 @@
 import type { Writable } from 'node:stream';
 import { invalidArgument, isVmRuntimeError, VmRuntimeError } from '@microvm/runtime';
-import type { ExecChunk, ExecOutput, ExecProcess, ExecRequest, ExecResult, PtySize } from '@microvm/runtime';
-import { AgentFailure } from './agent-failure.js';
+import type {
+  ExecChunk,
+  ExecOutput,
+  ExecProcess,
+  ExecResult,
+  OutputOffsets,
+  PtySize,
+} from '@microvm/runtime';
+import { CommandStream } from './command-stream.js';
+import type { CommandUser } from './command-stream.js';
+import type { ExitMessage } from './command-messages.js';
 import { watchDeadline } from './deadline.js';
 import { guestBusy, startError } from './exec-failure.js';
-import { checkSize, encodeExecRequest, parseExecRequest } from './exec-request.js';
-import { decodeExit, encodeResize, encodeSignal } from './messages.js';
-import type { EncodedExec, ExecMessage, FailedMessage } from './messages.js';
+import type { CommandOpening } from './command-opening.js';
+import { checkSize } from './exec-request.js';
+import { killCommand } from './kill-command.js';
+import { encodeResize } from './messages.js';
+import type { FailedMessage } from './messages.js';
 import { OutputCollector, OutputQueue } from './output-queue.js';
 import { FrameType } from './protocol.js';
 import type { OutputChannel } from './protocol.js';
-import { CONFIRMED } from './request.js';
-import { endsByDefault, signalName, signalNumber } from './signals.js';
-import { AgentStream } from './stream.js';
-import type { StreamUser } from './stream.js';
+import { endsByDefault, requireSignal, signalName } from './signals.js';
 import type { StreamQueue } from './stream-queue.js';
 import { tooOld } from './too-old.js';
+import { unreachable } from './unreachable.js';
 
 const DEFAULT_MAX_OUTPUT_BYTES = 1 << 20;
 /**
- * After a cancel: how long the guest has to confirm that the command is dead before the caller is told
- * anyway.
+ * After a cancel: how long the guest has to confirm that the command is dead, or left, before the caller is
+ * told anyway.
  */
 const CANCEL_CONFIRM_MS = 2_000;
-const KILL_TIMEOUT_MS = 10_000;
 const CHANNELS = { stdout: 1, stderr: 2 } as const;
 
 type Reader = 'none' | 'result' | 'iterator';
@@ -34,48 +42,46 @@ type Exit = Pick<ExecResult, 'exitCode' | 'signal'>;
 type Failure = (result?: ExecResult) => unknown;
 
 /** A command: it waits in the queue for its start, and then is what the frames of its stream show. */
-export class AgentExecProcess implements ExecProcess, StreamUser {
+export class AgentExecProcess implements ExecProcess, CommandUser {
+  readonly id: string;
   readonly stdin: Writable;
+  readonly encodeStart?: (version: number) => Buffer;
   readonly #queue: StreamQueue;
-  readonly #stream: AgentStream;
+  readonly #opening: CommandOpening;
+  readonly #stream: CommandStream;
   readonly #output: OutputQueue;
   readonly #collected: Readonly<Record<ExecChunk['stream'], OutputCollector>>;
-  readonly #limitBytes: number;
+  readonly #missing = { stdout: 0, stderr: 0 };
   readonly #result: Promise<ExecResult>;
-  /** Until it is sent. */
-  #encoded: EncodedExec | undefined;
-  readonly #names: Pick<ExecMessage, 'cwd' | 'user'> & { readonly program: string; readonly hasPty: boolean };
   #size: PtySize | undefined;
   #settle: { resolve(result: ExecResult): void; reject(error: unknown): void } | undefined;
   #reader: Reader = 'none';
   #exit: Exit | undefined;
   #failure: Failure | undefined;
   #confirm: NodeJS.Timeout | undefined;
+  #onLeft: (() => void) | undefined;
   #stopWatching: () => void = () => undefined;
 
-  /** Throws `MICROVM_INVALID_ARGUMENT`. */
-  constructor(queue: StreamQueue, request: ExecRequest) {
-    const message = parseExecRequest(request);
-    this.#encoded = encodeExecRequest(message, queue.environmentBytes);
-    const { argv, cwd, user, pty } = message;
-    this.#names = { program: argv[0], cwd, user, hasPty: pty !== undefined };
+  constructor(queue: StreamQueue, opening: CommandOpening) {
+    const { id, encodeStart, from, maxOutputBytes = DEFAULT_MAX_OUTPUT_BYTES } = opening;
+    this.id = id;
     this.#queue = queue;
-    this.#limitBytes = request.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
+    this.#opening = opening;
+    if (encodeStart !== undefined) this.encodeStart = encodeStart;
     this.#collected = {
-      stdout: new OutputCollector(this.#limitBytes),
-      stderr: new OutputCollector(this.#limitBytes),
+      stdout: new OutputCollector(maxOutputBytes),
+      stderr: new OutputCollector(maxOutputBytes),
     };
-    this.#output = new OutputQueue((stream, cost) => {
-      this.#stream.taken(CHANNELS[stream], cost);
-    });
+    this.#output = new OutputQueue((stream, cost) => this.#onTaken(stream, cost), from);
     this.#result = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
     // A caller that iterates, or does not care, need not await the result.
     this.#result.catch(() => undefined);
-    this.#stream = new AgentStream(queue, this);
+    const begin = from === undefined ? {} : { from: { 1: from.stdout, 2: from.stderr } };
+    this.#stream = new CommandStream(queue, this, { id, ...begin });
     this.stdin = this.#stream.input;
-    this.#start(request);
+    this.#start();
   }
 
   get result(): Promise<ExecResult> {
@@ -92,6 +98,10 @@ export class AgentExecProcess implements ExecProcess, StreamUser {
     return { stdout: stdout.result(), stderr: stderr.result() };
   }
 
+  get offsets(): OutputOffsets {
+    return this.#output.offsets;
+  }
+
   [Symbol.asyncIterator](): AsyncIterator<ExecChunk> {
     if (this.#reader !== 'none') {
       throw new TypeError('the output of a command is read once: by iterating it or by awaiting its result');
@@ -102,50 +112,48 @@ export class AgentExecProcess implements ExecProcess, StreamUser {
   }
 
   async kill(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-    const number = signalNumber(signal);
-    if (number === undefined) throw invalidArgument('signal', 'the name of a Linux signal');
+    const number = requireSignal(signal);
     if (this.#settle === undefined || this.#exit !== undefined) return;
-    const { opened } = this.#stream;
-    if (opened === undefined) {
-      // The command never ran: the error says only that the signal would have ended it.
-      if (endsByDefault(signal) && this.#stream.withdraw()) this.#finish({ exitCode: null, signal });
+    // The command never ran: the error says only that the signal would have ended it.
+    if (this.#isStart() && endsByDefault(signal) && this.#stream.withdraw()) {
+      this.#finish({ exitCode: null, signal });
       return;
     }
-    try {
-      await opened.connection.request(FrameType.signal, encodeSignal(opened.number, number), {
-        operation: 'kill',
-        ...CONFIRMED,
-        timeoutMs: KILL_TIMEOUT_MS,
-      });
-    } catch (error) {
-      // The command ended by itself meanwhile.
-      if (error instanceof AgentFailure && error.errno === 'ESRCH') return;
-      throw error;
-    }
+    if (this.#isStart() && !this.#stream.mayRun) return;
+    await killCommand(this.#stream, number);
   }
 
   resize(size: PtySize): void {
     const checked = checkSize(size, 'size');
-    if (!this.#names.hasPty) throw invalidArgument('size', 'a command with a pty');
+    if (this.#opening.names.hasPty === false) throw invalidArgument('size', 'a command with a pty');
     this.#size = checked;
     this.#stream.send(FrameType.resize, encodeResize(checked));
   }
 
-  encode(version: number): Buffer {
-    if (this.#encoded === undefined) throw new Error('a command is started once');
-    const { body, bodyV1 } = this.#encoded;
-    if (version > 1) return body;
-    if (bodyV1 === undefined) throw tooOld('exec with user, rlimits or pty');
-    return bodyV1;
+  async detach(): Promise<OutputOffsets> {
+    if (this.#settle === undefined || this.#exit !== undefined) return this.offsets;
+    if (this.#isStart() && this.#stream.withdraw()) {
+      const busy = guestBusy(this.#queue.vm, this.#opening.names.program, this.#queue.reason);
+      this.#end(() => busy, { isUrgent: true });
+      throw busy;
+    }
+    if (!this.#stream.canBeLeft) throw tooOld('detach');
+    const left = new Promise<void>((resolve) => (this.#onLeft = resolve));
+    if (this.#reader === 'none') this.#reader = 'iterator';
+    // Whoever iterates finds the end of what there is to read, and no error.
+    this.#output.end(undefined, true);
+    this.#leave(() => this.#wasLeft());
+    await left;
+    return this.offsets;
   }
 
-  onOpening(): void {
-    this.#encoded = undefined;
+  onSent(): void {
     if (this.#size !== undefined) this.#stream.send(FrameType.resize, encodeResize(this.#size));
   }
 
   onOpened(): void {
     // Its process id in the guest is nothing to the caller.
+    this.#opening.onStarted?.();
   }
 
   onData(channel: OutputChannel, data: Buffer): void {
@@ -154,16 +162,26 @@ export class AgentExecProcess implements ExecProcess, StreamUser {
     if (this.#reader === 'result') this.#collect();
   }
 
-  onEnded(payload: Buffer): void {
-    const { exitCode, signal } = decodeExit(payload);
+  onMissing(channel: OutputChannel, bytes: number): void {
+    if (this.#failure !== undefined || this.#settle === undefined) return;
+    this.#output.skip(channel === CHANNELS.stdout ? 'stdout' : 'stderr', bytes);
+    if (this.#reader === 'result') this.#collect();
+  }
+
+  onEnded({ exitCode, signal }: ExitMessage): void {
     const exit: Exit =
       signal === null ? { exitCode, signal } : { exitCode: null, signal: signalName(signal) };
     if (this.#failure === undefined) this.#finish(exit);
     else this.#end(this.#failure, { exit, isUrgent: true });
+    if (this.#output.isEmpty || this.#reader === 'none') this.#stream.confirm();
+  }
+
+  onDetached(): void {
+    this.#end(this.#failure ?? (() => this.#wasLeft()), { isUrgent: true });
   }
 
   onFailed({ errno, step }: FailedMessage): void {
-    const error = startError({ vm: this.#queue.vm, ...this.#names, errno, step });
+    const error = startError({ vm: this.#queue.vm, ...this.#opening.names, errno, step });
     this.#end(this.#failure ?? (() => error));
   }
 
@@ -171,8 +189,13 @@ export class AgentExecProcess implements ExecProcess, StreamUser {
     this.#end(this.#failure ?? (() => error));
   }
 
-  #start(request: ExecRequest): void {
-    const { input, signal, timeoutMs } = request;
+  /** It starts the command, and does not only read it. */
+  #isStart(): boolean {
+    return this.encodeStart !== undefined;
+  }
+
+  #start(): void {
+    const { input, signal, timeoutMs } = this.#opening;
     if (signal?.aborted === true) {
       this.#end(() => signal.reason, { isUrgent: true });
       return;
@@ -181,7 +204,7 @@ export class AgentExecProcess implements ExecProcess, StreamUser {
       ...(signal === undefined ? {} : { signal }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     };
-    this.#stopWatching = watchDeadline('exec', limits, (reason) => {
+    this.#stopWatching = watchDeadline(this.#isStart() ? 'exec' : 'attach', limits, (reason) => {
       this.#onDeadline(reason);
     });
     if (input !== undefined) this.#stream.input.end(input);
@@ -191,21 +214,32 @@ export class AgentExecProcess implements ExecProcess, StreamUser {
   #onDeadline(reason: unknown): void {
     const isTimeout = isVmRuntimeError(reason, 'MICROVM_TIMEOUT');
     if (isTimeout && this.#settle !== undefined && this.#stream.withdraw()) {
-      const busy = guestBusy(this.#queue.vm, this.#names.program, this.#queue.reason);
+      const busy = guestBusy(this.#queue.vm, this.#opening.names.program, this.#queue.reason);
       this.#end(() => busy, { isUrgent: true });
       return;
     }
-    this.#cancel((result) => (isTimeout && result !== undefined ? withResult(reason, result) : reason));
+    this.#giveUp((result) => (isTimeout && result !== undefined ? withResult(reason, result) : reason));
+  }
+
+  #onTaken(stream: ExecChunk['stream'], cost: number): void {
+    this.#stream.taken(CHANNELS[stream], cost, this.#output.offsets[stream]);
+    if (this.#exit !== undefined && this.#output.isEmpty) this.#stream.confirm();
   }
 
   #collect(): void {
     for (let chunk = this.#output.take(); chunk !== undefined; chunk = this.#output.take()) {
-      const { stream, data } = chunk;
+      const { stream, data, missingBytes } = chunk;
+      this.#missing[stream] += missingBytes;
+      if (missingBytes > 0 && this.#isStart()) {
+        const reason = `${missingBytes} bytes of ${stream} were lost: the guest was out of reach for too long`;
+        this.#giveUp(() => unreachable(this.#queue.vm, reason));
+        return;
+      }
       if (this.#collected[stream].add(data)) continue;
-      const limitBytes = this.#limitBytes;
+      const { maxOutputBytes: limitBytes = DEFAULT_MAX_OUTPUT_BYTES } = this.#opening;
       const message = `exec: ${stream} is longer than ${limitBytes} bytes`;
       const error = new VmRuntimeError('MICROVM_OUTPUT_LIMIT', message, { details: { stream, limitBytes } });
-      this.#cancel((result) => (result === undefined ? error : withResult(error, result)));
+      this.#giveUp((result) => (result === undefined ? error : withResult(error, result)));
       return;
     }
   }
@@ -220,11 +254,26 @@ export class AgentExecProcess implements ExecProcess, StreamUser {
 
   #deliver(): void {
     if (this.#exit === undefined || this.#failure !== undefined) return;
-    this.#settle?.resolve({ ...this.#exit, ...this.collected });
+    this.#settle?.resolve(this.#resultOf(this.#exit));
     this.#settle = undefined;
   }
 
-  #cancel(failure: Failure): void {
+  #resultOf(exit: Exit): ExecResult {
+    const missing = this.#isStart() ? {} : { missingBytes: { ...this.#missing } };
+    return { ...exit, ...this.collected, ...missing };
+  }
+
+  /** Ends the command that this process has started; leaves one that it only reads. */
+  #giveUp(failure: Failure): void {
+    if (this.#isStart()) this.#withdrawOr(failure, () => this.#stream.cancel());
+    else this.#leave(failure);
+  }
+
+  #leave(failure: Failure): void {
+    this.#withdrawOr(failure, () => this.#stream.leave());
+  }
+
+  #withdrawOr(failure: Failure, act: () => void): void {
     if (this.#failure !== undefined || this.#settle === undefined) return;
     // What nobody has asked for yet was read all the same.
     this.#failure = failure;
@@ -235,7 +284,7 @@ export class AgentExecProcess implements ExecProcess, StreamUser {
     }
     this.#stopWatching();
     this.#output.end(failure(), true);
-    this.#stream.cancel();
+    act();
     this.#confirm = setTimeout(() => {
       this.#end(failure, { isUrgent: true });
     }, CANCEL_CONFIRM_MS);
@@ -248,16 +297,29 @@ export class AgentExecProcess implements ExecProcess, StreamUser {
     this.#failure ??= failure;
     this.#release();
     this.#output.end(this.#failure(), isUrgent);
-    const result = { ...(exit ?? { exitCode: null, signal: null }), ...this.collected };
+    const result = this.#resultOf(exit ?? { exitCode: null, signal: null });
     this.#settle?.reject(this.#reader === 'iterator' ? this.#failure() : this.#failure(result));
     this.#settle = undefined;
+    this.#onLeft?.();
   }
 
   #release(): void {
     clearTimeout(this.#confirm);
     this.#stopWatching();
-    this.#encoded = undefined;
+    this.#opening.onStarted?.();
     this.#stream.close();
+  }
+
+  #wasLeft(): VmRuntimeError {
+    const { program } = this.#opening.names;
+    return new VmRuntimeError(
+      'MICROVM_EXEC_FAILED',
+      `exec "${program}" in the guest: its reader has left it`,
+      {
+        details: { program, errno: 'ECANCELED', step: 'detach' },
+        remedy: 'attach to the command by its id to read on',
+      },
+    );
   }
 }
 

@@ -13,7 +13,7 @@ function checkText(path: string, value: unknown): asserts value is string {
   if (typeof value !== 'string' || value.includes('\0')) throw invalidArgument(path, 'a string without NUL');
 }
 
-function checkCount(path: string, value: unknown, most: number = MAX_OUTPUT_BYTES): void {
+export function checkCount(path: string, value: unknown, most: number = MAX_OUTPUT_BYTES): void {
   if (value === undefined) return;
   if (!Number.isSafeInteger(value) || Number(value) < 1 || Number(value) > most) {
     throw invalidArgument(path, `a whole number from 1 to ${most}`);
@@ -69,7 +69,7 @@ function parsePty(pty: unknown): ExecMessage['pty'] {
 }
 
 /** Checks a request. Throws `MICROVM_INVALID_ARGUMENT`. */
-export function parseExecRequest(request: ExecRequest): ExecMessage {
+export function parseExecRequest(request: ExecRequest): Omit<ExecMessage, 'id' | 'isDetached'> {
   const { argv, env = {}, cwd = '/', input, maxOutputBytes, timeoutMs } = request;
   if (!Array.isArray(argv) || argv.length === 0) throw invalidArgument('argv', 'a program and its arguments');
   argv.forEach((argument, index) => {

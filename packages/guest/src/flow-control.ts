@@ -42,12 +42,19 @@ export class ReceiveWindow {
   #size: number;
   #left: number;
   #consumed = 0;
+  /** What is held beyond the window, as an earlier window was larger: taking it gives no credit. */
+  #excess: number;
 
-  constructor(size: number, growth?: GrowthBudget) {
+  /** `held` is the cost of what waits for the reader already, of an earlier window. */
+  constructor(
+    size: number,
+    { growth, held = 0 }: { readonly growth?: GrowthBudget; readonly held?: number } = {},
+  ) {
     this.#firstSize = size;
     this.#growth = growth;
     this.#size = size;
-    this.#left = size;
+    this.#left = Math.max(0, size - held);
+    this.#excess = Math.max(0, held - size);
   }
 
   /** Counts a frame that arrived; throws a `ProtocolError` when its sender had no credit for it. */
@@ -60,7 +67,9 @@ export class ReceiveWindow {
    * The reader took what had this cost. Answers the credit to send now; 0 while it is not yet worth a frame.
    */
   consume(cost: number): number {
-    this.#consumed += cost;
+    const beyond = Math.min(this.#excess, cost);
+    this.#excess -= beyond;
+    this.#consumed += cost - beyond;
     if (this.#consumed < this.#size / 4) return 0;
     const grown = this.#size < LARGEST_GROWN_WINDOW ? (this.#growth?.take(this.#size) ?? 0) : 0;
     const credit = this.#consumed + grown;

@@ -86,7 +86,7 @@ class GuestSocket extends Duplex implements StreamUser {
     this.#request = request;
     this.#onConnected = onConnected;
     this.#stream = new AgentStream(queue, this);
-    this.#received = new OutputQueue((_, cost) => this.#stream.taken(1, cost));
+    this.#received = new OutputQueue((_, cost) => void this.#stream.taken(1, cost));
   }
 
   start(): void {

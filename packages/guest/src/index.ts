@@ -14,6 +14,8 @@ export { ProtocolError } from './protocol.js';
 export { Forwards } from './forward.js';
 export { Listeners } from './guest-listener.js';
 export { connectTo } from './guest-socket.js';
+export { attachmentOf, openingOf } from './command-opening.js';
+export { isDetached, startDetached } from './detached-command.js';
 export { AgentExecProcess } from './exec-process.js';
 export { ScriptedAgent } from './scripted-agent.js';
 export type { ScriptedAgentOptions, ScriptedHandlers, ScriptedThaw } from './scripted-agent.js';

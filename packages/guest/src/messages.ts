@@ -1,6 +1,8 @@
 import type { ExecLimits, ExecRequest, GuestInfo, PtyOptions, PtySize } from '@microvm/runtime';
+import { idNumber, newCommandId, readId } from './command-id.js';
 import { PayloadReader, PayloadWriter } from './payload.js';
 import {
+  DETACHED,
   FAREWELL_REASONS,
   MAX_OPEN_BODY,
   MAX_EXEC_STRINGS,
@@ -61,6 +63,10 @@ export interface ThawMessage {
 
 /** A command as OPEN says it. */
 export interface ExecMessage extends Required<Pick<ExecRequest, 'argv' | 'env' | 'cwd'>> {
+  /** 16 hex digits, see `command-id.ts`. */
+  readonly id: string;
+  /** Nobody reads its output at first. */
+  readonly isDetached: boolean;
   /** Empty: whoever the agent is. */
   readonly user: string;
   readonly rlimits: ExecLimits;
@@ -72,9 +78,6 @@ export interface FailedMessage {
   readonly errno: string;
   readonly step: string;
 }
-
-export type ExitMessage =
-  { readonly exitCode: number; readonly signal: null } | { readonly exitCode: null; readonly signal: number };
 
 function writeInfo(out: PayloadWriter, info: AgentInfo): PayloadWriter {
   const flags = (info.isFrozen ? 1 : 0) | (info.isInit ? 2 : 0);
@@ -157,7 +160,7 @@ export interface EncodedExec {
   readonly bodyV1: Buffer | undefined;
 }
 
-function encodeCommand(request: ExecMessage): Buffer {
+function encodeCommand(request: Pick<ExecMessage, 'argv' | 'env' | 'cwd'>): Buffer {
   const env = Object.entries(request.env);
   const out = new PayloadWriter().u16(request.argv.length);
   for (const argument of request.argv) out.text(argument);
@@ -173,13 +176,18 @@ export function encodeExec(request: ExecMessage): EncodedExec {
     return value === undefined ? [] : [{ number: index + 1, value }];
   });
   const command = encodeCommand(request);
-  const out = new PayloadWriter().u8(StreamKind.exec).raw(command).text(user).u8(limits.length);
+  const out = new PayloadWriter().u8(StreamKind.exec).u64(idNumber(request.id));
+  out
+    .u8(request.isDetached ? DETACHED : 0)
+    .raw(command)
+    .text(user)
+    .u8(limits.length);
   for (const { number, value } of limits) out.u8(number).u64(BigInt(value));
   out.u8(pty === undefined ? 0 : 1);
   if (pty !== undefined) out.u16(pty.cols).u16(pty.rows).text(pty.term);
   const body = out.done();
   const isPlain = user === '' && limits.length === 0 && pty === undefined;
-  return { body, bodyV1: isPlain ? body.subarray(1, 1 + command.length) : undefined };
+  return { body, bodyV1: isPlain ? command : undefined };
 }
 
 function readCommand(input: PayloadReader): Pick<ExecMessage, 'argv' | 'env' | 'cwd'> {
@@ -224,8 +232,12 @@ function readSize(input: PayloadReader): PtySize {
 export function decodeExec(body: Buffer): ExecMessage {
   return read(body, (input) => {
     inRange(input.u8(), StreamKind.exec, StreamKind.exec);
+    const id = readId(input);
+    const isDetached = inRange(input.u8(), 0, DETACHED) === DETACHED;
     const command = readCommand(input);
     return {
+      id,
+      isDetached,
       ...command,
       user: input.text(MAX_USER_BYTES),
       rlimits: readLimits(input),
@@ -235,7 +247,8 @@ export function decodeExec(body: Buffer): ExecMessage {
 }
 
 export function decodeExecV1(body: Buffer): ExecMessage {
-  return { ...read(body, readCommand), user: '', rlimits: {}, pty: undefined };
+  const command = read(body, readCommand);
+  return { id: newCommandId(), isDetached: false, ...command, user: '', rlimits: {}, pty: undefined };
 }
 
 export function encodeOpenedExec(pid: number): Buffer {
@@ -250,19 +263,6 @@ export function decodeResize(payload: Buffer): PtySize {
   return read(payload, readSize);
 }
 
-export function encodeExit(exit: ExitMessage): Buffer {
-  const [kind, value] = exit.signal === null ? [0, exit.exitCode] : [1, exit.signal];
-  return Buffer.of(kind, value);
-}
-
-export function decodeExit(payload: Buffer): ExitMessage {
-  return read(payload, (input) => {
-    const killed = inRange(input.u8(), 0, 1) === 1;
-    const value = input.u8();
-    return killed ? { exitCode: null, signal: inRange(value, 1, 64) } : { exitCode: value, signal: null };
-  });
-}
-
 export function encodeCredit(channel: number, bytes: number): Buffer {
   return new PayloadWriter().u8(channel).u32(bytes).done();
 }
@@ -272,14 +272,6 @@ export function decodeCredit(payload: Buffer): { readonly channel: number; reado
     channel: inRange(input.u8(), 0, 2),
     bytes: inRange(input.u32(), 1, MAX_WINDOW),
   }));
-}
-
-export function encodeSignal(stream: number, signal: number): Buffer {
-  return new PayloadWriter().u32(stream).u8(signal).done();
-}
-
-export function decodeSignal(payload: Buffer): { readonly stream: number; readonly signal: number } {
-  return read(payload, (input) => ({ stream: input.u32(), signal: inRange(input.u8(), 1, 64) }));
 }
 
 export function encodeThaw(thaw: ThawMessage): Buffer {

@@ -1,4 +1,4 @@
-import type { ExecChunk } from '@microvm/runtime';
+import type { ExecChunk, OutputOffsets } from '@microvm/runtime';
 import { frameCost } from './flow-control.js';
 import { HEADER_SIZE, MAX_PAYLOAD } from './protocol.js';
 
@@ -10,6 +10,9 @@ type Waiter = {
 
 /** A kept payload's stream and length; less than the header that it came with has cost. */
 const RECORD_HEADER = 5;
+/** The mark of a gap beside the number of its stream, and how long the record of one is. */
+const GAP = 2;
+const GAP_RECORD = 9;
 const EMPTY = Buffer.alloc(0);
 
 /**
@@ -29,13 +32,27 @@ class PayloadStore {
     this.#to += RECORD_HEADER + data.length;
   }
 
+  /** Bytes of a stream that never came, behind what is kept of it. */
+  pushGap(stream: OutputStream, bytes: number): void {
+    this.#makeRoom(GAP_RECORD);
+    this.#bytes.writeUInt8(GAP | (stream === 'stdout' ? 0 : 1), this.#to);
+    this.#bytes.writeDoubleLE(bytes, this.#to + 1);
+    this.#to += GAP_RECORD;
+  }
+
   /**
    * The data that came first, with all data of the same stream that came right behind and fits one payload;
-   * and the cost of its frames.
+   * the cost of its frames; and how many bytes before it never came.
    */
-  shift(): { readonly chunk: ExecChunk; readonly cost: number } | undefined {
+  shift(): (Omit<ExecChunk, 'offset'> & { readonly cost: number }) | undefined {
     if (this.#from === this.#to) return undefined;
-    const kind = this.#bytes.readUInt8(this.#from);
+    const first = this.#bytes.readUInt8(this.#from);
+    const kind = first & ~GAP;
+    let missingBytes = 0;
+    if (first !== kind) {
+      missingBytes = this.#bytes.readDoubleLE(this.#from + 1);
+      this.#from += GAP_RECORD;
+    }
     const pieces: Buffer[] = [];
     let size = 0;
     while (this.#from < this.#to && this.#bytes.readUInt8(this.#from) === kind) {
@@ -51,10 +68,12 @@ class PayloadStore {
     let at = 0;
     for (const piece of pieces) at += piece.copy(data, at);
     if (this.#from === this.#to) this.clear();
-    return {
-      chunk: { stream: kind === 0 ? 'stdout' : 'stderr', data },
-      cost: size + pieces.length * HEADER_SIZE,
-    };
+    const cost = size + pieces.length * HEADER_SIZE;
+    return { stream: kind === 0 ? 'stdout' : 'stderr', data, missingBytes, cost };
+  }
+
+  get isEmpty(): boolean {
+    return this.#from === this.#to;
   }
 
   clear(): void {
@@ -78,18 +97,47 @@ class PayloadStore {
 export class OutputQueue implements AsyncIterator<ExecChunk> {
   readonly #onTaken: (stream: OutputStream, cost: number) => void;
   readonly #store = new PayloadStore();
+  readonly #offsets: { stdout: number; stderr: number };
   #waiters: Waiter[] = [];
   #end: { readonly error?: unknown } | undefined;
   #isDiscarding = false;
 
-  /** `onTaken` learns what frames had cost that a reader has taken. */
-  constructor(onTaken: (stream: OutputStream, cost: number) => void) {
+  /**
+   * `onTaken` learns what frames had cost that a reader has taken. `begin` is where the outputs begin for
+   * this reader.
+   */
+  constructor(
+    onTaken: (stream: OutputStream, cost: number) => void,
+    begin: OutputOffsets = { stdout: 0, stderr: 0 },
+  ) {
     this.#onTaken = onTaken;
+    this.#offsets = { ...begin };
+  }
+
+  /** The first byte of each output that the reader has not taken. */
+  get offsets(): OutputOffsets {
+    return { ...this.#offsets };
+  }
+
+  /** Nothing waits. */
+  get isEmpty(): boolean {
+    return this.#store.isEmpty;
+  }
+
+  /** Bytes of an output will never come. */
+  skip(stream: OutputStream, bytes: number): void {
+    if (this.#isDiscarding) {
+      this.#offsets[stream] += bytes;
+      return;
+    }
+    this.#store.pushGap(stream, bytes);
+    this.#serve();
   }
 
   /** Copies the data. */
   push(stream: OutputStream, data: Buffer): void {
     if (this.#isDiscarding) {
+      this.#offsets[stream] += data.length;
       this.#onTaken(stream, frameCost(data.length));
       return;
     }
@@ -110,8 +158,12 @@ export class OutputQueue implements AsyncIterator<ExecChunk> {
   /** The next chunk that waits, for a reader that does not wait itself. */
   take(): ExecChunk | undefined {
     const first = this.#store.shift();
-    if (first !== undefined) this.#onTaken(first.chunk.stream, first.cost);
-    return first?.chunk;
+    if (first === undefined) return undefined;
+    const { cost, ...chunk } = first;
+    const offset = this.#offsets[chunk.stream] + chunk.missingBytes;
+    this.#offsets[chunk.stream] = offset + chunk.data.length;
+    if (cost > 0) this.#onTaken(chunk.stream, cost);
+    return { ...chunk, offset };
   }
 
   next(): Promise<IteratorResult<ExecChunk>> {

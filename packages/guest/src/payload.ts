@@ -1,5 +1,5 @@
 import { printable } from '@microvm/runtime';
-import { ProtocolError } from './protocol.js';
+import { MAX_OFFSET, ProtocolError } from './protocol.js';
 
 /** Reads the fields of one payload; each read that does not fit throws a `ProtocolError`. */
 export class PayloadReader {
@@ -30,6 +30,13 @@ export class PayloadReader {
 
   u64(): bigint {
     return this.raw(8).readBigUInt64LE(0);
+  }
+
+  /** Where in an output a byte is. */
+  offset(): number {
+    const value = this.u64();
+    if (value > MAX_OFFSET) throw new ProtocolError('offset out of range');
+    return Number(value);
   }
 
   blob(maxBytes: number): Buffer {

@@ -27,6 +27,17 @@ export const MAX_WINDOW = 0x7fff_ffff;
 export const OUTPUT_WINDOW = 32 * 1024;
 /** What the agent lets the input of a stream hold. */
 export const INPUT_WINDOW = 64 * 1024;
+/**
+ * Input of a command that was sent and that the agent has not confirmed: it is kept, so that it can be sent
+ * again in the next session.
+ */
+export const UNCONFIRMED_INPUT_BYTES = 32 * 1024;
+/** Commands in one answer to a request for the list of them, and in all of its answers together. */
+export const MAX_LISTED = 128;
+export const MAX_COMMANDS = 1_024;
+export const MAX_LISTED_TEXT_BYTES = 256;
+/** Offsets of an output beyond this are a lie: no guest writes that much. */
+export const MAX_OFFSET = 2 ** 52;
 export const MAX_WAIT_MS = 600_000;
 export const FLAG_MORE = 1;
 
@@ -44,12 +55,15 @@ export const FrameType = {
   credit: 0x14,
   signal: 0x15,
   resize: 0x16,
+  ack: 0x17,
+  detach: 0x18,
   freeze: 0x20,
   thaw: 0x21,
   setClock: 0x22,
   shutdown: 0x23,
   setEnv: 0x24,
   metrics: 0x27,
+  listCommands: 0x26,
   helloAck: 0x81,
   pong: 0x82,
   opened: 0x90,
@@ -62,6 +76,7 @@ export const FrameType = {
   ok: 0xa0,
   failed: 0xa1,
   metricsAnswer: 0xa3,
+  commands: 0xa2,
   farewell: 0xb0,
   reset: 0xb1,
 } as const;
@@ -80,8 +95,20 @@ export const INPUT_CHANNEL = 0;
 export type OutputChannel = 1 | 2;
 
 /** What an OPEN asks for. */
-export const StreamKind = { exec: 1, connect: 2, files: 4, listen: 5, accept: 6 } as const;
+export const StreamKind = { exec: 1, connect: 2, attach: 3, files: 4, listen: 5, accept: 6 } as const;
 export type StreamKind = (typeof StreamKind)[keyof typeof StreamKind];
+
+/** Flags of a command's OPEN, of an attachment, and of what is said of a command. */
+export const DETACHED = 1;
+export const INPUT_ONLY = 1;
+export const CommandFlag = {
+  detached: DETACHED,
+  hasTerminal: 2,
+  inputEnded: 4,
+  inputGone: 8,
+  hasReader: 16,
+} as const;
+export const ALL_COMMAND_FLAGS = 31;
 
 /** What a connection goes to. */
 export const TargetKind = { internet: 1, unix: 2, vsock: 3 } as const;

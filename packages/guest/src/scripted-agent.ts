@@ -1,12 +1,12 @@
 import type { Duplex } from 'node:stream';
 import type { ConnectTarget, GuestMetrics } from '@microvm/runtime';
 import type { Frame } from './codec.js';
+import { decodeSignal } from './command-messages.js';
 import { describeTarget } from './connect-target.js';
 import {
   decodeExec,
   decodeExecV1,
   decodeShutdown,
-  decodeSignal,
   decodeThaw,
   encodeFailed,
   encodeFarewell,
@@ -23,6 +23,8 @@ import { FrameType, PROTOCOL_VERSION, ProtocolError, StreamKind, TargetKind } fr
 import type { PowerAction } from './protocol.js';
 import { CommandStream, ScriptedErrno } from './scripted-command.js';
 import type { ScriptedCommand, ScriptedEnd } from './scripted-command.js';
+import { ScriptedCommands } from './scripted-commands.js';
+import type { ReaderLink } from './scripted-commands.js';
 import { ScriptErrors } from './scripted-errors.js';
 import { ListenerStream } from './scripted-listener.js';
 import { ScriptedSession } from './scripted-session.js';
@@ -82,6 +84,8 @@ export interface ScriptedAgentOptions {
   readonly isFrozen?: boolean;
   /** The protocol that it speaks: 2, or 1 as the agent of an old snapshot. */
   readonly protocol?: 1 | 2;
+  /** How long a command is held up for a reader that has lost its session: 60,000 ms by default. */
+  readonly awaitReaderMs?: number;
   /** What an agent of the same guest was told before; it changes with what this one is told. */
   readonly settings?: ScriptedSettings;
 }
@@ -96,6 +100,7 @@ export class ScriptedAgent {
   readonly #protocol: 1 | 2;
   readonly #errors = new ScriptErrors();
   readonly #settings: ScriptedSettings;
+  readonly #commands: ScriptedCommands;
   #epoch: number;
   #isFrozen: boolean;
   #onThaw: (() => void)[] = [];
@@ -107,6 +112,8 @@ export class ScriptedAgent {
     [FrameType.ping]: (stream) => this.#session?.send(FrameType.pong, stream, encodeInfo(this.#info())),
     [FrameType.open]: (stream, payload) => this.#onOpen(stream, payload),
     [FrameType.signal]: (stream, payload) => this.#onSignal(stream, payload),
+    [FrameType.listCommands]: (stream, payload) =>
+      this.#session?.send(FrameType.commands, stream, this.#commands.list(payload)),
     [FrameType.freeze]: (stream) => this.#onFreeze(stream),
     [FrameType.thaw]: (stream, payload) => this.#onThawRequest(stream, payload),
     [FrameType.setClock]: (stream, payload) => this.#onSetClock(stream, payload),
@@ -122,6 +129,12 @@ export class ScriptedAgent {
     this.#isFrozen = options.isFrozen ?? false;
     this.#protocol = options.protocol ?? PROTOCOL_VERSION;
     this.#settings = options.settings ?? new ScriptedSettings();
+    this.#commands = new ScriptedCommands({
+      errors: this.#errors,
+      untilThawed: () => this.#untilThawed(),
+      awaitReaderMs: options.awaitReaderMs ?? 60_000,
+      isAcknowledged: this.#protocol > 1,
+    });
   }
 
   get epoch(): number {
@@ -169,9 +182,15 @@ export class ScriptedAgent {
   }
 
   #onStreamFrame(frame: Frame): boolean {
-    const command = this.#streams.get(frame.stream);
-    command?.onFrame(frame);
-    return command !== undefined;
+    const stream = this.#streams.get(frame.stream);
+    const isOver = stream instanceof CommandStream && !stream.hasReader;
+    if (isOver) this.#streams.delete(frame.stream);
+    if (stream === undefined || isOver) {
+      if (frame.type === FrameType.detach) this.#commands.confirm(frame.stream);
+      return false;
+    }
+    stream.onFrame(frame);
+    return true;
   }
 
   #onRequest(frame: Frame): void {
@@ -181,23 +200,26 @@ export class ScriptedAgent {
   }
 
   #onOpen(stream: number, body: Buffer): void {
-    const open = this.#openerOf(body);
     const session = this.#session;
     if (session === undefined) return;
+    const kind = this.#protocol > 1 ? body[0] : StreamKind.exec;
+    const isCommand = kind === StreamKind.exec || kind === StreamKind.attach || kind === StreamKind.files;
+    const open = isCommand ? undefined : this.#openerOf(body);
     if (this.#isFrozen) {
       this.#answer(stream, 'frozen', 'EBUSY');
       return;
     }
-    if (typeof open === 'string') {
-      this.#answer(stream, 'connect', open);
+    const link: ReaderLink = {
+      stream,
+      send: (type, id, payload) => session.send(type, id, payload),
+      isOf: (command) => this.#streams.set(stream, command),
+    };
+    if (open === undefined) {
+      this.#openCommand(link, kind, body, session.outputWindow);
       return;
     }
-    const parts = {
-      stream,
-      outputWindow: session.outputWindow,
-      send: (type: FrameType, id: number, payload?: Buffer) => session.send(type, id, payload),
-      untilThawed: () => this.#untilThawed(),
-    };
+    if (typeof open === 'string') return this.#answer(stream, 'connect', open);
+    const parts = { ...link, outputWindow: session.outputWindow, untilThawed: () => this.#untilThawed() };
     const opened = open(parts, () => {
       // A later session can have a stream of the same number.
       if (this.#streams.get(stream) === opened.stream) this.#streams.delete(stream);
@@ -206,53 +228,47 @@ export class ScriptedAgent {
     opened.run();
   }
 
-  #fileWorker(body: Buffer): OpenStream {
-    const user = decodeFiles(body);
-    const message = {
-      argv: ['microvm-files'],
-      env: {},
-      cwd: '/',
-      user,
-      rlimits: {},
-      pty: undefined,
-    } as const;
-    return (parts, onEnd) => {
-      const stream = new CommandStream(parts, this.#errors, onEnd);
-      const work = (worker: ScriptedCommand) => {
-        if (this.#handlers.files === undefined) throw new ScriptedErrno('ENOSYS', 'start');
-        return this.#handlers.files(worker);
-      };
-      return { stream, run: () => void stream.run(message, work) };
-    };
+  #openCommand(link: ReaderLink, kind: number | undefined, body: Buffer, outputWindow: number): void {
+    const errno =
+      kind === StreamKind.attach
+        ? this.#commands.attach(link, body)
+        : kind === StreamKind.files
+          ? this.#startFileWorker(link, body, outputWindow)
+          : this.#startCommand(link, body, outputWindow);
+    if (errno === undefined) return;
+    this.#streams.delete(link.stream);
+    this.#answer(link.stream, kind === StreamKind.attach ? 'attach' : 'start', errno);
+  }
+
+  #startFileWorker(link: ReaderLink, body: Buffer, outputWindow: number): undefined {
+    const what = { argv: ['microvm-files'], user: decodeFiles(body) } as const;
+    return this.#commands.startHelper(link, what, outputWindow, (worker) => {
+      if (this.#handlers.files === undefined) throw new ScriptedErrno('ENOSYS', 'start');
+      return this.#handlers.files(worker);
+    });
+  }
+
+  #startCommand(link: ReaderLink, body: Buffer, outputWindow: number): string | undefined {
+    const message = this.#protocol === 1 ? decodeExecV1(body) : decodeExec(body);
+    const env = { ...this.#settings.environment, ...message.env };
+    return this.#commands.start(link, { ...message, env }, outputWindow, (scripted) =>
+      this.#handlers.exec(scripted),
+    );
   }
 
   /** Or the errno of what cannot be opened. */
   #openerOf(body: Buffer): OpenStream | string {
-    switch (this.#protocol > 1 ? body[0] : StreamKind.exec) {
+    const kind = body[0] ?? 0;
+    switch (kind) {
       case StreamKind.connect:
         return this.#connection(body) ?? (body[1] === TargetKind.unix ? 'ENOENT' : 'ECONNREFUSED');
       case StreamKind.listen:
         return this.#listener(body) ?? 'EADDRINUSE';
       case StreamKind.accept:
         return this.#accepted(body) ?? 'ENOENT';
-      case StreamKind.files:
-        return this.#fileWorker(body);
-      case undefined:
       default:
-        return this.#command(body);
+        throw new ProtocolError('OPEN of an unknown kind');
     }
-  }
-
-  #command(body: Buffer): OpenStream {
-    const message = this.#protocol === 1 ? decodeExecV1(body) : decodeExec(body);
-    return (parts, onEnd) => {
-      const stream = new CommandStream(parts, this.#errors, onEnd);
-      const env = { ...this.#settings.environment, ...message.env };
-      return {
-        stream,
-        run: () => void stream.run({ ...message, env }, (scripted) => this.#handlers.exec(scripted)),
-      };
-    };
   }
 
   #connection(body: Buffer): OpenStream | undefined {
@@ -290,8 +306,8 @@ export class ScriptedAgent {
   }
 
   #onSignal(stream: number, payload: Buffer): void {
-    const { stream: target, signal } = decodeSignal(payload);
-    const command = this.#streams.get(target);
+    const { target, signal } = decodeSignal(payload);
+    const command = 'id' in target ? this.#commands.find(target.id) : this.#streams.get(target.stream);
     command?.kill(signal);
     this.#answer(stream, 'signal', command === undefined ? 'ESRCH' : undefined);
   }
@@ -337,7 +353,7 @@ export class ScriptedAgent {
       if (epoch !== 0 && epoch < this.#epoch) throw new ScriptedErrno('EINVAL');
       await this.#handlers.thaw?.(thaw);
       if (epoch > this.#epoch) {
-        this.#detachAll();
+        this.#detachAll({ isForGood: true });
         this.#epoch = epoch;
       }
       this.#isFrozen = false;
@@ -365,9 +381,10 @@ export class ScriptedAgent {
     return new Promise((resolve) => this.#onThaw.push(resolve));
   }
 
-  #detachAll(): void {
-    for (const command of this.#streams.values()) command.detach();
+  #detachAll({ isForGood = false } = {}): void {
+    for (const stream of this.#streams.values()) stream.detach();
     this.#streams.clear();
+    this.#commands.lose({ isForGood });
   }
 
   #info(): AgentInfo {

@@ -1,3 +1,5 @@
+import { invalidArgument } from '@microvm/runtime';
+
 /** Linux's numbers (x86 and arm64): the guest's, whatever the host is. */
 const NUMBERS: Readonly<Record<string, number>> = {
   SIGHUP: 1,
@@ -38,6 +40,13 @@ const NAMES = new Map(Object.entries(NUMBERS).map(([name, number]) => [number, n
 /** The guest's number of a signal, or undefined for a name that Linux does not have. */
 export function signalNumber(name: string): number | undefined {
   return Object.hasOwn(NUMBERS, name) ? NUMBERS[name] : undefined;
+}
+
+/** The same; throws `MICROVM_INVALID_ARGUMENT` for such a name. */
+export function requireSignal(name: string): number {
+  const number = signalNumber(name);
+  if (number === undefined) throw invalidArgument('signal', 'the name of a Linux signal');
+  return number;
 }
 
 export function signalName(number: number): string {

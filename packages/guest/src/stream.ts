@@ -1,12 +1,12 @@
-import { Writable } from 'node:stream';
 import type { Frame } from './codec.js';
-import { cutPayload } from './codec.js';
 import type { AgentConnection } from './connection.js';
-import { ReceiveWindow, SendWindow } from './flow-control.js';
+import { ReceiveWindow } from './flow-control.js';
 import { decodeCredit, decodeFailed, encodeCredit } from './messages.js';
 import type { FailedMessage } from './messages.js';
-import { FrameType, MAX_PAYLOAD, OUTPUT_WINDOW, ProtocolError } from './protocol.js';
+import { FrameType, OUTPUT_WINDOW, ProtocolError } from './protocol.js';
 import type { OutputChannel } from './protocol.js';
+import { StreamInput } from './stream-input.js';
+import type { InputSink, InputState } from './stream-input.js';
 import type { PendingStream, StreamQueue } from './stream-queue.js';
 
 /** What one kind of stream does with its bytes. */
@@ -24,8 +24,20 @@ export interface StreamUser {
   onEnded(payload: Buffer): void;
   /** The last frame: the guest could not do it. */
   onFailed(failure: FailedMessage): void;
-  /** The session is over, or has never opened the stream. */
-  onLost(error: unknown): void;
+  /**
+   * The session is over, or has never opened the stream. `mayReturn`: another session is to be expected, and
+   * what the stream is for can go on in it.
+   */
+  onLost(error: unknown, mayReturn: boolean): void;
+}
+
+/** What a stream has from the one before it, whose session was lost. */
+export interface StreamBefore {
+  /** It is opened by its user, when the guest has said where the input stands. */
+  readonly input: StreamInput;
+  readonly opensInput: boolean;
+  /** The cost of what still waits for its reader, by which the windows are smaller at first. */
+  readonly held: Readonly<Record<OutputChannel, number>>;
 }
 
 interface Opened {
@@ -39,7 +51,8 @@ interface Opened {
  * Frames that come once are checked to come once.
  */
 export class AgentStream implements PendingStream {
-  readonly input = new StreamInput();
+  readonly input: StreamInput;
+  readonly #before: StreamBefore | undefined;
   readonly #queue: StreamQueue;
   readonly #user: StreamUser;
   readonly #expected = new Set<FrameType>([FrameType.opened, FrameType.gone]);
@@ -66,14 +79,21 @@ export class AgentStream implements PendingStream {
     [FrameType.ended]: ({ payload }) => this.#user.onEnded(payload),
   };
 
-  constructor(queue: StreamQueue, user: StreamUser) {
+  constructor(queue: StreamQueue, user: StreamUser, before?: StreamBefore) {
     this.#queue = queue;
     this.#user = user;
+    this.#before = before;
+    this.input = before?.input ?? new StreamInput();
   }
 
   /** Waits for its turn to be opened. */
   start(): void {
     this.#queue.add(this);
+  }
+
+  /** Waits for the session that follows a lost one, before those that were never opened. */
+  startAgain(): void {
+    this.#queue.addFirst(this);
   }
 
   /** Takes it back; false when it does not wait any more. */
@@ -90,17 +110,28 @@ export class AgentStream implements PendingStream {
     return this.#user.encode(version);
   }
 
-  onOpening(connection: AgentConnection, number: number): void {
-    const window = () => new ReceiveWindow(OUTPUT_WINDOW, connection.growth);
-    this.#windows = { 1: window(), 2: window() };
+  onNumbered(connection: AgentConnection, number: number): void {
+    const window = (held = 0) => new ReceiveWindow(OUTPUT_WINDOW, { growth: connection.growth, held });
+    this.#windows = { 1: window(this.#before?.held[1]), 2: window(this.#before?.held[2]) };
     this.#opened = { connection, number };
-    this.input.open({
-      window: connection.ack.inputWindow,
+  }
+
+  onOpening(connection: AgentConnection): void {
+    if (this.#before?.opensInput !== false) this.openInput(connection.ack.inputWindow);
+    this.#user.onOpening?.();
+  }
+
+  /** `window` is what may be sent at first; see `StreamInput.open` for the state. */
+  openInput(window: number, state?: InputState): void {
+    if (this.#opened === undefined) return;
+    const { connection, number } = this.#opened;
+    const sink: InputSink = {
+      window,
       hasRoom: () => connection.hasRoom,
       send: (data, onWritten) => connection.send(FrameType.data, number, data, onWritten),
       close: () => connection.send(FrameType.end, number),
-    });
-    this.#user.onOpening?.();
+    };
+    this.input.open(sink, state);
   }
 
   onFrame(frame: Frame): boolean {
@@ -114,15 +145,19 @@ export class AgentStream implements PendingStream {
     this.input.resume();
   }
 
-  onLost(error: unknown): void {
-    this.#user.onLost(error);
+  onLost(error: unknown, mayReturn: boolean): void {
+    this.#user.onLost(error, mayReturn);
   }
 
-  /** A reader has what frames of this cost brought: the guest may send that much again. */
-  taken(channel: OutputChannel, cost: number): void {
-    if (this.#isOver) return;
+  /**
+   * A reader has what frames of this cost brought: the guest may send that much again. Answers whether it was
+   * told so now.
+   */
+  taken(channel: OutputChannel, cost: number): boolean {
+    if (this.#isOver) return false;
     const credit = this.#windows?.[channel].consume(cost) ?? 0;
     if (credit > 0) this.send(FrameType.credit, encodeCredit(channel, credit));
+    return credit > 0;
   }
 
   /** Gives it up: the guest ends it and confirms that by its last frame. */
@@ -137,6 +172,11 @@ export class AgentStream implements PendingStream {
   /** Nobody uses it any more. Frames that still come for it are counted and thrown away. Idempotent. */
   close(): void {
     this.input.gone();
+    this.leave();
+  }
+
+  /** The same, and its input goes on in the next stream. */
+  leave(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#windows?.[1].close();
@@ -146,7 +186,7 @@ export class AgentStream implements PendingStream {
   #onFailed(failure: FailedMessage): void {
     const thrown = this.#opened?.connection.thrownBy(failure);
     if (thrown === undefined) this.#user.onFailed(failure);
-    else this.#user.onLost(thrown.error);
+    else this.#user.onLost(thrown.error, false);
   }
 
   #once(frame: Frame): void {
@@ -157,110 +197,4 @@ export class AgentStream implements PendingStream {
     this.#windows?.[channel].receive(data.length);
     this.#user.onData(channel, data);
   }
-}
-
-/** The stream that the input goes to, once it was opened. */
-export interface InputSink {
-  /** What may be sent before the guest gives credit. */
-  readonly window: number;
-  /** False: the agent does not read what was sent. `resume` of the input is called when it does. */
-  hasRoom(): boolean;
-  send(data: Buffer, onWritten?: () => void): void;
-  close(): void;
-}
-
-/** What goes into a stream: waits for the stream's opening, then sends as the guest gives credit. */
-export class StreamInput extends Writable {
-  #sink: InputSink | undefined;
-  #window = new SendWindow(0);
-  #unansweredFrames = 0;
-  #rest: Buffer | undefined;
-  #onRest: ((error?: Error) => void) | undefined;
-  #onClosed: (() => void) | undefined;
-  #isGone = false;
-
-  constructor() {
-    super({ highWaterMark: MAX_PAYLOAD });
-    // A guest may leave the input unread and end: that is no error for a caller who does not look.
-    this.on('error', () => undefined);
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, onWritten: (error?: Error) => void): void {
-    if (this.#isGone) {
-      onWritten(brokenPipe());
-      return;
-    }
-    this.#rest = chunk;
-    this.#onRest = onWritten;
-    this.resume();
-  }
-
-  override _final(onClosed: () => void): void {
-    if (this.#sink === undefined && !this.#isGone) {
-      this.#onClosed = onClosed;
-      return;
-    }
-    if (!this.#isGone) this.#sink?.close();
-    onClosed();
-  }
-
-  /** The stream was opened. */
-  open(sink: InputSink): void {
-    if (this.#isGone) return;
-    this.#sink = sink;
-    this.#window = new SendWindow(sink.window);
-    this.resume();
-    const onClosed = this.#onClosed;
-    this.#onClosed = undefined;
-    if (onClosed === undefined) return;
-    sink.close();
-    onClosed();
-  }
-
-  /**
-   * Throws a `ProtocolError` at more credits than frames: a flood of credits must have been paid for by what
-   * was sent.
-   */
-  grant(credit: number): void {
-    if (--this.#unansweredFrames < 0) throw new ProtocolError('credit for nothing');
-    this.#window.grant(credit);
-    this.resume();
-  }
-
-  /** Nobody reads it any more. */
-  gone(): void {
-    if (this.#isGone) return;
-    this.#isGone = true;
-    const onRest = this.#onRest;
-    const onClosed = this.#onClosed;
-    this.#rest = undefined;
-    this.#onRest = undefined;
-    this.#onClosed = undefined;
-    onClosed?.();
-    if (onRest === undefined) this.destroy();
-    else onRest(brokenPipe());
-  }
-
-  /** Sends what can be sent now. */
-  resume(): void {
-    while (this.#rest !== undefined && this.#window.room > 0 && this.#sink?.hasRoom() === true) {
-      const [piece] = cutPayload(this.#rest, Math.min(MAX_PAYLOAD, this.#window.room));
-      const sent = piece?.length ?? 0;
-      const rest = this.#rest.subarray(sent);
-      this.#rest = rest.length > 0 ? rest : undefined;
-      const onRest = rest.length > 0 ? undefined : this.#onRest;
-      if (onRest !== undefined) this.#onRest = undefined;
-      if (piece === undefined) {
-        onRest?.();
-        return;
-      }
-      this.#window.spend(sent);
-      this.#unansweredFrames += 1;
-      this.#sink.send(piece, onRest);
-    }
-  }
-}
-
-function brokenPipe(): Error {
-  return Object.assign(new Error('write EPIPE: nobody in the guest reads it any more'), { code: 'EPIPE' });
 }

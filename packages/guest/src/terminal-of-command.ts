@@ -1,6 +1,6 @@
 import type { PtySize } from '@microvm/runtime';
 import type { ExecMessage } from './messages.js';
-import type { ScriptedStream } from './scripted-stream.js';
+import type { CommandIo } from './scripted-command-io.js';
 import { LineDiscipline } from './scripted-terminal.js';
 import type { ScriptedTerminal } from './scripted-terminal.js';
 
@@ -10,7 +10,7 @@ const MAX_TYPED_BYTES = 65_536;
 /** The terminal of one scripted command, on the command's stream. */
 export class TerminalOfCommand implements ScriptedTerminal {
   readonly term: string;
-  readonly #stream: ScriptedStream;
+  readonly #stream: CommandIo;
   readonly #discipline: LineDiscipline;
   readonly #listeners: ((size: PtySize) => void)[] = [];
   readonly #typed: Buffer[] = [];
@@ -26,7 +26,7 @@ export class TerminalOfCommand implements ScriptedTerminal {
 
   constructor(
     pty: NonNullable<ExecMessage['pty']>,
-    stream: ScriptedStream,
+    stream: CommandIo,
     signal: (name: NodeJS.Signals) => void,
   ) {
     this.term = pty.term;

@@ -424,21 +424,20 @@ describe('a call', () => {
     client.close();
   });
 
-  it('finds the commands of an earlier session detached: they run on and write into nothing', async () => {
+  it('finds the commands of an earlier session, whose readers do not return, going on without them', async () => {
     let written = 0;
     let goOn: () => void = () => undefined;
     const reconnected = new Promise<void>((resolve) => (goOn = resolve));
     let end: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (end = resolve));
-    const { client, agent } = await scriptedGuest({
-      exec: async ({ argv, stdout }) => {
-        if (argv[0] === 'true') return 0;
-        await reconnected;
-        for (; written < 100; written++) await stdout(Buffer.alloc(10_000));
-        end();
-        return 0;
-      },
-    });
+    const exec = async ({ argv, stdout }: ScriptedCommand) => {
+      if (argv[0] === 'true') return 0;
+      await reconnected;
+      for (; written < 100; written++) await stdout(Buffer.alloc(10_000));
+      end();
+      return 0;
+    };
+    const { client, agent } = await scriptedGuest({ exec }, { awaitReaderMs: 1 });
     client.exec({ argv: ['flood'] });
     await client.ping();
     const second = await connectTo(agent);

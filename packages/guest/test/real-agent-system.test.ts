@@ -5,13 +5,23 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ExecProcess } from '@microvm/runtime';
 import { AgentClient } from '../src/client.js';
 import { encodeFrame, makeFrame } from '../src/codec.js';
+import { newCommandId } from '../src/command-id.js';
 import { encodeExec, encodeHello } from '../src/messages.js';
 import { FrameType, HEADER_SIZE, PREAMBLE } from '../src/protocol.js';
 import { encodeMark } from '../src/sync.js';
 import { RealAgent, whyNoNamespaces } from './real-agent.js';
 
 const execBody = (argv: readonly [string, ...string[]], cwd = '/'): Buffer =>
-  encodeExec({ argv, env: {}, cwd, user: '', rlimits: {}, pty: undefined }).body;
+  encodeExec({
+    id: newCommandId(),
+    isDetached: false,
+    argv,
+    env: {},
+    cwd,
+    user: '',
+    rlimits: {},
+    pty: undefined,
+  }).body;
 
 const problem = whyNoNamespaces();
 

@@ -75,9 +75,13 @@ export class RealAgent {
   readonly #kill: () => void;
 
   /** `isRoot`: with the host's own user ids, for a test that runs as root and needs several of them. */
-  constructor(cgroup?: AgentCgroup, { isRoot = false } = {}) {
+  constructor(
+    cgroup?: AgentCgroup,
+    { isRoot = false, awaitMs }: { readonly isRoot?: boolean; readonly awaitMs?: number } = {},
+  ) {
     const binary = process.env['MICROVM_TEST_AGENT'] ?? agentBinaryPath();
     const options = ['--fd', '3', ...(cgroup === undefined ? [] : ['--cgroup', cgroup.path])];
+    if (awaitMs !== undefined) options.push('--await-ms', String(awaitMs));
     const namespaces = isRoot ? NAMESPACES.filter((name) => !/user/.test(name)) : NAMESPACES;
     const child = spawn('unshare', [...namespaces, '--kill-child', binary, ...options], {
       // A socket pair: the agent has one end as its descriptor 3.
@@ -135,7 +139,8 @@ export class SerialPort {
       else if (!this.#plugged.write(chunk)) this.#pauseWire(this.#plugged);
     });
     wire.on('end', () => this.#plugged?.end());
-    wire.on('error', () => this.#plugged?.destroy());
+    // Ended: the other end of a pair in this process does not learn that its peer was destroyed.
+    wire.on('error', () => this.#plugged?.end());
   }
 
   get bytesFromGuest(): number {

@@ -1,13 +1,14 @@
 import { duplexPair } from 'node:stream';
 import { AgentClient } from '../src/client.js';
 import { ScriptedAgent } from '../src/scripted-agent.js';
-import type { ScriptedHandlers } from '../src/scripted-agent.js';
+import type { ScriptedAgentOptions, ScriptedHandlers } from '../src/scripted-agent.js';
 
 /** A client that is connected to a scripted guest. */
 export async function scriptedGuest(
   handlers: Partial<ScriptedHandlers>,
+  options: ScriptedAgentOptions = {},
 ): Promise<{ readonly client: AgentClient; readonly agent: ScriptedAgent }> {
-  const agent = new ScriptedAgent({ exec: () => 0, ...handlers });
+  const agent = new ScriptedAgent({ exec: () => 0, ...handlers }, options);
   return { agent, client: await connectTo(agent) };
 }
 

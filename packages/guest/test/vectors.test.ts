@@ -9,12 +9,10 @@ import { writeRequest } from '../src/files/write-content.js';
 import {
   decodeCredit,
   decodeExec,
-  decodeExit,
   decodeFailed,
   encodeCredit,
   encodeExec,
   encodeResize,
-  encodeSignal,
 } from '../src/messages.js';
 import {
   decodeAccept,
@@ -27,6 +25,15 @@ import {
 } from '../src/socket-messages.js';
 import type { ExecMessage } from '../src/messages.js';
 import { decodeMetrics, encodeMetrics } from '../src/metrics-message.js';
+import {
+  decodeAttach,
+  decodeAttached,
+  decodeCommandEnd,
+  decodeCommands,
+  encodeAck,
+  encodeAttach,
+  encodeSignal,
+} from '../src/command-messages.js';
 import { PayloadWriter } from '../src/payload.js';
 import { FrameType } from '../src/protocol.js';
 import { decodeSetEnv, encodeSetEnv } from '../src/settings-messages.js';
@@ -44,8 +51,20 @@ function readVectors(): Readonly<Record<string, string>> {
   );
 }
 
-const PLAIN: ExecMessage = { argv: ['true'], env: {}, cwd: '/', user: '', rlimits: {}, pty: undefined };
+const ID = '0123456789abcdef';
+const PLAIN: ExecMessage = {
+  id: ID,
+  isDetached: false,
+  argv: ['true'],
+  env: {},
+  cwd: '/',
+  user: '',
+  rlimits: {},
+  pty: undefined,
+};
 const FULL: ExecMessage = {
+  id: ID,
+  isDetached: true,
   argv: ['sh', '-c', 'exit 3'],
   env: { A: '1=2' },
   cwd: '/srv',
@@ -71,6 +90,12 @@ const TARGETS = {
   internet: { port: 8080, host: '::1' },
   unix: { path: '/run/a.sock' },
   vsock: { vsockPort: 5000 },
+};
+
+const ATTACH = {
+  id: ID,
+  isInputOnly: false,
+  channels: { 1: { offset: 1_000, credit: 32_768 }, 2: { offset: 2, credit: 0 } },
 };
 
 const request = (message: Buffer): Buffer => encodeFrame(makeFrame(FrameType.data, 1, 1, message));
@@ -101,12 +126,20 @@ const FROM_HOST: Readonly<Record<string, Buffer>> = {
   'open-listen-internet': open(encodeListen({ target: TARGETS.internet, mode: 0o600 })),
   'open-listen-unix': open(encodeListen({ target: TARGETS.unix, mode: 0o666 })),
   'open-accept': open(encodeAccept({ listener: 7, connection: 9 })),
+  'open-attach': open(encodeAttach(ATTACH)),
+  'open-attach-input-only': encodeFrame(
+    makeFrame(FrameType.open, 1, 1, encodeAttach({ ...ATTACH, isInputOnly: true })),
+  ),
+  ack: encodeFrame(makeFrame(FrameType.ack, 1, 1, encodeAck(1, 5_000_000_000))),
+  detach: encodeFrame(makeFrame(FrameType.detach, 1, 1)),
+  'list-commands': encodeFrame(makeFrame(FrameType.listCommands, 1, 1, new PayloadWriter().u32(129).done())),
   data: encodeFrame(makeFrame(FrameType.data, 1, 1, Buffer.from('abc'))),
   end: encodeFrame(makeFrame(FrameType.end, 1, 1)),
   cancel: encodeFrame(makeFrame(FrameType.cancel, 1, 1)),
   credit: encodeFrame(makeFrame(FrameType.credit, 1, 1, encodeCredit(1, 8192))),
-  signal: encodeFrame(makeFrame(FrameType.signal, 2, 1, encodeSignal(1, 15))),
   'set-env': encodeFrame(makeFrame(FrameType.setEnv, 1, 1, encodeSetEnv(VARIABLES))),
+  signal: encodeFrame(makeFrame(FrameType.signal, 2, 1, encodeSignal({ stream: 1 }, 15))),
+  'signal-by-id': encodeFrame(makeFrame(FrameType.signal, 2, 1, encodeSignal({ id: ID }, 15))),
   resize: encodeFrame(makeFrame(FrameType.resize, 1, 1, encodeResize({ cols: 132, rows: 50 }))),
   metrics: encodeFrame(makeFrame(FrameType.metrics, 1, 1)),
 };
@@ -121,6 +154,41 @@ function readMessages(payload: Buffer): unknown[] {
   reader.push(payload);
   return read;
 }
+const ATTACHED = {
+  pid: 4711,
+  isDetached: true,
+  hasTerminal: true,
+  isInputEnded: false,
+  isInputGone: false,
+  hasReader: true,
+  inputTaken: 77,
+  inputCredit: 65_536,
+  begin: { 1: 1_500, 2: 2 },
+};
+const RUNNING = {
+  id: ID,
+  pid: 4711,
+  exit: undefined,
+  isDetached: true,
+  hasTerminal: false,
+  isInputEnded: true,
+  isInputGone: false,
+  hasReader: false,
+  startedUs: 1_700_000_000_000_000,
+  kept: { 1: { first: 1, end: 262_145 }, 2: { first: 0, end: 0 } },
+  text: 'sh -c date',
+};
+const ENDED = {
+  ...RUNNING,
+  id: 'fedcba9876543210',
+  pid: 0,
+  exit: { exitCode: null, signal: 9 },
+  isDetached: false,
+  isInputEnded: false,
+  isInputGone: true,
+  kept: { 1: { first: 0, end: 3 }, 2: { first: 0, end: 4 } },
+  text: 'cat',
+};
 
 const FROM_GUEST: Readonly<Record<string, readonly [FrameType, (payload: Buffer) => unknown, unknown]>> = {
   'opened-exec': [FrameType.opened, (payload) => payload.readUInt32LE(), 4711],
@@ -129,8 +197,11 @@ const FROM_GUEST: Readonly<Record<string, readonly [FrameType, (payload: Buffer)
   'data-2': [FrameType.data2, String, 'err'],
   'credit-to-host': [FrameType.creditToHost, decodeCredit, { channel: 0, bytes: 16_384 }],
   gone: [FrameType.gone, String, ''],
-  'ended-exec-code': [FrameType.ended, decodeExit, { exitCode: 3, signal: null }],
-  'ended-exec-signal': [FrameType.ended, decodeExit, { exitCode: null, signal: 9 }],
+  'opened-attach': [FrameType.opened, decodeAttached, ATTACHED],
+  commands: [FrameType.commands, decodeCommands, { next: 130, commands: [RUNNING, ENDED] }],
+  'ended-exec-detached': [FrameType.ended, decodeCommandEnd, 'detached'],
+  'ended-exec-code': [FrameType.ended, decodeCommandEnd, { exitCode: 3, signal: null }],
+  'ended-exec-signal': [FrameType.ended, decodeCommandEnd, { exitCode: null, signal: 9 }],
   'end-to-host': [FrameType.endToHost, String, ''],
   'ended-connect-closed': [FrameType.ended, decodeClosed, false],
   'ended-connect-reset': [FrameType.ended, decodeClosed, true],
@@ -197,6 +268,11 @@ describe('the test vectors of the specification', () => {
   it('of an environment is what a scripted guest reads', () => {
     const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors['set-env'] ?? '', 'hex'));
     expect(frame && decodeSetEnv(frame.payload)).toEqual(VARIABLES);
+  });
+
+  it('of an attachment are what a scripted guest reads', () => {
+    const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors['open-attach'] ?? '', 'hex'));
+    expect(frame && decodeAttach(frame.payload)).toEqual(ATTACH);
   });
 
   it.each(Object.entries(TARGETS))('of a connection to %s is what a scripted guest reads', (kind, target) => {

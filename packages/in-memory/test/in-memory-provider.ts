@@ -51,6 +51,8 @@ export function inMemoryProvider(options: InMemoryProviderOptions): ProviderFact
       return runtime;
     },
     atOnce: 20,
+    keepsCommands: false,
+    restoresCommands: false,
     workload: { start: async (guest) => void (await count(guest)), read: count },
     async endGuest(runtime, vmId, how) {
       const faults = faultsOf.get(runtime);

@@ -15,8 +15,11 @@ export {
 export type { ErrorCode, ErrorDetails } from './contract/errors.js';
 export type { VmEvent } from './contract/events.js';
 export type {
+  AttachOptions,
   ConnectOptions,
   ConnectTarget,
+  DetachedCommand,
+  DetachedExecRequest,
   ExecChunk,
   ExecLimits,
   ExecOutput,
@@ -25,9 +28,11 @@ export type {
   ExecResult,
   ForwardOptions,
   Guest,
+  GuestCommand,
   GuestInfo,
   GuestListener,
   ListenOptions,
+  OutputOffsets,
   PortForward,
   PtyOptions,
   PtySize,

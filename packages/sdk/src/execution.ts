@@ -108,7 +108,8 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
       for (const stream of ['stdout', 'stderr'] as const) {
         // The beginning of a last character that was cut.
         const text = decoders[stream].decode();
-        if (text !== '') yield { stream, data: Buffer.alloc(0), text };
+        if (text === '') continue;
+        yield { stream, data: Buffer.alloc(0), offset: process.offsets[stream], missingBytes: 0, text };
       }
       atEnd = true;
       await this.#finish();

@@ -4,14 +4,21 @@ import {
   AgentClient,
   AgentExecProcess,
   AgentFiles,
+  attachmentOf,
   connectTo,
   Forwards,
+  isDetached,
   Listeners,
+  openingOf,
+  startDetached,
   StreamQueue,
 } from '@microvm/guest';
 import {
+  type AttachOptions,
   type ConnectOptions,
   type ConnectTarget,
+  type DetachedCommand,
+  type DetachedExecRequest,
   type ExecProcess,
   type ExecRequest,
   type Guest,
@@ -59,7 +66,7 @@ export class AgentChannel {
   constructor(openStream: OpenStream, vm: NamedVm) {
     this.#openStream = openStream;
     this.#vm = vm;
-    this.#commands = new StreamQueue(vm);
+    this.#commands = new StreamQueue(vm, () => this.#serveCommands());
     this.#files = new AgentFiles(this.#commands, () => this.#serveCommands());
     this.#listeners = new Listeners(this.#commands, () => this.#serveCommands());
   }
@@ -114,7 +121,10 @@ export class AgentChannel {
       files: this.#files,
       ping: async (options = {}) => (await this.connect(options)).ping(options),
       metrics: async (options = {}) => (await this.connect(options)).metrics(options),
-      exec: (request) => this.#exec(request),
+      exec: this.#exec.bind(this),
+      attach: (id, options) => this.#attach(id, options),
+      kill: async (id, signal) => (await this.connect()).kill(id, signal),
+      commands: async (options = {}) => (await this.connect(options)).commands(options),
       connect: (target, options) => this.#connect(target, options),
       forward: (options) => this.#forwards.open(options),
       listen: async (target, options) => this.#listeners.open(target, options),
@@ -169,8 +179,22 @@ export class AgentChannel {
     return connecting;
   }
 
-  #exec(request: ExecRequest): ExecProcess {
-    const process = new AgentExecProcess(this.#commands, request);
+  #exec(request: DetachedExecRequest): Promise<DetachedCommand>;
+  #exec(request: ExecRequest): ExecProcess;
+  #exec(request: ExecRequest | DetachedExecRequest): ExecProcess | Promise<DetachedCommand> {
+    const reach = {
+      attach: (id: string, options?: AttachOptions) => this.#attach(id, options),
+      kill: async (id: string, signal?: NodeJS.Signals) => (await this.connect()).kill(id, signal),
+    };
+    const process = isDetached(request)
+      ? startDetached(this.#commands, request, reach)
+      : new AgentExecProcess(this.#commands, openingOf(request, this.#commands));
+    this.#serveCommands();
+    return process;
+  }
+
+  #attach(id: string, options?: AttachOptions): ExecProcess {
+    const process = new AgentExecProcess(this.#commands, attachmentOf(id, options));
     this.#serveCommands();
     return process;
   }

@@ -10,6 +10,8 @@ import { DOUBLES } from './doubles-only.js';
 export const doubleFactory: ProviderFactory = {
   ...firecrackerFactory(DOUBLES, {
     deadlineFactor: 6,
+    // A restored double begins with an agent of its own.
+    restoresCommands: false,
     workload: countByReading,
     childModule: './doubles/crash-child.ts',
   }),

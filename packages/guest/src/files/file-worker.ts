@@ -1,7 +1,7 @@
 import type { NamedVm } from '@microvm/runtime';
 import { startError } from '../exec-failure.js';
 import { frameCost } from '../flow-control.js';
-import { decodeExit } from '../messages.js';
+import { decodeCommandEnd } from '../command-messages.js';
 import type { FailedMessage } from '../messages.js';
 import { ProtocolError } from '../protocol.js';
 import type { OutputChannel } from '../protocol.js';
@@ -128,7 +128,7 @@ export class FileWorker implements StreamUser {
   }
 
   onEnded(payload: Buffer): void {
-    decodeExit(payload);
+    decodeCommandEnd(payload);
     this.#finish(unreachable(this.vm, 'the process that does the work with files was ended in the guest'));
   }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { encodeCredit, encodeExit, encodeFailed, encodeFarewell, encodeInfo } from '../../src/messages.js';
+import { encodeCredit, encodeFailed, encodeFarewell, encodeInfo } from '../../src/messages.js';
+import { encodeCommandEnd } from '../../src/command-messages.js';
 import { encodeClosed } from '../../src/socket-messages.js';
 import { PayloadWriter } from '../../src/payload.js';
 import { FrameType, HEADER_SIZE, INPUT_CHANNEL, MAX_WINDOW } from '../../src/protocol.js';
@@ -8,7 +9,7 @@ import { frame, many, type Peer } from './peer.js';
 const X = Buffer.from('x');
 const started = (stream: number): Buffer => frame(FrameType.opened, stream, Buffer.from([1, 0, 0, 0]));
 const exit = (stream: number): Buffer =>
-  frame(FrameType.ended, stream, encodeExit({ exitCode: 0, signal: null }));
+  frame(FrameType.ended, stream, encodeCommandEnd({ exitCode: 0, signal: null }));
 const ESCAPES = 'looks fine\u001b[2J\r\n\u202e';
 
 /** Greets, waits for a command and then floods with these frames of it, whatever the host says. */

@@ -1,3 +1,4 @@
+import type { ExecRequest } from '@microvm/runtime';
 import { inRuntime, type PlantedFault } from './faulty-runtime.js';
 
 const ENVIRONMENT = 'the environment of a VM';
@@ -34,7 +35,7 @@ export const FAULTS_OF_SETTINGS: readonly PlantedFault[] = [
       async guest(vmId) {
         const guest = await good.guest(vmId);
         const { spec } = (await good.getVm(vmId)) ?? {};
-        const exec: typeof guest.exec = (request) =>
+        const exec = (request: ExecRequest) =>
           guest.exec({ ...request, env: { ...request.env, ...spec?.env } });
         return new Proxy(guest, {
           get: (target, key) => (key === 'exec' ? exec : (Reflect.get(target, key) as unknown)),

@@ -81,6 +81,79 @@ export interface ExecRequest {
   readonly timeoutMs?: number;
 }
 
+/** Bytes of each output, counted from its begin. */
+export interface OutputOffsets {
+  readonly stdout: number;
+  readonly stderr: number;
+}
+
+/**
+ * A command that runs without a reader, until one attaches by its id. As long as nobody reads, the guest
+ * keeps the last 256 KiB of each output; how it ended is kept too.
+ */
+export interface DetachedExecRequest extends Omit<ExecRequest, 'maxOutputBytes'> {
+  readonly detached: true;
+  /**
+   * Bytes for the command's standard input, which is closed after them. When absent, the input stays open for
+   * whoever attaches.
+   */
+  readonly input?: string | Uint8Array;
+  /** Until the command runs: aborting ends the command. Later it has no effect. */
+  readonly signal?: AbortSignal;
+  /** Until the command runs and the guest has its input, in milliseconds; then the command is ended. */
+  readonly timeoutMs?: number;
+}
+
+export interface AttachOptions {
+  /**
+   * The first byte of each output to read, such as the `offsets` of an earlier reader. Default: the first
+   * that the command wrote. What the guest does not keep any more is told as missing.
+   */
+  readonly from?: OutputOffsets;
+  /** Bytes for the standard input, which is closed after them. When absent, `stdin` stays open. */
+  readonly input?: string | Uint8Array;
+  /** As of `ExecRequest`; a longer output ends the reading, not the command. */
+  readonly maxOutputBytes?: number;
+  /** Aborting ends the reading, not the command. */
+  readonly signal?: AbortSignal;
+  /** From the call to the command's end, in milliseconds; then the reading ends, not the command. */
+  readonly timeoutMs?: number;
+}
+
+/** A command that was started with `detached`. */
+export interface DetachedCommand {
+  /** 16 hex digits: names the command in this guest, for any process that owns the VM. */
+  readonly id: string;
+  /** See `Guest.attach`. */
+  attach(options?: AttachOptions): ExecProcess;
+  /** See `ExecProcess.kill`. */
+  kill(signal?: NodeJS.Signals): Promise<void>;
+}
+
+/** A command of the guest, as its agent tells of it. */
+export interface GuestCommand {
+  readonly id: string;
+  /** Program and arguments, the first 256 bytes. */
+  readonly command: string;
+  readonly state: 'running' | 'ended';
+  /** In the guest; null: the command has ended. */
+  readonly pid: number | null;
+  /** Null while it runs, and when a signal ended it. */
+  readonly exitCode: number | null;
+  /** Name of the signal that ended it; else null. */
+  readonly signal: string | null;
+  /** It was started with `detached`, or a reader has left it. */
+  readonly isDetached: boolean;
+  /** It has a `pty`. */
+  readonly hasTerminal: boolean;
+  /** Somebody reads it now: another reader is refused with `MICROVM_GUEST_BUSY`. */
+  readonly hasReader: boolean;
+  /** By the guest's clock, in milliseconds since 1970. */
+  readonly startedAtMs: number;
+  /** Which bytes of each output the guest has: from `from`, up to but not including `to`. */
+  readonly kept: Readonly<Record<'stdout' | 'stderr', { readonly from: number; readonly to: number }>>;
+}
+
 /** What a command has written so far. */
 export interface ExecOutput {
   readonly stdout: Buffer;
@@ -95,12 +168,23 @@ export interface ExecResult extends ExecOutput {
   readonly exitCode: number | null;
   /** Name of the signal that ended it, such as `SIGKILL`. */
   readonly signal: string | null;
+  /**
+   * Only of an attached command: how many bytes of each output from `from` on were not kept by the guest and
+   * are not in `stdout` and `stderr`. A command that was started by this process has all of it: lost bytes
+   * reject its result.
+   */
+  readonly missingBytes?: OutputOffsets;
 }
 
 /** A piece of output as it arrived. */
 export interface ExecChunk {
   readonly stream: 'stdout' | 'stderr';
+  /** Empty only where `missingBytes` is all that there is to tell. */
   readonly data: Buffer;
+  /** How many bytes of the stream come before `data`. */
+  readonly offset: number;
+  /** How many bytes right before `data` were lost, because the guest could not keep them; else 0. */
+  readonly missingBytes: number;
 }
 
 /**
@@ -108,6 +192,8 @@ export interface ExecChunk {
  * dropped) or await `result` for the whole; not both.
  */
 export interface ExecProcess extends AsyncIterable<ExecChunk> {
+  /** See `DetachedCommand.id`. A guest whose agent speaks protocol 1 knows no ids. */
+  readonly id: string;
   readonly stdin: Writable;
   /**
    * Resolves when the command ended, whatever its exit code. A `MICROVM_TIMEOUT` or `MICROVM_OUTPUT_LIMIT`
@@ -118,6 +204,8 @@ export interface ExecProcess extends AsyncIterable<ExecChunk> {
    * What `result` has read so far: after an abort too, whose reason is the caller's own and carries nothing.
    */
   readonly collected: ExecOutput;
+  /** The first byte of each output that this reader has not taken: what `AttachOptions.from` goes on with. */
+  readonly offsets: OutputOffsets;
   /**
    * Sends a signal, `SIGTERM` by default, to all that the command started; where the guest has no cgroup v2,
    * and in a guest whose agent speaks protocol 1, to its process group. Resolves when the guest has sent it.
@@ -129,6 +217,13 @@ export interface ExecProcess extends AsyncIterable<ExecChunk> {
    * INVALID_ARGUMENT, also without a `pty`.
    */
   resize(size: PtySize): void;
+  /**
+   * Leaves the command to itself, as if it had been started with `detached`, and resolves with `offsets`. Who
+   * iterates finds the end; `result` rejects with `MICROVM_EXEC_FAILED`, `details.step` being `detach`. What
+   * was written to `stdin` and not sent by then is lost. Errors: UNSUPPORTED (an agent of protocol 1),
+   * GUEST_BUSY (the command was not started yet, and now will not be).
+   */
+  detach(): Promise<OutputOffsets>;
 }
 
 /** Facts that the agent tells of itself and its guest. */
@@ -240,6 +335,40 @@ export interface Guest {
    * `details.step` says what failed: `user`, `rlimits`, `pty`, `cwd`, `exec`. A wrong request throws
    * `MICROVM_INVALID_ARGUMENT`. `MICROVM_UNSUPPORTED`: the guest was restored from a snapshot whose agent
    * speaks protocol 1, which has no `user`, `rlimits` and `pty`.
+   *
+   * A reader that loses the guest's channel, by a snapshot or a reset, goes on in the next one where it
+   * stood: no byte is lost and none comes twice, in either direction. The guest waits for it for a minute
+   * and holds the command up meanwhile. After that the command goes on without a reader and with its input
+   * closed, and the guest keeps its last output and its end as of a detached one.
+   *
+   * With `detached` the command has no reader from the beginning. Resolves with a handle when the command
+   * runs; errors of the start reject.
    */
+  exec(request: DetachedExecRequest): Promise<DetachedCommand>;
   exec(request: ExecRequest): ExecProcess;
+  /**
+   * The commands that run in the guest, in the order of their starts, whoever started them, and those that
+   * have ended without a reader. In a restored VM these are the commands of its source that go on there. The
+   * guest keeps at most 64 ends, with at most 8 MiB of output, for at most 24 hours. Errors: TIMEOUT (10 s by
+   * default), UNSUPPORTED (an agent of protocol 1).
+   */
+  commands(options?: {
+    readonly signal?: AbortSignal;
+    readonly timeoutMs?: number;
+  }): Promise<readonly GuestCommand[]>;
+  /**
+   * Reads a command that runs already, or has ended and is kept, from any process that owns the VM. While it
+   * reads, the command is held up rather than that a byte is lost. The end of the reading, by `detach`, an
+   * abort or a deadline, leaves the command to itself; a reader that has read the end lets the guest forget
+   * the command. Errors of `result`: EXEC_FAILED (`details.step` is `attach`: ESRCH, no such command; EINVAL,
+   * `from` lies behind its output), GUEST_BUSY (it has a reader), OUTPUT_LIMIT, TIMEOUT, UNSUPPORTED
+   * (an agent of protocol 1). A wrong argument throws `MICROVM_INVALID_ARGUMENT`.
+   */
+  attach(id: string, options?: AttachOptions): ExecProcess;
+  /**
+   * Sends a signal, `SIGTERM` by default, to a command by its id, as `ExecProcess.kill` does, whoever reads
+   * it. To a command that has ended, or that the guest does not know, it does nothing. Errors:
+   * INVALID_ARGUMENT, TIMEOUT (10 s), UNSUPPORTED (an agent of protocol 1).
+   */
+  kill(id: string, signal?: NodeJS.Signals): Promise<void>;
 }
