@@ -42,10 +42,12 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  if (problem === undefined) {
+    client.close();
+    await agent.stop();
+  }
+  // Its commands wrote there until now.
   rmSync(dir, { recursive: true });
-  if (problem !== undefined) return;
-  client.close();
-  await agent.stop();
 });
 
 /** A command that makes a file grow for ever; resolves once it has begun. */
