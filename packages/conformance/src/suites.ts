@@ -13,6 +13,7 @@ import { registerDurability } from './suites/durability.js';
 import { registerEndings } from './suites/endings.js';
 import { registerEnvironment } from './suites/environment.js';
 import { registerEvents } from './suites/events.js';
+import { registerFiles } from './suites/files.js';
 import { registerGuest } from './suites/guest.js';
 import { registerIdempotency } from './suites/idempotency.js';
 import { registerIds } from './suites/ids.js';
@@ -51,6 +52,7 @@ export const SUITES: readonly ((fixture: ProviderFixture) => void)[] = [
   registerGuest,
   registerCommands,
   registerConnections,
+  registerFiles,
   registerEnvironment,
   registerListeners,
   registerCapabilities,
