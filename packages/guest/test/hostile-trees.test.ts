@@ -1,4 +1,5 @@
 import {
+  existsSync,
   lstatSync,
   mkdtempSync,
   mkdirSync,
@@ -56,14 +57,18 @@ let target: string;
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'microvm-hostile-trees-'));
-  target = join(dir, 'target');
+  // So deep that a receiver at fault does not leave the test's own folder by the names that are tried.
+  target = join(dir, ...Array.from({ length: 20 }, () => 'deep'), 'target');
+  mkdirSync(join(target, '..'), { recursive: true });
   mkdirSync(join(dir, 'outside'));
   writeFileSync(join(dir, 'outside/precious'), 'untouched', { mode: 0o600 });
 });
 
 afterEach(() => {
   // Nothing outside of the target was made or changed, whatever the guest sent.
-  expect(readdirSync(dir).filter((name) => name !== 'target')).toEqual(['outside']);
+  expect(readdirSync(dir)).toEqual(['deep', 'outside']);
+  expect(existsSync(join(tmpdir(), 'microvm-hostile-trees-absolute'))).toBe(false);
+  expect(readdirSync(join(target, '..')).filter((name) => name !== 'target')).toEqual([]);
   expect(readdirSync(join(dir, 'outside'))).toEqual(['precious']);
   expect(readFileSync(join(dir, 'outside/precious'), 'utf8')).toBe('untouched');
   expect(lstatSync(join(dir, 'outside/precious'))).toMatchObject({ nlink: 1, mode: 0o100600 });
@@ -98,10 +103,10 @@ describe('a guest that sends a hostile tree', () => {
     ['a name that leads upward', [ROOT, file('..')]],
     ['a name that is the folder itself', [ROOT, file('.')]],
     ['a name with a way upward in it', [ROOT, file('../outside/precious')]],
-    ['an absolute name', [ROOT, file('/etc/passwd')]],
+    ['an absolute name', [ROOT, file(join(tmpdir(), 'microvm-hostile-trees-absolute'))]],
     ['a path for a name', [ROOT, file('a/b')]],
     ['a second root', [ROOT, ROOT]],
-    ['a root that is a link', [entry({ kind: KIND.symlink, name: '', target: '/etc' })]],
+    ['a root that is a link', [entry({ kind: KIND.symlink, name: '', target: '/nowhere' })]],
     ['a root with a name', [entry({ kind: KIND.folder, name: 'x' })]],
     ['a name with NUL', [ROOT, file('a\0b')]],
     ['a name of 256 bytes', [ROOT, file('x'.repeat(256))]],
@@ -213,7 +218,7 @@ describe('a guest that sends a hostile tree', () => {
       'a',
       'b',
       'a/b',
-      '/etc',
+      `${tmpdir()}/microvm-hostile-trees-absolute`,
       '../outside/precious',
       'x'.repeat(300),
     );
