@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { ConnectTarget, Guest, GuestListener, VmRuntime } from '@microvm/runtime';
+import type { ConnectTarget, Guest, GuestFiles, GuestListener, VmRuntime } from '@microvm/runtime';
 import { inRuntime, type PlantedFault } from './faulty-runtime.js';
 
 const CONNECTIONS = 'connections to the guest';
@@ -51,6 +51,22 @@ async function listenEagerly(guest: Guest, target: ConnectTarget): Promise<Guest
   }
   const connections = first();
   return { ...withClose(listener, () => listener.close()), [Symbol.asyncIterator]: () => connections };
+}
+
+const FILES = "the guest's files";
+
+/** A guest whose files have some calls of their own. */
+function withFiles(
+  good: VmRuntime,
+  calls: (files: GuestFiles) => Partial<GuestFiles>,
+): Pick<VmRuntime, 'guest'> {
+  return withGuest(good, ({ files }) => {
+    const own: Partial<Record<PropertyKey, unknown>> = calls(files);
+    const get = (target: GuestFiles, name: keyof GuestFiles): unknown =>
+      own[name] ?? target[name].bind(target);
+    // SAFETY: all that is looked up in it are the calls.
+    return { files: new Proxy(files, { get: (target, name) => get(target, name as keyof GuestFiles) }) };
+  });
 }
 
 /** Deviations in what the guest's agent does for its callers. */
@@ -110,6 +126,37 @@ export const FAULTS_OF_GUESTS: readonly PlantedFault[] = [
     (good) =>
       withGuest(good, (guest) => ({
         forward: (options) => guest.forward({ ...options, host: '0.0.0.0' }),
+      })),
+  ),
+  inRuntime(
+    'a file that is replaced as a whole gets the mode of a new one',
+    [FILES, 'an atomic write keeps the mode, and is whole'],
+    (good) =>
+      withFiles(good, (files) => ({
+        async writeFile(path, data, options) {
+          await files.writeFile(path, data, options);
+          if (typeof options === 'object' && options.atomic === true) await files.chmod(path, 0o644);
+        },
+      })),
+  ),
+  inRuntime(
+    'an error of the guest’s files does not say where a rename was to go',
+    [FILES, 'what is not there, or not allowed, is refused with the shape of Node'],
+    (good) =>
+      withFiles(good, (files) => ({
+        rename: (from, to, options) =>
+          files.rename(from, to, options).catch((error: unknown) => {
+            throw Object.assign(error as Error, { dest: undefined });
+          }),
+      })),
+  ),
+  inRuntime(
+    'a tree that is copied out lacks its links',
+    [FILES, 'a tree goes in, and comes out as it was'],
+    (good) =>
+      withFiles(good, (files) => ({
+        copyOut: (from, to, options) =>
+          files.copyOut(from, to, { ...options, filter: ({ type }) => type !== 'symlink' }),
       })),
   ),
 ];
