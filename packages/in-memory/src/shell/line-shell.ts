@@ -1,4 +1,4 @@
-import { parse, type ParsedScript } from 'unbash';
+import { forEachChild, parse, type ParsedScript, type SyntaxNode } from 'unbash';
 import { CommandInput } from '../process/command-files.js';
 import { statusOf } from '../process/status.js';
 import { ShellError } from './shell-error.js';
@@ -20,10 +20,20 @@ async function readLine(shell: Shell): Promise<string | undefined> {
 }
 
 /** Whether more lines could make a text whole: it ends within a quote, a list or a here-document. */
-function isUnfinished(text: string, { errors }: ParsedScript): boolean {
+function isUnfinished(text: string, script: ParsedScript): boolean {
+  const { errors } = script;
   if (/(^|[^\\])(\\\\)*\\\n$/.test(text)) return true;
-  const end = text.trimEnd().length;
-  return errors?.some(({ message, pos }) => pos >= end || message.startsWith('unterminated')) ?? false;
+  if (errors === undefined) return hasOpenHereDocument(script);
+  return errors.some(({ message, pos }) => pos >= text.length || message.startsWith('unterminated'));
+}
+
+function hasOpenHereDocument(node: SyntaxNode): boolean {
+  if (node.type === 'HereDoc') return node.closing === undefined;
+  let isOpen = false;
+  forEachChild(node, (child) => {
+    isOpen ||= hasOpenHereDocument(child);
+  });
+  return isOpen;
 }
 
 /**
