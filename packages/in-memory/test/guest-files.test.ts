@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import * as node from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { FileWatcher } from '@microvm/runtime';
 import { describe, expect, test } from 'vitest';
 import { CALLS, outcome, populate, type Files } from '../../guest/test/file-calls.js';
 import { createVirtualClock } from '../src/index.js';
@@ -120,6 +121,49 @@ describe('files of a guest in memory', () => {
     ]);
   });
 });
+
+describe('watches', () => {
+  test('tell of names and contents, whoever changes them', async () => {
+    const guest = await shellGuest();
+    await using watcher = guest.files.watch('/tmp');
+    await watcher.ready;
+    await lines(
+      guest,
+      'echo x > /tmp/a; chmod 600 /tmp/a; mv /tmp/a /tmp/b; mkdir /tmp/f; echo y > /tmp/f/in; rm /tmp/b',
+    );
+    expect(await nextOf(watcher, 6)).toEqual([
+      'rename a',
+      'change a',
+      'change a',
+      'rename a',
+      'rename b',
+      'rename f',
+    ]);
+    await guest.files.writeFile('/tmp/end', '');
+    expect((await nextOf(watcher, 2)).at(-1)).toBe('rename end');
+  });
+
+  test('tell of folders below, and reject where nothing is', async () => {
+    const guest = await shellGuest();
+    await guest.files.mkdir('/w/deep', { recursive: true });
+    await using watcher = guest.files.watch('/w', { recursive: true });
+    await watcher.ready;
+    await guest.files.writeFile('/w/deep/file', 'x');
+    expect(await nextOf(watcher, 2)).toEqual(['rename deep/file', 'change deep/file']);
+    await using none = guest.files.watch('/none');
+    await expect(none.ready).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+async function nextOf(watcher: FileWatcher, count: number): Promise<string[]> {
+  const seen: string[] = [];
+  while (seen.length < count) {
+    const { value } = await watcher.next();
+    if (value === undefined) throw new Error(`the watch ended after ${seen.join(', ')}`);
+    seen.push(`${value.eventType} ${value.filename}`);
+  }
+  return seen;
+}
 
 describe('trees', () => {
   test('go in and come out again, with links, modes and times', async () => {

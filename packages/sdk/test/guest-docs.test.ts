@@ -47,9 +47,6 @@ describe('docs/guest.md', () => {
   });
 });
 
-/** What docs/guest.md, “In memory”, says that a guest in memory has not. */
-const NOT_IN_MEMORY: ReadonlySet<string> = new Set(['Changes']);
-
 describe.each(['qemu', 'in-memory'] as const)('docs/guest.md, on %s', (driver) => {
   let microvm: Microvm;
   let vm: Vm;
@@ -64,8 +61,7 @@ describe.each(['qemu', 'in-memory'] as const)('docs/guest.md, on %s', (driver) =
     await microvm.close();
   });
 
-  const examples = EXAMPLES.filter(({ title }) => driver === 'qemu' || !NOT_IN_MEMORY.has(title));
-  it.each(examples)('says what its example prints: $title', async ({ code, prints }) => {
+  it.each(EXAMPLES)('says what its example prints: $title', async ({ code, prints }) => {
     expect(await run(code, vm)).toEqual(prints);
   });
 });

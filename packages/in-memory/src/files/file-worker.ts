@@ -2,14 +2,16 @@ import { constants } from 'node:os';
 import {
   encodeFileFailed,
   fileProtocol,
+  PayloadReader,
   PayloadWriter,
   ProtocolError,
   type ScriptedCommand,
 } from '@microvm/guest';
 import type { FileSystem } from '../fs/file-system.js';
-import { FileFailure } from './file-failure.js';
+import { calling, FileFailure } from './file-failure.js';
+import { Watch } from './watch.js';
 import { ContentRequests } from './content-requests.js';
-import { PathRequests, type Answer } from './path-requests.js';
+import { PathRequests, readPath, type Answer } from './path-requests.js';
 import { TreeRequests } from './tree-requests.js';
 
 const { FILE_MESSAGE_HEAD, FileAnswer, FileOp, MAX_FILE_DATA, MAX_FILE_MESSAGE } = fileProtocol;
@@ -31,6 +33,7 @@ export async function serveFiles(parts: FileWorkerParts): Promise<number> {
   const worker = new FileWorker(parts);
   try {
     for await (const chunk of parts.command.stdin) await worker.take(chunk);
+    await worker.end();
     return 0;
   } catch (error) {
     if (error instanceof ProtocolError) return BROKEN;
@@ -46,6 +49,7 @@ class FileWorker {
   readonly #content: ContentRequests;
   readonly #trees: TreeRequests;
   #rest: Buffer = Buffer.alloc(0);
+  #watch: Watch | undefined;
   #saved: number;
 
   constructor(parts: FileWorkerParts) {
@@ -59,8 +63,17 @@ class FileWorker {
   }
 
   close(): void {
+    void this.#watch?.stop();
     this.#content.close();
     this.#trees.close();
+  }
+
+  /** The host asks for nothing more: a watch is over. */
+  async end(): Promise<void> {
+    const watch = this.#watch;
+    if (watch === undefined) return;
+    await watch.stop();
+    await this.#send(FileAnswer.done, Buffer.alloc(0));
   }
 
   async take(chunk: Buffer): Promise<void> {
@@ -96,9 +109,21 @@ class FileWorker {
   }
 
   #answer(op: number, body: Buffer): Answer | Promise<Answer> {
-    if (op === FileOp.watch) throw new FileFailure('ENOSYS', 'inotify_init1');
+    if (op === FileOp.watch) return this.#beginWatch(body);
     if (op >= FIRST_TREE_MESSAGE) return this.#trees.perform(op, body);
     return op >= FileOp.readFile ? this.#content.perform(op, body) : this.#paths.perform(op, body);
+  }
+
+  /** Answered when it is over. */
+  #beginWatch(body: Buffer): undefined {
+    const input = new PayloadReader(body);
+    const isRecursive = input.u8() === 1;
+    const path = readPath(input);
+    input.end();
+    if (this.#watch !== undefined) throw new ProtocolError('a worker watches once');
+    const send = (type: number, event: Buffer) => this.#send(type, event);
+    const parts = { files: this.#parts.files, path, isRecursive, send };
+    this.#watch = calling('watch', () => new Watch(parts));
   }
 
   async #save(): Promise<void> {

@@ -9,9 +9,19 @@ export interface Place {
   readonly inode: Inode | undefined;
 }
 
+/** A name has come or gone, or what is there has changed. */
+export interface TreeEvent {
+  readonly kind: 'name' | 'content';
+  readonly folder: Inode;
+  readonly name: string;
+  readonly inode: Inode;
+}
+
 /** The inodes of one disk. Every change goes through here: it is counted, and refused on a read-only disk. */
 export class FileTree {
   readonly quota = new Quota();
+  /** Told of each change. */
+  readonly watchers = new Set<(event: TreeEvent) => void>();
   readonly root: Inode;
   /** Milliseconds since 1970, of the guest. */
   readonly now: () => number;
@@ -61,7 +71,8 @@ export class FileTree {
     folder.entries.set(name, inode);
     folder.touch(this.now());
     inode.links += 1;
-    if (inode.kind === 'directory') inode.parent = folder;
+    inode.parent = folder;
+    this.#tell({ kind: 'name', folder, name, inode });
   }
 
   /** Takes a name away, and the inode with its last name. */
@@ -73,6 +84,7 @@ export class FileTree {
     this.quota.take(-entryCost(name));
     inode.links -= 1;
     this.#freeUnused(inode);
+    this.#tell({ kind: 'name', folder, name, inode });
   }
 
   /** Gives the inode of `from` the name `to` instead; what had that name is gone. Throws before a change. */
@@ -84,24 +96,28 @@ export class FileTree {
     this.quota.take(entryCost(to.name) - entryCost(from.name));
     from.folder.entries.delete(from.name);
     to.folder.entries.set(to.name, inode);
-    if (inode.kind === 'directory') inode.parent = to.folder;
+    inode.parent = to.folder;
     for (const { folder } of [from, to]) folder.touch(this.now());
     inode.isBase = false;
-    if (to.inode === undefined) return;
-    this.quota.take(-entryCost(to.name));
-    to.inode.links -= 1;
-    this.#freeUnused(to.inode);
+    if (to.inode !== undefined) {
+      this.quota.take(-entryCost(to.name));
+      to.inode.links -= 1;
+      this.#freeUnused(to.inode);
+    }
+    for (const { folder, name } of [from, to]) this.#tell({ kind: 'name', folder, name, inode });
   }
 
   /** Throws a `DiskError` `ENOSPC` or `EROFS`. */
   write(inode: Inode, offset: number, data: Uint8Array): void {
     this.change();
     inode.write(offset, data, this.now());
+    this.#tellOfContent(inode);
   }
 
   truncate(inode: Inode, size: number): void {
     this.change();
     inode.truncate(size, this.now());
+    this.#tellOfContent(inode);
   }
 
   /** Changes who owns it, its mode or its time. */
@@ -111,6 +127,7 @@ export class FileTree {
   ): void {
     this.change();
     Object.assign(inode, facts, { isBase: false, ctimeMs: this.now() });
+    this.#tellOfContent(inode);
   }
 
   hold(inode: Inode): void {
@@ -126,6 +143,19 @@ export class FileTree {
   change(): void {
     if (this.#isReadOnly) throw new DiskError('EROFS', 'the disk is read-only');
     this.#version += 1;
+  }
+
+  #tell(event: TreeEvent): void {
+    for (const watcher of [...this.watchers]) watcher(event);
+  }
+
+  /** By the name that it got last. */
+  #tellOfContent(inode: Inode): void {
+    if (this.watchers.size === 0) return;
+    const folder = inode.parent;
+    const name = [...folder.entries].find(([, entry]) => entry === inode)?.[0];
+    if (name !== undefined || inode === folder)
+      this.#tell({ kind: 'content', folder, name: name ?? '', inode });
   }
 
   #freeUnused(inode: Inode): void {

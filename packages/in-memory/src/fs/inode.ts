@@ -68,7 +68,7 @@ export class Inode {
   isBase = false;
   /** Of a folder. */
   readonly entries: Map<string, Inode>;
-  /** Of a folder: the folder that it lies in; of the root itself, and of a removed folder its last one. */
+  /** The folder in which it got its last name; of the root itself. */
   parent: Inode;
   /** Of a symbolic link. */
   readonly target: string;

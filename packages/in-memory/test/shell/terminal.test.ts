@@ -1,16 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import type { ExecProcess } from '@microvm/runtime';
+import type { ExecChunk, ExecProcess } from '@microvm/runtime';
 import { shellGuest } from './shell-guest.js';
 
 /** An interactive shell: types, and reads what the terminal shows. */
 class Session {
   readonly #process: ExecProcess;
-  readonly #chunks: AsyncIterator<{ readonly data: Buffer }>;
+  readonly #chunks: AsyncIterator<ExecChunk, undefined>;
   #shown = '';
 
   constructor(process: ExecProcess) {
     this.#process = process;
-    this.#chunks = process[Symbol.asyncIterator]();
+    this.#chunks = process[Symbol.asyncIterator]() as AsyncIterator<ExecChunk, undefined>;
   }
 
   type(text: string): void {
