@@ -32,7 +32,9 @@ Agent::Agent(const Power::Options& options)
       commands_(&streams_, &outbox_),
       power_(options, &outbox_, &streams_, &commands_, &freezer_),
       channel_(&poller_),
-      session_({options.is_init, &outbox_, &streams_, &commands_, &freezer_, &power_}) {
+      session_({options.is_init, &outbox_, &streams_, &commands_, &freezer_, &power_, &secrets_}) {
+  // What passes through this process is nothing for a core file, or for a debugger of another user.
+  prctl(PR_SET_DUMPABLE, 0);
   const sigset_t set = HandledSignals();
   sigprocmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
@@ -180,6 +182,7 @@ void Agent::DecodeBuffered() {
           session_.Drop(session_.problem());
           decoder_.Skip();
         }
+        if (frame.type == FrameType::kSecrets) decoder_.Wipe(frame);
         break;
       case Decoder::Event::kViolation:
         session_.Drop(decoder_.problem());

@@ -7,6 +7,7 @@
 #include "outbox.h"
 #include "poller.h"
 #include "power.h"
+#include "secret_store.h"
 #include "session.h"
 
 namespace microvm::agent {
@@ -19,6 +20,7 @@ class Agent {
   Channel& channel() { return channel_; }
   Freezer& freezer() { return freezer_; }
   CommandTable& commands() { return commands_; }
+  SecretStore& secrets() { return secrets_; }
 
   // The number of this life of the guest, and whether its workload is frozen.
   uint32_t epoch() const { return outbox_.epoch; }
@@ -51,6 +53,7 @@ class Agent {
   StreamTable streams_;
   CommandTable commands_;
   Power power_;
+  SecretStore secrets_;
   Channel channel_;
   Session session_;
 };

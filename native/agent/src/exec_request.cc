@@ -43,6 +43,19 @@ bool DecodeTerminal(PayloadReader* in, SpawnRequest* request) {
   return true;
 }
 
+bool DecodeSecretVariables(PayloadReader* in, SpawnRequest* request) {
+  const uint16_t count = in->U16();
+  if (count > kMaxSecrets) return false;
+  for (int i = 0; i < count && in->ok(); i++) {
+    SecretVariable variable;
+    variable.name = in->Text(kMaxOpenBody);
+    variable.secret = in->Text(kMaxOpenBody);
+    if (variable.name.empty() || variable.name.find('=') != std::string::npos) return false;
+    request->secrets.push_back(std::move(variable));
+  }
+  return in->ok();
+}
+
 }  // namespace
 
 bool DecodeEnvironment(PayloadReader* in, std::vector<std::string>* env) {
@@ -62,7 +75,8 @@ bool DecodeExec(PayloadReader* in, SpawnRequest* request) {
   if (!DecodeEnvironment(in, &request->env)) return false;
   request->cwd = in->Text(kMaxOpenBody);
   request->user = in->Text(kMaxUser);
-  if (!DecodeLimits(in, request) || !DecodeTerminal(in, request)) return false;
+  if (!DecodeLimits(in, request) || !DecodeTerminal(in, request) || !DecodeSecretVariables(in, request))
+    return false;
   return in->Done() && !request->cwd.empty() && request->cwd[0] == '/';
 }
 

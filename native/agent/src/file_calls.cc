@@ -75,9 +75,8 @@ FileFailure MakeFolders(const std::string& path, uint32_t mode, std::string* fir
 
 FileFailure Mkdir(const FileRequest& request, Bytes* done) {
   std::string first;
-  const FileFailure failure = request.options == 0
-                                  ? Check(mkdir(request.path.c_str(), request.mode), "mkdir")
-                                  : MakeFolders(request.path, request.mode, &first);
+  const FileFailure failure = request.options == 0 ? Check(mkdir(request.path.c_str(), request.mode), "mkdir")
+                                                   : MakeFolders(request.path, request.mode, &first);
   *done = PayloadWriter().Text(first, kMaxFilePath).bytes();
   return failure;
 }

@@ -148,8 +148,7 @@ FileFailure EmptyFolder(const std::string& root, Folder top) {
 
 FileFailure RemovePath(const std::string& path, bool is_recursive, bool is_forced) {
   struct stat found {};
-  if (lstat(path.c_str(), &found) != 0)
-    return errno == ENOENT && is_forced ? Success() : Failed("lstat");
+  if (lstat(path.c_str(), &found) != 0) return errno == ENOENT && is_forced ? Success() : Failed("lstat");
   if (!S_ISDIR(found.st_mode))
     return unlink(path.c_str()) == 0 || errno == ENOENT ? Success() : Failed("unlink");
   if (!is_recursive) return {EISDIR, "rm", {}};

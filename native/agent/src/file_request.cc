@@ -48,8 +48,8 @@ bool DecodeTwoPaths(PayloadReader* in, FileRequest* request, bool* is_good) {
 
 // Those that name a file by its path or are about the open one.
 bool DecodeOfTarget(PayloadReader* in, FileRequest* request, bool* is_good) {
-  const bool may_be_link = request->op == FileOp::kStat || request->op == FileOp::kChown ||
-                           request->op == FileOp::kUtimes;
+  const bool may_be_link =
+      request->op == FileOp::kStat || request->op == FileOp::kChown || request->op == FileOp::kUtimes;
   switch (request->op) {
     case FileOp::kStat:
     case FileOp::kChmod:

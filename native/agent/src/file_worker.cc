@@ -72,8 +72,8 @@ class FileWorker {
     switch (request.op) {
       case FileOp::kOpen:
         if (file_) return false;
-        file_ = UniqueFd(open(request.path.c_str(), static_cast<int>(request.flags) | O_CLOEXEC,
-                              request.mode));
+        file_ =
+            UniqueFd(open(request.path.c_str(), static_cast<int>(request.flags) | O_CLOEXEC, request.mode));
         return channel_.Answer(file_ ? Success() : Failed("open"));
       case FileOp::kRead:
         return channel_.Answer(ReadOpenFile(file_.Get(), request.position, request.length, &channel_));

@@ -39,6 +39,7 @@ bool IsFromHost(uint8_t type) {
     case FrameType::kMetrics:
     case FrameType::kSetEnv:
     case FrameType::kListCommands:
+    case FrameType::kSecrets:
       return true;
     default:
       return false;
@@ -113,6 +114,13 @@ Decoder::Event Decoder::Next(Frame* frame) {
     state_ = State::kSession;
     FindMark(pos_);
   }
+}
+
+void Decoder::Wipe(const Frame& frame) {
+  const auto at = static_cast<size_t>(frame.payload - buffer_.data());
+  explicit_bzero(buffer_.data() + at, frame.size);
+  // What was moved to the front of the buffer has left its bytes behind.
+  explicit_bzero(buffer_.data() + end_, buffer_.size() - end_);
 }
 
 Decoder::Event Decoder::NextFrame(size_t limit, Frame* frame) {

@@ -45,6 +45,9 @@ class Decoder {
   // new one.
   void Skip() { state_ = State::kSkip; }
 
+  // Overwrites what the frame, which `Next` gave last, brought.
+  void Wipe(const Frame& frame);
+
   const SessionId& session() const { return session_; }
   const char* problem() const { return problem_; }
 

@@ -17,12 +17,14 @@ using microvm::agent::Agent;
 using microvm::agent::KernelOptions;
 using microvm::agent::Log;
 
+constexpr const char* kSecretsFolder = "/run/secrets";
 constexpr const char* kCgroupRoot = "/sys/fs/cgroup";
 
 int RunAsInit() {
   const KernelOptions options = microvm::agent::BootAsInit();
   Agent agent({true, options.power_off_is_reboot});
   agent.freezer().UseCgroup(kCgroupRoot);
+  agent.secrets().UseFolder(kSecretsFolder);
   agent.channel().Find(options.transport);
   return agent.Run();
 }
@@ -34,6 +36,7 @@ struct Arguments {
   const char* dial = nullptr;
   const char* cgroup = nullptr;
   const char* await_ms = nullptr;
+  const char* secrets = nullptr;
 };
 
 bool ParseNumber(const char* text, long most, long* number) {
@@ -45,6 +48,7 @@ bool ParseNumber(const char* text, long most, long* number) {
 // What is the same for every channel. False: it was told why.
 bool SetUp(const Arguments& told, Agent* agent) {
   if (told.cgroup != nullptr) agent->freezer().UseCgroup(told.cgroup);
+  if (told.secrets != nullptr) agent->secrets().UseFolder(told.secrets);
   long await_ms = 0;
   if (told.await_ms == nullptr) return true;
   if (!ParseNumber(told.await_ms, 3600000, &await_ms)) {
@@ -64,6 +68,7 @@ bool Parse(int argc, char** argv, Arguments* arguments) {
                          : option == "--dial"     ? &arguments->dial
                          : option == "--cgroup"   ? &arguments->cgroup
                          : option == "--await-ms" ? &arguments->await_ms
+                         : option == "--secrets"  ? &arguments->secrets
                                                   : nullptr;
     if (value == nullptr || *value != nullptr || i + 1 == argc) return false;
     *value = argv[i + 1];
@@ -109,7 +114,8 @@ int main(int argc, char** argv) {
   }
   // The kernel hands words of its command line that it does not know to init: as process 1 they mean nothing.
   if (getpid() == 1) return RunAsInit();
-  Log("usage: microvm-agent (--fd N | --socket PATH [--dial PATH]) [--cgroup DIR] [--await-ms N] | "
+  Log("usage: microvm-agent (--fd N | --socket PATH [--dial PATH]) [--cgroup DIR] [--secrets DIR] "
+      "[--await-ms N] | "
       "--version; "
       "without arguments only as process 1");
   return 2;

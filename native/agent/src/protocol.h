@@ -17,6 +17,8 @@ constexpr size_t kMaxOpenBody = 1 << 20;
 constexpr size_t kMaxMessage = (1 << 20) + (64 << 10);
 constexpr uint16_t kMaxExecStrings = 8192;
 constexpr uint8_t kMaxLimits = 5;
+constexpr uint16_t kMaxSecrets = 64;
+constexpr size_t kMaxSecret = 64 * 1024;
 constexpr size_t kMaxUser = 256;
 constexpr size_t kMaxTerm = 64;
 constexpr size_t kMaxHost = 64;
@@ -51,6 +53,7 @@ enum class FrameType : uint8_t {
   kSetClock = 0x22,
   kShutdown = 0x23,
   kSetEnv = 0x24,
+  kSecrets = 0x25,
   kMetrics = 0x27,
   kListCommands = 0x26,
 
@@ -77,6 +80,7 @@ constexpr size_t LongestMessage(FrameType type) {
     case FrameType::kOpen:
       return kMaxOpenBody;
     case FrameType::kSetEnv:
+    case FrameType::kSecrets:
       return kMaxMessage;
     default:
       return 0;

@@ -29,7 +29,8 @@ Session::Session(const Parts& parts)
       streams_(parts.streams),
       commands_(parts.commands),
       freezer_(parts.freezer),
-      power_(parts.power) {
+      power_(parts.power),
+      secrets_(parts.secrets) {
   utsname names{};
   if (uname(&names) == 0) kernel_release_ = names.release;
 }
@@ -42,7 +43,7 @@ void Session::OnMark(const SessionId& session) {
 
 void Session::Drop(const char* problem) {
   streams_->LoseAll(StreamHandler::Loss::kSession);
-  begun_.reset();
+  ForgetBegun();
   awaiting_hello_ = false;
   if (freezing_) {
     // Nobody will learn that it froze.
@@ -193,15 +194,36 @@ bool Session::OnRequest(const Frame& frame, PayloadReader* in) {
 }
 
 bool Session::OnPart(const Frame& frame, size_t longest) {
-  if (!begun_) begun_ = PartialMessage{frame.type, frame.stream, {}};
+  if (!begun_) {
+    begun_ = PartialMessage{frame.type, frame.stream, {}};
+    // In one piece from the beginning: a vector that grows leaves copies behind.
+    if (frame.type == FrameType::kSecrets) begun_->body.reserve(longest);
+  }
   if (begun_->body.size() + frame.size > longest) return Broken("message too long");
   begun_->body.insert(begun_->body.end(), frame.payload, frame.payload + frame.size);
   if ((frame.flags & kFlagMore) != 0) return true;
-  const Bytes body = std::move(begun_->body);
+  const bool is_fine = OnMessage(frame.type, frame.stream, begun_->body);
+  ForgetBegun();
+  return is_fine;
+}
+
+void Session::ForgetBegun() {
+  if (begun_ && begun_->type == FrameType::kSecrets) explicit_bzero(begun_->body.data(), begun_->body.size());
   begun_.reset();
-  if (frame.type == FrameType::kOpen) return Open(frame.stream, body);
+}
+
+bool Session::OnMessage(FrameType type, uint32_t stream, const Bytes& body) {
+  if (type == FrameType::kOpen) return Open(stream, body);
   PayloadReader in(body.data(), body.size());
-  return OnSetEnv(frame.stream, &in);
+  return type == FrameType::kSetEnv ? OnSetEnv(stream, &in) : OnSecrets(stream, &in);
+}
+
+bool Session::OnSecrets(uint32_t stream, PayloadReader* in) {
+  SecretsRequest request;
+  if (!DecodeSecrets(in, &request)) return Broken("bad SECRETS");
+  const SecretFailure failure = secrets_->Apply(request);
+  Answer(stream, failure.error, failure.step);
+  return true;
 }
 
 bool Session::OnSetEnv(uint32_t stream, PayloadReader* in) {
@@ -218,7 +240,7 @@ bool Session::Open(uint32_t stream, const Bytes& body) {
     case StreamKind::kExec: {
       SpawnRequest request;
       if (!DecodeExec(&in, &request)) return Broken("bad OPEN of a command");
-      StartExec(stream, request);
+      StartWithSecrets(stream, &request);
       return true;
     }
     case StreamKind::kFiles: {
@@ -326,6 +348,27 @@ void Session::StartListener(uint32_t stream, const ConnectRequest& address, uint
     }
   }
   if (error != 0) outbox_->Fail(stream, error, step);
+}
+
+void Session::StartWithSecrets(uint32_t stream, SpawnRequest* request) {
+  const size_t others = request->env.size();
+  // Without a move of what is in it, which would leave copies behind.
+  request->env.reserve(others + request->secrets.size());
+  int error = 0;
+  for (const SecretVariable& variable : request->secrets) {
+    std::string& entry = request->env.emplace_back();
+    entry.reserve(variable.name.size() + 1 + kMaxSecret);
+    entry.append(variable.name).append("=");
+    error = secrets_->Read(variable.secret, &entry);
+    if (error != 0) break;
+  }
+  if (error == 0) {
+    StartExec(stream, *request);
+  } else {
+    outbox_->Fail(stream, error, "secrets");
+  }
+  for (size_t i = others; i < request->env.size(); i++)
+    explicit_bzero(request->env[i].data(), request->env[i].size());
 }
 
 void Session::StartExec(uint32_t stream, const SpawnRequest& request) {

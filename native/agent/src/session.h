@@ -11,6 +11,7 @@
 #include "freezer.h"
 #include "outbox.h"
 #include "power.h"
+#include "secret_store.h"
 #include "stream_table.h"
 #include "wire.h"
 
@@ -27,6 +28,7 @@ class Session {
     CommandTable* commands;
     Freezer* freezer;
     Power* power;
+    SecretStore* secrets;
   };
   explicit Session(const Parts& parts);
 
@@ -63,8 +65,14 @@ class Session {
   bool OnStreamFrame(const Frame& frame, PayloadReader* in);
   // A frame of a message that may have several.
   bool OnPart(const Frame& frame, size_t longest);
+  // A message that has come whole.
+  bool OnMessage(FrameType type, uint32_t stream, const Bytes& body);
   bool OnSetEnv(uint32_t stream, PayloadReader* in);
+  bool OnSecrets(uint32_t stream, PayloadReader* in);
+  void ForgetBegun();
   bool Open(uint32_t stream, const Bytes& body);
+  // Its variables get the values of secrets first.
+  void StartWithSecrets(uint32_t stream, SpawnRequest* request);
   void StartExec(uint32_t stream, const SpawnRequest& request);
   void AttachReader(uint32_t stream, const AttachRequest& request);
   void StartConnection(uint32_t stream, const ConnectRequest& request);
@@ -90,6 +98,7 @@ class Session {
   CommandTable* commands_;
   Freezer* freezer_;
   Power* power_;
+  SecretStore* secrets_;
   std::string kernel_release_;
 
   SessionId id_{};

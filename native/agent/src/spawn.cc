@@ -84,6 +84,14 @@ class Environment {
       entries_[found->second] = std::move(entry);
     }
   }
+  // A secret among them is in no memory of ours once the child has it.
+  ~Environment() {
+    for (std::string& entry : entries_) explicit_bzero(entry.data(), entry.size());
+  }
+  explicit Environment(size_t most) { entries_.reserve(most); }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
   std::vector<char*> Pointers() {
     std::vector<char*> result;
     for (std::string& entry : entries_) result.push_back(entry.data());
@@ -96,9 +104,15 @@ class Environment {
   std::map<std::string, size_t> places_;  // by name
 };
 
-Environment MakeEnvironment(const SpawnRequest& request, const std::vector<std::string>& environment,
-                            const Account& account) {
-  Environment result;
+size_t CountOwn() {
+  size_t count = 0;
+  while (environ[count] != nullptr) count++;
+  return count;
+}
+
+void FillEnvironment(const SpawnRequest& request, const std::vector<std::string>& environment,
+                     const Account& account, Environment* to) {
+  Environment& result = *to;
   for (char** entry = environ; *entry != nullptr; entry++) result.Set(*entry);
   if (!request.user.empty()) {
     result.Set("HOME=" + account.home);
@@ -110,7 +124,6 @@ Environment MakeEnvironment(const SpawnRequest& request, const std::vector<std::
   if (request.terminal && !request.terminal->term.empty()) result.Set("TERM=" + request.terminal->term);
   for (const std::string& entry : environment) result.Set(entry);
   for (const std::string& entry : request.env) result.Set(entry);
-  return result;
 }
 
 struct ChildPlan {
@@ -236,7 +249,9 @@ SpawnFailure Spawn(const SpawnRequest& request, const std::vector<std::string>& 
   // SAFETY: execvp takes char* for history's sake; it does not write.
   for (const std::string& argument : request.argv) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  Environment environment = MakeEnvironment(request, of_all, account);
+  // Those of a user and of a terminal are five.
+  Environment environment(CountOwn() + 5 + of_all.size() + request.env.size());
+  FillEnvironment(request, of_all, account, &environment);
   std::vector<char*> env = environment.Pointers();
   const ChildPlan plan{request.run,        request.cwd.c_str(), argv.data(),
                        env.data(),         standard.in.Get(),   standard.out.Get(),

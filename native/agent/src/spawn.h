@@ -20,6 +20,12 @@ struct Terminal {
   std::string term;  // the variable TERM; empty: the agent's own
 };
 
+// A variable of a command whose value is a secret.
+struct SecretVariable {
+  std::string name;
+  std::string secret;
+};
+
 struct SpawnRequest {
   // Work of our own in the place of a program: it runs in the child, which ends with what it answers. The
   // fields of a program are then left empty.
@@ -32,6 +38,7 @@ struct SpawnRequest {
   std::string user;  // see FindAccount; empty: the agent's own
   std::vector<ResourceLimit> limits;
   std::optional<Terminal> terminal;
+  std::vector<SecretVariable> secrets;
 };
 
 // A child that was forked; whether its program could be started is told by `status`.

@@ -18,9 +18,7 @@ std::string folder;
 
 int Remove(const char* path, const struct stat*, int, struct FTW*) { return remove(path); }
 
-void Empty() {
-  nftw((folder + "/target").c_str(), Remove, 16, FTW_DEPTH | FTW_PHYS);
-}
+void Empty() { nftw((folder + "/target").c_str(), Remove, 16, FTW_DEPTH | FTW_PHYS); }
 
 }  // namespace
 

@@ -18,6 +18,7 @@
 #include "exec_request.h"
 #include "file_channel.h"
 #include "outbox.h"
+#include "secret_store.h"
 #include "system_metrics.h"
 
 // The test vectors of docs/guest-protocol.md, which the client's tests read as well.
@@ -171,6 +172,8 @@ void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
   for (size_t i = 0; i < full.limits.size(); i++) CHECK(full.limits[i].value == i + 1);
   CHECK(full.terminal && full.terminal->columns == 80 && full.terminal->rows == 24);
   CHECK(full.terminal->term == "xterm");
+  CHECK(plain.secrets.empty() && full.secrets.size() == 1);
+  CHECK(full.secrets[0].name == "TOKEN" && full.secrets[0].secret == "registry");
 
   const Decoded settings = DecodeOne(take("set-env"));
   // SAFETY: characters as bytes.
@@ -184,6 +187,15 @@ void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
   CHECK(attach.channels[1].offset == 2 && attach.channels[1].credit == 0);
   const std::string input_only = take("open-attach-input-only");
   CHECK(DecodeOpen<AttachRequest>(input_only, StreamKind::kAttach, DecodeAttach).input_only);
+
+  const Decoded secrets = DecodeOne(take("secrets"));
+  // SAFETY: characters as bytes.
+  PayloadReader of_secrets(reinterpret_cast<const uint8_t*>(secrets.payload.data()), secrets.payload.size());
+  SecretsRequest shall_be;
+  CHECK(secrets.type == FrameType::kSecrets && DecodeSecrets(&of_secrets, &shall_be));
+  CHECK((shall_be.keep == std::vector<std::string_view>{"kept"}) && shall_be.give.size() == 1);
+  CHECK(shall_be.give[0].name == "token" && shall_be.give[0].owner == "me");
+  CHECK(shall_be.give[0].value == std::string_view("a\0b", 3));
 
   ReadsTargets(take("open-connect-internet"), take("open-connect-unix"), take("open-connect-vsock"));
 

@@ -19,8 +19,10 @@ Napi::Value OpenTreeFeed(const Napi::CallbackInfo& info) {
   tree::Receiver::Options wanted;
   wanted.with_owners = reader.OptionalBoolean(options, "owners", false);
   wanted.with_devices = reader.OptionalBoolean(options, "devices", false);
-  wanted.max_entries = static_cast<uint64_t>(reader.OptionalInteger(options, "maxEntries", 1, kMaxCount).value_or(0));
-  wanted.max_bytes = static_cast<uint64_t>(reader.OptionalInteger(options, "maxBytes", 1, kMaxCount).value_or(0));
+  wanted.max_entries =
+      static_cast<uint64_t>(reader.OptionalInteger(options, "maxEntries", 1, kMaxCount).value_or(0));
+  wanted.max_bytes =
+      static_cast<uint64_t>(reader.OptionalInteger(options, "maxBytes", 1, kMaxCount).value_or(0));
   if (reader.Failed()) return info.Env().Undefined();
   AddonData& data = AddonData::Of(info.Env());
   const uint32_t id = ++data.last_id;
@@ -79,8 +81,8 @@ Napi::Value ReadTree(const Napi::CallbackInfo& info) {
   if (!reader.Failed() && found == sources.end()) reader.Fail("tree", "a tree that is open");
   if (reader.Failed()) return info.Env().Undefined();
   return Run<Bytes>(
-      info.Env(), {"mvm-tree", &core::JobQueue::ForData()}, [source = found->second] { return source->Read(); },
-      BytesOrNull);
+      info.Env(), {"mvm-tree", &core::JobQueue::ForData()},
+      [source = found->second] { return source->Read(); }, BytesOrNull);
 }
 
 // closeTree(number): what is under way ends by itself

@@ -40,7 +40,8 @@ class TreeFeed {
 // The messages of a tree, a piece at a time. Any thread, one at a time.
 class TreeSource {
  public:
-  TreeSource(std::string path, tree::Sender::Options options) : path_(path), sender_(std::move(path), options) {}
+  TreeSource(std::string path, tree::Sender::Options options)
+      : path_(path), sender_(std::move(path), options) {}
 
   // Empty at the end.
   Result<Bytes> Read();

@@ -9,6 +9,9 @@ export const SNAPSHOT_ID = 'taken';
 /** What `setEnv` sets in these tables. */
 export const VARIABLES = { COLOUR: 'blue' } as const;
 
+/** What `setSecret` gives in these tables. */
+export const SECRET = { name: 'token', value: 'open sesame' } as const;
+
 /** The id that `renameVm` gives in these tables. */
 export function renamed(vmId: string): string {
   return `${vmId}-renamed`;
@@ -26,6 +29,8 @@ export const VERB_CALLS: Readonly<Record<VmVerb, Call>> = {
   snapshotVm: (runtime, vmId, options) => runtime.snapshotVm(vmId, SNAPSHOT_ID, options),
   renameVm: (runtime, vmId, options) => runtime.renameVm(vmId, renamed(vmId), options),
   setEnv: (runtime, vmId, options) => runtime.setEnv(vmId, VARIABLES, options),
+  setSecret: (runtime, vmId, options) => runtime.setSecret(vmId, SECRET.name, SECRET.value, options),
+  deleteSecret: (runtime, vmId, options) => runtime.deleteSecret(vmId, SECRET.name, options),
   destroyVm: (runtime, vmId, options) => runtime.destroyVm(vmId, options),
   forgetVm: (runtime, vmId, options) => runtime.forgetVm(vmId, options),
 };

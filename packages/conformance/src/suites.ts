@@ -25,6 +25,7 @@ import { registerOptions } from './suites/options.js';
 import { registerQueries } from './suites/queries.js';
 import { registerRename } from './suites/rename.js';
 import { registerRestore } from './suites/restore.js';
+import { registerSecrets } from './suites/secrets.js';
 import { registerSnapshots } from './suites/snapshots.js';
 import { registerSpecs } from './suites/specs.js';
 import { registerTransitions } from './suites/transitions.js';
@@ -55,6 +56,7 @@ export const SUITES: readonly ((fixture: ProviderFixture) => void)[] = [
   registerFiles,
   registerEnvironment,
   registerListeners,
+  registerSecrets,
   registerCapabilities,
   registerDurability,
   registerCorruption,

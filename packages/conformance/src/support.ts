@@ -15,6 +15,8 @@ const NEEDS: Partial<Readonly<Record<VmVerb, IsSupported>>> = {
   renameVm: ({ rename }) => rename,
   snapshotVm: canSnapshot,
   setEnv: ({ guestAgent }) => guestAgent,
+  setSecret: ({ guestAgent }) => guestAgent,
+  deleteSecret: ({ guestAgent }) => guestAgent,
 };
 
 /** Whether the provider claims to have the verb; the refusals of what it lacks are tests of their own. */

@@ -52,6 +52,8 @@ export const TRAITS: Readonly<Record<JobKind, readonly Trait[]>> = {
   ],
   renameVm: [{ method: 'renameVm', from: 'running', again: 'MICROVM_VM_NOT_FOUND', aborted: ['running'] }],
   setEnv: [{ method: 'setEnv', from: 'running', again: undefined, aborted: ['running'] }],
+  setSecret: [{ method: 'setSecret', from: 'running', again: undefined, aborted: ['running'] }],
+  deleteSecret: [{ method: 'deleteSecret', from: 'running', again: undefined, aborted: ['running'] }],
   destroyVm: [
     { method: 'destroyVm', from: 'running', again: 'MICROVM_INVALID_TRANSITION', aborted: ['crashed'] },
   ],

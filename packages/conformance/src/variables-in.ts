@@ -15,3 +15,18 @@ export async function variablesIn(
   });
   return Object.fromEntries(found) as Record<string, string>;
 }
+
+/** The values of those of the named secrets whose files a running VM has. */
+export async function secretsIn(
+  runtime: VmRuntime,
+  vmId: string,
+  names: readonly string[],
+): Promise<Record<string, string>> {
+  const guest = await runtime.guest(vmId);
+  const read = names.map(async (name) => {
+    const { exitCode, stdout } = await guest.exec({ argv: ['cat', `/run/secrets/${name}`], input: '' })
+      .result;
+    return exitCode === 0 ? [[name, stdout.toString()]] : [];
+  });
+  return Object.fromEntries((await Promise.all(read)).flat()) as Record<string, string>;
+}

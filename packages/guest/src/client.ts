@@ -19,6 +19,7 @@ import type {
   Guest,
   GuestCommand,
   GuestMetrics,
+  GuestSecrets,
   GuestSettings,
   NamedVm,
 } from '@microvm/runtime';
@@ -28,6 +29,7 @@ import { attachmentOf, openingOf } from './command-opening.js';
 import { isDetached, startDetached } from './detached-command.js';
 import { sendSignal } from './kill-command.js';
 import { requireSignal } from './signals.js';
+import { AgentFailure } from './agent-failure.js';
 import { StreamQueue } from './stream-queue.js';
 import { tooOld } from './too-old.js';
 import { AgentConnection } from './connection.js';
@@ -46,7 +48,7 @@ import { FrameType, MAX_WAIT_MS, PREAMBLE } from './protocol.js';
 import type { PowerAction } from './protocol.js';
 import { CONFIRMED } from './request.js';
 import { decodeMetrics } from './metrics-message.js';
-import { encodeSetEnv } from './settings-messages.js';
+import { encodeSecrets, encodeSetEnv } from './settings-messages.js';
 
 const CONNECT_TIMEOUT_MS = 30_000;
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -273,8 +275,33 @@ export class AgentClient implements Guest {
    * Gives the guest what a driver's VM has to be told, frozen or not. Rejects with `MICROVM_UNSUPPORTED` when
    * the agent speaks protocol 1 and there is anything to be told.
    */
-  async configure({ env }: GuestSettings, options: CallOptions = {}): Promise<void> {
+  async configure({ env, secrets }: GuestSettings, options: CallOptions = {}): Promise<void> {
     if (env !== undefined) await this.setEnv(env, options);
+    if (secrets !== undefined) await this.setSecrets(secrets, options);
+  }
+
+  /**
+   * Gives the guest secrets, keeps those that are named and removes all others. Rejects with `AgentFailure`
+   * when a secret that is to be kept is not there (`keep`) or one cannot be stored (`folder`, `write`), and
+   * with `MICROVM_INVALID_ARGUMENT` when the guest does not know an owner.
+   */
+  async setSecrets(secrets: GuestSecrets, options: CallOptions = {}): Promise<void> {
+    const isOld = this.#connection.ack.version < 2;
+    if (isOld && secrets.keep.length + secrets.give.size > 0) throw tooOld('setSecret');
+    if (isOld) return;
+    const body = encodeSecrets(secrets);
+    const told = this.#connection.request(FrameType.secrets, body, {
+      operation: 'setSecret',
+      ...CONFIRMED,
+      timeoutMs: ANSWER_TIMEOUT_MS,
+      ...options,
+      // Before an answer it may still be on its way.
+      onAnswer: () => void body.fill(0),
+    });
+    await told.catch((error: unknown) => {
+      const isOwner = error instanceof AgentFailure && error.step === 'owner' && error.errno === 'ENOENT';
+      throw isOwner ? invalidArgument('owner', 'a user, and a group, that the guest knows') : error;
+    });
   }
 
   /** Replaces the environment that commands get over the guest's defaults, from the next one on. */

@@ -80,6 +80,6 @@ export function attachmentOf(id: string, options: AttachOptions = {}): CommandOp
 function encodeFor(version: number, { body, bodyV1 }: EncodedExec, isDetached: boolean): Buffer {
   if (version > 1) return body;
   if (isDetached) throw tooOld('exec with detached');
-  if (bodyV1 === undefined) throw tooOld('exec with user, rlimits or pty');
+  if (bodyV1 === undefined) throw tooOld('exec with user, rlimits, pty or secrets');
   return bodyV1;
 }

@@ -73,11 +73,15 @@ const STEP_PROBLEMS: Readonly<Record<string, readonly [what: string, remedy: str
     'its limits cannot be set',
     'correct `rlimits`: none may exceed what the guest allows, such as /proc/sys/fs/nr_open for `openFiles`',
   ],
+  secrets: [
+    'a secret that it names is not in the guest, or has a NUL and can be no variable',
+    'set the secret first, or read a binary one from its file below /run/secrets',
+  ],
   pty: ['the guest gives no terminal', 'mount a devpts at /dev/pts of the guest'],
 };
 
 /** Steps whose outcome is the request's own doing, whatever the errno. */
-const OWN_STEPS: ReadonlySet<string> = new Set(['exec', 'cwd', 'user', 'rlimits']);
+const OWN_STEPS: ReadonlySet<string> = new Set(['exec', 'cwd', 'user', 'rlimits', 'secrets']);
 
 /**
  * The error of the contract: EXEC_FAILED says what is wrong with the request, GUEST_BUSY that the guest

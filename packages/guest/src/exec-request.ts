@@ -1,7 +1,8 @@
-import { invalidArgument } from '@microvm/runtime';
+import { invalidArgument, MAX_SECRETS } from '@microvm/runtime';
 import type { ExecLimits, ExecRequest, PtyOptions, PtySize } from '@microvm/runtime';
 import { encodeExec, execTooLong, tooManyStrings } from './messages.js';
 import type { EncodedExec, ExecMessage } from './messages.js';
+import { isSecretName } from './settings-messages.js';
 import { MAX_TERM_BYTES, MAX_USER_BYTES, RLIMITS } from './protocol.js';
 
 const MAX_OUTPUT_BYTES = 0x7fff_ffff;
@@ -68,6 +69,23 @@ function parsePty(pty: unknown): ExecMessage['pty'] {
   return { ...size, term };
 }
 
+function parseSecrets(secrets: unknown, env: Readonly<Record<string, string>>): ExecMessage['secrets'] {
+  if (secrets === undefined) return {};
+  if (typeof secrets !== 'object' || secrets === null)
+    throw invalidArgument('secrets', 'an object of variables, each with the name of a secret');
+  for (const [variable, name] of Object.entries(secrets)) {
+    const path = `secrets.${variable}`;
+    checkText(path, name);
+    if (!isSecretName(name)) throw invalidArgument(path, 'the name of a secret');
+    if (variable === '' || /[=\0]/.test(variable))
+      throw invalidArgument('secrets', 'variables without "=" and NUL');
+    if (Object.hasOwn(env, variable)) throw invalidArgument(path, 'a variable that `env` does not have');
+  }
+  if (Object.keys(secrets).length > MAX_SECRETS) throw invalidArgument('secrets', `at most ${MAX_SECRETS}`);
+  // SAFETY: each value was checked above.
+  return { ...secrets };
+}
+
 /** Checks a request. Throws `MICROVM_INVALID_ARGUMENT`. */
 export function parseExecRequest(request: ExecRequest): Omit<ExecMessage, 'id' | 'isDetached'> {
   const { argv, env = {}, cwd = '/', input, maxOutputBytes, timeoutMs } = request;
@@ -92,7 +110,12 @@ export function parseExecRequest(request: ExecRequest): Omit<ExecMessage, 'id' |
   const tooMany = tooManyStrings({ argv, env });
   if (tooMany !== undefined) throw invalidArgument('argv', tooMany);
   const user = parseUser(request.user);
-  return { argv, env, cwd, user, rlimits: parseLimits(request.rlimits), pty: parsePty(request.pty) };
+  return {
+    ...{ argv, env, cwd, user },
+    rlimits: parseLimits(request.rlimits),
+    pty: parsePty(request.pty),
+    secrets: parseSecrets(request.secrets, env),
+  };
 }
 
 /**

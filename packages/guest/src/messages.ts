@@ -1,6 +1,7 @@
 import type { ExecLimits, ExecRequest, GuestInfo, PtyOptions, PtySize } from '@microvm/runtime';
 import { idNumber, newCommandId, readId } from './command-id.js';
 import { PayloadReader, PayloadWriter } from './payload.js';
+import { readSecretVariables, writeSecretVariables } from './settings-messages.js';
 import {
   DETACHED,
   FAREWELL_REASONS,
@@ -71,6 +72,8 @@ export interface ExecMessage extends Required<Pick<ExecRequest, 'argv' | 'env' |
   readonly user: string;
   readonly rlimits: ExecLimits;
   readonly pty: Required<PtyOptions> | undefined;
+  /** Names of secrets, by the variables that shall have their values. */
+  readonly secrets: Readonly<Record<string, string>>;
 }
 
 /** A name of the guest's errors and the step that failed. */
@@ -170,7 +173,7 @@ function encodeCommand(request: Pick<ExecMessage, 'argv' | 'env' | 'cwd'>): Buff
 }
 
 export function encodeExec(request: ExecMessage): EncodedExec {
-  const { user, rlimits, pty } = request;
+  const { user, rlimits, pty, secrets } = request;
   const limits = RLIMITS.flatMap((name, index) => {
     const value = rlimits[name];
     return value === undefined ? [] : [{ number: index + 1, value }];
@@ -185,9 +188,14 @@ export function encodeExec(request: ExecMessage): EncodedExec {
   for (const { number, value } of limits) out.u8(number).u64(BigInt(value));
   out.u8(pty === undefined ? 0 : 1);
   if (pty !== undefined) out.u16(pty.cols).u16(pty.rows).text(pty.term);
+  writeSecretVariables(out, secrets);
   const body = out.done();
-  const isPlain = user === '' && limits.length === 0 && pty === undefined;
+  const isPlain = user === '' && limits.length === 0 && pty === undefined && !hasKeys(secrets);
   return { body, bodyV1: isPlain ? command : undefined };
+}
+
+function hasKeys(value: object): boolean {
+  return Object.keys(value).length > 0;
 }
 
 function readCommand(input: PayloadReader): Pick<ExecMessage, 'argv' | 'env' | 'cwd'> {
@@ -242,13 +250,15 @@ export function decodeExec(body: Buffer): ExecMessage {
       user: input.text(MAX_USER_BYTES),
       rlimits: readLimits(input),
       pty: readPty(input),
+      secrets: readSecretVariables(input),
     };
   });
 }
 
 export function decodeExecV1(body: Buffer): ExecMessage {
   const command = read(body, readCommand);
-  return { id: newCommandId(), isDetached: false, ...command, user: '', rlimits: {}, pty: undefined };
+  const none = { user: '', rlimits: {}, pty: undefined, secrets: {} };
+  return { id: newCommandId(), isDetached: false, ...command, ...none };
 }
 
 export function encodeOpenedExec(pid: number): Buffer {

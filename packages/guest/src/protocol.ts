@@ -11,6 +11,7 @@ export const MAX_OPEN_BODY = 1 << 20;
 /** A message of several frames that is no OPEN: room for 1 MiB of environment and what each string costs. */
 export const MAX_MESSAGE = (1 << 20) + (64 << 10);
 export const MAX_EXEC_STRINGS = 8_192;
+export const MAX_SECRET_NAME_BYTES = 64;
 export const MAX_USER_BYTES = 256;
 export const MAX_TERM_BYTES = 64;
 export const MAX_HOST_BYTES = 64;
@@ -62,6 +63,7 @@ export const FrameType = {
   setClock: 0x22,
   shutdown: 0x23,
   setEnv: 0x24,
+  secrets: 0x25,
   metrics: 0x27,
   listCommands: 0x26,
   helloAck: 0x81,
@@ -88,6 +90,7 @@ export const FRAME_TYPES: ReadonlySet<number> = new Set(Object.values(FrameType)
 export const LONG_MESSAGES: ReadonlyMap<number, number> = new Map([
   [FrameType.open, MAX_OPEN_BODY],
   [FrameType.setEnv, MAX_MESSAGE],
+  [FrameType.secrets, MAX_MESSAGE],
 ]);
 
 /** The channel of a stream that goes to the guest, as CREDIT names it; 1 and 2 come from the guest. */

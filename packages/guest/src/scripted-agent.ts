@@ -17,7 +17,6 @@ import type { AgentInfo, FailedMessage, Farewell } from './messages.js';
 import { decodeFiles } from './files/open-files.js';
 import { PayloadReader } from './payload.js';
 import { encodeMetrics, NO_METRICS } from './metrics-message.js';
-import { decodeSetEnv } from './settings-messages.js';
 import { ScriptedSettings } from './scripted-settings.js';
 import { FrameType, PROTOCOL_VERSION, ProtocolError, StreamKind, TargetKind } from './protocol.js';
 import type { PowerAction } from './protocol.js';
@@ -72,6 +71,8 @@ export interface ScriptedHandlers {
   freeze?(): Awaitable;
   thaw?(thaw: ScriptedThaw): Awaitable;
   setClock?(wallClockMs: number): Awaitable;
+  /** Throws a `ScriptedErrno` for an owner of a secret whom the guest does not know; empty: root. */
+  checkOwner?(owner: string): void;
   shutdown?(action: PowerAction, graceMs: number): Awaitable;
   /** What is missing is 0. */
   metrics?(): Partial<GuestMetrics>;
@@ -119,7 +120,8 @@ export class ScriptedAgent {
     [FrameType.setClock]: (stream, payload) => this.#onSetClock(stream, payload),
     [FrameType.metrics]: (stream) => this.#onMetrics(stream),
     [FrameType.shutdown]: (stream, payload) => this.#onShutdown(stream, payload),
-    [FrameType.setEnv]: (stream, payload) => this.#onSetEnv(stream, payload),
+    [FrameType.setEnv]: (stream, payload) => this.#onSettings(stream, FrameType.setEnv, payload),
+    [FrameType.secrets]: (stream, payload) => this.#onSettings(stream, FrameType.secrets, payload),
   };
 
   constructor(handlers: ScriptedHandlers, options: ScriptedAgentOptions = {}) {
@@ -250,9 +252,8 @@ export class ScriptedAgent {
 
   #startCommand(link: ReaderLink, body: Buffer, outputWindow: number): string | undefined {
     const message = this.#protocol === 1 ? decodeExecV1(body) : decodeExec(body);
-    const env = { ...this.#settings.environment, ...message.env };
-    return this.#commands.start(link, { ...message, env }, outputWindow, (scripted) =>
-      this.#handlers.exec(scripted),
+    return this.#commands.start(link, message, outputWindow, (scripted) =>
+      this.#handlers.exec(this.#settings.withSettings(scripted, message.secrets)),
     );
   }
 
@@ -324,10 +325,10 @@ export class ScriptedAgent {
     void this.#perform(stream, 'clock', () => this.#handlers.setClock?.(wallClockMs));
   }
 
-  #onSetEnv(stream: number, payload: Buffer): void {
-    if (this.#protocol === 1) throw new ProtocolError('SET_ENV in protocol 1');
-    this.#settings.environment = decodeSetEnv(payload);
-    this.#answer(stream, 'env', undefined);
+  #onSettings(stream: number, type: FrameType, payload: Buffer): void {
+    if (this.#protocol === 1) throw new ProtocolError('settings in protocol 1');
+    const failure = this.#settings.receive(type, payload, (owner) => this.#handlers.checkOwner?.(owner));
+    this.#answer(stream, failure?.step ?? '', failure?.errno);
   }
 
   #onShutdown(stream: number, payload: Buffer): void {

@@ -57,7 +57,10 @@ export class ScriptedCommands {
   startHelper(link: ReaderLink, what: HelperMessage, outputWindow: number, exec: Exec): undefined {
     const message = { ...what, id: newCommandId(), isDetached: false, env: {}, cwd: '/', rlimits: {} };
     const parts = { ...this.#parts, outputWindow, isAcknowledged: false, onForgotten: () => undefined };
-    const command = new CommandStream(link, { ...parts, message: { ...message, pty: undefined } });
+    const command = new CommandStream(link, {
+      ...parts,
+      message: { ...message, pty: undefined, secrets: {} },
+    });
     link.isOf(command);
     void command.run(exec);
     return undefined;

@@ -25,7 +25,7 @@ import { decodeFrames } from './decode-frames.js';
 const command = (argv: ExecMessage['argv']): ExecMessage => ({
   ...{ id: '0123456789abcdef', isDetached: false },
   ...{ argv, env: {}, cwd: '/srv', user: '' },
-  ...{ rlimits: {}, pty: undefined },
+  ...{ rlimits: {}, pty: undefined, secrets: {} },
 });
 const u32 = fc.nat(0xffff_ffff);
 const bytes = (maxLength: number): fc.Arbitrary<Buffer> =>

@@ -43,9 +43,15 @@ describe('the agent of an old snapshot', () => {
     client.close();
   });
 
-  it('has no environment for all commands, and needs none where there is none', async () => {
+  it('has neither environment nor secrets, and needs none where there are none', async () => {
     const client = await connectTo(new ScriptedAgent({ exec: bySelf }, { protocol: 1 }));
     await client.configure({ env: {} });
+    await client.configure({ secrets: { keep: [], give: new Map() } });
+    const secrets = { keep: [], give: new Map([['a', { bytes: Buffer.from('1'), owner: '' }]]) };
+    await expect(client.configure({ secrets })).rejects.toMatchObject({
+      code: 'MICROVM_UNSUPPORTED',
+      details: { feature: 'setSecret' },
+    });
     await expect(client.configure({ env: { A: '1' } })).rejects.toMatchObject({
       code: 'MICROVM_UNSUPPORTED',
       details: { feature: 'setEnv' },
@@ -58,12 +64,13 @@ describe('the agent of an old snapshot', () => {
     { user: 'root' },
     { rlimits: { openFiles: 5 } },
     { pty: { cols: 80, rows: 24 } },
+    { secrets: { TOKEN: 'registry' } },
   ])('refuses what it does not have: %j', async (request) => {
     const exec = vi.fn(() => 0);
     const client = await connectTo(new ScriptedAgent({ exec }, { protocol: 1 }));
     await expect(client.exec({ argv: ['x'], ...request }).result).rejects.toMatchObject({
       code: 'MICROVM_UNSUPPORTED',
-      details: { feature: 'exec with user, rlimits or pty' },
+      details: { feature: 'exec with user, rlimits, pty or secrets' },
       remedy: expect.stringContaining('make its snapshot again') as unknown,
     });
     expect((await client.exec({ argv: ['x'], rlimits: {} }).result).exitCode).toBe(0);

@@ -21,6 +21,7 @@ const execBody = (argv: readonly [string, ...string[]], cwd = '/'): Buffer =>
     user: '',
     rlimits: {},
     pty: undefined,
+    secrets: {},
   }).body;
 
 const problem = whyNoNamespaces();

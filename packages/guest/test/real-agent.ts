@@ -1,6 +1,17 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { duplexPair } from 'node:stream';
 import type { Duplex } from 'node:stream';
@@ -72,15 +83,23 @@ export class AgentCgroup {
 export class RealAgent {
   readonly port: SerialPort;
   readonly exited: Promise<unknown>;
+  /** Where its secrets lie, in mounts of its own. */
+  readonly secretsFolder = mkdtempSync(join(tmpdir(), 'microvm-secrets-'));
+  readonly #unsharePid: number;
   readonly #kill: () => void;
 
   /** `isRoot`: with the host's own user ids, for a test that runs as root and needs several of them. */
   constructor(
     cgroup?: AgentCgroup,
-    { isRoot = false, awaitMs }: { readonly isRoot?: boolean; readonly awaitMs?: number } = {},
+    {
+      isRoot = false,
+      hasSecrets = true,
+      awaitMs,
+    }: { readonly isRoot?: boolean; readonly hasSecrets?: boolean; readonly awaitMs?: number } = {},
   ) {
     const binary = process.env['MICROVM_TEST_AGENT'] ?? agentBinaryPath();
-    const options = ['--fd', '3', ...(cgroup === undefined ? [] : ['--cgroup', cgroup.path])];
+    const own = ['--fd', '3', ...(hasSecrets ? ['--secrets', this.secretsFolder] : [])];
+    const options = [...own, ...(cgroup === undefined ? [] : ['--cgroup', cgroup.path])];
     if (awaitMs !== undefined) options.push('--await-ms', String(awaitMs));
     const namespaces = isRoot ? NAMESPACES.filter((name) => !/user/.test(name)) : NAMESPACES;
     const child = spawn('unshare', [...namespaces, '--kill-child', binary, ...options], {
@@ -88,14 +107,21 @@ export class RealAgent {
       stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
     });
     this.exited = once(child, 'exit');
+    this.#unsharePid = child.pid ?? 0;
     this.#kill = () => child.kill('SIGKILL');
     // SAFETY: an extra 'pipe' is a socket in both directions.
     this.port = new SerialPort(child.stdio[3] as unknown as Duplex);
   }
 
+  /** The agent itself, as the host sees it. */
+  get pid(): number {
+    return Number(readFileSync(`/proc/${this.#unsharePid}/task/${this.#unsharePid}/children`, 'utf8'));
+  }
+
   async stop(): Promise<void> {
     this.#kill();
     await this.exited;
+    rmdirSync(this.secretsFolder);
   }
 }
 

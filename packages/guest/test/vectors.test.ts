@@ -36,7 +36,7 @@ import {
 } from '../src/command-messages.js';
 import { PayloadWriter } from '../src/payload.js';
 import { FrameType } from '../src/protocol.js';
-import { decodeSetEnv, encodeSetEnv } from '../src/settings-messages.js';
+import { decodeSecrets, decodeSetEnv, encodeSecrets, encodeSetEnv } from '../src/settings-messages.js';
 import { decodeFrames } from './decode-frames.js';
 
 /** The test vectors of the specification, which the agent's tests read as well. */
@@ -61,6 +61,7 @@ const PLAIN: ExecMessage = {
   user: '',
   rlimits: {},
   pty: undefined,
+  secrets: {},
 };
 const FULL: ExecMessage = {
   id: ID,
@@ -71,6 +72,7 @@ const FULL: ExecMessage = {
   user: 'me:wheel',
   rlimits: { cpuSeconds: 1, addressSpaceBytes: 2, fileSizeBytes: 3, openFiles: 4, processes: 5 },
   pty: { cols: 80, rows: 24, term: 'xterm' },
+  secrets: { TOKEN: 'registry' },
 };
 
 /** Each number once. */
@@ -85,6 +87,7 @@ const METRICS: GuestMetrics = {
   disks: [{ name: 'vda', readBytes: 19, writtenBytes: 20, readCount: 21, writeCount: 22 }],
 };
 const VARIABLES = { A: '1=2', EMPTY: '' };
+const SECRETS = { keep: ['kept'], give: new Map([['token', { owner: 'me', bytes: Buffer.from('a\0b') }]]) };
 
 const TARGETS = {
   internet: { port: 8080, host: '::1' },
@@ -140,6 +143,7 @@ const FROM_HOST: Readonly<Record<string, Buffer>> = {
   'set-env': encodeFrame(makeFrame(FrameType.setEnv, 1, 1, encodeSetEnv(VARIABLES))),
   signal: encodeFrame(makeFrame(FrameType.signal, 2, 1, encodeSignal({ stream: 1 }, 15))),
   'signal-by-id': encodeFrame(makeFrame(FrameType.signal, 2, 1, encodeSignal({ id: ID }, 15))),
+  secrets: encodeFrame(makeFrame(FrameType.secrets, 1, 1, encodeSecrets(SECRETS))),
   resize: encodeFrame(makeFrame(FrameType.resize, 1, 1, encodeResize({ cols: 132, rows: 50 }))),
   metrics: encodeFrame(makeFrame(FrameType.metrics, 1, 1)),
 };
@@ -273,6 +277,11 @@ describe('the test vectors of the specification', () => {
   it('of an attachment are what a scripted guest reads', () => {
     const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors['open-attach'] ?? '', 'hex'));
     expect(frame && decodeAttach(frame.payload)).toEqual(ATTACH);
+  });
+
+  it('of secrets is what a scripted guest reads', () => {
+    const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors['secrets'] ?? '', 'hex'));
+    expect(frame && decodeSecrets(frame.payload)).toEqual(SECRETS);
   });
 
   it.each(Object.entries(TARGETS))('of a connection to %s is what a scripted guest reads', (kind, target) => {

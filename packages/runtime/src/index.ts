@@ -82,12 +82,16 @@ export type {
   JobFilter,
   MetricsOptions,
   OperationOptions,
+  SnapshotOptions,
+  StartOptions,
 } from './contract/options.js';
 export { cutText, printable, PRINTABLE_LENGTH } from './contract/printable.js';
 export { abortSignalSchema } from './contract/options.js';
 export { VmProvider } from './contract/provider.js';
 export { NOTHING_SWEPT, VmRuntime } from './contract/runtime.js';
 export type { RecoveryReport, Sweep, VmQuery } from './contract/runtime.js';
+export { MAX_SECRETS, MAX_SECRET_BYTES } from './contract/secrets.js';
+export type { Secrets, SecretsUpdate, SecretValue, SecretView } from './contract/secrets.js';
 export { parseVmSpec, resolveVmSpec } from './contract/spec.js';
 export type { ResolvedVmSpec, VmSpec } from './contract/spec.js';
 export { MIB } from './contract/units.js';
@@ -127,6 +131,8 @@ export type {
   DriverSnapshots,
   DriverSupport,
   DriverVm,
+  GuestSecret,
+  GuestSecrets,
   GuestSettings,
   JsonObject,
   JsonValue,

@@ -124,7 +124,7 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
   async #start(): Promise<Started> {
     const command = this.#init.parse();
     const { argv, options } = command;
-    const { env, cwd, user, rlimits, pty, maxOutputBytes, signal, timeoutMs } = options;
+    const { env, secrets, cwd, user, rlimits, pty, maxOutputBytes, signal, timeoutMs } = options;
     // The keyboard of a terminal is there, whether somebody types or not.
     const input = options.input ?? (pty === undefined ? '' : undefined);
     const startedAt = performance.now();
@@ -137,6 +137,7 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     const process = guest.exec({
       argv,
       ...(env === undefined ? {} : { env }),
+      ...(secrets === undefined ? {} : { secrets }),
       ...(cwd === undefined ? {} : { cwd }),
       ...(user === undefined ? {} : { user }),
       ...(rlimits === undefined ? {} : { rlimits }),

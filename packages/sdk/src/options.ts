@@ -67,6 +67,7 @@ export type CreateOptions = Pick<OperationOptions, 'signal' | 'timeoutMs' | 'onP
 
 const execOptionsSchema = z.strictObject({
   env: z.record(z.string(), z.string()).optional(),
+  secrets: z.record(z.string(), z.string()).optional(),
   cwd: z.string().startsWith('/', 'an absolute path').optional(),
   user: z.union([z.string(), z.number()]).optional(),
   rlimits: z.custom<ExecLimits>(isObject, 'an object of limits').optional(),
@@ -88,6 +89,11 @@ export type ExecInput = string | Uint8Array | AsyncIterable<string | Uint8Array>
 export interface ExecOptions {
   /** Over the VM's environment, which is over the guest's defaults, and those of `user` where it is given. */
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Variables whose values are secrets of the VM: `{ TOKEN: 'registry' }` gives the secret `registry` as
+   * `TOKEN`.
+   */
+  readonly secrets?: Readonly<Record<string, string>> | undefined;
   /** Working directory in the guest, absolute. Default `/`. */
   readonly cwd?: string | undefined;
   /** Who runs it: a name, a number or `user:group` of the guest. Default: root. */

@@ -14,6 +14,9 @@ import type {
   ListenOptions,
   OperationOptions,
   PortForward,
+  SecretValue,
+  SnapshotOptions,
+  StartOptions,
   VmView,
 } from '@microvm/runtime';
 import { parseCommand } from './command.js';
@@ -103,9 +106,9 @@ export class Vm implements AsyncDisposable {
 
   /**
    * Captures memory and disks of a live VM, disks of another one; a running guest stands still for
-   * `view.pausedMs`.
+   * `view.pausedMs`. Errors: SECRETS_PRESENT, unless `allowSecrets`.
    */
-  async snapshot(name: string = generateId('snapshot'), options?: OperationOptions): Promise<Snapshot> {
+  async snapshot(name: string = generateId('snapshot'), options?: SnapshotOptions): Promise<Snapshot> {
     const view = await this.#do((vmId) => this.#context.runtime.snapshotVm(vmId, name, options));
     return new Snapshot(this.#context, view);
   }
@@ -123,8 +126,11 @@ export class Vm implements AsyncDisposable {
     return view;
   }
 
-  /** Boots a created, stopped or crashed VM, or resumes a paused one; resolves when its agent answers. */
-  start(options?: OperationOptions): Promise<VmView> {
+  /**
+   * Boots a created, stopped or crashed VM, or resumes a paused one; resolves when its agent answers.
+   * `secrets` gives anew what is missing. Errors: SECRETS_MISSING, unless `secretsOptional`.
+   */
+  start(options?: StartOptions): Promise<VmView> {
     return this.#do((vmId) => this.#context.runtime.startVm(vmId, options));
   }
 
@@ -158,6 +164,21 @@ export class Vm implements AsyncDisposable {
    */
   setEnv(env: EnvironmentUpdate, options?: OperationOptions): Promise<VmView> {
     return this.#do((vmId) => this.#context.runtime.setEnv(vmId, env, options));
+  }
+
+  /**
+   * Gives the guest a secret: a file of mode 0600 below /run/secrets, and a variable of those commands that
+   * name it (`exec(…, { secrets: { TOKEN: name } })`). It lives in memory alone, and is gone after a stop, a
+   * crash, or with the process that gave it.
+   */
+  setSecret(name: string, value: SecretValue | Uint8Array, options?: OperationOptions): Promise<VmView> {
+    const given = value instanceof Uint8Array ? { base64: Buffer.from(value).toString('base64') } : value;
+    return this.#do((vmId) => this.#context.runtime.setSecret(vmId, name, given, options));
+  }
+
+  /** Removes a secret from the guest and from the VM. */
+  deleteSecret(name: string, options?: OperationOptions): Promise<VmView> {
+    return this.#do((vmId) => this.#context.runtime.deleteSecret(vmId, name, options));
   }
 
   /** What the guest wrote to its serial console, also after its death. */

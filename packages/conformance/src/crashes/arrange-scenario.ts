@@ -1,6 +1,6 @@
 import type { VmRuntime, VmSpec } from '@microvm/runtime';
 import { ARRANGE } from '../arrange.js';
-import { SNAPSHOT_ID } from '../calls.js';
+import { SECRET, SNAPSHOT_ID } from '../calls.js';
 import type { ProviderFactory } from '../factory.js';
 import type { CrashScenario, ScenarioInput } from './scenarios.js';
 
@@ -29,6 +29,7 @@ export async function arrangeScenario(scenario: CrashScenario, place: ScenarioPl
   const crash = (): Promise<never> => Promise.reject(new Error('no scenario begins with a crashed VM'));
   if (scenario.from !== undefined) {
     await ARRANGE[scenario.from]({ runtime, vmId, spec, source: golden, extra: {}, crash });
+    if (scenario.hasSecret === true) await runtime.setSecret(vmId, SECRET.name, SECRET.value);
     if (scenario.hasSnapshot === true) await runtime.snapshotVm(vmId, SNAPSHOT_ID);
   }
   return inputFor(place);

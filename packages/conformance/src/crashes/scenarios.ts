@@ -1,4 +1,4 @@
-import { deepStrictEqual } from 'node:assert/strict';
+import { deepStrictEqual, ok } from 'node:assert/strict';
 import {
   isLive,
   type Capabilities,
@@ -8,7 +8,7 @@ import {
   type VmSpec,
   type VmState,
 } from '@microvm/runtime';
-import { refTo, renamed, VARIABLES, VERB_CALLS } from '../calls.js';
+import { refTo, renamed, SECRET, VARIABLES, VERB_CALLS } from '../calls.js';
 import type { GuestEnding } from '../factory.js';
 import { variablesIn } from '../variables-in.js';
 
@@ -38,6 +38,8 @@ export interface CrashScenario {
   readonly from: VmState | undefined;
   /** The VM has a snapshot before it. */
   readonly hasSnapshot?: boolean;
+  /** The VM has a secret before it. */
+  readonly hasSecret?: boolean;
   /** Killed before the intent: the states that the VM may be in, where they are not that of `from`. */
   readonly before?: readonly State[];
   /**
@@ -85,6 +87,19 @@ async function hasEnvironment({ runtime, vmId }: ScenarioInput, phase: Phase): P
   deepStrictEqual({ ...view?.spec.env }, expected);
   if (view?.state !== 'running') return;
   deepStrictEqual(await variablesIn(runtime, vmId, Object.keys(VARIABLES)), expected);
+}
+
+/** Whatever became of the job: the owner that was given the secret is dead, so the guest has none. */
+async function hasNoSecret({ runtime, vmId }: ScenarioInput, phase: Phase): Promise<void> {
+  const view = await runtime.getVm(vmId);
+  const { secrets = [] } = view ?? {};
+  ok(secrets.every(({ name, state }) => name === SECRET.name && state === 'missing'));
+  const kind = runtime.recovery.interrupted[0]?.kind;
+  if (kind === 'setSecret' && phase === 'during') deepStrictEqual(secrets, []);
+  if (view?.state !== 'running') return;
+  const guest = await runtime.guest(vmId);
+  const { exitCode } = await guest.exec({ argv: ['cat', `/run/secrets/${SECRET.name}`], input: '' }).result;
+  deepStrictEqual(exitCode, 1);
 }
 
 type NonEmpty<T> = readonly [T, ...T[]];
@@ -222,6 +237,43 @@ export const CRASH_SCENARIOS: CrashScenarios = {
       needs: ({ guestAgent }) => guestAgent,
       act: verb('setEnv'),
       check: hasEnvironment,
+    },
+  ],
+  setSecret: [
+    {
+      title: 'setSecret of a running VM',
+      kind: 'setSecret',
+      from: 'running',
+      during: { outcome: 'undone', states: ['running'] },
+      after: 'running',
+      needs: ({ guestAgent }) => guestAgent,
+      needsLiveGuest: true,
+      act: verb('setSecret'),
+      check: hasNoSecret,
+    },
+    {
+      title: 'setSecret of a paused VM',
+      kind: 'setSecret',
+      from: 'paused',
+      during: { outcome: 'undone', states: ['paused'] },
+      after: 'paused',
+      needs: ({ guestAgent, pause }) => guestAgent && pause,
+      act: verb('setSecret'),
+      check: hasNoSecret,
+    },
+  ],
+  deleteSecret: [
+    {
+      title: 'deleteSecret',
+      kind: 'deleteSecret',
+      from: 'running',
+      hasSecret: true,
+      during: { outcome: 'undone', states: ['running'] },
+      after: 'running',
+      needs: ({ guestAgent }) => guestAgent,
+      needsLiveGuest: true,
+      act: verb('deleteSecret'),
+      check: hasNoSecret,
     },
   ],
   destroyVm: [

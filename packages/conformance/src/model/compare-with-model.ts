@@ -7,9 +7,10 @@ import {
   type VmView,
 } from '@microvm/runtime';
 import type { GuestEnding } from '../factory.js';
-import { variablesIn } from '../variables-in.js';
+import { secretsIn, variablesIn } from '../variables-in.js';
 import {
   lanesOf,
+  MODEL_SECRETS,
   MODEL_VARIABLES,
   type Expected,
   type LifecycleModel,
@@ -59,7 +60,14 @@ async function call(operation: Operation, real: LifecycleReal, model: LifecycleM
     case 'setEnv':
       return outcomeOf(await runtime.setEnv(operation.vmId, operation.env));
     case 'look':
-      return { env: await variablesIn(runtime, operation.vmId, MODEL_VARIABLES) };
+      return {
+        env: await variablesIn(runtime, operation.vmId, MODEL_VARIABLES),
+        secrets: await secretsIn(runtime, operation.vmId, MODEL_SECRETS),
+      };
+    case 'setSecret':
+      return outcomeOf(await runtime.setSecret(operation.vmId, operation.name, operation.value));
+    case 'deleteSecret':
+      return outcomeOf(await runtime.deleteSecret(operation.vmId, operation.name));
     case 'count':
       return { count: await real.count(operation.vmId) };
     case 'createVm':
@@ -95,15 +103,22 @@ function sorted(env: Environment = {}): Environment {
 
 /** The views of all VMs, reduced to what the model knows. */
 export async function realViews({ runtime }: LifecycleReal): Promise<readonly object[]> {
-  return (await runtime.listVms()).map(({ vmId, state, snapshots, restoredFrom, ending, stop, spec }) => ({
-    vmId,
-    state,
-    snapshots: snapshots.map(({ snapshotId, kind, snapshotUid }) => ({ snapshotId, kind, uid: snapshotUid })),
-    restoredFrom,
-    ending: ending?.reason,
-    stop,
-    env: sorted(spec.env),
-  }));
+  return (await runtime.listVms()).map(
+    ({ vmId, state, snapshots, restoredFrom, ending, stop, spec, secrets }) => ({
+      vmId,
+      state,
+      snapshots: snapshots.map(({ snapshotId, kind, snapshotUid }) => ({
+        snapshotId,
+        kind,
+        uid: snapshotUid,
+      })),
+      restoredFrom,
+      ending: ending?.reason,
+      stop,
+      secrets,
+      env: sorted(spec.env),
+    }),
+  );
 }
 
 /** One way in which calls may have gone. */

@@ -3,12 +3,20 @@ import { OWN_JOB_KINDS, type VmRuntime } from '@microvm/runtime';
 import fc from 'fast-check';
 import { compare, realViews, type LifecycleReal } from './compare-with-model.js';
 import type { GuestEnding } from '../factory.js';
-import { MODEL_VARIABLES, type LifecycleModel, type ModelRef, type Operation } from './model.js';
+import {
+  MODEL_SECRETS,
+  MODEL_VARIABLES,
+  type LifecycleModel,
+  type ModelRef,
+  type Operation,
+} from './model.js';
 
 export interface LifecycleCommandsOptions {
   /** Most commands of a sequence. Default 30. */
   readonly maxCommands?: number;
-  /** Commands counted in the guest's memory, and environments of VMs; needs an agent. Default true. */
+  /**
+   * Commands counted in the guest's memory, environments and secrets of VMs; needs an agent. Default true.
+   */
   readonly counts?: boolean;
   /** How guests may end. Default: every way. */
   readonly endings?: readonly GuestEnding[];
@@ -191,6 +199,13 @@ function operations({ counts = true }: LifecycleCommandsOptions): fc.Arbitrary<O
     const env = fc.dictionary(fc.constantFrom(...MODEL_VARIABLES), fc.constantFrom('1', '2', null));
     all.push({ weight: 4, arbitrary: fc.record({ verb: fc.constant('setEnv'), vmId: vmIds, env }) });
     all.push({ weight: 2, arbitrary: fc.record({ verb: fc.constant('look'), vmId: vmIds }) });
+    const name = fc.constantFrom(...MODEL_SECRETS);
+    const value = fc.constantFrom('open sesame', '');
+    all.push({
+      weight: 2,
+      arbitrary: fc.record({ verb: fc.constant('setSecret'), vmId: vmIds, name, value }),
+    });
+    all.push({ weight: 2, arbitrary: fc.record({ verb: fc.constant('deleteSecret'), vmId: vmIds, name }) });
   }
   if (counts) all.push({ weight: 4, arbitrary: fc.record({ verb: fc.constant('count'), vmId: vmIds }) });
   return fc.oneof(...all);

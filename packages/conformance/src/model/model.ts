@@ -19,7 +19,10 @@ export type ModelRef = { readonly vmId: string; readonly snapshotId: string } | 
 /** One call of the contract, as data. */
 export type Operation =
   | { readonly verb: 'createVm'; readonly vmId: string }
-  | { readonly verb: Exclude<VmVerb, 'snapshotVm' | 'renameVm' | 'setEnv'>; readonly vmId: string }
+  | {
+      readonly verb: Exclude<VmVerb, 'snapshotVm' | 'renameVm' | 'setEnv' | 'setSecret' | 'deleteSecret'>;
+      readonly vmId: string;
+    }
   | {
       readonly verb: 'restoreVm';
       readonly vmId: string;
@@ -29,8 +32,10 @@ export type Operation =
   | { readonly verb: 'snapshotVm'; readonly vmId: string; readonly snapshotId: string }
   | { readonly verb: 'renameVm'; readonly vmId: string; readonly newVmId: string }
   | { readonly verb: 'setEnv'; readonly vmId: string; readonly env: EnvironmentUpdate }
+  | { readonly verb: 'setSecret'; readonly vmId: string; readonly name: string; readonly value: string }
+  | { readonly verb: 'deleteSecret'; readonly vmId: string; readonly name: string }
   | { readonly verb: 'deleteSnapshot'; readonly ref: ModelRef }
-  /** Looks at the environment of a command in the guest. */
+  /** Looks at the environment of a command in the guest, and at the secrets. */
   | { readonly verb: 'look'; readonly vmId: string }
   /** Counts one up in the guest's memory. */
   | { readonly verb: 'count'; readonly vmId: string };
@@ -45,6 +50,7 @@ export type Expected =
       readonly snapshot?: number;
       readonly count?: number;
       readonly env?: Environment;
+      readonly secrets?: Readonly<Record<string, string>>;
     };
 
 interface ModelVm {
@@ -57,6 +63,8 @@ interface ModelVm {
   stop?: 'graceful' | undefined;
   count: number;
   env: Environment;
+  /** Undefined values are missing: known by name alone. */
+  secrets: Readonly<Record<string, string | undefined>>;
 }
 
 interface ModelSnapshot {
@@ -78,6 +86,8 @@ interface ModelState {
 
 /** The variables that `setEnv` changes. */
 export const MODEL_VARIABLES = ['V', 'W'] as const;
+/** The secrets that `setSecret` and `deleteSecret` name. */
+export const MODEL_SECRETS = ['s', 't'] as const;
 
 const ID = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
 
@@ -86,6 +96,11 @@ const ENDINGS: Readonly<Record<Exclude<GuestEnding, 'reboot'>, Partial<ModelVm>>
   panic: { state: 'crashed', ending: 'panic' },
   'kill-vmm': { state: 'crashed', ending: 'vmm-exit' },
 };
+
+/** The values of a VM's secrets end with its guest's life. */
+function forgetSecrets(vm: ModelVm): void {
+  vm.secrets = Object.fromEntries(Object.keys(vm.secrets).map((name) => [name, undefined]));
+}
 
 /** The place where a call takes its turn. Calls that share a place are done in their order. */
 export function lanesOf(operation: Operation): readonly string[] {
@@ -152,7 +167,7 @@ export class LifecycleModel {
     if (idsOf(operation).some((id) => !ID.test(id))) return { code: 'MICROVM_INVALID_ARGUMENT' };
     switch (operation.verb) {
       case 'createVm':
-        return this.#make(operation.vmId, { state: 'created', count: 0, env: {} });
+        return this.#make(operation.vmId, { state: 'created', count: 0, env: {}, secrets: {} });
       case 'restoreVm':
         return this.#restore(operation);
       case 'deleteSnapshot':
@@ -167,6 +182,8 @@ export class LifecycleModel {
       case 'snapshotVm':
       case 'renameVm':
       case 'setEnv':
+      case 'setSecret':
+      case 'deleteSecret':
       case 'destroyVm':
       case 'forgetVm':
         return this.#onVm(operation);
@@ -179,6 +196,7 @@ export class LifecycleModel {
     if (vm === undefined) return;
     vm.memoryFrom = undefined;
     vm.count = 0;
+    if (how !== 'reboot') forgetSecrets(vm);
     if (how !== 'reboot') Object.assign(vm, { ending: undefined, stop: undefined, ...ENDINGS[how] });
   }
 
@@ -188,7 +206,7 @@ export class LifecycleModel {
     return Object.keys(vms)
       .sort()
       .map((vmId) => {
-        const { instance, state, restoredFrom, ending, stop, env } = vms[vmId] as ModelVm;
+        const { instance, state, restoredFrom, ending, stop, env, secrets } = vms[vmId] as ModelVm;
         const own = snapshots.filter((one) => one.instance === instance && !one.isDeleted);
         return {
           vmId,
@@ -197,6 +215,10 @@ export class LifecycleModel {
           restoredFrom: restoredFrom === undefined ? undefined : snapshots[restoredFrom]?.uid,
           ending,
           stop,
+          secrets: Object.entries(secrets).map(([name, value]) => ({
+            name,
+            state: value === undefined ? 'missing' : 'present',
+          })),
           env: Object.fromEntries(Object.entries(env).sort()),
         };
       });
@@ -218,7 +240,7 @@ export class LifecycleModel {
     const taken = this.find(from);
     const snapshot = this.#state.snapshots[taken ?? -1];
     if (snapshot === undefined) {
-      const refused = this.clone().#make(vmId, { state: 'created', count: 0, env: {} });
+      const refused = this.clone().#make(vmId, { state: 'created', count: 0, env: {}, secrets: {} });
       return 'code' in refused ? refused : { code: 'MICROVM_SNAPSHOT_NOT_FOUND' };
     }
     const hasMemory = snapshot.kind === 'memory';
@@ -230,6 +252,7 @@ export class LifecycleModel {
       memoryFrom,
       count: snapshot.count,
       env: snapshot.env,
+      secrets: {},
     });
   }
 
@@ -247,7 +270,13 @@ export class LifecycleModel {
     const vm = this.#state.vms[vmId];
     if (vm === undefined) return { code: 'MICROVM_VM_NOT_FOUND' };
     if (vm.state !== 'running') return { code: 'MICROVM_INVALID_TRANSITION' };
-    if (verb === 'look') return { env: Object.fromEntries(Object.entries(vm.env).sort()) };
+    if (verb === 'look') {
+      const present = Object.entries(vm.secrets).filter((entry) => entry[1] !== undefined);
+      return {
+        env: Object.fromEntries(Object.entries(vm.env).sort()),
+        secrets: Object.fromEntries(present.sort()) as Record<string, string>,
+      };
+    }
     vm.count += 1;
     return { count: vm.count };
   }
@@ -259,12 +288,18 @@ export class LifecycleModel {
     const { from, to } = TRANSITIONS[verb];
     if (!from.includes(vm.state)) return { code: 'MICROVM_INVALID_TRANSITION' };
     if (operation.verb === 'snapshotVm') return this.#snapshot(vm, operation.snapshotId, vmId);
+    if (operation.verb === 'setSecret' || operation.verb === 'deleteSecret')
+      return this.#changeSecret(vm, operation);
     if (operation.verb === 'setEnv') return this.#setEnv(vm, vmId, operation.env);
     if (operation.verb === 'renameVm') return this.#rename(vm, vmId, operation.newVmId);
     if (to === 'forgotten' || to === 'unchanged') {
       delete this.#state.vms[vmId];
       return {};
     }
+    const isBoot = verb === 'startVm' && vm.state !== 'paused';
+    if (isBoot && Object.values(vm.secrets).includes(undefined)) return { code: 'MICROVM_SECRETS_MISSING' };
+    if (to === 'stopped' || to === 'destroyed') forgetSecrets(vm);
+    if (to === 'destroyed') vm.secrets = {};
     const isSameLife = vm.state === 'paused' || to === 'paused';
     const keeps = isLive(to) && isSameLife;
     if (!keeps) Object.assign(vm, { memoryFrom: undefined, count: 0 });
@@ -273,13 +308,29 @@ export class LifecycleModel {
     return { vmId, state: to };
   }
 
+  #changeSecret(
+    vm: ModelVm,
+    operation: Extract<Operation, { verb: 'setSecret' | 'deleteSecret' }>,
+  ): Expected {
+    const { vmId, name } = operation;
+    if (operation.verb === 'setSecret') {
+      vm.secrets = { ...vm.secrets, [name]: operation.value };
+    } else {
+      const { [name]: _gone, ...others } = vm.secrets;
+      vm.secrets = others;
+    }
+    return { vmId, state: vm.state };
+  }
+
   #setEnv(vm: ModelVm, vmId: string, changes: EnvironmentUpdate): Expected {
     vm.env = changedEnvironment(vm.env, changes);
     return { vmId, state: vm.state };
   }
 
-  #snapshot({ instance, state, count, env }: ModelVm, snapshotId: string, vmId: string): Expected {
+  #snapshot({ instance, state, count, env, secrets }: ModelVm, snapshotId: string, vmId: string): Expected {
     if (this.find({ vmId, snapshotId }) !== undefined) return { code: 'MICROVM_SNAPSHOT_ALREADY_EXISTS' };
+    const isHolding = isLive(state) && Object.values(secrets).some((value) => value !== undefined);
+    if (isHolding) return { code: 'MICROVM_SECRETS_PRESENT' };
     const kind = isLive(state) ? 'memory' : 'disk';
     const kept = kind === 'memory' ? count : 0;
     this.#state.snapshots.push({ instance, snapshotId, kind, count: kept, env, isDeleted: false });

@@ -16,6 +16,7 @@
 namespace microvm::fake {
 namespace {
 
+constexpr std::string_view kSecretsPath = "run/secrets";
 constexpr size_t kHeaderSize = 110;
 constexpr std::string_view kMagic = "070701";
 constexpr std::string_view kTrailer = "TRAILER!!!";
@@ -113,6 +114,7 @@ class Packer {
   int One(int folder, const std::string& name, const std::string& path) {
     struct stat info {};
     if (fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return errno;
+    if (info.st_dev != device_ && path == kSecretsPath) return Secrets(folder, name, info);
     if (info.st_dev != device_) return S_ISDIR(info.st_mode) ? write_(Header(path, info.st_mode, 0)) : 0;
     if (S_ISLNK(info.st_mode)) {
       std::string target(static_cast<size_t>(info.st_size), '\0');
@@ -130,6 +132,14 @@ class Packer {
     if (!file) return errno;
     if (read(file.Get(), data.data(), data.size()) != info.st_size) return EIO;
     return Data(path, info.st_mode, data);
+  }
+
+  // A file system of its own, which is a part of the guest's memory as much as its others are.
+  int Secrets(int folder, const std::string& name, const struct stat& info) {
+    const std::string path(kSecretsPath);
+    if (const int error = write_(Header(path, info.st_mode, 0)); error != 0) return error;
+    UniqueFd child(openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    return child ? Packer(info.st_dev, write_).Folder(std::move(child), path + "/") : errno;
   }
 
   int Data(const std::string& path, mode_t mode, std::string& data) {

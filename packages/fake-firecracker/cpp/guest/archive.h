@@ -15,7 +15,8 @@ namespace microvm::fake {
 bool UnpackArchive(std::string_view archive);
 // Whether the archive has this path, as a file that can be executed.
 bool HasProgram(std::string_view archive, std::string_view path);
-// Writes the tree below a folder, without what is mounted in it, piece by piece. 0 or an errno.
+// Writes the tree below a folder, without what is mounted in it but the secrets, piece by piece. 0 or an
+// errno.
 int PackArchive(int folder, const std::function<int(std::string_view)>& write);
 
 }  // namespace microvm::fake

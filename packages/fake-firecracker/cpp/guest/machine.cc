@@ -1,5 +1,6 @@
 #include "guest/machine.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -13,6 +14,8 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <memory>
 #include <string>
 
 #include "agent.h"
@@ -26,6 +29,8 @@
 
 namespace microvm::fake {
 namespace {
+
+constexpr const char* kSecretsFolder = "/run/secrets";
 
 // The signal handler's view; the guest is one thread, and the agent is made once.
 int control_line = -1;
@@ -144,6 +149,25 @@ void MakeRoot(const BootMessage& boot, const UniqueFd& file) {
   if (!archive.empty()) munmap(const_cast<char*>(archive.data()), archive.size());
 }
 
+// Those of a snapshot were unpacked as plain files. The agent, whose memory a snapshot does not have here,
+// takes them as if they were given to it, and its file system covers the folder.
+void TakeSecrets(agent::SecretStore* secrets) {
+  secrets->UseFolder(kSecretsFolder);
+  std::map<std::string, std::string> values;
+  if (const std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(kSecretsFolder), closedir); entries) {
+    while (const dirent* entry = readdir(entries.get())) {
+      const std::string path = std::string(kSecretsFolder) + "/" + entry->d_name;
+      if (!agent::IsSecretName(entry->d_name)) continue;
+      values[entry->d_name] = agent::ReadSmallFile(path.c_str());
+      unlink(path.c_str());
+    }
+  }
+  agent::SecretsRequest request;
+  for (const auto& [name, value] : values) request.give.push_back({name, "", value});
+  if (const agent::SecretFailure failure = secrets->Apply(request); failure.error != 0)
+    Panic(std::string("secrets of the snapshot: ") + strerror(failure.error));
+}
+
 }  // namespace
 
 void RunMachine(const MachineOptions& options) {
@@ -166,6 +190,7 @@ void RunMachine(const MachineOptions& options) {
   sethostname(kernel.host_name.data(), kernel.host_name.size());
   static agent::Agent agent({false, kernel.power_off_is_reboot});
   agent.Continue(boot.life.epoch, boot.life.is_frozen);
+  TakeSecrets(&agent.secrets());
   agent.channel().UseListener(UniqueFd(4));
   the_agent = &agent;
 

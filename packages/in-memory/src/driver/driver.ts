@@ -33,7 +33,7 @@ import { checkImages } from './check-images.js';
 import type { InMemoryDriverOptions } from './driver-options.js';
 import { DRIVER_STEPS } from './driver-points.js';
 import type { GuestEnd } from '../guest/guest-end.js';
-import { bootGuest, endedByRequest, flushGuest, type GuestRun } from '../guest/guest-life.js';
+import { bootGuest, endedByRequest, flushGuest, tellGuest, type GuestRun } from '../guest/guest-life.js';
 import { GuestSessions } from '../guest/guest-sessions.js';
 import { reportHost } from './host-report.js';
 import { present, type MemoryVm } from './memory-vm.js';
@@ -128,7 +128,7 @@ export class InMemoryDriver implements VmDriver {
       await action.step('boot:started');
       await bootGuest(vm, this.#guestRun(of, run));
       action.check();
-      if (of.settings !== undefined) vm.settings.take(of.settings);
+      tellGuest(vm, of.settings);
       action.progress('boot');
       await this.#files.save(vm, of.directory);
       await action.step('boot:ready');
@@ -163,7 +163,7 @@ export class InMemoryDriver implements VmDriver {
         this.#sessions.close(vm); // nothing from the life before reaches this life
         await action.step('resume:repaired');
       }
-      if (of.settings !== undefined) vm.settings.take(of.settings);
+      tellGuest(vm, of.settings);
       vm.letGo();
       await action.step('resume:released');
     });

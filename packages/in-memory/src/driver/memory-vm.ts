@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { ScriptedSettings } from '@microvm/guest';
-import type { DriverVm, Environment, ResolvedVmSpec, VmEnding } from '@microvm/runtime';
+import type { DriverVm, Environment, GuestSecret, ResolvedVmSpec, VmEnding } from '@microvm/runtime';
 import { ConsoleLog } from './console-log.js';
-import { type DiskContents, type DiskOptions, Disks } from './disks.js';
+import { type DiskContents, type DiskOptions, Disks, ROOT_DRIVE } from './disks.js';
 import type { GuestMemory } from '../guest/guest-script.js';
+import { showSecrets } from '../guest/secret-files.js';
 
 /** Lines of the console that an ending shows. */
 export const LOG_LINES = 20;
@@ -30,6 +31,8 @@ export interface MemoryImage {
   readonly memory: GuestMemory;
   /** What the agent gives to commands. Absent in an image of an earlier version. */
   readonly environment?: Environment;
+  /** Of a snapshot that was allowed to hold them: values in base64. */
+  readonly secrets?: Readonly<Record<string, { readonly base64: string; readonly owner: string }>>;
   readonly epoch: number;
 }
 
@@ -42,7 +45,7 @@ export class MemoryVm {
   condition: Condition = 'incomplete';
   memory: GuestMemory = {};
   /** What the agent was told to give to commands, which is a part of the guest's memory. */
-  settings = new ScriptedSettings();
+  settings = this.#newSettings();
   epoch = 1;
   /** The VM was restored, and its workload has not been let go since. */
   isFrozen = false;
@@ -92,23 +95,40 @@ export class MemoryVm {
 
   beginLife(memory: GuestMemory, epoch: number): void {
     this.memory = memory;
-    this.settings = new ScriptedSettings();
+    this.#endSettings();
     this.epoch = epoch;
     this.ending = undefined;
     this.held = undefined;
+  }
+
+  #newSettings(): ScriptedSettings {
+    const settings: ScriptedSettings = new ScriptedSettings(() => this.#showSecrets(settings));
+    return settings;
+  }
+
+  /** What an earlier life of the guest was told is gone. */
+  #endSettings(): void {
+    if (this.settings.secrets.size > 0) this.settings.takeSecrets({ keep: [], give: new Map() });
+    this.settings = this.#newSettings();
+  }
+
+  #showSecrets(settings: ScriptedSettings): void {
+    const files = this.disks.files(ROOT_DRIVE, this.spec);
+    if (files !== undefined) showSecrets(files, settings);
   }
 
   /** Takes the memory of a snapshot, copied: each VM goes its own way from here. */
   loadMemory(image: MemoryImage): void {
     this.beginLife(structuredClone(image.memory), image.epoch);
     this.settings.environment = image.environment ?? {};
+    this.settings.takeSecrets({ keep: [], give: secretsOf(image) });
     this.isFrozen = true;
   }
 
   /** The VMM is gone, and the memory with it. */
   endLife(): void {
     this.memory = {};
-    this.settings = new ScriptedSettings();
+    this.#endSettings();
     this.held = undefined;
     this.isFrozen = false;
     this.memoryFrom = undefined;
@@ -130,4 +150,11 @@ export class MemoryVm {
 export function present(vm: MemoryVm | undefined): MemoryVm {
   assert(vm !== undefined);
   return vm;
+}
+
+function secretsOf({ secrets = {} }: MemoryImage): ReadonlyMap<string, GuestSecret> {
+  const entries = Object.entries(secrets).map(([name, { base64, owner }]) => {
+    return [name, { bytes: Buffer.from(base64, 'base64'), owner }] as const;
+  });
+  return new Map(entries);
 }

@@ -48,9 +48,18 @@ export function imageOf(vm: MemoryVm): SnapshotImage {
   const { held, epoch, disks, settings } = vm;
   if (held === undefined) return { disks: disks.contents, memory: undefined };
   const { environment } = settings;
+  // The memory of a guest is all in its snapshot, as that of a real one is.
+  const secrets = [...settings.secrets].map(([name, { bytes, owner }]) => {
+    return [name, { base64: bytes.toString('base64'), owner }] as const;
+  });
   return {
     disks: held.disks,
-    memory: { memory: JSON.parse(held.memory) as GuestMemory, epoch, environment },
+    memory: {
+      memory: JSON.parse(held.memory) as GuestMemory,
+      epoch,
+      environment,
+      ...(secrets.length === 0 ? {} : { secrets: Object.fromEntries(secrets) }),
+    },
   };
 }
 

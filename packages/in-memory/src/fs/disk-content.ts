@@ -71,7 +71,10 @@ export function contentOf(tree: FileTree, basePaths: readonly string[]): DiskCon
     if (first !== undefined) nodes.push([path, { kind: 'link', path: first }]);
     else if (!inode.isBase) nodes.push([path, nodeOf(inode)]);
     if (inode.links > 1 && inode.kind === 'file') firstPaths.set(inode, path);
-    for (const [name, entry] of inode.entries) visit(join(path, name), entry);
+    for (const [name, entry] of inode.entries) {
+      const own = entry.isMount ? entry.covered : entry;
+      if (own !== undefined) visit(join(path, name), own);
+    }
   };
   visit('/', tree.root);
   const files = new FileSystem(tree);

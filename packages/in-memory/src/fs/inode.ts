@@ -66,6 +66,10 @@ export class Inode {
   opens = 0;
   /** Part of every guest's root disk, and unchanged: a disk's content does not list it. */
   isBase = false;
+  /** The root of another file system: a disk's content does not list it. */
+  isMount = false;
+  /** What lies under a mount. */
+  covered: Inode | undefined;
   /** Of a folder. */
   readonly entries: Map<string, Inode>;
   /** The folder in which it got its last name; of the root itself. */

@@ -40,6 +40,10 @@ export class GuestHandle implements ScriptedGuest {
     return this.#network.listeners.listen(port, signal);
   }
 
+  get secrets(): ScriptedGuest['secrets'] {
+    return this.#vm.settings.secrets;
+  }
+
   async dial(target: ConnectTarget, signal?: AbortSignal): Promise<ScriptedConnection> {
     if (this.#network === undefined) throw new ScriptedErrno('ENETUNREACH', 'connect');
     return this.#network.dial(target, signal);

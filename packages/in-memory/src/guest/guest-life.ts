@@ -1,4 +1,13 @@
-import { untilAborted, VmRuntimeError, type ResolvedVmSpec, type VmEnding } from '@microvm/runtime';
+import { ScriptedErrno } from '@microvm/guest';
+import {
+  invalidArgument,
+  untilAborted,
+  VmRuntimeError,
+  type GuestSettings,
+  type ResolvedVmSpec,
+  type VmEnding,
+} from '@microvm/runtime';
+import { checkOwner } from './secret-files.js';
 import { KERNEL_RELEASE, GuestHandle, type GuestSurroundings } from './guest-handle.js';
 import type { GuestScript } from './guest-script.js';
 import { LOG_LINES, type MemoryVm } from '../driver/memory-vm.js';
@@ -50,6 +59,21 @@ export async function bootGuest(vm: MemoryVm, run: GuestRun): Promise<void> {
     }
   }
   if (vm.spec.agent === 'required' && vm.condition === 'booting') vm.console.append('microvm-agent: ready\n');
+}
+
+/**
+ * Tells the agent of a guest that boots or goes on what it gives to commands. Errors: INVALID_ARGUMENT for an
+ * owner whom the guest does not know.
+ */
+export function tellGuest(vm: MemoryVm, settings: GuestSettings | undefined): void {
+  if (settings === undefined) return;
+  try {
+    for (const { owner } of settings.secrets?.give.values() ?? []) checkOwner(vm, owner);
+    vm.settings.take(settings);
+  } catch (error) {
+    const isOwner = error instanceof ScriptedErrno && error.step === 'user';
+    throw isOwner ? invalidArgument('owner', 'a user, and a group, that the guest knows') : error;
+  }
 }
 
 /**

@@ -28,6 +28,10 @@ export interface ScriptedGuest {
   readonly hostname: string;
   /** Lives of the guest: rises with each restore. */
   readonly epoch: number;
+  /**
+   * The VM's secrets by name, each with who may read it; empty: root. In a real guest files of /run/secrets.
+   */
+  readonly secrets: ReadonlyMap<string, { readonly bytes: Buffer; readonly owner: string }>;
   /** Takes the next connection to this TCP port of the guest. Rejects when the signal aborts. */
   listen(port: number, signal: AbortSignal): Promise<ScriptedConnection>;
   /**

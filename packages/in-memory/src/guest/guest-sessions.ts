@@ -13,6 +13,7 @@ import {
 import { accountOf, environmentOf } from './accounts.js';
 import { GuestHandle, KERNEL_RELEASE, untilGoing, type GuestSurroundings } from './guest-handle.js';
 import { GuestNetwork } from './guest-network.js';
+import { checkOwner } from './secret-files.js';
 import type { CommandEnd, GuestScript, ScriptedGuest } from './guest-script.js';
 import type { MemoryVm } from '../driver/memory-vm.js';
 import { ROOT_DRIVE } from '../driver/disks.js';
@@ -100,6 +101,7 @@ class Session {
     const network = new GuestNetwork(scripted, toHost);
     this.#guest = new GuestHandle(vm, parts.surroundings, network);
     const handlers = {
+      checkOwner: (owner: string) => checkOwner(vm, owner),
       exec: (command: ScriptedCommand) => this.#exec(command),
       files: (worker: ScriptedCommand) => this.#serveFiles(worker),
       serverAt: (target: ConnectTarget) => network.serverAt(target),

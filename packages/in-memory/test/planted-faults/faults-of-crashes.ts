@@ -45,6 +45,11 @@ export const FAULTS_OF_CRASHES: readonly PlantedFault[] = [
     'snapshotVm of a created VM: kill -9 at snapshotVm:captured',
     (runtime, vmId) => runtime.snapshotVm(vmId, 'taken'),
   ),
+  inRecovery(
+    'a secret outlives its owner',
+    'setSecret of a running VM: kill -9 at setSecret:intent',
+    (runtime, vmId) => runtime.setSecret(vmId, 'token', 'open sesame'),
+  ),
   inOpening(
     'what was staged for a snapshot is not swept',
     [KILLED, 'snapshotVm of a created VM: kill -9 at snapshotVm:staged'],

@@ -1,7 +1,8 @@
-import type { ExecRequest } from '@microvm/runtime';
-import { inRuntime, type PlantedFault } from './faulty-runtime.js';
+import type { ExecRequest, VmView } from '@microvm/runtime';
+import { creating, inRuntime, isRestore, type PlantedFault } from './faulty-runtime.js';
 
 const ENVIRONMENT = 'the environment of a VM';
+const SECRETS = 'secrets';
 
 /** Deviations in what the commands of a VM are given. */
 export const FAULTS_OF_SETTINGS: readonly PlantedFault[] = [
@@ -40,6 +41,59 @@ export const FAULTS_OF_SETTINGS: readonly PlantedFault[] = [
         return new Proxy(guest, {
           get: (target, key) => (key === 'exec' ? exec : (Reflect.get(target, key) as unknown)),
         });
+      },
+    }),
+  ),
+  inRuntime(
+    'a secret is kept in the record',
+    [SECRETS, 'are in no file, event, error, job, argument or environment of the host'],
+    (good) => ({
+      async setSecret(vmId, name, value, options) {
+        await good.setEnv(vmId, { LEAK: JSON.stringify(value) });
+        return good.setSecret(vmId, name, value, options);
+      },
+    }),
+  ),
+  inRuntime(
+    'an error tells of a secret',
+    [SECRETS, 'with a wrong name or value, or too many, are refused, without a word of the value'],
+    (good) => ({
+      setSecret: (vmId, name, value, options) =>
+        good.setSecret(vmId, name, value, options).catch((error: Error) => {
+          error.message += JSON.stringify(value);
+          throw error;
+        }),
+    }),
+  ),
+  inRuntime(
+    'a VM starts without its secrets',
+    [SECRETS, 'of a VM that is stopped are missing, and a start needs them again'],
+    (good) => ({
+      startVm: (vmId, options) => good.startVm(vmId, { ...options, secretsOptional: true }),
+    }),
+  ),
+  inRuntime(
+    'a snapshot takes secrets along',
+    [SECRETS, 'keep a snapshot with memory from being taken, unless they are allowed in it'],
+    (good) => ({
+      snapshotVm: (vmId, snapshotId, options) =>
+        good.snapshotVm(vmId, snapshotId, { ...options, allowSecrets: true }),
+    }),
+  ),
+  inRuntime(
+    'a restored guest keeps the secrets of its snapshot',
+    [SECRETS, 'of a snapshot are not inherited'],
+    (good) =>
+      creating((vmId, spec, options) =>
+        good.createVmWithSpec(vmId, isRestore(spec) ? { ...spec, inheritSecrets: true } : spec, options),
+      ),
+  ),
+  inRuntime(
+    'a deleted secret stays in the guest',
+    [SECRETS, 'are replaced, and gone with deleteSecret'],
+    (good) => ({
+      async deleteSecret(vmId) {
+        return (await good.getVm(vmId)) as VmView;
       },
     }),
   ),

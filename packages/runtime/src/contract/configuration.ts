@@ -76,7 +76,8 @@ export const COMMON_SETTINGS: readonly Setting[] = [
 /** Schema of `COMMON_SETTINGS`; a driver's own schema extends it. */
 export const commonOptionsShape = {
   stateDir: z.string().min(1).refine(isAbsolute, 'an absolute path').optional(),
-  defaults: vmSpecSchema.optional(),
+  // A secret belongs to a VM; what many VMs share is their environment.
+  defaults: vmSpecSchema.omit({ secrets: true }).optional(),
   concurrency: z.int().min(1).max(100_000).optional(),
   operationTimeoutMs: z
     .int()

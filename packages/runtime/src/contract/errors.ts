@@ -22,6 +22,10 @@ export interface ErrorDetails {
   MICROVM_SNAPSHOT_INCOMPATIBLE: { readonly snapshotUid: string; readonly reason: string };
   /** `users` are the ids of the VMs that need the snapshot's files. */
   MICROVM_SNAPSHOT_IN_USE: { readonly snapshotUid: string; readonly users: readonly string[] };
+  /** A start needs these secrets, and nobody has their values any more. */
+  MICROVM_SECRETS_MISSING: { readonly vmId: string; readonly names: readonly string[] };
+  /** A snapshot with memory would hold these secrets. */
+  MICROVM_SECRETS_PRESENT: { readonly vmId: string; readonly names: readonly string[] };
   /** `feature` is a capability or a spec field; `availableIn` says what has it, where known. */
   MICROVM_UNSUPPORTED: { readonly feature: string; readonly availableIn?: string };
   /** `findings` are codes of the host report. */
@@ -127,6 +131,14 @@ export const ERROR_TRAITS: Readonly<Record<ErrorCode, ErrorTraits>> = {
     remedy: 'restore it with the VMM and host that its manifest names',
   },
   MICROVM_SNAPSHOT_IN_USE: { retryable: true, remedy: 'destroy or stop the VMs in `details.users` first' },
+  MICROVM_SECRETS_MISSING: {
+    retryable: false,
+    remedy: 'give the secrets in `details.names` with the start, or start with secretsOptional: true',
+  },
+  MICROVM_SECRETS_PRESENT: {
+    retryable: false,
+    remedy: 'delete the secrets first, or allow them in the snapshot’s files with allowSecrets: true',
+  },
   MICROVM_UNSUPPORTED: {
     retryable: false,
     remedy: 'check `capabilities` before the call, or use another driver',

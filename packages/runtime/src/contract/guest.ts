@@ -43,6 +43,12 @@ export interface ExecRequest {
    * VM's environment at most 1 MiB.
    */
   readonly env?: Readonly<Record<string, string>>;
+  /**
+   * Variables whose values are secrets of the VM: `{ TOKEN: 'registry' }` gives the secret `registry` as
+   * `TOKEN`, over `env` of the VM. The guest fills them in. A secret that is not there fails the start with
+   * the step `secrets`.
+   */
+  readonly secrets?: Readonly<Record<string, string>>;
   /** Working directory in the guest, entered as `user`. Default `/`. */
   readonly cwd?: string;
   /**

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseVmId } from './ids.js';
 import { parseSchema } from './parse.js';
+import type { SecretsUpdate } from './secrets.js';
 import type { JobProgress, JobView } from './views.js';
 
 /** Checks that an option is an `AbortSignal`. */
@@ -40,6 +41,39 @@ export interface OperationOptions {
   readonly onProgress?: ((progress: JobProgress) => void) | undefined;
   /** Called once, with the job as it was queued. */
   readonly onJob?: ((job: JobView) => void) | undefined;
+}
+
+/** What `startVm` takes last. */
+export interface StartOptions extends OperationOptions {
+  /** Given anew, beside those that are present; null: the VM needs the secret no longer. */
+  readonly secrets?: SecretsUpdate | undefined;
+  /** Start although secrets are missing; as `secretsOptional` of the spec, for this start. */
+  readonly secretsOptional?: boolean | undefined;
+}
+
+/** What `snapshotVm` takes last. */
+export interface SnapshotOptions extends OperationOptions {
+  /** The memory may hold secrets, which then lie in the snapshot's files in plain text. Default false. */
+  readonly allowSecrets?: boolean | undefined;
+}
+
+/** Splits off options that are arguments of their verb; whatever is no object of options stays whole. */
+export function splitOptions<O extends OperationOptions, K extends keyof O>(
+  options: O | undefined,
+  names: readonly K[],
+): readonly [own: Partial<Pick<O, K>>, rest: OperationOptions | undefined] {
+  if (typeof options !== 'object' || options === null) return [{}, options];
+  const isOwn = ([name]: readonly [string, unknown]): boolean => names.some((own) => own === name);
+  const entries = Object.entries(options);
+  return [
+    Object.fromEntries(entries.filter(isOwn)) as Partial<Pick<O, K>>,
+    Object.fromEntries(entries.filter((entry) => !isOwn(entry))),
+  ];
+}
+
+/** Checks an argument that is true, false or absent. Throws `MICROVM_INVALID_ARGUMENT`. */
+export function parseFlag(value: unknown, path: string): boolean | undefined {
+  return parseSchema(z.boolean('true or false').optional(), value, path);
 }
 
 /** Checks the options of a verb. Throws `MICROVM_INVALID_ARGUMENT`. */

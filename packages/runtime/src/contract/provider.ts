@@ -1,5 +1,6 @@
 import type { EnvironmentUpdate } from './environment.js';
-import type { OperationOptions } from './options.js';
+import type { OperationOptions, SnapshotOptions, StartOptions } from './options.js';
+import type { SecretValue } from './secrets.js';
 import type { VmSpec } from './spec.js';
 import type { SnapshotRef } from './verbs.js';
 import type { SnapshotView, VmView } from './views.js';
@@ -20,10 +21,11 @@ export abstract class VmProvider {
 
   /**
    * Starts a created, stopped or crashed VM (cold boot on the same disks), or resumes a paused one:
-   * `running`, its agent answers. Errors: INVALID_TRANSITION, GUEST_UNREACHABLE, VMM_EXITED. Aborted: back in
-   * the earlier state, the attempt's VMM gone.
+   * `running`, its agent answers and has the environment and the secrets. Errors: INVALID_TRANSITION,
+   * SECRETS_MISSING, GUEST_UNREACHABLE, VMM_EXITED. Aborted: back in the earlier state, the attempt's VMM
+   * gone.
    */
-  abstract startVm(vmId: string, options?: OperationOptions): Promise<VmView>;
+  abstract startVm(vmId: string, options?: StartOptions): Promise<VmView>;
 
   /**
    * Stops a running VM: `stopped`. The guest gets `shutdownTimeoutMs` to flush, then force; `stop` in the
@@ -34,10 +36,10 @@ export abstract class VmProvider {
 
   /**
    * Publishes a snapshot, whole or not at all; the VM's state is unchanged, a running guest stands still
-   * meanwhile. Errors: INVALID_TRANSITION, SNAPSHOT_ALREADY_EXISTS, NO_SPACE. Aborted: no snapshot, the guest
-   * goes on.
+   * meanwhile. Errors: INVALID_TRANSITION, SNAPSHOT_ALREADY_EXISTS, SECRETS_PRESENT, NO_SPACE. Aborted: no
+   * snapshot, the guest goes on.
    */
-  abstract snapshotVm(vmId: string, snapshotId: string, options?: OperationOptions): Promise<SnapshotView>;
+  abstract snapshotVm(vmId: string, snapshotId: string, options?: SnapshotOptions): Promise<SnapshotView>;
 
   /**
    * Ends the VM in any state and removes all it had, verified: `destroyed`. Its snapshots stay.
@@ -75,6 +77,26 @@ export abstract class VmProvider {
    * environment is as before. The same changes twice: no further effect.
    */
   abstract setEnv(vmId: string, env: EnvironmentUpdate, options?: OperationOptions): Promise<VmView>;
+
+  /**
+   * Gives the guest a secret: the file /run/secrets/NAME of mode 0600, replaced at once where there is one,
+   * and a variable of those commands that name it. A paused guest has it before its workload goes on. The
+   * value stays in memory: of this process until the guest's life ends, and of the guest. Errors:
+   * INVALID_ARGUMENT, INVALID_TRANSITION, GUEST_UNREACHABLE, UNSUPPORTED (no agent, or one of protocol 1),
+   * HOST_FAILURE (the guest could not store it). Aborted: as before. The same twice: no further effect.
+   */
+  abstract setSecret(
+    vmId: string,
+    name: string,
+    value: SecretValue,
+    options?: OperationOptions,
+  ): Promise<VmView>;
+
+  /**
+   * Removes a secret from the guest, where its file is overwritten, and from the VM. Errors: as `setSecret`.
+   * Aborted: as before, as far as the value is known. Of a secret that is not there: no effect.
+   */
+  abstract deleteSecret(vmId: string, name: string, options?: OperationOptions): Promise<VmView>;
 
   /** Removes a snapshot. Errors: SNAPSHOT_NOT_FOUND, SNAPSHOT_IN_USE while a live VM maps its memory. */
   abstract deleteSnapshot(snapshot: SnapshotRef, options?: OperationOptions): Promise<void>;

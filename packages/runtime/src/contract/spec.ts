@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { deepFreeze } from './deep-freeze.js';
 import { environmentSchema } from './environment.js';
 import { parseSchema } from './parse.js';
+import { secretsSchema } from './secrets.js';
 
 // The limits of numbers are Firecracker's where it has one (vCPUs 1–32); other bounds keep sizes within what
 // a host can have.
@@ -185,6 +186,21 @@ export const vmSpecSchema = z.strictObject({
    * MiB. Needs an agent.
    */
   env: environmentSchema.optional(),
+  /**
+   * Secrets of the guest, by name: each is a file of mode 0600 below /run/secrets, and may be a variable of
+   * commands that name it (`ExecRequest.secrets`). They live in memory alone: neither the record, nor the
+   * view, nor a log has a value. At most 64, of 64 KiB each and 512 KiB in all. Needs an agent.
+   */
+  secrets: secretsSchema.optional(),
+  /**
+   * A start does not fail for want of a secret: the guest does without those that are missing. Default false.
+   */
+  secretsOptional: z.boolean().optional(),
+  /**
+   * With `restoreFrom` a snapshot that was taken with `allowSecrets`: its secrets stay in the guest. Default
+   * false.
+   */
+  inheritSecrets: z.boolean().optional(),
   /** When the guest reboots itself: boot again (default), or be stopped. */
   onGuestReboot: z.enum(['restart', 'stop']).optional(),
   /** When our process is gone: `keep` the VM for the next owner (default), or `destroy` it at once. */
@@ -220,7 +236,15 @@ export const vmSpecSchema = z.strictObject({
 export type VmSpec = z.infer<typeof vmSpecSchema>;
 
 /** Fields about the way a VM comes to be, not about what it is: they are not kept in its record. */
-export const RESTORE_FIELDS = ['restoreFrom', 'resumeImmediately', 'networkOverrides'] as const;
+export const RESTORE_FIELDS = [
+  'restoreFrom',
+  'resumeImmediately',
+  'networkOverrides',
+  'inheritSecrets',
+] as const;
+
+/** Fields that no record has: those about the way, and the values of secrets. */
+export const UNRECORDED_FIELDS = [...RESTORE_FIELDS, 'secrets'] as const;
 
 /** Fields that a restored VM may choose anew: they do not describe what the snapshot holds. */
 export const FREE_ON_RESTORE = [
@@ -231,6 +255,8 @@ export const FREE_ON_RESTORE = [
   'env',
   'onGuestReboot',
   'onOwnerDeath',
+  'secrets',
+  'secretsOptional',
   'shutdownTimeoutMs',
   'labels',
 ] as const satisfies readonly (keyof VmSpec)[];
@@ -247,7 +273,7 @@ const DEFAULTS = {
 } as const satisfies Partial<VmSpec>;
 
 /** A spec after the defaults: what the record and the snapshot keep. */
-export type ResolvedVmSpec = Omit<VmSpec, (typeof RESTORE_FIELDS)[number] | keyof typeof DEFAULTS> & {
+export type ResolvedVmSpec = Omit<VmSpec, (typeof UNRECORDED_FIELDS)[number] | keyof typeof DEFAULTS> & {
   readonly [Field in keyof typeof DEFAULTS]: NonNullable<VmSpec[Field]>;
 };
 
@@ -281,6 +307,16 @@ const RULES: readonly (readonly [path: string, expected: string, broken: (spec: 
       'networkInterfaces',
       'interface ids that differ',
       (s) => hasDouble(s.networkInterfaces?.map((nic) => nic.ifaceId)),
+    ],
+    [
+      'inheritSecrets',
+      'restoreFrom beside it',
+      (s) => s.inheritSecrets !== undefined && s.restoreFrom === undefined,
+    ],
+    [
+      'secrets',
+      'nothing with agent: "none"',
+      (s) => s.agent === 'none' && Object.keys(s.secrets ?? {}).length > 0,
     ],
     ['env', 'nothing with agent: "none"', (s) => s.agent === 'none' && Object.keys(s.env ?? {}).length > 0],
     [
@@ -316,6 +352,6 @@ export function brokenRule(
 export function resolveVmSpec(spec: VmSpec, workspaceDefaults: VmSpec): ResolvedVmSpec {
   const given = Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined));
   const merged: Record<string, unknown> = { ...DEFAULTS, ...workspaceDefaults, ...given };
-  for (const field of RESTORE_FIELDS) delete merged[field];
+  for (const field of UNRECORDED_FIELDS) delete merged[field];
   return deepFreeze(merged) as ResolvedVmSpec;
 }

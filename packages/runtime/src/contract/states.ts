@@ -28,6 +28,8 @@ export const TRANSITIONS: Readonly<Record<VmVerb, Transition>> = {
   snapshotVm: { from: ['created', 'running', 'paused', 'stopped', 'crashed'], to: 'unchanged' },
   renameVm: { from: ['created', 'running', 'paused', 'stopped', 'crashed'], to: 'unchanged' },
   setEnv: { from: ['created', 'running', 'paused', 'stopped', 'crashed'], to: 'unchanged' },
+  setSecret: { from: ['running', 'paused'], to: 'unchanged' },
+  deleteSecret: { from: ['running', 'paused'], to: 'unchanged' },
   destroyVm: { from: ['created', 'running', 'paused', 'stopped', 'crashed'], to: 'destroyed' },
   forgetVm: { from: ['destroyed'], to: 'forgotten' },
 };

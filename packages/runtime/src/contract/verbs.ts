@@ -1,5 +1,6 @@
 import type { EnvironmentUpdate } from './environment.js';
 import type { OperationOptions } from './options.js';
+import type { SecretsUpdate, SecretValue } from './secrets.js';
 import type { VmSpec } from './spec.js';
 import type { SnapshotView, VmView } from './views.js';
 
@@ -18,16 +19,30 @@ interface OnVm {
  */
 export interface VerbTypes {
   createVm: { readonly args: OnVm & { readonly spec: VmSpec }; readonly answer: VmView };
-  startVm: { readonly args: OnVm; readonly answer: VmView };
+  startVm: {
+    readonly args: OnVm & {
+      readonly secrets?: SecretsUpdate | undefined;
+      readonly secretsOptional?: boolean | undefined;
+    };
+    readonly answer: VmView;
+  };
   stopVm: { readonly args: OnVm; readonly answer: VmView };
   pauseVm: { readonly args: OnVm; readonly answer: VmView };
   resumeVm: { readonly args: OnVm; readonly answer: VmView };
-  snapshotVm: { readonly args: OnVm & { readonly snapshotId: string }; readonly answer: SnapshotView };
+  snapshotVm: {
+    readonly args: OnVm & { readonly snapshotId: string; readonly allowSecrets?: boolean | undefined };
+    readonly answer: SnapshotView;
+  };
   renameVm: {
     readonly args: { readonly oldVmId: string; readonly newVmId: string };
     readonly answer: VmView;
   };
   setEnv: { readonly args: OnVm & { readonly env: EnvironmentUpdate }; readonly answer: VmView };
+  setSecret: {
+    readonly args: OnVm & { readonly name: string; readonly value: SecretValue };
+    readonly answer: VmView;
+  };
+  deleteSecret: { readonly args: OnVm & { readonly name: string }; readonly answer: VmView };
   destroyVm: { readonly args: OnVm; readonly answer: VmView };
   forgetVm: { readonly args: OnVm; readonly answer: undefined };
   deleteSnapshot: { readonly args: { readonly snapshot: SnapshotRef }; readonly answer: undefined };

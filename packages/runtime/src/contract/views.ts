@@ -1,3 +1,4 @@
+import type { SecretView } from './secrets.js';
 import type { ResolvedVmSpec } from './spec.js';
 import type { VmState } from './states.js';
 import type { JobKind } from './verbs.js';
@@ -97,6 +98,8 @@ export interface VmView {
   readonly createdAt: string;
   /** When `state` changed last. */
   readonly changedAt: string;
+  /** Names of the VM's secrets, never values. */
+  readonly secrets: readonly SecretView[];
   /** In creation order. */
   readonly snapshots: readonly SnapshotView[];
   /** `snapshotUid` it was restored from. */

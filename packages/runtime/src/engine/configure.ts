@@ -33,7 +33,7 @@ export async function undoConfigure(
   { from }: OperationRecord,
 ): Promise<Settlement> {
   if (from !== 'running' && from !== 'paused') return undone({});
-  vm.told.becomeUnknown();
+  vm.told.doubtEnvironment();
   const truth = await askVmm(context, vm);
   if (truth.state === 'running') await configureIfReachable(context, vm);
   return undone(truth);

@@ -6,6 +6,7 @@ import type { Content } from '../ports/content.js';
 import type { VmDriver } from '../ports/driver.js';
 import type { Announcer } from './announcer.js';
 import type { DriverCalls } from './driver-calls.js';
+import type { Fingerprints } from './fingerprints.js';
 import { vmView, type Fleet, type Vm } from './fleet.js';
 import type { JobBook } from './job-book.js';
 import type { Journal } from './journal.js';
@@ -26,11 +27,12 @@ export interface EngineContext {
   readonly content: Content | undefined;
   readonly book: JobBook;
   readonly clock: Clock;
+  readonly fingerprints: Fingerprints;
   /** Spec fields that every VM gets unless its own spec says otherwise. */
   readonly defaults: VmSpec;
 }
 
 /** A VM as callers see it. */
 export function viewOf({ catalogue }: EngineContext, vm: Vm): VmView {
-  return vmView(vm.record, catalogue);
+  return vmView(vm, catalogue);
 }

@@ -131,7 +131,7 @@ export function driverVm(vm: Vm, store: StateStore, content: Content | undefined
   };
 }
 
-export function vmView(record: VmRecord, catalogue: SnapshotCatalogue): VmView {
+export function vmView({ record, told }: Vm, catalogue: SnapshotCatalogue): VmView {
   const { vmId, instanceId, state, spec, createdAt, changedAt, operation } = record;
   return {
     vmId,
@@ -143,6 +143,7 @@ export function vmView(record: VmRecord, catalogue: SnapshotCatalogue): VmView {
     spec: deepFreeze(spec),
     createdAt,
     changedAt,
+    secrets: told.secrets.views(record.secrets ?? []),
     snapshots: catalogue.ofInstance(instanceId).map(snapshotView),
     ...pick(record, ['restoredFrom', 'ending', 'stop', 'cleanup', 'vmm']),
   };

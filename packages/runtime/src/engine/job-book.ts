@@ -1,6 +1,7 @@
 import { VmRuntimeError } from '../contract/errors.js';
 import type { JobView } from '../contract/views.js';
 import type { Clock } from '../ports/clock.js';
+import { isSameRequest } from './fingerprints.js';
 import { finishedJobView, Job } from './job.js';
 import type { FinishedJob } from './record.js';
 
@@ -81,7 +82,7 @@ export class JobBook {
     const found = this.#byKey.get(key);
     if (found === undefined || !this.#answers(found)) return undefined;
     const { job } = found;
-    if (job.kind !== kind || job.request !== request) {
+    if (job.kind !== kind || !isSameRequest(job.request, request)) {
       const { jobId } = job;
       throw new VmRuntimeError(
         'MICROVM_IDEMPOTENCY_CONFLICT',

@@ -43,6 +43,7 @@ export class Journal {
     await this.step(`${job.kind}:accepted`);
     const operation = job.operation({ from: vm.record.state, ...extra });
     vm.record = { ...vm.record, operation };
+    vm.told.secrets.begin();
     try {
       // At once: the disk then writes both in one go, and the commit has nothing to move any more.
       await Promise.all([this.#parts.store.writeVm(vm.record), this.#archiveFor(vm.record)]);
@@ -63,6 +64,7 @@ export class Journal {
   async end(vm: Vm, job: Job, patch: RecordPatch, result: JobResult = {}): Promise<void> {
     const finished = job.success({ instanceId: vm.record.instanceId, ...result });
     await this.#write(vm, { ...patch, operation: undefined }, finished);
+    vm.told.secrets.commit();
     job.end(finished, true);
   }
 
@@ -100,6 +102,7 @@ export class Journal {
   changeInMemory(vm: Vm, patch: RecordPatch): void {
     const before = vm.record;
     vm.record = this.#patched(before, patch);
+    vm.told.follow(vm.record);
     this.#announce(before, vm.record);
   }
 
@@ -113,6 +116,7 @@ export class Journal {
     // Merged with the record as it is now: an end may have been seen during the write.
     const before = vm.record;
     vm.record = patched(before, change, at);
+    vm.told.follow(vm.record);
     if (finished !== undefined) this.#forgetBeyond(before, finished);
     this.#announce(before, vm.record);
   }

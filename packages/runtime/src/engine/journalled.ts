@@ -91,7 +91,10 @@ export function subjectOf(vm: Vm | undefined): Subject | undefined {
   return vm === undefined ? undefined : { vm };
 }
 
-type SimpleVerb = Exclude<OnVmKind, 'snapshotVm' | 'forgetVm' | 'setEnv'>;
+type SimpleVerb = Exclude<
+  OnVmKind,
+  'startVm' | 'snapshotVm' | 'forgetVm' | 'setEnv' | 'setSecret' | 'deleteSecret'
+>;
 
 interface SimpleDefinition<K extends SimpleVerb> extends Failing {
   readonly kind: K;

@@ -15,8 +15,12 @@ import {
   type EventsOptions,
   type JobFilter,
   type MetricsOptions,
+  splitOptions,
   type OperationOptions,
+  type SnapshotOptions,
+  type StartOptions,
 } from '../contract/options.js';
+import type { SecretValue } from '../contract/secrets.js';
 import { VmRuntime, type RecoveryReport } from '../contract/runtime.js';
 import type { VmSpec } from '../contract/spec.js';
 import {
@@ -76,8 +80,9 @@ export class LifecycleEngine extends VmRuntime {
     return this.#run('createVm', { vmId, spec }, options);
   }
 
-  override startVm(vmId: string, options?: OperationOptions): Promise<VmView> {
-    return this.#run('startVm', { vmId }, options);
+  override startVm(vmId: string, options?: StartOptions): Promise<VmView> {
+    const [{ secrets, secretsOptional }, rest] = splitOptions(options, ['secrets', 'secretsOptional']);
+    return this.#run('startVm', { vmId, secrets, secretsOptional }, rest);
   }
 
   override stopVm(vmId: string, options?: OperationOptions): Promise<VmView> {
@@ -104,12 +109,26 @@ export class LifecycleEngine extends VmRuntime {
     return this.#run('renameVm', { oldVmId, newVmId }, options);
   }
 
-  override snapshotVm(vmId: string, snapshotId: string, options?: OperationOptions): Promise<SnapshotView> {
-    return this.#run('snapshotVm', { vmId, snapshotId }, options);
+  override snapshotVm(vmId: string, snapshotId: string, options?: SnapshotOptions): Promise<SnapshotView> {
+    const [{ allowSecrets }, rest] = splitOptions(options, ['allowSecrets']);
+    return this.#run('snapshotVm', { vmId, snapshotId, allowSecrets }, rest);
   }
 
   override setEnv(vmId: string, env: EnvironmentUpdate, options?: OperationOptions): Promise<VmView> {
     return this.#run('setEnv', { vmId, env }, options);
+  }
+
+  override setSecret(
+    vmId: string,
+    name: string,
+    value: SecretValue,
+    options?: OperationOptions,
+  ): Promise<VmView> {
+    return this.#run('setSecret', { vmId, name, value }, options);
+  }
+
+  override deleteSecret(vmId: string, name: string, options?: OperationOptions): Promise<VmView> {
+    return this.#run('deleteSecret', { vmId, name }, options);
   }
 
   override deleteSnapshot(snapshot: SnapshotRef, options?: OperationOptions): Promise<void> {
@@ -256,6 +275,7 @@ export class LifecycleEngine extends VmRuntime {
     const destroyed = await Promise.allSettled(doomed.map((vm) => destroyUnwatched(this.#context, vm)));
     hub.close();
     await driver.close();
+    for (const vm of fleet.all()) vm.told.secrets.clear();
     await background.idle();
     await store.close();
     await onClose?.();

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_SECRETS } from '../contract/secrets.js';
 import { brokenRule } from '../contract/spec.js';
 import type { SnapshotView } from '../contract/views.js';
 import type { JsonObject } from '../ports/driver.js';
@@ -61,6 +62,8 @@ export const manifestSchema = z
     compatibility: z.custom<JsonObject>(isJsonObject, 'a JSON object'),
     /** The captured VM's own, without what belongs to its host. */
     spec: portableSpecSchema,
+    /** Names of the secrets that its memory holds; taken with `allowSecrets`. */
+    secrets: z.array(shortText).max(MAX_SECRETS).readonly().optional(),
     /** Files outside the snapshot that its guest reads; a cold boot needs kernel and initrd. */
     pinned: pinnedFilesSchema,
     parts: z.array(part).max(64).readonly(),

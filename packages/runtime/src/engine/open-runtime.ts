@@ -14,6 +14,7 @@ import { DriverCalls } from './driver-calls.js';
 import { capabilitiesOf } from './driver-features.js';
 import type { EngineContext } from './engine-context.js';
 import { EventHub } from './event-hub.js';
+import { Fingerprints } from './fingerprints.js';
 import { Fleet } from './fleet.js';
 import { JobBook } from './job-book.js';
 import { JobRunner } from './job-runner.js';
@@ -120,6 +121,7 @@ function contextOf(
     content,
     book,
     clock,
+    fingerprints: new Fingerprints(),
     defaults: options.defaults ?? {},
   };
 }

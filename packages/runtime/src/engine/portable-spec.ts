@@ -27,6 +27,8 @@ export const portableSpecSchema = vmSpecSchema
     restoreFrom: true,
     resumeImmediately: true,
     networkOverrides: true,
+    inheritSecrets: true,
+    secrets: true,
     kernelPath: true,
     initrdPath: true,
     jail: true,

@@ -35,7 +35,7 @@ function converted(value: unknown): unknown {
     case 1:
       return fromFormat1(value);
     case 2:
-      // Format 2 had no environment: that of its guests is empty.
+      // Format 2 had neither environment nor secrets: its guests have none.
       return { ...(value as object), format: MANIFEST_FORMAT };
     default:
       return value;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { MIB } from '../contract/units.js';
+import { MAX_SECRETS } from '../contract/secrets.js';
 import { vmSpecSchema, type ResolvedVmSpec } from '../contract/spec.js';
 import { VM_STATES, type VmState } from '../contract/states.js';
 import type { JobKind } from '../contract/verbs.js';
@@ -70,6 +71,8 @@ export interface VmRecord {
   readonly memoryFrom?: string;
   /** Restored and never resumed: the guest has still the identity of the captured one. */
   readonly unrepaired?: true;
+  /** Names of its secrets; their values are in memory alone. */
+  readonly secrets?: readonly string[];
   readonly ending?: VmEnding;
   readonly stop?: VmView['stop'];
   readonly cleanup?: { readonly left: readonly string[] };
@@ -145,7 +148,13 @@ const recordedSpec = z
   .strictObject(
     Object.fromEntries(Object.keys(vmSpecSchema.shape).map((field) => [field, z.unknown().optional()])),
   )
-  .omit({ restoreFrom: true, resumeImmediately: true, networkOverrides: true });
+  .omit({
+    restoreFrom: true,
+    resumeImmediately: true,
+    networkOverrides: true,
+    inheritSecrets: true,
+    secrets: true,
+  });
 
 const recordSchema = z.strictObject({
   format: z.literal(RECORD_FORMAT),
@@ -161,6 +170,7 @@ const recordSchema = z.strictObject({
   restoredFrom: hex32.optional(),
   memoryFrom: hex32.optional(),
   unrepaired: z.literal(true).optional(),
+  secrets: z.array(idText).max(MAX_SECRETS).optional(),
   ending: ending.optional(),
   stop: z.enum(['graceful', 'forced']).optional(),
   cleanup: z.strictObject({ left: z.array(longText).max(4096) }).optional(),
@@ -195,7 +205,7 @@ function converted(value: object, format: unknown): object | undefined {
       // Format 1 pinned nothing: its VMs go on with the files that their callers named.
       return { ...value, format: RECORD_FORMAT, pinned: {} };
     case 2:
-      // Format 2 had no environment: that of its VMs is empty.
+      // Format 2 had neither environment nor secrets: its VMs have none.
       return { ...value, format: RECORD_FORMAT };
     case RECORD_FORMAT:
       return value;

@@ -6,7 +6,7 @@ import { sweepAll } from '../ports/sweep.js';
 import { configureIfReachable } from './configure.js';
 import type { EngineContext } from './engine-context.js';
 import type { Vm } from './fleet.js';
-import type { FinishedJob, OperationRecord } from './record.js';
+import type { FinishedJob, OperationRecord, VmRecord } from './record.js';
 import { asFound, askVmm, type Settlement } from './settlement.js';
 import type { LoadedState } from './state-store.js';
 import { VERBS } from './verbs.js';
@@ -56,10 +56,24 @@ function loadRecords({ catalogue, book, fleet }: EngineContext, loaded: LoadedSt
   // Tombstones first: where an id has been taken again, it belongs to the VM that lives.
   const isTombstone = (state: string): number => (state === 'destroyed' ? 0 : 1);
   for (const record of [...loaded.records].sort((a, b) => isTombstone(a.state) - isTombstone(b.state))) {
-    const vm = fleet.add(record);
-    if (isLive(record.state)) vm.told.becomeUnknown();
     for (const job of record.jobs) book.load(job, true);
+    const vm = fleet.add(record);
+    if (!isLive(record.state)) continue;
+    vm.told.doubtEnvironment();
+    vm.told.secrets.disown(secretsOfEarlierOwner(record, catalogue));
   }
+}
+
+/**
+ * What the guest's memory may hold: given by the earlier owner, or captured in the snapshot that it goes on
+ * from.
+ */
+function secretsOfEarlierOwner(record: VmRecord, catalogue: EngineContext['catalogue']): readonly string[] {
+  const { secrets = [], operation, unrepaired, memoryFrom = '' } = record;
+  const captured = unrepaired === true ? (catalogue.get(memoryFrom)?.secrets ?? []) : [];
+  // The name of a secret that was being set is in no record.
+  const isSetting = operation?.kind === 'setSecret';
+  return [...secrets, ...captured, ...(isSetting ? ['(of an interrupted setSecret)'] : [])];
 }
 
 /**
@@ -108,9 +122,7 @@ async function recoverVm(
   if (isLive(state)) {
     await journal.write(vm, await askVmm(context, vm));
     const now = vm.record.state;
-    // Its agent knows the environment already, but this process knows only now how long that may be.
-    if (now === 'running' && Object.keys(vm.record.spec.env ?? {}).length > 0)
-      await configureIfReachable(context, vm);
+    if (now === 'running' && hasSettings(vm)) await configureIfReachable(context, vm);
     (isLive(now) ? report.adopted : report.ended).push({ vmId, instanceId, state: now });
     return;
   }
@@ -121,6 +133,14 @@ async function recoverVm(
     if (cleanup === undefined) report.swept.push(`VMM of ${instanceId}`);
     else report.notSwept.push({ what: `VMM of ${instanceId}`, problem: cleanup.left.join(', ') });
   }
+}
+
+/**
+ * The agent of a VM that was taken over knows the environment already, and this process learns only now how
+ * long a command may be. Secrets were given by the earlier owner, and end with it.
+ */
+function hasSettings({ record: { spec, secrets = [] } }: Vm): boolean {
+  return Object.keys(spec.env ?? {}).length > 0 || secrets.length > 0;
 }
 
 async function endInterrupted(

@@ -2,7 +2,7 @@ import { deepFreeze } from '../contract/deep-freeze.js';
 import { invalidArgument } from '../contract/errors.js';
 import {
   FREE_ON_RESTORE,
-  RESTORE_FIELDS,
+  UNRECORDED_FIELDS,
   resolveVmSpec,
   type ResolvedVmSpec,
   type VmSpec,
@@ -31,7 +31,7 @@ export interface Restoration {
 export function restoredSpec(restoration: Restoration): ResolvedVmSpec {
   const { given, defaults, manifest } = restoration;
   const free: readonly string[] = FREE_ON_RESTORE;
-  const ofRestore: readonly string[] = RESTORE_FIELDS;
+  const ofRestore: readonly string[] = UNRECORDED_FIELDS;
   const chosen: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(given)) {
     if (value === undefined || ofRestore.includes(field) || COMPARED_BY_CONTENT.includes(field)) continue;

@@ -51,6 +51,7 @@ export async function failJob(
   if (operation?.jobId !== job.jobId) throw error;
   const isStuck = error instanceof UnresponsiveDriver;
   const reason: unknown = isStuck ? job.signal.reason : error;
+  vm.told.secrets.rollBack();
   const settlement =
     isStuck && !asksNothing
       ? await abandon(context, vm)

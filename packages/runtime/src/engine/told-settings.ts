@@ -1,25 +1,35 @@
 import type { Environment } from '../contract/environment.js';
 import type { ResolvedVmSpec } from '../contract/spec.js';
+import { isLive } from '../contract/states.js';
 import type { GuestSettings } from '../ports/driver.js';
+import { HeldSecrets } from './held-secrets.js';
+import type { VmRecord } from './record.js';
 
 /** What the agent of a VM's guest was told of its settings, and what it must still be told. */
 export class ToldSettings {
+  readonly secrets = new HeldSecrets();
   #isEnvironmentDue = false;
   #wanted: Environment | undefined;
 
   /** Undefined: the agent knows everything. */
   pending({ env = {} }: ResolvedVmSpec): GuestSettings | undefined {
-    return this.#isEnvironmentDue ? { env: this.#wanted ?? env } : undefined;
+    const secrets = this.secrets.pending();
+    if (!this.#isEnvironmentDue && secrets === undefined) return undefined;
+    return {
+      ...(this.#isEnvironmentDue ? { env: this.#wanted ?? env } : {}),
+      ...(secrets === undefined ? {} : { secrets }),
+    };
   }
 
   /** A cold boot: its agent has no settings. */
   beginLife({ env = {} }: ResolvedVmSpec): void {
     this.#wanted = undefined;
     this.#isEnvironmentDue = Object.keys(env).length > 0;
+    this.secrets.beginLife();
   }
 
-  /** The agent may have been told something else: by an earlier owner, or before a snapshot. */
-  becomeUnknown(): void {
+  /** The agent may have another environment than the record: of an earlier owner, or of a snapshot. */
+  doubtEnvironment(): void {
     this.#wanted = undefined;
     this.#isEnvironmentDue = true;
   }
@@ -34,5 +44,11 @@ export class ToldSettings {
   done(): void {
     this.#wanted = undefined;
     this.#isEnvironmentDue = false;
+    this.secrets.told();
+  }
+
+  /** Follows the record: secrets do not outlive the guest that they were given to. */
+  follow({ state }: VmRecord): void {
+    if (state !== 'created' && !isLive(state)) this.secrets.clear();
   }
 }

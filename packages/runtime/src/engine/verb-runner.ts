@@ -1,9 +1,7 @@
-import { createHash } from 'node:crypto';
 import { closest } from 'fastest-levenshtein';
 import { invalidArgument, unsupported } from '../contract/errors.js';
 import { parseOperationOptions, type OperationOptions } from '../contract/options.js';
 import type { JobKind, VerbAnswer, VerbArgs } from '../contract/verbs.js';
-import { canonicalJson } from './canonical-json.js';
 import { EndingObserver } from './ending-observer.js';
 import type { EngineContext } from './engine-context.js';
 import type { Job } from './job.js';
@@ -50,7 +48,7 @@ export class VerbRunner {
         ...(vmId === undefined ? {} : { vmId }),
         names: verb.names(args).map((name) => `name ${name}`),
         subject: () => laneOf(verb.subject(context, args)),
-        request: digestOf(verb, args),
+        request: this.#fingerprint(verb, args),
         execute: (job) => this.#execute(verb, args, job),
         answer: (result) => verb.answer(context, result),
       },
@@ -72,6 +70,15 @@ export class VerbRunner {
     }
   }
 
+  /** Tells another request under the same idempotency key. */
+  #fingerprint<K extends JobKind>(verb: Verb<K>, args: VerbArgs<K>): string {
+    const { fingerprints } = this.#context;
+    const cut = verb.withoutSecrets?.(args);
+    return cut === undefined
+      ? fingerprints.of(valuesOf(verb, args))
+      : fingerprints.of(valuesOf(verb, cut.args), cut.secrets);
+  }
+
   #requireCapability({ kind, needs }: Pick<Verb<JobKind>, 'kind' | 'needs'>): void {
     const { capabilities, driver } = this.#context;
     if (needs.length === 0 || needs.some((capability) => capabilities[capability])) return;
@@ -84,10 +91,11 @@ function laneOf(subject: Subject | undefined): string | undefined {
   return 'vm' in subject ? `vm ${subject.vm.record.instanceId}` : `snapshot ${subject.snapshotUid}`;
 }
 
-/** Tells another request under the same idempotency key. */
-function digestOf<K extends JobKind>(verb: Verb<K>, args: VerbArgs<K>): string {
-  const values = parametersOf(verb).map((parameter) => args[parameter]);
-  return createHash('sha256').update(canonicalJson(values)).digest('base64url');
+/** In the order of the method's; those that are absent at the end are left out. */
+function valuesOf<K extends JobKind>(verb: Verb<K>, args: object): readonly unknown[] {
+  const given = args as Readonly<Record<string, unknown>>;
+  const values = parametersOf(verb).map((parameter) => given[parameter]);
+  return values.slice(0, values.findLastIndex((value) => value !== undefined) + 1);
 }
 
 function parametersOf<K extends JobKind>({ parse }: Verb<K>): readonly (keyof VerbArgs<K> & string)[] {

@@ -57,6 +57,8 @@ export interface Verb<K extends JobKind> {
    * state directory is opened after a crash, of a job that has an idempotency key.
    */
   isStillThere?(context: EngineContext, result: JobResult): boolean;
+  /** For a verb that takes secrets: its arguments without their values, and the values. */
+  withoutSecrets?(args: VerbArgs<K>): { readonly args: object; readonly secrets: unknown };
   /** Makes the answer from the job's result; called again for a call under the same idempotency key. */
   answer(context: EngineContext, result: JobResult): VerbAnswer<K>;
 }

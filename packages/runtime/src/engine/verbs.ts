@@ -8,6 +8,7 @@ import { observeVm, rebootVm } from './verbs/observe.js';
 import { pauseVm } from './verbs/pause.js';
 import { renameVm } from './verbs/rename.js';
 import { resumeVm } from './verbs/resume.js';
+import { deleteSecret, setSecret } from './verbs/secrets.js';
 import { setEnv } from './verbs/set-env.js';
 import { snapshotVm } from './verbs/snapshot.js';
 import { startVm } from './verbs/start.js';
@@ -24,6 +25,8 @@ export const VERBS: { readonly [K in JobKind]: Verb<K> } = {
   snapshotVm,
   renameVm,
   setEnv,
+  setSecret,
+  deleteSecret,
   destroyVm,
   forgetVm,
   deleteSnapshot,

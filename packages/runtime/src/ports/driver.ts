@@ -44,6 +44,22 @@ export interface DriverVm extends NamedVm {
 export interface GuestSettings {
   /** The whole environment of the VM, in the place of the one that the agent has. */
   readonly env?: Environment;
+  readonly secrets?: GuestSecrets;
+}
+
+/** The secrets that an agent shall have; it removes all others. */
+export interface GuestSecrets {
+  /** Names that the agent has already. */
+  readonly keep: readonly string[];
+  /** By name. */
+  readonly give: ReadonlyMap<string, GuestSecret>;
+}
+
+/** To be handed on to the agent, and kept nowhere. */
+export interface GuestSecret {
+  readonly bytes: Buffer;
+  /** Who may read it in the guest; empty: root. */
+  readonly owner: string;
 }
 
 /** A VM that is to be planned. */

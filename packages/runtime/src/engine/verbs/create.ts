@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Environment } from '../../contract/environment.js';
-import { unsupported, VmRuntimeError } from '../../contract/errors.js';
+import { invalidArgument, unsupported, VmRuntimeError } from '../../contract/errors.js';
 import { parseVmId } from '../../contract/ids.js';
 import { parseVmSpec, resolveVmSpec, type ResolvedVmSpec, type VmSpec } from '../../contract/spec.js';
 import type { VerbArgs } from '../../contract/verbs.js';
@@ -36,6 +35,7 @@ export const createVm: Verb<'createVm'> = {
   subject: () => undefined,
   execute,
   settle: undoCreate,
+  withoutSecrets,
   answer: vmAnswer,
 };
 
@@ -43,6 +43,14 @@ function parseSpec(value: unknown, path: string): VmSpec {
   const spec = parseVmSpec(value, path);
   if (spec.restoreFrom !== undefined) parseSnapshotRef(spec.restoreFrom, `${path}.restoreFrom`);
   return spec;
+}
+
+function withoutSecrets({ vmId, spec: { secrets, ...spec } }: CreateArgs): {
+  readonly args: object;
+  readonly secrets: unknown;
+} {
+  const names = secrets === undefined ? {} : { secrets: Object.keys(secrets) };
+  return { args: { vmId, spec: { ...spec, ...names } }, secrets };
 }
 
 async function execute(context: EngineContext, args: CreateArgs, job: Job): Promise<JobResult> {
@@ -53,7 +61,7 @@ async function execute(context: EngineContext, args: CreateArgs, job: Job): Prom
     const spec = resolveVmSpec(args.spec, defaults);
     await checkSpec(context, spec, args.spec);
     const pinned = await pinNew(context, spec, job.signal);
-    return make(context, job, { args, spec, pinned, source: undefined, captured: {} }).finally(() =>
+    return make(context, job, { args, spec, pinned, source: undefined, captured: undefined }).finally(() =>
       pinned.release(),
     );
   }
@@ -67,8 +75,9 @@ async function execute(context: EngineContext, args: CreateArgs, job: Job): Prom
     await checkSpec(context, spec, args.spec);
     const source = await checkSource(context, { given: args.spec, manifest, spec }, job.signal);
     const pinned = await pinRestored(content, args.spec, manifest, job.signal);
-    const captured = manifest.spec.env ?? {};
-    return await make(context, job, { args, spec, pinned, source, captured }).finally(() => pinned.release());
+    return await make(context, job, { args, spec, pinned, source, captured: manifest }).finally(() =>
+      pinned.release(),
+    );
   } finally {
     release();
   }
@@ -90,7 +99,12 @@ async function checkSpec(
   if (given.resumeImmediately === false && !capabilities.pause) throw unsupported('spec.resumeImmediately');
   if (hasAny(Object.keys(spec.env ?? {})) && !capabilities.guestAgent) throw unsupported('spec.env');
   refuseUnsupported(spec, capabilities);
-  await driver.checkSpec(spec, given);
+  const { secrets = {}, ...others } = given;
+  if (hasAny(Object.keys(secrets)) && !capabilities.guestAgent) throw unsupported('spec.secrets');
+  // What a rule about other fields has let pass: the snapshot's guest has no agent.
+  if (hasAny(Object.keys(secrets)) && spec.agent === 'none')
+    throw invalidArgument('spec.secrets', 'nothing with agent: "none"');
+  await driver.checkSpec(spec, others);
 }
 
 interface Plan {
@@ -98,8 +112,8 @@ interface Plan {
   readonly spec: ResolvedVmSpec;
   readonly pinned: Pinned;
   readonly source: RestoreSource | undefined;
-  /** The environment that the agent of the snapshot has. */
-  readonly captured: Environment;
+  /** The snapshot whose settings its agent has. */
+  readonly captured: Pick<SnapshotManifest, 'spec' | 'secrets'> | undefined;
 }
 
 async function make(context: EngineContext, job: Job, plan: Plan): Promise<JobResult> {
@@ -109,6 +123,7 @@ async function make(context: EngineContext, job: Job, plan: Plan): Promise<JobRe
   job.signal.throwIfAborted();
   const record = await newRecord(context, job, plan);
   const vm = fleet.add(record);
+  for (const [name, value] of Object.entries(plan.args.spec.secrets ?? {})) vm.told.secrets.give(name, value);
   try {
     await store.createVm(record);
     await journal.step(`${job.kind}:intent`);
@@ -127,8 +142,9 @@ async function makeEffects(
   { calls, driver, journal }: EngineContext,
   vm: Vm,
   job: Job,
-  { args, spec, source, captured }: Plan,
+  plan: Plan,
 ): Promise<RecordPatch> {
+  const { args, spec, source, captured } = plan;
   if (source === undefined) {
     const { vmm } = await calls.perform(job, (run) => driver.prepare(calls.driverVm(vm), run));
     return { state: 'created', vmm };
@@ -138,7 +154,8 @@ async function makeEffects(
   );
   if (!source.memory) return { state: 'created', vmm };
   journal.changeInMemory(vm, { vmm });
-  if ([spec.env ?? {}, captured].some((env) => hasAny(Object.keys(env)))) vm.told.becomeUnknown();
+  if ([spec, captured?.spec].some((one) => hasAny(Object.keys(one?.env ?? {})))) vm.told.doubtEnvironment();
+  vm.told.secrets.inherit(captured?.secrets ?? [], inheritedSecrets(plan));
   if (args.spec.resumeImmediately === false) return { state: 'paused', vmm, unrepaired: true };
   await calls.perform(job, (run) => featureOf(driver, 'pausing').resume(calls.driverVm(vm), 'restore', run));
   vm.told.done();
@@ -159,12 +176,18 @@ async function undoCreate({ calls, store }: EngineContext, vm: Vm): Promise<Sett
   return { gone: true, outcome: 'undone' };
 }
 
+/** Names of the snapshot's secrets that stay in the guest. */
+function inheritedSecrets({ args, captured }: Plan): readonly string[] {
+  return args.spec.inheritSecrets === true ? (captured?.secrets ?? []) : [];
+}
+
 async function newRecord(context: EngineContext, job: Job, plan: Plan): Promise<VmRecord> {
   const { args, spec, pinned, source } = plan;
   const { content, driver, store, journal } = context;
   const instanceId = randomBytes(16).toString('hex');
   const now = journal.stamp();
   const { vmId } = args;
+  const secrets = [...new Set([...inheritedSecrets(plan), ...Object.keys(args.spec.secrets ?? {})])];
   const directory = store.vmDirectory(instanceId);
   const asDriven = content === undefined ? spec : withPinned(spec, pinned.files, content);
   return {
@@ -174,6 +197,7 @@ async function newRecord(context: EngineContext, job: Job, plan: Plan): Promise<
     state: 'created',
     spec,
     pinned: pinned.files,
+    ...(secrets.length === 0 ? {} : { secrets }),
     plan: await driver.plan({ instanceId, vmId, spec: asDriven, directory, source }),
     createdAt: now,
     changedAt: now,

@@ -68,6 +68,7 @@ function leftBy(error: unknown): string[] {
 const DESTROYED: RecordPatch = {
   ...endedPatch(endingOf('killed')),
   state: 'destroyed',
+  secrets: undefined,
   ending: undefined,
   stop: undefined,
   cleanup: undefined,

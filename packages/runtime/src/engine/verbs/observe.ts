@@ -8,7 +8,7 @@ import { change, subjectOf } from '../journalled.js';
 import type { JobResult } from '../record.js';
 import { absorbEnding, asFound, ended, type Settlement } from '../settlement.js';
 import type { Verb } from '../verb.js';
-import { boot } from './start.js';
+import { boot, requireSecrets } from './start.js';
 
 type OwnArgs = VerbArgs<'observeVm'>;
 
@@ -57,6 +57,7 @@ async function reboot(context: EngineContext, { instanceId }: OwnArgs, job: Job)
     async effects() {
       await calls.halt(vm);
       vm.unhandledEnding = undefined;
+      if (vm.record.spec.secretsOptional !== true) requireSecrets(vm);
       return { patch: await boot(context, vm, job) };
     },
     settle: undoReboot,

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unsupported, VmRuntimeError } from '../../contract/errors.js';
 import { parseSnapshotId, parseVmId } from '../../contract/ids.js';
+import { parseFlag } from '../../contract/options.js';
 import { isLive } from '../../contract/states.js';
 import type { Captured, SnapshotPart } from '../../ports/driver.js';
 import { featureOf } from '../driver-features.js';
@@ -20,7 +21,7 @@ import { snapshotNotFound } from './snapshot-ref.js';
 /** Memory and disks of a live VM at one moment, the disks alone of another. */
 export const snapshotVm: Verb<'snapshotVm'> = {
   ...onVm('snapshotVm', perform),
-  parse: { vmId: parseVmId, snapshotId: parseSnapshotId },
+  parse: { vmId: parseVmId, snapshotId: parseSnapshotId, allowSecrets: parseFlag },
   needs: ['memorySnapshot', 'diskSnapshot'],
   journal: 'effects',
   ownSteps: ['staged', 'captured', 'published'],
@@ -37,12 +38,14 @@ async function perform(context: EngineContext, { vm, args, job }: Work<'snapshot
   guardFreeName(context, vm, snapshotId);
   const memory = isLive(vm.record.state);
   requireCapability(context, memory);
+  const secrets = memory ? vm.told.secrets.inMemory : [];
+  if (secrets.length > 0 && args.allowSecrets !== true) throw secretsPresent(vm, secrets);
   featureOf(context.driver, 'snapshots').checkCapture?.(context.calls.driverVm(vm), memory);
   const snapshotUid = randomBytes(16).toString('hex');
   return change(context, vm, job, {
     intent: { snapshotUid },
     async effects() {
-      const manifest = await publish(context, vm, job, { snapshotUid, snapshotId, memory });
+      const manifest = await publish(context, vm, job, { snapshotUid, snapshotId, memory, secrets });
       const event = { type: 'snapshot-published', snapshot: snapshotView(manifest) } as const;
       return { patch: {}, result: { snapshotUid }, event };
     },
@@ -54,6 +57,8 @@ interface Wanted {
   readonly snapshotUid: string;
   readonly snapshotId: string;
   readonly memory: boolean;
+  /** Names of those that the memory may hold. */
+  readonly secrets: readonly string[];
 }
 
 async function publish(context: EngineContext, vm: Vm, job: Job, wanted: Wanted): Promise<SnapshotManifest> {
@@ -94,6 +99,15 @@ function guardFreeName({ catalogue }: EngineContext, vm: Vm, snapshotId: string)
   throw new VmRuntimeError('MICROVM_SNAPSHOT_ALREADY_EXISTS', `"${vmId}" has a snapshot "${snapshotId}"`, {
     details: { vmId, snapshotId },
   });
+}
+
+function secretsPresent(vm: Vm, names: readonly string[]): VmRuntimeError {
+  const { vmId } = vm.record;
+  return new VmRuntimeError(
+    'MICROVM_SECRETS_PRESENT',
+    `snapshot of "${vmId}": its memory holds ${names.join(', ')}`,
+    { details: { vmId, names } },
+  );
 }
 
 function requireCapability({ capabilities }: EngineContext, memory: boolean): void {
@@ -144,17 +158,14 @@ async function describeParts(
   return described;
 }
 
-interface Facts {
-  readonly snapshotUid: string;
-  readonly snapshotId: string;
-  readonly memory: boolean;
+interface Facts extends Wanted {
   readonly captured: Captured;
   readonly pausedMs: number;
   readonly parts: readonly ManifestPart[];
 }
 
 function describe(context: EngineContext, vm: Vm, facts: Facts): SnapshotManifest {
-  const { snapshotUid, snapshotId, memory, captured, pausedMs, parts } = facts;
+  const { snapshotUid, snapshotId, memory, secrets, captured, pausedMs, parts } = facts;
   const { instanceId, spec, pinned } = vm.record;
   return {
     format: MANIFEST_FORMAT,
@@ -169,6 +180,7 @@ function describe(context: EngineContext, vm: Vm, facts: Facts): SnapshotManifes
     vmmVersion: captured.vmmVersion,
     compatibility: captured.compatibility,
     spec: portableSpec(spec),
+    ...(secrets.length === 0 ? {} : { secrets }),
     pinned,
     parts,
   };
