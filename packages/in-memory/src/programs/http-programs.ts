@@ -78,7 +78,8 @@ async function send(
 
 function urlOf(text: string | undefined): URL {
   if (text === undefined) throw new UsageError('a URL is missing');
-  const url = URL.parse(/^[a-z]+:\/\//i.test(text) ? text : `http://${text}`);
+  const full = /^[a-z]+:\/\//i.test(text) ? text : `http://${text}`;
+  const url = URL.canParse(full) ? new URL(full) : undefined;
   if (url?.protocol !== 'http:') throw new UsageError(`(1) Protocol of "${text}" not supported`);
   return url;
 }
