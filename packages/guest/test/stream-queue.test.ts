@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { duplexPair } from 'node:stream';
+import { ScriptedAgent } from '../src/scripted-agent.js';
 import type { ScriptedCommand } from '../src/scripted-command.js';
+import { ReturningGuest } from './returning-guest.js';
 import { connectTo, scriptedGuest } from './scripted-guest.js';
 
 /** A script whose commands run until the test lets them end. */
@@ -120,5 +123,27 @@ describe('commands that the guest cannot start yet', () => {
     client.close();
     await expect(left.result).rejects.toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
     expect(script.started).toBe(0);
+  });
+});
+
+describe('a guest that cuts each session at once', () => {
+  it('is asked less and less often for the next one, and its readers go on as soon as it answers', async () => {
+    let answer: () => void = () => undefined;
+    const answers = new Promise<void>((resolve) => (answer = resolve));
+    const agent = new ScriptedAgent({ exec: () => answers.then(() => 7) });
+    const asked: number[] = [];
+    const guest = new ReturningGuest(() => {
+      asked.push(performance.now());
+      const [host, inside] = duplexPair();
+      agent.serve(inside);
+      if (asked.length === 8) answer();
+      else host.once('data', () => setImmediate(() => inside.end()));
+      return host;
+    });
+    expect(await guest.exec({ argv: ['x'] }).result).toMatchObject({ exitCode: 7 });
+    expect(asked).toHaveLength(8);
+    // 1, 2, 4 … 64 ms, whatever the load of the host adds.
+    expect((asked[7] ?? 0) - (asked[0] ?? 0)).toBeGreaterThan(120);
+    await guest.close();
   });
 });

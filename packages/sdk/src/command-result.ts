@@ -1,4 +1,4 @@
-import type { ExecResult } from '@microvm/runtime';
+import type { ExecResult, OutputOffsets } from '@microvm/runtime';
 
 /**
  * What a command that ended left. Text is UTF-8; for bytes as they were there are `stdoutBytes` and
@@ -13,6 +13,8 @@ export class CommandResult {
   readonly ok: boolean;
   readonly stdout: string;
   readonly stderr: string;
+  /** Bytes of each output that the guest could not keep: of an attached command only, else 0. */
+  readonly missingBytes: OutputOffsets;
   readonly #bytes: { readonly stdout: Buffer; readonly stderr: Buffer };
 
   constructor(result: ExecResult) {
@@ -21,6 +23,7 @@ export class CommandResult {
     this.ok = result.exitCode === 0;
     this.stdout = result.stdout.toString('utf8');
     this.stderr = result.stderr.toString('utf8');
+    this.missingBytes = result.missingBytes ?? { stdout: 0, stderr: 0 };
     this.#bytes = { stdout: result.stdout, stderr: result.stderr };
   }
 

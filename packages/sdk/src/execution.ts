@@ -5,6 +5,7 @@ import {
   type Guest,
   isVmRuntimeError,
   type KeepAlive,
+  type OutputOffsets,
   type PtySize,
   VmRuntimeError,
   within,
@@ -28,6 +29,8 @@ interface ExecutionInit {
   parse(): Command;
   guest(): Promise<Guest>;
   readonly alive: KeepAlive;
+  /** It reads a command that is there, and starts none. */
+  readonly attachment?: { readonly id: string; readonly from?: OutputOffsets | undefined };
 }
 
 interface Started {
@@ -69,6 +72,21 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
    */
   async resize(size: PtySize): Promise<void> {
     (await this.#started).process.resize(size);
+  }
+
+  /** The command's id: by it any process that owns the VM can attach. */
+  async id(): Promise<string> {
+    return (await this.#started).process.id;
+  }
+
+  /** The first byte of each output that this reader has not taken. */
+  get offsets(): OutputOffsets {
+    return this.#process?.offsets ?? { stdout: 0, stderr: 0 };
+  }
+
+  /** Leaves the command to itself; see `ExecProcess.detach`. */
+  async detach(): Promise<OutputOffsets> {
+    return this.#init.alive.during(this.#started.then(({ process }) => process.detach()));
   }
 
   /** What an awaited command has written so far; also after an abort, a time-out or too much output. */
@@ -126,7 +144,9 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     const { argv, options } = command;
     const { env, secrets, cwd, user, rlimits, pty, maxOutputBytes, signal, timeoutMs } = options;
     // The keyboard of a terminal is there, whether somebody types or not.
-    const input = options.input ?? (pty === undefined ? '' : undefined);
+    const { attachment } = this.#init;
+    const isKept = pty !== undefined || attachment !== undefined;
+    const input = options.input ?? (isKept ? undefined : '');
     const startedAt = performance.now();
     // The time limit is one for the whole call: the guest may be out of reach for longer than that.
     const guest = await within(this.#init.guest(), { signal, timeoutMs }, () => {
@@ -134,25 +154,31 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     });
     const whole = typeof input === 'string' || input instanceof Uint8Array ? input : undefined;
     const streamed = typeof input === 'string' || input instanceof Uint8Array ? undefined : input;
-    const process = guest.exec({
-      argv,
-      ...(env === undefined ? {} : { env }),
-      ...(secrets === undefined ? {} : { secrets }),
-      ...(cwd === undefined ? {} : { cwd }),
-      ...(user === undefined ? {} : { user }),
-      ...(rlimits === undefined ? {} : { rlimits }),
-      ...(pty === undefined ? {} : { pty }),
+    const limits = {
       ...(whole === undefined ? {} : { input: whole }),
       ...(maxOutputBytes === undefined ? {} : { maxOutputBytes }),
       ...(signal === undefined ? {} : { signal }),
       ...(timeoutMs === undefined ? {} : { timeoutMs: remainingMs(timeoutMs, startedAt) }),
-    });
+    };
+    const from = attachment?.from === undefined ? {} : { from: attachment.from };
+    const start = (): ExecProcess =>
+      guest.exec({
+        argv,
+        ...(env === undefined ? {} : { env }),
+        ...(secrets === undefined ? {} : { secrets }),
+        ...(cwd === undefined ? {} : { cwd }),
+        ...(user === undefined ? {} : { user }),
+        ...(rlimits === undefined ? {} : { rlimits }),
+        ...(pty === undefined ? {} : { pty }),
+        ...limits,
+      });
+    const process = attachment === undefined ? start() : guest.attach(attachment.id, { ...from, ...limits });
     this.#process = process;
     if (streamed !== undefined) {
       void feedInput(streamed, process.stdin).then(async (failure) => {
         if (failure === undefined) return;
         this.#inputFailure = failure;
-        await process.kill('SIGKILL').catch(() => undefined); // The command may have ended meanwhile.
+        await this.#letGo(process).catch(() => undefined); // The command may have ended meanwhile.
       });
     }
     return { command, process };
@@ -190,9 +216,15 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     });
   }
 
+  /** A command that somebody else has started goes on. */
+  async #letGo(process: ExecProcess): Promise<void> {
+    if (this.#init.attachment === undefined) await process.kill('SIGKILL');
+    else await process.detach();
+  }
+
   async #abandon(): Promise<void> {
     try {
-      await (await this.#started).process.kill('SIGKILL');
+      await this.#letGo((await this.#started).process);
     } catch {
       // The command never started, or ended by itself: there is nothing to kill, and the loop has its own
       // error.

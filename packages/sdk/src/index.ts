@@ -1,5 +1,6 @@
 export { CommandError, type CommandResult } from './command-result.js';
 export type { ConsoleOutput } from './console-output.js';
+export type { AttachOptions, Detached, DetachedOptions } from './detached.js';
 export type { DriverChoice } from './drivers.js';
 export type { CommandChunk, Execution } from './execution.js';
 export { createMicrovm, microvm, type Microvm } from './microvm.js';

@@ -8,6 +8,7 @@ import type {
   ExecRequest,
   ForwardOptions,
   Guest,
+  GuestCommand,
   GuestListener,
   GuestMetrics,
   GuestFiles,
@@ -22,6 +23,8 @@ import type {
 import { parseCommand } from './command.js';
 import { ConsoleOutput } from './console-output.js';
 import type { Context } from './context.js';
+import { detachedHandle, detachedRequest } from './detached.js';
+import type { AttachOptions, Detached, DetachedOptions } from './detached.js';
 import { Execution } from './execution.js';
 import { generateId } from './generate-id.js';
 import type { ExecOptions } from './options.js';
@@ -63,12 +66,36 @@ export class Vm implements AsyncDisposable {
    * without a shell. Await the answer for the result, or iterate it for the output. Errors:
    * INVALID_TRANSITION, GUEST_UNREACHABLE, EXEC_FAILED (no such program), OUTPUT_LIMIT, TIMEOUT.
    */
-  exec(command: string | ExecRequest['argv'], options: ExecOptions = {}): Execution {
+  exec(command: string | ExecRequest['argv'], options: DetachedOptions): Promise<Detached>;
+  exec(command: string | ExecRequest['argv'], options?: ExecOptions): Execution;
+  exec(
+    command: string | ExecRequest['argv'],
+    options: ExecOptions | DetachedOptions = {},
+  ): Execution | Promise<Detached> {
+    if ('detached' in options && options.detached) return this.#execDetached(command, options);
     return new Execution({
       parse: () => parseCommand(command, options),
       guest: () => this.guest(),
       alive: this.#context.alive,
     });
+  }
+
+  /**
+   * Reads a command of the guest by its id, whoever has started it. Leaving the loop early, an abort and a
+   * time-out leave the command to itself. See `Guest.attach` for the errors.
+   */
+  attach(id: string, { from, ...options }: AttachOptions = {}): Execution {
+    return new Execution({
+      parse: () => parseCommand([id], options),
+      guest: () => this.guest(),
+      alive: this.#context.alive,
+      attachment: { id, from },
+    });
+  }
+
+  /** The commands of the guest that run, and the ends that nobody has read; see `Guest.commands`. */
+  async commands(): Promise<readonly GuestCommand[]> {
+    return this.#context.alive.during(this.guest().then((guest) => guest.commands()));
   }
 
   /**
@@ -211,6 +238,14 @@ export class Vm implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.destroy();
+  }
+
+  async #execDetached(command: unknown, options: DetachedOptions): Promise<Detached> {
+    const request = detachedRequest(command, options);
+    const started = this.guest().then((guest) => guest.exec(request));
+    const { id } = await this.#context.alive.during(started);
+    const attach = (name: string, how?: AttachOptions) => this.attach(name, how);
+    return detachedHandle(id, () => this.guest(), attach);
   }
 
   async #destroy(options: OperationOptions | undefined): Promise<void> {

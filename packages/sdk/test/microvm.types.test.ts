@@ -3,6 +3,7 @@ import { createMicrovm, microvm } from '../src/index.js';
 import type {
   CommandChunk,
   CommandResult,
+  Detached,
   Execution,
   Microvm,
   Snapshot,
@@ -20,7 +21,10 @@ it('has the types that its users write against', () => {
   expectTypeOf<Microvm['create']>().returns.resolves.toEqualTypeOf<Vm>();
   expectTypeOf<Microvm['create']>().parameter(0).not.toBeAny();
   expectTypeOf<Vm>().toExtend<AsyncDisposable>();
-  expectTypeOf<Vm['exec']>().returns.toEqualTypeOf<Execution>();
+  const exec = (vm: Vm) => vm.exec('true');
+  expectTypeOf(exec).returns.toEqualTypeOf<Execution>();
+  const start = (vm: Vm) => vm.exec('true', { detached: true });
+  expectTypeOf(start).returns.toEqualTypeOf<Promise<Detached>>();
   expectTypeOf<Execution>().toExtend<Promise<CommandResult>>();
   expectTypeOf<Execution>().toExtend<AsyncIterable<CommandChunk>>();
   expectTypeOf<Awaited<Execution>>().toEqualTypeOf<CommandResult>();

@@ -10,6 +10,8 @@ import type { Mode } from './modes.js';
 import { openSockets, Watch } from './watch.js';
 
 const MOST_HELD_BYTES = 64 << 20;
+/** With lists, gaps and offsets that lie. */
+const MOST_OF_COMMANDS_BYTES = 8 << 20;
 const MOST_BYSTANDER_TURNS = 10;
 const CONTROL = /[\p{Cc}\p{Cf}]/u;
 
@@ -85,6 +87,7 @@ describe('a hostile agent', () => {
     ['end-of-nobody', /never opened/],
     ['control-text-in-reset', /it reset the session: looks fine\\x1b/],
     ['control-text-in-failure', /a stream that is over/],
+    ['detached-unasked', /was detached that did not ask for it/],
   ])('is cut off with a typed error in mode %s', async (mode, reason) => {
     await inSession(mode, async (client) => {
       // Nobody reads the command's output.
@@ -96,6 +99,44 @@ describe('a hostile agent', () => {
       expect(error).toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
       expect(error.message).toMatch(reason);
       expect(error.message).not.toMatch(CONTROL);
+    });
+  });
+
+  it.each<[Mode, RegExp]>([
+    ['endless-list', /a list of more than 1024 commands/],
+    ['list-that-stands-still', /a list that does not go on/],
+    ['list-of-4294967295', /value 65535 out of range/],
+    ['list-of-less-than-nothing', /an output that begins behind its end/],
+  ])('cannot keep the list of its commands from an end in mode %s', async (mode, reason) => {
+    await inSession(mode, async (client) => {
+      expect(await reject(client.commands())).toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
+      expect((await reject(client.ping())).message).toMatch(reason);
+      watch.look();
+    });
+    expect((await watch.end()).heldBytes).toBeLessThan(MOST_OF_COMMANDS_BYTES);
+  });
+
+  it.each<[Mode, RegExp]>([
+    ['output-again', /output that came already comes again/],
+    ['gap-without-end', /offset out of range/],
+    ['unknown-flags', /unknown flags/],
+    ['output-before-its-offset', /data that nobody has asked for/],
+  ])('loses a reader that attaches with a typed error in mode %s', async (mode, reason) => {
+    await inSession(mode, async (client) => {
+      const process = client.attach('0123456789abcdef', { from: { stdout: 10, stderr: 0 } });
+      expect(await reject(process.result)).toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
+      expect((await reject(client.ping())).message).toMatch(reason);
+    });
+    expect((await watch.end()).heldBytes).toBeLessThan(MOST_OF_COMMANDS_BYTES);
+  });
+
+  it('that answers neither a list nor a reader is waited for as long as the call allows', async () => {
+    await inSession('silent', async (client) => {
+      const late = { code: 'MICROVM_TIMEOUT' };
+      expect(await reject(client.commands({ timeoutMs: 20 }))).toMatchObject(late);
+      expect(await reject(client.attach('0123456789abcdef', { timeoutMs: 20 }).result)).toMatchObject(late);
+      const started = client.exec({ argv: ['x'], detached: true, timeoutMs: 20 });
+      expect(await reject(started)).toMatchObject(late);
     });
   });
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { encodeCredit, encodeFailed, encodeFarewell, encodeInfo } from '../../src/messages.js';
-import { encodeCommandEnd } from '../../src/command-messages.js';
+import { encodeAttached, encodeCommandEnd, encodeCommands } from '../../src/command-messages.js';
 import { encodeClosed } from '../../src/socket-messages.js';
 import { PayloadWriter } from '../../src/payload.js';
 import { FrameType, HEADER_SIZE, INPUT_CHANNEL, MAX_WINDOW } from '../../src/protocol.js';
@@ -18,6 +18,37 @@ function floodAfterExec(...frames: readonly Buffer[]): (peer: Peer) => Promise<v
     await peer.greet();
     await peer.hear(FrameType.open);
     await peer.flood(many(...frames));
+  };
+}
+
+const KEPT = { first: 0, end: 0 };
+const FLAGS = {
+  ...{ isDetached: false, hasTerminal: false, isInputEnded: false, isInputGone: false, hasReader: true },
+};
+const LISTED = {
+  ...{ id: '0123456789abcdef', pid: 1, exit: undefined, ...FLAGS, startedUs: 0, kept: { 1: KEPT, 2: KEPT } },
+  text: 'x'.repeat(256),
+};
+const ATTACHED = { ...FLAGS, pid: 1, inputTaken: 0, inputCredit: 65_536, begin: { 1: 10, 2: 0 } };
+
+function answerList(answer: Buffer): (peer: Peer) => Promise<void> {
+  return async (peer) => {
+    await peer.greet();
+    for (;;) {
+      const asked = await peer.hear(FrameType.listCommands);
+      if (asked === undefined) return;
+      await peer.say(frame(FrameType.commands, asked.stream, answer));
+    }
+  };
+}
+
+/** Without an answer data comes at once. */
+function answerAttach(answer: Buffer | undefined): (peer: Peer) => Promise<void> {
+  return async (peer) => {
+    await peer.greet();
+    await peer.hear(FrameType.open);
+    if (answer !== undefined) await peer.say(frame(FrameType.opened, 1, answer));
+    await peer.flood(frame(FrameType.data1, 1, X));
   };
 }
 
@@ -147,6 +178,38 @@ export const MODES = {
     await peer.say(await peer.mark(), frame(FrameType.helloAck, 0, Buffer.alloc(40)).subarray(0, 30));
     while ((await peer.hear()) !== undefined);
   },
+  /** Lists commands without end. */
+  async 'endless-list'(peer) {
+    await peer.greet();
+    let next = 1;
+    for (;;) {
+      const asked = await peer.hear(FrameType.listCommands);
+      if (asked === undefined) return;
+      next += 128;
+      const commands = Array.from({ length: 128 }, () => LISTED);
+      await peer.say(frame(FrameType.commands, asked.stream, encodeCommands({ next, commands })));
+    }
+  },
+  /** Lists the same commands again and again. */
+  'list-that-stands-still': answerList(encodeCommands({ next: 1, commands: [LISTED] })),
+  /** Says that it lists as many commands as a number can say, and lists none. */
+  'list-of-4294967295': answerList(new PayloadWriter().u32(0xffff_ffff).u16(0xffff).done()),
+  /** Lists an output that ends before its begin. */
+  'list-of-less-than-nothing': answerList(
+    encodeCommands({ next: 0, commands: [{ ...LISTED, kept: { 1: { first: 9, end: 1 }, 2: KEPT } }] }),
+  ),
+  /** Sends a reader what it has already. */
+  'output-again': answerAttach(encodeAttached({ ...ATTACHED, begin: { 1: 9, 2: 0 } })),
+  /** Tells a gap that no output can have. */
+  'gap-without-end': answerAttach(
+    new PayloadWriter().u32(1).u8(0).u64(0n).u32(1).u64(0xffff_ffff_ffff_ffffn).u64(0n).done(),
+  ),
+  /** Says what has no meaning. */
+  'unknown-flags': answerAttach(new PayloadWriter().u32(1).u8(255).u64(0n).u32(1).u64(10n).u64(0n).done()),
+  /** Sends output before it says where the output begins. */
+  'output-before-its-offset': answerAttach(undefined),
+  /** Lets a reader go that has not asked for it. */
+  'detached-unasked': floodAfterExec(started(1), frame(FrameType.ended, 1, encodeCommandEnd('detached'))),
   /** Cuts the connection when it was greeted. */
   async 'hangs-up-after-hello'(peer) {
     await peer.greet();

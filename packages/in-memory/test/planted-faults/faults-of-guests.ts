@@ -1,5 +1,14 @@
 import type { Duplex } from 'node:stream';
-import type { ConnectTarget, Guest, GuestFiles, GuestListener, VmRuntime } from '@microvm/runtime';
+import type {
+  ExecChunk,
+  ExecProcess,
+  ExecRequest,
+  ConnectTarget,
+  Guest,
+  GuestFiles,
+  GuestListener,
+  VmRuntime,
+} from '@microvm/runtime';
 import { inRuntime, type PlantedFault } from './faulty-runtime.js';
 
 const CONNECTIONS = 'connections to the guest';
@@ -69,8 +78,59 @@ function withFiles(
   });
 }
 
+/** Reads with these deviations. */
+function withReader(guest: Guest, change: (chunk: ExecChunk) => readonly ExecChunk[]): Partial<Guest> {
+  const exec = (request: ExecRequest): ExecProcess => {
+    const process = guest.exec(request);
+    async function* read(): AsyncGenerator<ExecChunk> {
+      for await (const chunk of process) yield* change(chunk);
+    }
+    return new Proxy(process, {
+      get: (target, key) => {
+        if (key === Symbol.asyncIterator) return read;
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+  };
+  // SAFETY: a detached command is started by the same call, and its handle is handed on as it is.
+  return {
+    exec: ((request: ExecRequest) =>
+      'detached' in request ? guest.exec(request) : exec(request)) as Guest['exec'],
+  };
+}
+
+const COMMANDS = 'commands that outlive their reader';
+const SNAPSHOT = 'a snapshot in the midst of a large output loses nothing, and nothing comes twice';
+
 /** Deviations in what the guest's agent does for its callers. */
 export const FAULTS_OF_GUESTS: readonly PlantedFault[] = [
+  inRuntime('output at one offset is given as that of the next', [COMMANDS, SNAPSHOT], (good) =>
+    withGuest(good, (guest) => withReader(guest, (chunk) => [{ ...chunk, offset: chunk.offset + 1 }])),
+  ),
+  inRuntime('a piece of output comes twice', [COMMANDS, SNAPSHOT], (good) => {
+    let count = 0;
+    return withGuest(good, (guest) =>
+      withReader(guest, (chunk) => ((count += 1) === 100 ? [chunk, chunk] : [chunk])),
+    );
+  }),
+  inRuntime(
+    'what the guest could not keep is not told',
+    [COMMANDS, 'output beyond what the guest keeps is told as missing'],
+    (good) =>
+      withGuest(good, (guest) => ({
+        attach(id, options) {
+          const process = guest.attach(id, options);
+          const result = process.result.then((ended) => ({
+            ...ended,
+            missingBytes: { stdout: 0, stderr: 0 },
+          }));
+          return new Proxy(process, {
+            get: (target, key) => (key === 'result' ? result : (Reflect.get(target, key, target) as unknown)),
+          });
+        },
+      })),
+  ),
   inRuntime(
     'a guest has more memory available than it has',
     [GUEST, 'it tells memory, load, processors and processes of its guest'],
