@@ -49,7 +49,13 @@ enum class FileOp : uint8_t {
   kWatch = 0x60,
 };
 
-enum class FileAnswer : uint8_t { kDone = 0x80, kFailed = 0x81, kData = 0x82, kEntries = 0x83, kEvent = 0x84 };
+enum class FileAnswer : uint8_t {
+  kDone = 0x80,
+  kFailed = 0x81,
+  kData = 0x82,
+  kEntries = 0x83,
+  kEvent = 0x84
+};
 
 // Which file a request is about.
 enum class FileTarget : uint8_t { kPath = 0, kLink = 1, kOpenFile = 2 };

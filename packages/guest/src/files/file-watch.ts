@@ -81,9 +81,7 @@ export class AgentFileWatcher implements FileWatcher<string | Buffer> {
     if (this.#end !== undefined) {
       const { error } = this.#end;
       this.#end = {};
-      return error === undefined
-        ? Promise.resolve({ done: true, value: undefined })
-        : Promise.reject(error);
+      return error === undefined ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(error);
     }
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
