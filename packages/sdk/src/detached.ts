@@ -1,4 +1,10 @@
-import { type DetachedExecRequest, type Guest, invalidArgument, type OutputOffsets } from '@microvm/runtime';
+import {
+  type DetachedExecRequest,
+  type Guest,
+  invalidArgument,
+  type OutputOffsets,
+  withoutUndefined,
+} from '@microvm/runtime';
 import { parseCommand } from './command.js';
 import type { Execution } from './execution.js';
 import type { ExecOptions } from './options.js';
@@ -50,19 +56,8 @@ export function detachedRequest(command: unknown, options: DetachedOptions): Det
   for (const name of ['maxOutputBytes', 'throwOnError'] as const) {
     if (parsed[name] !== undefined) throw invalidArgument(name, 'an option of whoever attaches');
   }
-  return {
-    argv,
-    detached,
-    ...(env === undefined ? {} : { env }),
-    ...(secrets === undefined ? {} : { secrets }),
-    ...(cwd === undefined ? {} : { cwd }),
-    ...(user === undefined ? {} : { user }),
-    ...(rlimits === undefined ? {} : { rlimits }),
-    ...(pty === undefined ? {} : { pty }),
-    ...(input === undefined ? {} : { input }),
-    ...(signal === undefined ? {} : { signal }),
-    ...(timeoutMs === undefined ? {} : { timeoutMs }),
-  };
+  const given = { env, secrets, cwd, user, rlimits, pty, input, signal, timeoutMs };
+  return { argv, detached, ...withoutUndefined(given) };
 }
 
 /** A handle of a command by its id. */

@@ -9,6 +9,7 @@ import {
   type PtySize,
   VmRuntimeError,
   within,
+  withoutUndefined,
 } from '@microvm/runtime';
 import type { Command } from './command.js';
 import { CommandError, CommandResult } from './command-result.js';
@@ -154,24 +155,11 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     });
     const whole = typeof input === 'string' || input instanceof Uint8Array ? input : undefined;
     const streamed = typeof input === 'string' || input instanceof Uint8Array ? undefined : input;
-    const limits = {
-      ...(whole === undefined ? {} : { input: whole }),
-      ...(maxOutputBytes === undefined ? {} : { maxOutputBytes }),
-      ...(signal === undefined ? {} : { signal }),
-      ...(timeoutMs === undefined ? {} : { timeoutMs: remainingMs(timeoutMs, startedAt) }),
-    };
+    const leftMs = timeoutMs === undefined ? undefined : remainingMs(timeoutMs, startedAt);
+    const limits = withoutUndefined({ input: whole, maxOutputBytes, signal, timeoutMs: leftMs });
     const from = attachment?.from === undefined ? {} : { from: attachment.from };
     const start = (): ExecProcess =>
-      guest.exec({
-        argv,
-        ...(env === undefined ? {} : { env }),
-        ...(secrets === undefined ? {} : { secrets }),
-        ...(cwd === undefined ? {} : { cwd }),
-        ...(user === undefined ? {} : { user }),
-        ...(rlimits === undefined ? {} : { rlimits }),
-        ...(pty === undefined ? {} : { pty }),
-        ...limits,
-      });
+      guest.exec({ argv, ...withoutUndefined({ env, secrets, cwd, user, rlimits, pty }), ...limits });
     const process = attachment === undefined ? start() : guest.attach(attachment.id, { ...from, ...limits });
     this.#process = process;
     if (streamed !== undefined) {

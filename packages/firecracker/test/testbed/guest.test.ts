@@ -183,6 +183,51 @@ describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
     expect(await outputOf(guest, 'echo $GREETING $UNWANTED')).toBe('hello');
   });
 
+  it('keeps a secret in memory, and no snapshot takes it unasked', async () => {
+    await runtime.setSecret('a', 'token', 'open sesame');
+    expect(await outputOf(guest, 'stat -c %a /run/secrets/token; cat /run/secrets/token')).toBe(
+      '600\nopen sesame',
+    );
+    await expect(runtime.snapshotVm('a', 'with-secret')).rejects.toMatchObject({
+      code: 'MICROVM_SECRETS_PRESENT',
+      details: { names: ['token'] },
+    });
+    await runtime.deleteSecret('a', 'token');
+    expect(await outputOf(guest, 'ls /run/secrets')).toBe('');
+  });
+
+  it('lets a command run without a reader, who comes later by its id', async () => {
+    const { id } = await guest.exec({ argv: ['sh', '-c', 'echo begun; cat'], detached: true });
+    expect(await guest.commands()).toMatchObject([{ id, state: 'running', isDetached: true }]);
+    const reader = guest.attach(id, { input: 'of a later reader' });
+    expect(await reader.result).toMatchObject({
+      exitCode: 0,
+      stdout: Buffer.from('begun\nof a later reader'),
+    });
+    expect(await guest.commands()).toEqual([]);
+  });
+
+  it('goes on with a large output behind a snapshot, which cuts its connections', async () => {
+    const bytes = 8 * MIB;
+    const script = `i=0; while [ $i -lt ${bytes / 1024} ]; do printf "%01023d\\n" $i; i=$((i + 1)); done`;
+    const command = guest.exec({ argv: shell(script), input: '' });
+    let next = 0;
+    let rest = '';
+    let taken: Promise<unknown> | undefined;
+    for await (const { data } of command) {
+      rest += data.toString();
+      for (; rest.length >= 1024; rest = rest.slice(1024)) {
+        expect(Number(rest.slice(0, 1023))).toBe(next);
+        next += 1;
+      }
+      if (next > 100) taken ??= runtime.snapshotVm('a', 'in-the-midst');
+    }
+    expect(next).toBe(bytes / 1024);
+    await taken;
+    expect(await command.result).toMatchObject({ exitCode: 0 });
+    await runtime.deleteSnapshot({ vmId: 'a', snapshotId: 'in-the-midst' });
+  });
+
   it('tells its memory, processors and disks', async () => {
     const { memory, cpu, fileSystems } = await guest.metrics();
     expect(memory.totalBytes).toBeGreaterThan(96 * MIB);

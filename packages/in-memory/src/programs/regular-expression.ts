@@ -1,26 +1,12 @@
+import { CHARACTER_CLASSES } from '../shell/character-classes.js';
 import { UsageError } from './options.js';
-
-const CLASSES: Readonly<Record<string, string>> = {
-  alnum: '0-9A-Za-z',
-  alpha: 'A-Za-z',
-  blank: ' \\t',
-  cntrl: '\\x00-\\x1f\\x7f',
-  digit: '0-9',
-  graph: '!-~',
-  lower: 'a-z',
-  print: ' -~',
-  punct: '!-\\/:-@\\[-`{-~',
-  space: ' \\t\\n\\r\\f\\v',
-  upper: 'A-Z',
-  xdigit: '0-9A-Fa-f',
-};
 
 /** A set in brackets at the start of a text; undefined where none is closed. */
 function bracket(text: string): { readonly source: string; readonly length: number } | undefined {
   const [whole, not, set] = /^\[(\^?)(\]?(?:\[[:.=][^\]]*[:.=]\]|[^\]])*)\]/.exec(text) ?? [];
   if (whole === undefined || set === undefined) return undefined;
   const source = set.replace(/\[:(\w+):\]|[\\\]^[]/g, (part, name?: string) =>
-    name === undefined ? `\\${part}` : (CLASSES[name] ?? ''),
+    name === undefined ? `\\${part}` : (CHARACTER_CLASSES[name] ?? ''),
   );
   return { source: `[${not ?? ''}${source}]`, length: whole.length };
 }

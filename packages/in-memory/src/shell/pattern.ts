@@ -1,3 +1,5 @@
+import { CHARACTER_CLASSES } from './character-classes.js';
+
 /** A piece of a word after its expansion: quoted text stands for itself, in patterns too. */
 export interface Segment {
   readonly text: string;
@@ -14,21 +16,6 @@ export function hasPattern(segments: readonly Segment[]): boolean {
 export function plainText(segments: readonly Segment[]): string {
   return segments.map(({ text }) => text).join('');
 }
-
-const CLASSES: Readonly<Record<string, string>> = {
-  alnum: 'A-Za-z0-9',
-  alpha: 'A-Za-z',
-  blank: ' \\t',
-  cntrl: '\\x00-\\x1f\\x7f',
-  digit: '0-9',
-  graph: '!-~',
-  lower: 'a-z',
-  print: ' -~',
-  punct: '!-\\/:-@\\[-`{-~',
-  space: '\\s',
-  upper: 'A-Z',
-  xdigit: 'A-Fa-f0-9',
-};
 
 interface Char {
   readonly char: string;
@@ -74,7 +61,7 @@ function bracket(chars: readonly Char[], from: number): { source: string; next: 
       .join('');
     const named = item.isQuoted ? null : /^\[:([a-z]+):\]/.exec(rest);
     if (named !== null) {
-      source += CLASSES[named[1] ?? ''] ?? '';
+      source += CHARACTER_CLASSES[named[1] ?? ''] ?? '';
       at += named[0].length;
       continue;
     }
