@@ -7,11 +7,8 @@
 #include <cstring>
 
 #include "clock.h"
-#include "connection.h"
 #include "exec_request.h"
-#include "file_worker.h"
 #include "identity.h"
-#include "listener.h"
 #include "system_metrics.h"
 #include "version.h"
 
@@ -30,7 +27,8 @@ Session::Session(const Parts& parts)
       commands_(parts.commands),
       freezer_(parts.freezer),
       power_(parts.power),
-      secrets_(parts.secrets) {
+      secrets_(parts.secrets),
+      opener_({parts.outbox, parts.streams, parts.commands, parts.freezer, parts.power, parts.secrets}) {
   utsname names{};
   if (uname(&names) == 0) kernel_release_ = names.release;
 }
@@ -97,7 +95,7 @@ bool Session::OnHello(const Frame& frame) {
   }
   Drop(nullptr);
   const bool common = lowest <= kProtocolVersion && kProtocolVersion <= highest;
-  output_window_ = window;
+  opener_.Begin(window);
   open_ = common;
   outbox_->Begin(id_);
   PayloadWriter out;
@@ -213,7 +211,10 @@ void Session::ForgetBegun() {
 }
 
 bool Session::OnMessage(FrameType type, uint32_t stream, const Bytes& body) {
-  if (type == FrameType::kOpen) return Open(stream, body);
+  if (type == FrameType::kOpen) {
+    const char* problem = opener_.Open(stream, body);
+    return problem == nullptr || Broken(problem);
+  }
   PayloadReader in(body.data(), body.size());
   return type == FrameType::kSetEnv ? OnSetEnv(stream, &in) : OnSecrets(stream, &in);
 }
@@ -232,151 +233,6 @@ bool Session::OnSetEnv(uint32_t stream, PayloadReader* in) {
   commands_->SetEnvironment(std::move(env));
   Answer(stream, 0, "env");
   return true;
-}
-
-bool Session::Open(uint32_t stream, const Bytes& body) {
-  PayloadReader in(body.data(), body.size());
-  switch (static_cast<StreamKind>(in.U8())) {
-    case StreamKind::kExec: {
-      SpawnRequest request;
-      if (!DecodeExec(&in, &request)) return Broken("bad OPEN of a command");
-      StartWithSecrets(stream, &request);
-      return true;
-    }
-    case StreamKind::kFiles: {
-      SpawnRequest request;
-      request.user = in.Text(kMaxUser);
-      request.cwd = "/";
-      request.run = RunFileWorker;
-      if (!in.Done()) return Broken("bad OPEN of a file worker");
-      StartExec(stream, request);
-      return true;
-    }
-    case StreamKind::kAttach: {
-      AttachRequest request;
-      if (!DecodeAttach(&in, &request)) return Broken("bad OPEN of an attachment");
-      AttachReader(stream, request);
-      return true;
-    }
-    case StreamKind::kConnect: {
-      ConnectRequest request;
-      if (!DecodeConnect(&in, &request)) return Broken("bad OPEN of a connection");
-      StartConnection(stream, request);
-      return true;
-    }
-    case StreamKind::kListen: {
-      ConnectRequest address;
-      uint16_t mode = 0;
-      if (!DecodeListen(&in, &address, &mode)) return Broken("bad OPEN of a listener");
-      StartListener(stream, address, mode);
-      return true;
-    }
-    case StreamKind::kAccept: {
-      const uint32_t listener = in.U32();
-      const uint32_t number = in.U32();
-      if (!in.Done()) return Broken("bad OPEN of an accepted connection");
-      AcceptConnection(stream, listener, number);
-      return true;
-    }
-    default:
-      return Broken("OPEN of an unknown kind");
-  }
-}
-
-bool Session::MayOpen(uint32_t stream) {
-  if (power_->begun()) {
-    outbox_->Fail(stream, ESHUTDOWN, "shutdown");
-  } else if (freezer_->frozen()) {
-    outbox_->Fail(stream, EBUSY, "frozen");
-  } else {
-    return true;
-  }
-  return false;
-}
-
-void Session::AttachReader(uint32_t stream, const AttachRequest& request) {
-  if (!MayOpen(stream)) return;
-  if (const int error = commands_->Attach(stream, request); error != 0) {
-    outbox_->Fail(stream, error, "attach");
-  }
-}
-
-void Session::StartConnection(uint32_t stream, const ConnectRequest& request) {
-  if (!MayOpen(stream)) return;
-  UniqueFd socket;
-  UniqueFd copy;
-  int error = streams_->CheckRoom();
-  const char* step = error == 0 ? "connect" : "start";
-  if (error == 0) error = OpenConnection(request, &socket, &copy);
-  AddConnection(stream, std::move(socket), std::move(copy), error, step);
-}
-
-void Session::AcceptConnection(uint32_t stream, uint32_t listener, uint32_t number) {
-  if (!MayOpen(stream)) return;
-  UniqueFd socket;
-  UniqueFd copy;
-  int error = streams_->CheckRoom();
-  const char* step = error == 0 ? "accept" : "start";
-  StreamHandler* handler = streams_->ByStream(listener);
-  if (error == 0 && handler != nullptr) socket = handler->TakeWaiting(number);
-  if (error == 0) error = socket ? DuplicateSocket(socket, &copy) : ENOENT;
-  AddConnection(stream, std::move(socket), std::move(copy), error, step);
-}
-
-void Session::AddConnection(uint32_t stream, UniqueFd socket, UniqueFd copy, int error, const char* step) {
-  if (error == 0) {
-    auto connection =
-        std::make_unique<Connection>(stream, std::move(socket), std::move(copy), output_window_, outbox_);
-    if (streams_->Add(std::move(connection)) == 0) error = errno;
-  }
-  if (error != 0) outbox_->Fail(stream, error, step);
-}
-
-void Session::StartListener(uint32_t stream, const ConnectRequest& address, uint16_t mode) {
-  if (!MayOpen(stream)) return;
-  Listener::Parts parts;
-  int error = streams_->CheckRoom();
-  const char* step = error == 0 ? "listen" : "start";
-  if (error == 0) error = OpenListener(address, mode, &parts);
-  if (error == 0) {
-    auto listener = std::make_unique<Listener>(stream, std::move(parts), output_window_, outbox_);
-    Stream& opened = listener->stream();
-    if (streams_->Add(std::move(listener)) == 0) {
-      error = errno;
-    } else {
-      opened.Open({});
-    }
-  }
-  if (error != 0) outbox_->Fail(stream, error, step);
-}
-
-void Session::StartWithSecrets(uint32_t stream, SpawnRequest* request) {
-  const size_t others = request->env.size();
-  // Without a move of what is in it, which would leave copies behind.
-  request->env.reserve(others + request->secrets.size());
-  int error = 0;
-  for (const SecretVariable& variable : request->secrets) {
-    std::string& entry = request->env.emplace_back();
-    entry.reserve(variable.name.size() + 1 + kMaxSecret);
-    entry.append(variable.name).append("=");
-    error = secrets_->Read(variable.secret, &entry);
-    if (error != 0) break;
-  }
-  if (error == 0) {
-    StartExec(stream, *request);
-  } else {
-    outbox_->Fail(stream, error, "secrets");
-  }
-  for (size_t i = others; i < request->env.size(); i++)
-    explicit_bzero(request->env[i].data(), request->env[i].size());
-}
-
-void Session::StartExec(uint32_t stream, const SpawnRequest& request) {
-  if (!MayOpen(stream)) return;
-  if (const SpawnFailure failure = commands_->Start(stream, request, freezer_->cgroup(), output_window_);
-      failure.error != 0) {
-    outbox_->Fail(stream, failure.error, SpawnStepName(failure.step));
-  }
 }
 
 bool Session::OnSignal(uint32_t stream, PayloadReader* in) {

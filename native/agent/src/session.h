@@ -4,14 +4,13 @@
 #include <optional>
 #include <string>
 
-#include "attach_request.h"
 #include "command_table.h"
-#include "connect_request.h"
 #include "frame.h"
 #include "freezer.h"
 #include "outbox.h"
 #include "power.h"
 #include "secret_store.h"
+#include "stream_opener.h"
 #include "stream_table.h"
 #include "wire.h"
 
@@ -70,17 +69,6 @@ class Session {
   bool OnSetEnv(uint32_t stream, PayloadReader* in);
   bool OnSecrets(uint32_t stream, PayloadReader* in);
   void ForgetBegun();
-  bool Open(uint32_t stream, const Bytes& body);
-  // Its variables get the values of secrets first.
-  void StartWithSecrets(uint32_t stream, SpawnRequest* request);
-  void StartExec(uint32_t stream, const SpawnRequest& request);
-  void AttachReader(uint32_t stream, const AttachRequest& request);
-  void StartConnection(uint32_t stream, const ConnectRequest& request);
-  void StartListener(uint32_t stream, const ConnectRequest& address, uint16_t mode);
-  void AcceptConnection(uint32_t stream, uint32_t listener, uint32_t number);
-  void AddConnection(uint32_t stream, UniqueFd socket, UniqueFd copy, int error, const char* step);
-  // False: no stream is opened now, and the host was told why.
-  bool MayOpen(uint32_t stream);
   bool OnSignal(uint32_t stream, PayloadReader* in);
   bool OnListCommands(uint32_t stream, PayloadReader* in);
   bool OnFreeze(uint32_t stream, PayloadReader* in);
@@ -99,12 +87,12 @@ class Session {
   Freezer* freezer_;
   Power* power_;
   SecretStore* secrets_;
+  StreamOpener opener_;
   std::string kernel_release_;
 
   SessionId id_{};
   bool awaiting_hello_ = false;
   bool open_ = false;
-  uint32_t output_window_ = 0;
   uint32_t last_stream_ = 0;
   std::optional<PartialMessage> begun_;
   std::optional<Freezing> freezing_;
