@@ -10,6 +10,7 @@ import { StreamInput } from './stream-input.js';
 import type { StreamQueue } from './stream-queue.js';
 import { tooOld } from './too-old.js';
 import { unreachable } from './unreachable.js';
+import { Wakeups } from './wakeups.js';
 
 /**
  * A guest keeps what a lost reader has not got for a minute at least. Within half of it, a guest that does
@@ -70,7 +71,7 @@ export class CommandStream implements StreamUser {
   readonly #held = { 1: 0, 2: 0 };
   readonly #acknowledged: { 1: number; 2: number };
   #lostAt = -Infinity;
-  #wake: (() => void)[] = [];
+  readonly #readers = new Wakeups();
 
   constructor(queue: StreamQueue, user: CommandUser, options: CommandStreamOptions) {
     this.#queue = queue;
@@ -106,7 +107,7 @@ export class CommandStream implements StreamUser {
   /** Where it is open now; waits while it is between two sessions. Undefined: it is over. */
   async opened(): Promise<AgentStream['opened']> {
     while (!this.#isOver && this.#stream.opened === undefined) {
-      await new Promise<void>((resolve) => this.#wake.push(resolve));
+      await this.#readers.wait();
     }
     return this.#isOver ? undefined : this.#stream.opened;
   }
@@ -168,7 +169,7 @@ export class CommandStream implements StreamUser {
   onOpening(): void {
     this.#isSent = true;
     this.#mayRun = true;
-    this.#wakeAll();
+    this.#readers.wakeAll();
     this.#user.onSent?.();
     // The guest knows of a command as soon as it has read its OPEN: what is sent now finds it.
     if (this.#isCancelled) this.#stream.cancel();
@@ -301,10 +302,6 @@ export class CommandStream implements StreamUser {
 
   #end(): void {
     this.#isOver = true;
-    this.#wakeAll();
-  }
-
-  #wakeAll(): void {
-    for (const wake of this.#wake.splice(0)) wake();
+    this.#readers.wakeAll();
   }
 }

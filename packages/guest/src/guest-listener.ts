@@ -14,6 +14,7 @@ import { AgentStream } from './stream.js';
 import type { StreamUser } from './stream.js';
 import type { StreamQueue } from './stream-queue.js';
 import { tooOld } from './too-old.js';
+import { Wakeups } from './wakeups.js';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_MODE = 0o600;
@@ -94,7 +95,7 @@ class AgentListener implements GuestListener {
   #onListening: ((error?: unknown) => void) | undefined;
   #attempt: Attempt | undefined;
   #end: { readonly error: Error | undefined } | undefined;
-  #wake: (() => void)[] = [];
+  readonly #accepting = new Wakeups();
 
   constructor(
     queue: StreamQueue,
@@ -160,7 +161,7 @@ class AgentListener implements GuestListener {
       }
       const waiting = this.#waiting.shift();
       if (waiting === undefined) {
-        await new Promise<void>((resolve) => this.#wake.push(resolve));
+        await this.#accepting.wait();
         continue;
       }
       const socket = await this.#accept(waiting);
@@ -182,7 +183,7 @@ class AgentListener implements GuestListener {
   #onWaiting(waiting: Waiting): void {
     if (this.#waiting.length >= MAX_WAITING) throw new ProtocolError('more connections than can wait');
     this.#waiting.push(waiting);
-    this.#wakeAll();
+    this.#accepting.wakeAll();
   }
 
   #onOver(attempt: Attempt, error: Error, hasListened: boolean): void {
@@ -204,11 +205,7 @@ class AgentListener implements GuestListener {
     this.#waiting.length = 0;
     this.#attempt?.close();
     this.onClosed();
-    this.#wakeAll();
-  }
-
-  #wakeAll(): void {
-    for (const wake of this.#wake.splice(0)) wake();
+    this.#accepting.wakeAll();
   }
 }
 

@@ -30,6 +30,7 @@ import { ScriptedSession } from './scripted-session.js';
 import { SocketStream } from './scripted-socket.js';
 import type { ScriptedServer } from './scripted-socket.js';
 import type { ScriptedStreamParts } from './scripted-stream.js';
+import { Wakeups } from './wakeups.js';
 
 /** What a thaw asks for; what is undefined is left alone. */
 export interface ScriptedThaw {
@@ -104,7 +105,7 @@ export class ScriptedAgent {
   readonly #commands: ScriptedCommands;
   #epoch: number;
   #isFrozen: boolean;
-  #onThaw: (() => void)[] = [];
+  readonly #thawed = new Wakeups();
   #session: ScriptedSession | undefined;
   readonly #streams = new Map<number, ScriptedHandler>();
   /** By what they listen on. */
@@ -358,7 +359,7 @@ export class ScriptedAgent {
         this.#epoch = epoch;
       }
       this.#isFrozen = false;
-      for (const wake of this.#onThaw.splice(0)) wake();
+      this.#thawed.wakeAll();
     });
   }
 
@@ -378,8 +379,7 @@ export class ScriptedAgent {
   }
 
   #untilThawed(): Promise<void> {
-    if (!this.#isFrozen) return Promise.resolve();
-    return new Promise((resolve) => this.#onThaw.push(resolve));
+    return this.#isFrozen ? this.#thawed.wait() : Promise.resolve();
   }
 
   #detachAll({ isForGood = false } = {}): void {

@@ -1,12 +1,14 @@
 import type { Frame } from './codec.js';
 import { decodeAck } from './command-messages.js';
 import type { AttachedMessage, AttachMessage } from './command-messages.js';
-import { frameCost, ReceiveWindow, SendWindow } from './flow-control.js';
-import { decodeCredit, encodeCredit } from './messages.js';
+import { SendWindow } from './flow-control.js';
+import { decodeCredit } from './messages.js';
 import { FrameType, INPUT_CHANNEL, INPUT_WINDOW, MAX_PAYLOAD, ProtocolError } from './protocol.js';
 import type { OutputChannel } from './protocol.js';
+import { ScriptedInput } from './scripted-input.js';
 import { ScriptedRing } from './scripted-ring.js';
 import type { SendFrame } from './scripted-stream.js';
+import { Wakeups } from './wakeups.js';
 
 const DATA = { 1: FrameType.data1, 2: FrameType.data2 } as const;
 const CHANNELS = [1, 2] as const;
@@ -38,17 +40,13 @@ export class CommandIo {
   readonly #untilThawed: () => Promise<void>;
   readonly #isAcknowledged: boolean;
   readonly #outputs: Readonly<Record<OutputChannel, Output>>;
-  #inputWindow = new ReceiveWindow(INPUT_WINDOW);
-  readonly #input: Buffer[] = [];
-  #inputTaken = 0;
-  #isInputEnded = false;
-  #isInputGone = false;
+  readonly #input = new ScriptedInput((type, payload) => this.say(type, payload));
   #link: Link | undefined;
   /** A reader of the outputs is there, or is expected. */
   #isRead: boolean;
   #isOver = false;
-  /** Wakes whoever waits for credit, input or the end. */
-  #wake: (() => void)[] = [];
+  /** They wait for room in a ring, for credit, or for the end. */
+  readonly #writers = new Wakeups();
 
   constructor(link: Link, parts: CommandIoParts) {
     const { outputWindow, isRead, isAcknowledged, untilThawed } = parts;
@@ -84,7 +82,8 @@ export class CommandIo {
   }
 
   get inputFlags(): Pick<AttachedMessage, 'isInputEnded' | 'isInputGone'> {
-    return { isInputEnded: this.#isInputEnded, isInputGone: this.#isInputGone && !this.#isInputEnded };
+    const { isEnded, isGone } = this.#input;
+    return { isInputEnded: isEnded, isInputGone: isGone && !isEnded };
   }
 
   /** Undefined: `message` asks for bytes behind the end. */
@@ -100,13 +99,12 @@ export class CommandIo {
       output.acknowledged = output.sent;
       output.window = new SendWindow(isInputOnly ? 0 : channels[channel].credit);
     }
-    const inUse = this.#input.reduce((sum, { length }) => sum + frameCost(length), 0);
-    this.#inputWindow = new ReceiveWindow(INPUT_WINDOW, { held: inUse });
+    const inUse = this.#input.reopen();
     return {
       ...this.inputFlags,
       hasTerminal: false,
       hasReader: true,
-      inputTaken: this.#inputTaken,
+      inputTaken: this.#input.taken,
       inputCredit: Math.max(0, INPUT_WINDOW - inUse),
       begin: { 1: this.#outputs[1].sent, 2: this.#outputs[2].sent },
     };
@@ -126,7 +124,7 @@ export class CommandIo {
         this.say(DATA[channel], data);
       }
     }
-    this.#wakeAll();
+    this.#writers.wakeAll();
   }
 
   /** The stream is gone, and its reader may come back. */
@@ -137,45 +135,34 @@ export class CommandIo {
   /** Nobody reads: the rings overwrite their oldest bytes. */
   leave(): void {
     this.#isRead = false;
-    this.#wakeAll();
+    this.#writers.wakeAll();
   }
 
   endInput(): void {
-    this.#isInputGone = true;
-    this.#wakeAll();
+    this.#input.drop();
   }
 
   /** The command has ended: nothing more is written or read. */
   close(): void {
     this.#isOver = true;
     this.endInput();
+    this.#writers.wakeAll();
   }
 
   /** A frame of the host; false: it is not one of input and output. */
   onFrame({ type, payload }: Frame): boolean {
-    if (type === FrameType.data) this.#onData(payload);
-    else if (type === FrameType.end) this.#isInputEnded = true;
+    if (type === FrameType.data) this.#input.receive(payload);
+    else if (type === FrameType.end) this.#input.end();
     else if (type === FrameType.credit) this.#onCredit(payload);
     else if (type === FrameType.ack) this.#onAck(payload);
     else return false;
-    this.#wakeAll();
+    this.#writers.wakeAll();
     return true;
   }
 
   /** What the host sends; ends when the host ends it, or the command is over. */
-  async *read(): AsyncGenerator<Buffer> {
-    for (;;) {
-      const chunk = this.#input.shift();
-      if (chunk !== undefined) {
-        const credit = this.#inputWindow.consume(frameCost(chunk.length));
-        if (credit > 0) this.say(FrameType.creditToHost, encodeCredit(INPUT_CHANNEL, credit));
-        yield chunk;
-      } else if (this.#isInputEnded || this.#isInputGone) {
-        return;
-      } else {
-        await this.#wait();
-      }
-    }
+  read(): AsyncGenerator<Buffer> {
+    return this.#input.read();
   }
 
   /** Resolves when the guest has all of it. A slow reader on the host holds it up, and so does a freeze. */
@@ -188,7 +175,7 @@ export class CommandIo {
       if (this.#isOver) return;
       const room = this.#isRead ? output.ring.roomBehind(output.acknowledged) : rest.length;
       if (room <= 0) {
-        await this.#wait();
+        await this.#writers.wait();
         continue;
       }
       const size = Math.min(rest.length, room, MAX_PAYLOAD);
@@ -202,13 +189,6 @@ export class CommandIo {
     this.#link?.send(type, this.#link.stream, payload);
   }
 
-  #onData(payload: Buffer): void {
-    this.#inputWindow.receive(payload.length);
-    if (this.#isInputEnded) throw new ProtocolError('DATA after its end');
-    this.#inputTaken += payload.length;
-    if (!this.#isInputGone) this.#input.push(Buffer.from(payload));
-  }
-
   #onCredit(payload: Buffer): void {
     const { channel, bytes } = decodeCredit(payload);
     if (channel === INPUT_CHANNEL) throw new ProtocolError('credit for a channel of the host');
@@ -220,15 +200,5 @@ export class CommandIo {
     const output = this.#outputs[channel];
     if (offset > output.sent) throw new ProtocolError('ACK of what was not sent');
     output.acknowledged = Math.max(output.acknowledged, offset);
-  }
-
-  #wait(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake.push(resolve);
-    });
-  }
-
-  #wakeAll(): void {
-    for (const wake of this.#wake.splice(0)) wake();
   }
 }

@@ -1,8 +1,10 @@
 import type { Frame } from './codec.js';
-import { frameCost, ReceiveWindow, SendWindow } from './flow-control.js';
-import { decodeCredit, encodeCredit } from './messages.js';
-import { FrameType, INPUT_CHANNEL, INPUT_WINDOW, MAX_PAYLOAD, ProtocolError } from './protocol.js';
+import { SendWindow } from './flow-control.js';
+import { decodeCredit } from './messages.js';
+import { FrameType, INPUT_CHANNEL, MAX_PAYLOAD, ProtocolError } from './protocol.js';
 import type { OutputChannel } from './protocol.js';
+import { ScriptedInput } from './scripted-input.js';
+import { Wakeups } from './wakeups.js';
 
 export type SendFrame = (type: FrameType, stream: number, payload?: Buffer) => void;
 
@@ -22,12 +24,10 @@ const DATA = { 1: FrameType.data1, 2: FrameType.data2 } as const;
 export class ScriptedStream {
   readonly #parts: ScriptedStreamParts;
   readonly #windows: Readonly<Record<OutputChannel, SendWindow>>;
-  readonly #inputWindow = new ReceiveWindow(INPUT_WINDOW);
-  readonly #input: Buffer[] = [];
-  #isInputClosed = false;
+  readonly #input = new ScriptedInput((type, payload) => this.say(type, payload));
   #isOpen = true;
-  /** Wakes whoever waits for credit, input or the end. */
-  #wake: (() => void)[] = [];
+  /** They wait for credit, or for the end. */
+  readonly #writers = new Wakeups();
 
   constructor(parts: ScriptedStreamParts) {
     this.#parts = parts;
@@ -36,40 +36,26 @@ export class ScriptedStream {
 
   /** The host sends no more, or is gone. */
   get isInputClosed(): boolean {
-    return this.#isInputClosed;
+    return this.#input.isEnded || this.#input.isGone;
   }
 
   /** A frame of the host; false: it is not one of those that every stream has. */
   onFrame({ type, payload }: Frame): boolean {
     if (type === FrameType.data) {
-      this.#inputWindow.receive(payload.length);
-      if (this.#isInputClosed) throw new ProtocolError('DATA after its end');
-      this.#input.push(Buffer.from(payload));
+      this.#input.receive(payload);
     } else if (type === FrameType.end) {
-      this.#isInputClosed = true;
+      this.#input.end();
     } else if (type === FrameType.credit) {
       this.#onCredit(payload);
     } else {
       return false;
     }
-    this.#wakeAll();
     return true;
   }
 
   /** What the host sends; ends when the host ends it, or the stream is over. */
-  async *read(): AsyncGenerator<Buffer> {
-    for (;;) {
-      const chunk = this.#input.shift();
-      if (chunk !== undefined) {
-        const credit = this.#inputWindow.consume(frameCost(chunk.length));
-        if (credit > 0) this.say(FrameType.creditToHost, encodeCredit(INPUT_CHANNEL, credit));
-        yield chunk;
-      } else if (this.#isInputClosed) {
-        return;
-      } else {
-        await this.#wait();
-      }
-    }
+  read(): AsyncGenerator<Buffer> {
+    return this.#input.read();
   }
 
   /** Resolves when all of it is sent; a slow reader on the host holds it up, and so does a frozen guest. */
@@ -81,7 +67,7 @@ export class ScriptedStream {
       if (!this.#isOpen) return;
       const size = Math.min(rest.length, this.#windows[channel].room, MAX_PAYLOAD);
       if (size === 0) {
-        await this.#wait();
+        await this.#writers.wait();
         continue;
       }
       this.#windows[channel].spend(size);
@@ -104,23 +90,14 @@ export class ScriptedStream {
   /** The host listens no more. */
   detach(): void {
     this.#isOpen = false;
-    this.#isInputClosed = true;
-    this.#wakeAll();
+    this.#input.drop();
+    this.#writers.wakeAll();
   }
 
   #onCredit(payload: Buffer): void {
     const { channel, bytes } = decodeCredit(payload);
     if (channel === INPUT_CHANNEL) throw new ProtocolError('credit for a channel of the host');
     this.#windows[channel === 1 ? 1 : 2].grant(bytes);
-  }
-
-  #wait(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake.push(resolve);
-    });
-  }
-
-  #wakeAll(): void {
-    for (const wake of this.#wake.splice(0)) wake();
+    this.#writers.wakeAll();
   }
 }

@@ -3,6 +3,7 @@ import type { ExecMessage } from './messages.js';
 import type { CommandIo } from './scripted-command-io.js';
 import { LineDiscipline } from './scripted-terminal.js';
 import type { ScriptedTerminal } from './scripted-terminal.js';
+import { Wakeups } from './wakeups.js';
 
 /** While so much waits for the command to read it, nothing more is typed, not even a signal. */
 const MAX_TYPED_BYTES = 65_536;
@@ -20,7 +21,7 @@ export class TerminalOfCommand implements ScriptedTerminal {
   #isTypingOver = false;
   #isRaw = false;
   /** Wakes who waits: the command for bytes, the typing for room. */
-  #wake: (() => void)[] = [];
+  readonly #waiting = new Wakeups();
   /** What is shown goes out in its order, echo and output alike. */
   #shown: Promise<void> = Promise.resolve();
 
@@ -37,7 +38,7 @@ export class TerminalOfCommand implements ScriptedTerminal {
       type: (data) => {
         this.#typed.push(data);
         this.#typedBytes += data.length;
-        this.#wakeAll();
+        this.#waiting.wakeAll();
       },
       // Behind its echo, but not behind output that the host does not read.
       signal: (name) =>
@@ -85,11 +86,11 @@ export class TerminalOfCommand implements ScriptedTerminal {
       const data = this.#typed.shift();
       if (data === undefined) {
         if (this.#isTypingOver) return;
-        await this.#wait();
+        await this.#waiting.wait();
         continue;
       }
       this.#typedBytes -= data.length;
-      this.#wakeAll();
+      this.#waiting.wakeAll();
       if (data.length === 0) return;
       yield data;
     }
@@ -99,21 +100,11 @@ export class TerminalOfCommand implements ScriptedTerminal {
   async #listen(): Promise<void> {
     for await (const data of this.#stream.read()) {
       this.#discipline.type(data);
-      while (this.#typedBytes > MAX_TYPED_BYTES) await this.#wait();
+      while (this.#typedBytes > MAX_TYPED_BYTES) await this.#waiting.wait();
     }
     this.#isTypingOver = true;
     this.#discipline.end();
-    this.#wakeAll();
-  }
-
-  #wait(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake.push(resolve);
-    });
-  }
-
-  #wakeAll(): void {
-    for (const wake of this.#wake.splice(0)) wake();
+    this.#waiting.wakeAll();
   }
 
   #send(data: Buffer): Promise<void> {
