@@ -152,6 +152,7 @@ export { systemClock } from './ports/clock.js';
 export type { Clock } from './ports/clock.js';
 export type { Content, ContentCall, PinnedContent } from './ports/content.js';
 export type { DirectoryLock, HostCalls } from './ports/host-calls.js';
+export type { ImageConfig, Images, ResolveCall, ResolvedImage } from './ports/images.js';
 export { sweepAll } from './ports/sweep.js';
 export type { LeftOver } from './ports/sweep.js';
 export { KeepAlive } from './engine/keep-alive.js';

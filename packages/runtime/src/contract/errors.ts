@@ -26,6 +26,13 @@ export interface ErrorDetails {
   MICROVM_SECRETS_MISSING: { readonly vmId: string; readonly names: readonly string[] };
   /** A snapshot with memory would hold these secrets. */
   MICROVM_SECRETS_PRESENT: { readonly vmId: string; readonly names: readonly string[] };
+  /** No image has this name or digest. */
+  MICROVM_IMAGE_NOT_FOUND: { readonly image: string };
+  /**
+   * An image is not what an image must be. `source` is where it came from, `entry` the file in it, as far as
+   * one is to blame.
+   */
+  MICROVM_IMAGE_INVALID: { readonly source: string; readonly entry?: string; readonly reason: string };
   /** `feature` is a capability or a spec field; `availableIn` says what has it, where known. */
   MICROVM_UNSUPPORTED: { readonly feature: string; readonly availableIn?: string };
   /** `findings` are codes of the host report. */
@@ -138,6 +145,11 @@ export const ERROR_TRAITS: Readonly<Record<ErrorCode, ErrorTraits>> = {
   MICROVM_SECRETS_PRESENT: {
     retryable: false,
     remedy: 'delete the secrets first, or allow them in the snapshot’s files with allowSecrets: true',
+  },
+  MICROVM_IMAGE_NOT_FOUND: { retryable: false, remedy: 'import or pull the image first' },
+  MICROVM_IMAGE_INVALID: {
+    retryable: false,
+    remedy: 'make or fetch the image again: `details.reason` says what is wrong with it',
   },
   MICROVM_UNSUPPORTED: {
     retryable: false,
