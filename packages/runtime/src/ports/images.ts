@@ -18,7 +18,7 @@ export interface ImageConfig {
 
 /** An image that a name stood for at one moment. */
 export interface ResolvedImage {
-  /** Of its manifest: `sha256:` and 64 hex digits. It says which image a VM has, whatever a name means later. */
+  /** Of its manifest: `sha256:` and 64 hex digits. It stays true, whatever a name means later. */
   readonly digest: string;
   /** Its root file system on the host: one squashfs file that is never written again. */
   readonly rootfsPath: string;
@@ -33,7 +33,7 @@ export interface ResolveCall {
   readonly progress?: ((progress: JobProgress) => void) | undefined;
 }
 
-/** The engine's port to the images of this user: root file systems that VMs are made from, by name and digest. */
+/** The engine's port to the images of this user: root file systems that VMs are made from. */
 export interface Images {
   /**
    * The image that a name, or a `sha256:` digest, stands for now. It stays until its `release`. Rejects with
