@@ -7,6 +7,7 @@ import type { ConsoleOptions } from '../contract/options.js';
 import type { Sweep } from '../contract/runtime.js';
 import type { ResolvedVmSpec, VmSpec } from '../contract/spec.js';
 import type { JobProgress, ProcessIdentity, VmEnding } from '../contract/views.js';
+import type { ImageConfig } from './images.js';
 
 export type JsonValue =
   string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
@@ -45,6 +46,8 @@ export interface GuestSettings {
   /** The whole environment of the VM, in the place of the one that the agent has. */
   readonly env?: Environment;
   readonly secrets?: GuestSecrets;
+  /** What the VM's image says of the commands in it; told once in each life of the guest. */
+  readonly image?: ImageConfig;
 }
 
 /** The secrets that an agent shall have; it removes all others. */
