@@ -13,7 +13,7 @@ import type { OnImageProgress } from './progress.js';
 import { xdgFolder } from './xdg-folder.js';
 
 /** The format of the store's entries; another number makes everything anew. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 /**
  * Kernel arguments for a guest with a serial console. A panic or reboot ends the VMM (`panic=-1 reboot=t`);

@@ -24,6 +24,8 @@ export const GUEST_MODULES = [
   'vmw_vsock_virtio_transport_common',
   'vmw_vsock_virtio_transport',
   'vsock_loopback',
+  'squashfs',
+  'overlay',
 ] as const;
 
 export interface KernelModule {

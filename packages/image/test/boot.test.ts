@@ -126,7 +126,15 @@ test('the default image boots to an agent that runs commands, with its modules l
   expect(await shell(agent, 'uname -r')).toBe(image.kernelRelease);
   const modules = await shell(agent, 'cut -d" " -f1 /proc/modules');
   const wanted = ['virtio_console', 'virtio_blk', 'virtio_net', 'virtio_rng', 'virtio_balloon'];
-  const furtherWanted = ['button', 'evdev', 'pvpanic_mmio', 'vmw_vsock_virtio_transport', 'vsock_loopback'];
+  const furtherWanted = [
+    'button',
+    'evdev',
+    'pvpanic_mmio',
+    'vmw_vsock_virtio_transport',
+    'vsock_loopback',
+    'squashfs',
+    'overlay',
+  ];
   expect(modules.split('\n')).toEqual(expect.arrayContaining([...wanted, ...furtherWanted]));
   await shell(agent, 'mount -t ext4 /dev/vda /mnt && echo kept > /mnt/file && umount /mnt');
   expect(await shell(agent, 'mount -t ext4 /dev/vda /mnt && cat /mnt/file')).toBe('kept');
