@@ -74,7 +74,7 @@ export const REVIEWED = [
     ],
   },
   {
-    file: 'packages/image/src/base-image.ts',
+    file: 'packages/image/src/default/base-image.ts',
     why: CACHE,
     calls: [
       'copyFile(source, join(folder, BASE_FILES.bzImage))',
@@ -86,12 +86,12 @@ export const REVIEWED = [
     ],
   },
   {
-    file: 'packages/image/src/content-store.ts',
+    file: 'packages/image/src/content/content-store.ts',
     why: PARTIAL,
     calls: ['copyFile(source, partial, { sparse: true, signal })'],
   },
   {
-    file: 'packages/image/src/disk.ts',
+    file: 'packages/image/src/disks/disk.ts',
     why: PARTIAL,
     calls: [
       'truncate(path, sizeBytes)',
@@ -100,12 +100,12 @@ export const REVIEWED = [
     ],
   },
   {
-    file: 'packages/image/src/ext4.ts',
+    file: 'packages/image/src/disks/ext4.ts',
     why: PARTIAL,
     calls: ["open(path, 'wx', 0o644)", 'truncate(path, sizeBytes)'],
   },
   {
-    file: 'packages/image/src/image-store.ts',
+    file: 'packages/image/src/store/image-store.ts',
     why: CACHE,
     calls: [
       'writeFile(join(folder, MANIFEST), JSON.stringify(await this.#describe(folder, facts)))',
@@ -117,7 +117,7 @@ export const REVIEWED = [
     ],
   },
   {
-    file: 'packages/image/src/initrd-image.ts',
+    file: 'packages/image/src/default/initrd-image.ts',
     why: CACHE,
     calls: ['writeFile(join(folder, INITRD_FILE), await buildInitramfs(await partsOf(base, agent)))'],
   },

@@ -109,7 +109,7 @@ async function fillSystem(folder) {
 /** All packages with what they depend on, and the kernel alone: what makes initrds is not needed. */
 async function fetchPackages(work) {
   // Built by the set-up that every run begins with; packages/image fetches its own packages in the same way.
-  const { Apt, withPackageLists } = await import('../../packages/image/dist/apt.js');
+  const { Apt, withPackageLists } = await import('../../packages/image/dist/default/apt.js');
   const apt = new Apt({ workDir: work });
   const archives = join(work, 'archives');
   const debs = await withPackageLists(apt, false, async () => {

@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { moduleDependencies, resolveModules } from '../src/kernel-modules.js';
+import { moduleDependencies, resolveModules } from '../../src/default/kernel-modules.js';
 import { writeKernelTree } from './kernel-tree.js';
-import { makeTempDir } from './temp-dir.js';
+import { makeTempDir } from '../temp-dir.js';
 
 async function namesInOrder(root: string, wanted: readonly string[]): Promise<string[]> {
   return (await resolveModules(root, wanted)).map(({ name }) => name);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { findKernelPayload, hasPvhEntry } from '../src/bzimage.js';
+import { findKernelPayload, hasPvhEntry } from '../../src/default/bzimage.js';
 
 /** A file with the fields of a bzImage's setup header that count here. */
 function bzImage(

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { VmRuntimeError } from '@microvm/runtime';
-import { ignoreAbsent } from './system-error.js';
+import { ignoreAbsent } from '../host/system-error.js';
 
 export const OWN_KERNEL_REMEDY =
   'give `kernelPath` (a Linux kernel for x86-64) and `initrdPath` (with the agent as /init) in the spec; the default image can be made on Debian for x86-64 only';

@@ -1,7 +1,7 @@
 import { chmod, cp, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
-import { runProgram } from '../src/program.js';
+import { runProgram } from '../../src/host/program.js';
 import { allGuestModules, writeKernelTree } from './kernel-tree.js';
 
 /** A real apt repository in a folder, with a configuration of apt that knows no other source. */

@@ -6,8 +6,8 @@ import { copyFile, type CopyProgress } from '@microvm/native';
 import { abortSignalSchema, invalidArgument, resolveOptions, syncPath } from '@microvm/runtime';
 import { z } from 'zod';
 import { growExt4, hasExt4, makeEmptyExt4, MIN_EXT4_BYTES } from './ext4.js';
-import { toContractError } from './host-errors.js';
-import { hasCode, ignoreAbsent } from './system-error.js';
+import { toContractError } from '../host/host-errors.js';
+import { hasCode, ignoreAbsent } from '../host/system-error.js';
 
 const SECTOR_BYTES = 512;
 

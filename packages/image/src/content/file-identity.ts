@@ -1,6 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { ignoreAbsent } from './system-error.js';
+import { ignoreAbsent } from '../host/system-error.js';
 
 // Longer than the tick of a file system's clock: two writes within one tick leave the same times.
 const SETTLED_MS = 50;

@@ -3,8 +3,8 @@ import { mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { MIB } from '@microvm/runtime';
-import { ContentStore } from '../src/content-store.js';
-import { makeTempDir } from './temp-dir.js';
+import { ContentStore } from '../../src/content/content-store.js';
+import { makeTempDir } from '../temp-dir.js';
 
 const call = { signal: new AbortController().signal };
 

@@ -3,10 +3,10 @@ import { lstat, mkdir, readdir, readlink, rename, rm, stat, symlink, writeFile }
 import { join } from 'node:path';
 import { bootId } from '@microvm/native';
 import { z } from 'zod';
-import { sha256OfFile } from './file-digest.js';
-import { versionOfSize } from './file-identity.js';
-import { readJsonIfSound } from './read-json.js';
-import { hasCode, ignoreAbsent } from './system-error.js';
+import { sha256OfFile } from '../content/file-digest.js';
+import { versionOfSize } from '../content/file-identity.js';
+import { readJsonIfSound } from '../host/read-json.js';
+import { hasCode, ignoreAbsent } from '../host/system-error.js';
 
 const MANIFEST = 'manifest.json';
 const VERIFIED = 'verified.json';

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ErrorCode, isVmRuntimeError, type VmRuntimeError } from '@microvm/runtime';
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { ensureDefaultImage, type ImageInputs, makeDefaultImage } from '../src/default-image.js';
-import { runProgram } from '../src/program.js';
-import type { ImageProgress } from '../src/progress.js';
+import { ensureDefaultImage, type ImageInputs, makeDefaultImage } from '../../src/default/default-image.js';
+import { runProgram } from '../../src/host/program.js';
+import type { ImageProgress } from '../../src/progress.js';
 import { DebianRepository } from './debian-repository.js';
-import { makeTempDir } from './temp-dir.js';
+import { makeTempDir } from '../temp-dir.js';
 
 const DEBIAN = { osRelease: 'NAME="Debian"\nID=debian\n', arch: 'x64' };
 const REPOSITORY_GONE = 'the repository was taken away';

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { GUEST_MODULES } from '../src/kernel-modules.js';
+import { GUEST_MODULES } from '../../src/default/kernel-modules.js';
 
 /** Bytes that are a module as far as its dependencies are concerned. */
 export function moduleBytes(depends: string): Buffer {

@@ -1,6 +1,6 @@
 import { open, rm, truncate } from 'node:fs/promises';
 import { MIB } from '@microvm/runtime';
-import { runProgram } from './program.js';
+import { runProgram } from '../host/program.js';
 
 /**
  * Below 8 MiB mkfs.ext4 leaves out the journal, without which a killed guest finds a damaged file system;

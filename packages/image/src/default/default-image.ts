@@ -6,11 +6,11 @@ import { z } from 'zod';
 import { Apt } from './apt.js';
 import { BASE_FILES, makeBaseImage } from './base-image.js';
 import { type HostFacts, readHostFacts, requireDebian } from './host-check.js';
-import { toContractError } from './host-errors.js';
-import { ImageStore, type StoreEntry } from './image-store.js';
+import { toContractError } from '../host/host-errors.js';
+import { ImageStore, type StoreEntry } from '../store/image-store.js';
 import { INITRD_FILE, makeInitrd } from './initrd-image.js';
-import type { OnImageProgress } from './progress.js';
-import { xdgFolder } from './xdg-folder.js';
+import type { OnImageProgress } from '../progress.js';
+import { xdgFolder } from '../host/xdg-folder.js';
 
 /** The format of the store's entries; another number makes everything anew. */
 const FORMAT = 3;

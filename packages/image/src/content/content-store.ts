@@ -12,7 +12,7 @@ import {
 } from '@microvm/runtime';
 import { ContentNotes } from './content-notes.js';
 import { contentIdentity, versionOf, type SourceVersion } from './file-identity.js';
-import { ignoreAbsent } from './system-error.js';
+import { ignoreAbsent } from '../host/system-error.js';
 
 const DIGEST = /^[0-9a-f]{64}$/;
 const MODE = 0o444;

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { bootId, writeDurable } from '@microvm/native';
 import type { PinnedContent } from '@microvm/runtime';
 import { z } from 'zod';
-import { readJsonIfSound } from './read-json.js';
+import { readJsonIfSound } from '../host/read-json.js';
 
 const FILE = 'verified.json';
 // More sources than a host has kernels and templates. The sources that came in last are kept.

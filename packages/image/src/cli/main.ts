@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
 import { isVmRuntimeError } from '@microvm/runtime';
-import { ensureDefaultImage } from './default-image.js';
+import { ensureDefaultImage } from '../default/default-image.js';
 import { createProgressBar } from './progress-bar.js';
 
 const HELP = `Usage: microvm-image [--cache-dir DIR] [--refresh] [--quiet]

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { AgentClient } from '@microvm/guest';
 import { expect, onTestFinished, test } from 'vitest';
-import { createDisk, type DefaultImage, ensureDefaultImage } from '../src/index.js';
-import { makeTempDir } from './temp-dir.js';
+import { createDisk, type DefaultImage, ensureDefaultImage } from '../../src/index.js';
+import { makeTempDir } from '../temp-dir.js';
 
 const BOOT_TIMEOUT_MS = 600_000;
 

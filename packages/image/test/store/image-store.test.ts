@@ -11,8 +11,8 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { ImageStore } from '../src/image-store.js';
-import { makeTempDir } from './temp-dir.js';
+import { ImageStore } from '../../src/store/image-store.js';
+import { makeTempDir } from '../temp-dir.js';
 
 async function fill(folder: string, text = 'kernel'): Promise<Record<string, string>> {
   await writeFile(join(folder, 'kernel'), text);

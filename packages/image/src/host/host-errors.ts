@@ -1,8 +1,8 @@
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isVmRuntimeError, VmRuntimeError } from '@microvm/runtime';
-import { PackageMissing } from './apt.js';
-import { OWN_KERNEL_REMEDY } from './host-check.js';
+import { PackageMissing } from '../default/apt.js';
+import { OWN_KERNEL_REMEDY } from '../default/host-check.js';
 import { ProgramFailed, ProgramMissing } from './program.js';
 import { hasCode, systemCode } from './system-error.js';
 

@@ -2,10 +2,10 @@ import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:
 import { join } from 'node:path';
 import { MIB, isVmRuntimeError } from '@microvm/runtime';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { createDisk, type CreateDiskOptions } from '../src/disk.js';
-import { makeEmptyExt4 } from '../src/ext4.js';
-import { runProgram } from '../src/program.js';
-import { makeTempDir } from './temp-dir.js';
+import { createDisk, type CreateDiskOptions } from '../../src/disks/disk.js';
+import { makeEmptyExt4 } from '../../src/disks/ext4.js';
+import { runProgram } from '../../src/host/program.js';
+import { makeTempDir } from '../temp-dir.js';
 
 let folder: string;
 

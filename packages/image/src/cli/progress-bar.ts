@@ -1,5 +1,5 @@
 import cliProgress from 'cli-progress';
-import type { ImageProgress } from './progress.js';
+import type { ImageProgress } from '../progress.js';
 
 export interface ProgressBar {
   readonly update: (progress: ImageProgress) => void;

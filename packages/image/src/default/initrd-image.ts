@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BASE_FILES } from './base-image.js';
-import type { ImageStore, StoreEntry } from './image-store.js';
+import type { ImageStore, StoreEntry } from '../store/image-store.js';
 import { buildInitramfs, type InitramfsParts } from './initramfs.js';
-import { type OnImageProgress, reportStep } from './progress.js';
+import { type OnImageProgress, reportStep } from '../progress.js';
 
 /** Name of the only file in an initrd's entry. */
 export const INITRD_FILE = 'initrd';

@@ -1,6 +1,6 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ProgramFailed, type ProgramOptions, runProgram } from './program.js';
+import { ProgramFailed, type ProgramOptions, runProgram } from '../host/program.js';
 
 /** One version of a Debian package. */
 export interface AptPackage {

@@ -3,11 +3,11 @@ import { basename, join } from 'node:path';
 import { MIB } from '@microvm/runtime';
 import { type Apt, type AptPackage, PackageMissing, withPackageLists } from './apt.js';
 import { findKernelPayload, hasPvhEntry } from './bzimage.js';
-import { makeEmptyExt4 } from './ext4.js';
-import type { ImageStore, StoreEntry } from './image-store.js';
+import { makeEmptyExt4 } from '../disks/ext4.js';
+import type { ImageStore, StoreEntry } from '../store/image-store.js';
 import { GUEST_MODULES, resolveModules } from './kernel-modules.js';
-import { ProgramFailed, runProgram } from './program.js';
-import { type OnImageProgress, reportStep } from './progress.js';
+import { ProgramFailed, runProgram } from '../host/program.js';
+import { type OnImageProgress, reportStep } from '../progress.js';
 
 /** Names of the files in a base. */
 export const BASE_FILES = {

@@ -1,9 +1,9 @@
 import { mkdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type CpioEntry, writeCpio } from '../src/cpio.js';
-import { runProgram } from '../src/program.js';
-import { makeTempDir } from './temp-dir.js';
+import { type CpioEntry, writeCpio } from '../../src/default/cpio.js';
+import { runProgram } from '../../src/host/program.js';
+import { makeTempDir } from '../temp-dir.js';
 
 const ENTRIES: readonly CpioEntry[] = [
   { kind: 'directory', path: 'etc', mode: 0o755 },
