@@ -1,10 +1,11 @@
 import { openRuntime, resolveOptions, systemClock, type HostCalls, type VmRuntime } from '@microvm/runtime';
 import { capabilitiesOf } from './driver/capabilities.js';
-import type { Images } from './driver/disks.js';
+import type { HostFiles } from './driver/disks.js';
 import { InMemoryDriver } from './driver/driver.js';
 import { DRIVER_METHODS } from './driver/driver-points.js';
 import { createFaults, Faults } from './faults.js';
 import type { GuestEnd } from './guest/guest-end.js';
+import { bytesOf, createImages, ImagesInMemory } from './images.js';
 import { IN_MEMORY_SETTINGS, inMemoryOptionsSchema, type InMemoryOptions } from './options.js';
 import type { Latencies } from './driver/method-runner.js';
 import { createWorld } from './world.js';
@@ -21,14 +22,9 @@ function toLatencies(latencyMs: InMemoryOptions['latencyMs']): Latencies {
   return Object.fromEntries(DRIVER_METHODS.map((method) => [method, latencyMs]));
 }
 
-/** Disks hold bytes, options text. */
-function toImages(images: InMemoryOptions['images']): Images | undefined {
-  if (images === undefined) return undefined;
-  const toBytes = (content: Readonly<Record<string, string>>) =>
-    Object.fromEntries(
-      Object.entries(content).map(([path, text]) => [path, Buffer.from(text).toString('latin1')]),
-    );
-  return Object.fromEntries(Object.entries(images).map(([path, content]) => [path, toBytes(content)]));
+function toHostFiles(files: InMemoryOptions['hostFiles']): HostFiles | undefined {
+  if (files === undefined) return undefined;
+  return Object.fromEntries(Object.entries(files).map(([path, content]) => [path, bytesOf(content)]));
 }
 
 /**
@@ -41,8 +37,17 @@ function toImages(images: InMemoryOptions['images']): Images | undefined {
  */
 export async function createInMemoryRuntime(options?: InMemoryOptions): Promise<VmRuntime> {
   const resolved = resolveOptions(inMemoryOptionsSchema, IN_MEMORY_SETTINGS, options);
-  const { clock = systemClock, guest = {}, faults = [], latencyMs, capabilities, images, ...rest } = resolved;
   const {
+    clock = systemClock,
+    guest = {},
+    faults = [],
+    latencyMs,
+    capabilities,
+    hostFiles,
+    ...rest
+  } = resolved;
+  const {
+    images: given = {},
     cpuModel = 'virtual',
     diskLimitBytes = DISK_LIMIT_BYTES,
     world,
@@ -51,6 +56,7 @@ export async function createInMemoryRuntime(options?: InMemoryOptions): Promise<
   } = rest;
   const controller = faults instanceof Faults ? faults : createFaults(faults);
   const hostCalls = common.stateDir === undefined ? undefined : await loadHostCalls();
+  const images = given instanceof ImagesInMemory ? given : createImages(given);
   const isShared = world !== undefined;
   const driver = new InMemoryDriver({
     capabilities: capabilitiesOf(capabilities, isShared),
@@ -58,7 +64,8 @@ export async function createInMemoryRuntime(options?: InMemoryOptions): Promise<
     faults: controller,
     guest,
     latencies: toLatencies(latencyMs),
-    images: toImages(images),
+    hostFiles: toHostFiles(hostFiles),
+    images,
     diskLimitBytes,
     cpuModel,
     world: world ?? createWorld(),
@@ -66,7 +73,7 @@ export async function createInMemoryRuntime(options?: InMemoryOptions): Promise<
     onBreach,
     hostCalls,
   });
-  const runtime = await openRuntime({ ...common, driver, hostCalls, clock });
+  const runtime = await openRuntime({ ...common, driver, hostCalls, clock, images });
   controller.attach({ end: (vmId, end) => endGuest(runtime, driver, vmId, end) });
   return runtime;
 }

@@ -15,6 +15,8 @@ export type {
   ScriptedConnection,
   ScriptedGuest,
 } from './guest/guest-script.js';
+export { createImages } from './images.js';
+export type { ImageInMemory, ImagesInMemory } from './images.js';
 export { IN_MEMORY_SETTINGS } from './options.js';
 export type { InMemoryOptions } from './options.js';
 export { createInMemoryRuntime } from './create-runtime.js';

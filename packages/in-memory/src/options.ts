@@ -4,6 +4,7 @@ import { capabilitiesSchema } from './driver/capabilities.js';
 import { DRIVER_METHODS } from './driver/driver-points.js';
 import { Faults, type Fault } from './faults.js';
 import type { GuestScript } from './guest/guest-script.js';
+import { ImagesInMemory, imagesSchema } from './images.js';
 import type { OnBreach } from './rules.js';
 import { World } from './world.js';
 
@@ -65,7 +66,14 @@ export const inMemoryOptionsSchema = z.strictObject({
    * The files of the host, by path, with the files that each holds as a disk. With it, a spec that names
    * another file is refused; without it every path is that of an empty disk.
    */
-  images: z.record(z.string(), z.record(z.string(), z.string())).optional(),
+  hostFiles: z.record(z.string(), z.record(z.string(), z.string())).optional(),
+  /** The images that VMs can be made from, by name; or what `createImages()` made, which can be changed. */
+  images: z
+    .union([
+      z.custom<ImagesInMemory>((value) => value instanceof ImagesInMemory, 'what createImages() made'),
+      imagesSchema,
+    ])
+    .optional(),
   /** What each disk of a VM may hold, in bytes; beyond it the guest meets ENOSPC. Default 64 MiB. */
   diskLimitBytes: z.int().positive().optional(),
   /** A snapshot is restored only on the model on which it was taken. Default `virtual`. */
@@ -98,10 +106,16 @@ export const IN_MEMORY_SETTINGS: readonly Setting[] = [
     meaning: 'Abilities that the runtime shall lack, each by `false`.',
   },
   {
-    option: 'images',
+    option: 'hostFiles',
     type: 'json',
     default: 'every path exists',
     meaning: 'Files of the host by path, each with the files that it holds as a disk.',
+  },
+  {
+    option: 'images',
+    type: 'json',
+    default: '{}',
+    meaning: 'Images by name: `files`, `env`, `entrypoint`, `cmd`, `workingDir`, `user`, `stopSignal`.',
   },
   {
     option: 'diskLimitBytes',

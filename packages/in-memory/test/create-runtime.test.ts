@@ -33,7 +33,9 @@ describe('options', () => {
 
   test('every option of its own is in the list of settings, or is code', async () => {
     const documented = IN_MEMORY_SETTINGS.map(({ option }) => option);
-    expect(documented).toEqual(expect.arrayContaining(['stateDir', 'latencyMs', 'capabilities', 'images']));
+    expect(documented).toEqual(
+      expect.arrayContaining(['stateDir', 'latencyMs', 'capabilities', 'hostFiles', 'images']),
+    );
     expect(new Set(documented).size).toBe(documented.length);
   });
 

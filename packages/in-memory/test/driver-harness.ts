@@ -38,6 +38,7 @@ export function makeDriver(options: Partial<InMemoryDriverOptions> = {}): InMemo
     clock: systemClock,
     guest: {},
     latencies: {},
+    hostFiles: undefined,
     images: undefined,
     diskLimitBytes: 64 << 20,
     cpuModel: 'virtual',

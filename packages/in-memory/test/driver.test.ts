@@ -333,10 +333,10 @@ describe('snapshots', () => {
 });
 
 describe('disks', () => {
-  test('drives hold what the images hold; read-only ones cannot be written', async () => {
+  test('drives hold what the files of the host hold; read-only ones cannot be written', async () => {
     const { script, guest } = grabGuest();
-    const images = { '/root.ext4': { '/etc/name': 'root' }, '/tools': { '/bin/tool': 'x' } };
-    const { driver } = await openDriver({ guest: script, images });
+    const hostFiles = { '/root.ext4': { '/etc/name': 'root' }, '/tools': { '/bin/tool': 'x' } };
+    const { driver } = await openDriver({ guest: script, hostFiles });
     await runningVm(driver, {
       rootDrive: { path: '/root.ext4' },
       drives: [{ driveId: 'tools', path: '/tools', mode: 'shared' }],
@@ -363,8 +363,8 @@ describe('disks', () => {
     }
   });
 
-  test('with images, a spec that names another file is refused', async () => {
-    const { driver } = await openDriver({ images: { '/vmlinux': {} } });
+  test('with files of the host, a spec that names another file is refused', async () => {
+    const { driver } = await openDriver({ hostFiles: { '/vmlinux': {} } });
     const specs: [VmSpec, string][] = [
       [{ kernelPath: '/other' }, 'spec.kernelPath'],
       [{ kernelPath: '/vmlinux', initrdPath: '/i' }, 'spec.initrdPath'],

@@ -76,7 +76,7 @@ const REFUSED: Readonly<Record<string, (manifest: Json) => unknown>> = {
   'a name of another form': (manifest) => ({ ...manifest, snapshotId: '../x' }),
   'a time that is none': (manifest) => ({ ...manifest, createdAt: 'x'.repeat(100) }),
   'an array': () => [],
-  'a format to come': (manifest) => ({ ...manifest, format: 4 }),
+  'a format to come': (manifest) => ({ ...manifest, format: 1000 }),
   'more than a manifest takes': (manifest) => ({ ...manifest, vmmVersion: 'x'.repeat(8 * 1024 * 1024) }),
 };
 

@@ -130,7 +130,7 @@ function supportOf(maxMemSizeMib: number): DriverSupport {
     rename: true,
     adoption: true,
     ownerDeathWatcher: true,
-    spec: { initrd: true, rootDrive: true, extraDrives: true, entropy: true },
+    spec: { initrd: true, rootDrive: true, image: true, extraDrives: true, entropy: true },
     limits: { maxVcpuCount: MAX_VCPU_COUNT, maxMemSizeMib },
   };
 }

@@ -23,9 +23,11 @@ const snapshots: DriverSnapshots = {
   restore: unused,
 };
 
+const DURABLE = { isDurable: true, hasImages: false };
+
 describe('what a driver can do', () => {
   it('is without features what it says of itself, and nothing else', () => {
-    const { limits, spec, ...flags } = capabilitiesOf(bare, true);
+    const { limits, spec, ...flags } = capabilitiesOf(bare, DURABLE);
     expect(Object.entries(flags).filter(([, isThere]) => isThere)).toEqual([
       ['rename', true],
       ['durable', true],
@@ -40,17 +42,38 @@ describe('what a driver can do', () => {
     const console = { read: unused };
     const metering = { metrics: unused };
     const driver = { ...bare, pausing, snapshots, guestAgent, console, metering };
-    const { limits: _l, spec: _s, ...flags } = capabilitiesOf(driver, true);
+    const { limits: _l, spec: _s, ...flags } = capabilitiesOf(driver, DURABLE);
     expect(Object.entries(flags).filter(([, isThere]) => !isThere)).toEqual([['ownerDeathWatcher', false]]);
   });
 
   it('has no memory snapshots where a VM cannot be paused', () => {
-    const capabilities = capabilitiesOf({ ...bare, snapshots }, true);
+    const capabilities = capabilitiesOf({ ...bare, snapshots }, DURABLE);
     expect(capabilities).toMatchObject({ pause: false, memorySnapshot: false, diskSnapshot: true });
   });
 
   it('adopts nothing without a state directory', () => {
-    expect(capabilitiesOf(bare, false)).toMatchObject({ durable: false, adoption: false });
+    expect(capabilitiesOf(bare, { isDurable: false, hasImages: false })).toMatchObject({
+      durable: false,
+      adoption: false,
+    });
+  });
+
+  it('makes VMs from images where it can, has an agent in its guests, and the runtime a store of images', () => {
+    const guestAgent = { guest: unused, configure: unused };
+    const able: Parameters<typeof capabilitiesOf>[0] = {
+      ...bare,
+      guestAgent,
+      support: { ...support, spec: { image: true } },
+    };
+    const isClaimed = (driver: typeof able, hasImages: boolean): boolean =>
+      capabilitiesOf(driver, { isDurable: true, hasImages }).spec.image;
+    const { guestAgent: _none, ...deaf } = able;
+    expect([isClaimed(able, true), isClaimed(able, false), isClaimed(deaf, true)]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+    expect(isClaimed({ ...able, support }, true)).toBe(false);
   });
 
   it('is refused by name where the object is not there', () => {

@@ -7,6 +7,11 @@ import { readRecord, RECORD_FORMAT } from '../src/engine/record.js';
 // Each format that was ever written has a sample here, as a runtime of that time wrote it.
 type Json = Record<string, unknown>;
 
+const IMAGE = {
+  digest: `sha256:${'0'.repeat(64)}`,
+  config: { env: { A: '1' }, workingDir: '/srv', user: 'app', entrypoint: [], cmd: ['sh'] },
+};
+
 async function sample(name: string): Promise<Json> {
   const path = new URL(`samples/${name}.json`, import.meta.url);
   return JSON.parse(await readFile(path, 'utf8')) as Json;
@@ -43,6 +48,32 @@ describe('a manifest', () => {
     expect(manifest?.spec.env).toBeUndefined();
   });
 
+  test('of format 3 is read: its guest has no image', async () => {
+    const written = await sample('manifest-3');
+    const { manifest, problem } = readManifest(written, String(written['snapshotUid']));
+    expect(problem).toBeUndefined();
+    expect(manifest).toEqual({ ...written, format: MANIFEST_FORMAT });
+    expect(manifest?.image).toBeUndefined();
+  });
+
+  test.each([
+    ['is named and not described', { spec: { image: 'app' } }],
+    ['is described and not named', { image: IMAGE }],
+    ['has a digest of another form', { spec: { image: 'app' }, image: { ...IMAGE, digest: 'app' } }],
+    ['stands beside a root drive', { spec: { image: 'app', rootDrive: {} }, image: IMAGE }],
+  ])('whose image %s is refused', async (_what, { spec, ...fields }: Json) => {
+    const written = await sample('manifest-3');
+    const own = written['spec'] as Json;
+    const { rootDrive: _root, ...others } = own;
+    const changed = {
+      ...written,
+      format: MANIFEST_FORMAT,
+      ...fields,
+      spec: { ...others, ...(spec as Json | undefined) },
+    };
+    expect(readManifest(changed, String(written['snapshotUid'])).problem).toEqual(expect.any(String));
+  });
+
   test.each([
     ['in the folder of another snapshot', 'f'.repeat(32), {}],
     ['with drives by one id', undefined, { drives: [{ driveId: 'a' }, { driveId: 'a' }] }],
@@ -71,7 +102,17 @@ describe('a record', () => {
     expect(record?.spec.env).toBeUndefined();
   });
 
+  test('of format 3 is read: its VM has no image', async () => {
+    const written = await sample('vm-3');
+    const { record, problem } = readRecord(written, String(written['instanceId']));
+    expect(problem).toBeUndefined();
+    expect(record).toEqual({ ...written, format: RECORD_FORMAT });
+    expect(record?.image).toBeUndefined();
+  });
+
   test.each<[string, Json]>([
+    ['an image that its spec does not name', { image: IMAGE }],
+    ['an image that its spec names alone', { spec: { image: 'app' } }],
     ['an unknown field', { uid: 0 }],
     ['an unknown field of the spec', { spec: { kernelPaht: '/k' } }],
     ['a vmId of another form', { vmId: '../x' }],

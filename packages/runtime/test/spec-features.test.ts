@@ -15,6 +15,7 @@ const bucket = { bandwidth: { size: 1, refillTimeMs: 1 } };
 const ASKING: Readonly<Record<keyof SpecFeatures, VmSpec>> = {
   initrd: { initrdPath: '/i' },
   rootDrive: { rootDrive: { path: '/d' } },
+  image: { image: 'app' },
   extraDrives: { drives: [{ driveId: 'a', path: '/d' }] },
   rateLimiters: { serial: { rateLimiter: bucket } },
   driveTuning: { rootDrive: { path: '/d', cacheType: 'Unsafe' } },

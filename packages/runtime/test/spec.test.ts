@@ -38,6 +38,16 @@ describe('parseVmSpec', () => {
     [{ rootDrive: { path: 'a\0b' } }, 'spec.rootDrive.path'],
     [{ rootDrive: { path: '/a', mode: 'shared', readOnly: false } }, 'spec.rootDrive.readOnly'],
     [{ drives: [{ driveId: 'a-b', path: '/a' }] }, 'spec.drives[0].driveId'],
+    [{ image: '' }, 'spec.image'],
+    [{ image: 'a b' }, 'spec.image'],
+    [{ image: 'a\u0007' }, 'spec.image'],
+    [{ image: 'a'.repeat(256) }, 'spec.image'],
+    [{ image: 'app', rootDrive: { path: '/a' } }, 'spec.rootDrive'],
+    [{ image: 'app', agent: 'none' }, 'spec.agent'],
+    [{ image: 'app', drives: [{ driveId: 'image', path: '/a' }] }, 'spec.drives'],
+    [{ rootSizeMib: 0 }, 'spec.rootSizeMib'],
+    [{ rootSizeMib: 64, rootDrive: { path: '/a', sizeMib: 64 } }, 'spec.rootSizeMib'],
+    [{ rootSizeMib: 64, rootDrive: { path: '/a', mode: 'shared' } }, 'spec.rootSizeMib'],
     [{ drives: [drive('a'), drive('a')] }, 'spec.drives'],
     [{ networkInterfaces: [{ ifaceId: 'e', guestMac: 'no' }] }, 'spec.networkInterfaces[0].guestMac'],
     [
@@ -78,6 +88,10 @@ describe('parseVmSpec', () => {
       resolve('r'),
       '/d',
     ]);
+  });
+
+  it('takes a drive "image" where no image is', () => {
+    expect(parseVmSpec({ drives: [{ driveId: 'image', path: '/a' }] }).drives).toHaveLength(1);
   });
 
   it('accepts every field that Firecracker has', () => {

@@ -48,6 +48,7 @@ const NEED_SNAPSHOT: readonly Ability[] = ['concurrentRestores', 'networkOverrid
 const SPECS: Readonly<Record<keyof SpecFeatures, VmSpec>> = {
   initrd: { initrdPath: '/initrd' },
   rootDrive: { rootDrive: { path: '/disk' } },
+  image: { image: 'app' },
   extraDrives: { drives: [{ driveId: 'data', path: '/disk' }] },
   rateLimiters: { serial: { rateLimiter: { bandwidth: { size: 1024, refillTimeMs: 100 } } } },
   driveTuning: { rootDrive: { path: '/disk', cacheType: 'Writeback' } },

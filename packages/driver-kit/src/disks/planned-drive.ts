@@ -74,7 +74,9 @@ function fromSnapshot(drive: PlannedDrive, directory: string | undefined): Plann
 
 async function withSize(drive: PlannedDrive): Promise<PlannedDrive> {
   const { size } = await stat(drive.source);
-  return { ...drive, sizeBytes: Math.max(size, (drive.sizeMib ?? 0) * MIB) };
+  const wanted = (drive.sizeMib ?? 0) * MIB;
+  // A disk is never shrunk: one that is as large already is copied as it is.
+  return wanted > size ? { ...drive, sizeBytes: wanted } : { ...drive, sizeBytes: size, sizeMib: null };
 }
 
 interface PlannedFiles {

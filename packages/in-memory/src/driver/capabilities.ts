@@ -4,6 +4,7 @@ import { z } from 'zod';
 const EVERY_FEATURE: SpecFeatures = {
   initrd: true,
   rootDrive: true,
+  image: true,
   extraDrives: true,
   rateLimiters: true,
   driveTuning: true,

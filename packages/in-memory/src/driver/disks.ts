@@ -1,5 +1,6 @@
-import type { ResolvedVmSpec } from '@microvm/runtime';
-import { BASE_PATHS, fillBase } from '../fs/base-tree.js';
+import { posix } from 'node:path';
+import { MIB, type ResolvedVmSpec } from '@microvm/runtime';
+import { BASE_PATHS, fillBase, markBase } from '../fs/base-tree.js';
 import { contentOf, fillTree, type DiskContent } from '../fs/disk-content.js';
 import { absolute, FileSystem } from '../fs/file-system.js';
 import { FileTree } from '../fs/file-tree.js';
@@ -8,8 +9,8 @@ import type { Inode } from '../fs/inode.js';
 /** What each disk of a VM holds, by drive id. JSON, so that it can be written as it is. */
 export type DiskContents = Readonly<Record<string, DiskContent>>;
 
-/** Content of the images on the host, by path: what a drive made from one holds at first. */
-export type Images = Readonly<Record<string, DiskContent>>;
+/** Content of the files on the host, by path: what a drive made from one holds at first. */
+export type HostFiles = Readonly<Record<string, DiskContent>>;
 
 /**
  * Every VM has this disk: the spec's `rootDrive`, else an empty one. No drive id of a spec can be the same.
@@ -40,10 +41,13 @@ export interface DiskOptions {
 }
 
 /** What the disks of a VM that boots for the first time hold. */
-export function initialDisks(spec: ResolvedVmSpec, images: Images): DiskContents {
+export function initialDisks(
+  spec: ResolvedVmSpec,
+  contentAt: (path: string) => DiskContent | undefined,
+): DiskContents {
   const paths: (readonly [id: string, path: string | undefined])[] = [[ROOT_DRIVE, spec.rootDrive?.path]];
   for (const { driveId, path } of spec.drives ?? []) paths.push([driveId, path]);
-  return Object.fromEntries(paths.map(([id, path]) => [id, images[path ?? ''] ?? {}]));
+  return Object.fromEntries(paths.map(([id, path]) => [id, contentAt(path ?? '') ?? {}]));
 }
 
 function isReadOnlyDrive(spec: ResolvedVmSpec, driveId: string): boolean {
@@ -59,6 +63,8 @@ export class Disks {
   readonly #options: DiskOptions;
   readonly #trees = new Map<string, FileTree>();
   #contents: DiskContents;
+  /** The paths that lie below what the guest wrote to its root disk. */
+  #lowerPaths = BASE_PATHS;
   /** The version that `#contents` shows. */
   #shown = 0;
 
@@ -71,7 +77,9 @@ export class Disks {
   get contents(): DiskContents {
     const { version } = this;
     if (version !== this.#shown) {
-      const trees = [...this.#trees].map(([id, tree]) => [id, contentOf(tree, basePathsOf(id))] as const);
+      const trees = [...this.#trees].map(
+        ([id, tree]) => [id, contentOf(tree, id === ROOT_DRIVE ? this.#lowerPaths : [])] as const,
+      );
       this.#contents = { ...this.#contents, ...Object.fromEntries(trees) };
       this.#shown = version;
     }
@@ -92,12 +100,26 @@ export class Disks {
     if (tree === undefined) {
       const { limitBytes, now } = this.#options;
       tree = new FileTree(now);
-      if (driveId === ROOT_DRIVE) fillBase(tree);
+      if (driveId === ROOT_DRIVE) this.#fillLower(tree, spec);
       fillTree(tree, this.#contents[driveId] ?? {});
-      tree.seal({ limitBytes, isReadOnly: isReadOnlyDrive(spec, driveId) });
+      tree.seal({
+        limitBytes: sizeOf(spec, driveId) ?? limitBytes,
+        isReadOnly: isReadOnlyDrive(spec, driveId),
+      });
       this.#trees.set(driveId, tree);
     }
     return new FileSystem(tree);
+  }
+
+  /** What lies below all that a guest writes to its root disk. */
+  #fillLower(tree: FileTree, spec: ResolvedVmSpec): void {
+    fillBase(tree);
+    const image = imageDriveOf(spec);
+    if (image === undefined) return;
+    const content = this.#contents[image] ?? {};
+    fillTree(tree, content);
+    markBase(tree.root);
+    this.#lowerPaths = [...BASE_PATHS, ...withFolders(Object.keys(content))];
   }
 
   /** Undefined for an unknown drive. */
@@ -107,8 +129,22 @@ export class Disks {
   }
 }
 
-function basePathsOf(driveId: string): readonly string[] {
-  return driveId === ROOT_DRIVE ? BASE_PATHS : [];
+/** The drive that the kernel's arguments name as the image, as the agent of a real guest reads them. */
+function imageDriveOf({ bootArgs, drives = [] }: ResolvedVmSpec): string | undefined {
+  const given = Object.values(bootArgs ?? {}).join(' ');
+  return given.split(' ').includes('microvm.image=/dev/vdb') ? drives[0]?.driveId : undefined;
+}
+
+/** The size that the spec gives a disk, in bytes. */
+function sizeOf(spec: ResolvedVmSpec, driveId: string): number | undefined {
+  const drive = driveId === ROOT_DRIVE ? spec.rootDrive : spec.drives?.find((one) => one.driveId === driveId);
+  return drive?.sizeMib === undefined ? undefined : drive.sizeMib * MIB;
+}
+
+function withFolders(paths: readonly string[]): readonly string[] {
+  const all = new Set<string>();
+  for (const path of paths) for (let at = path; at.length > 1; at = posix.dirname(at)) all.add(at);
+  return [...all];
 }
 
 class DiskOfScript implements GuestDisk {

@@ -1,7 +1,8 @@
 import type { Capabilities, Clock, HostCalls } from '@microvm/runtime';
-import type { Images } from './disks.js';
+import type { HostFiles } from './disks.js';
 import type { Faults } from '../faults.js';
 import type { GuestScript } from '../guest/guest-script.js';
+import type { ImagesInMemory } from '../images.js';
 import type { OnBreach } from '../rules.js';
 import type { Latencies } from './method-runner.js';
 import type { World } from '../world.js';
@@ -14,7 +15,8 @@ export interface InMemoryDriverOptions {
   readonly guest: GuestScript;
   readonly latencies: Latencies;
   /** Files of the host; undefined: every path names one, an empty one. */
-  readonly images: Images | undefined;
+  readonly hostFiles: HostFiles | undefined;
+  readonly images: Pick<ImagesInMemory, 'filesOf'> | undefined;
   /** What each disk may hold. */
   readonly diskLimitBytes: number;
   readonly cpuModel: string;

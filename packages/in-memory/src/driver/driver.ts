@@ -29,7 +29,7 @@ import {
   type VmSpec,
 } from '@microvm/runtime';
 import { checkConcurrency, checkSnapshot } from './check-snapshot.js';
-import { checkImages } from './check-images.js';
+import { checkHostFiles } from './check-host-files.js';
 import type { InMemoryDriverOptions } from './driver-options.js';
 import { DRIVER_STEPS } from './driver-points.js';
 import type { GuestEnd } from '../guest/guest-end.js';
@@ -68,7 +68,7 @@ export class InMemoryDriver implements VmDriver {
     const onEnded = (vm: MemoryVm, ending: VmEnding): void => this.#onEnded(vm, ending);
     this.#methods = new MethodRunner({
       ...options,
-      images: options.images ?? {},
+      contentAt: (path) => options.hostFiles?.[path] ?? options.images?.filesOf(path),
       files: this.#files,
       onEnded,
     });
@@ -100,9 +100,14 @@ export class InMemoryDriver implements VmDriver {
   async checkSpec(spec: ResolvedVmSpec, { restoreFrom }: VmSpec): Promise<void> {
     this.#insistOpen('checkSpec');
     await this.#methods.enter('checkSpec');
-    const { images } = this.#options;
+    const { hostFiles, images } = this.#options;
     // A restored VM's disks come from the snapshot.
-    if (images !== undefined && restoreFrom === undefined) checkImages(spec, images);
+    if (hostFiles === undefined || restoreFrom !== undefined) return;
+    // The engine names no file for the empty disk of a VM with an image.
+    checkHostFiles(
+      spec,
+      (path) => path === '' || Object.hasOwn(hostFiles, path) || images?.filesOf(path) !== undefined,
+    );
   }
 
   plan(vm: Pick<DriverVm, 'instanceId'>): JsonObject {

@@ -1,8 +1,9 @@
 import { delay, type Clock, type DriverVm, type Run, type VmEnding } from '@microvm/runtime';
 import { Action } from './action.js';
-import { initialDisks, type Images } from './disks.js';
+import { initialDisks } from './disks.js';
 import type { DriverMethod } from './driver-points.js';
 import type { Faults } from '../faults.js';
+import type { DiskContent } from '../fs/disk-content.js';
 import { endingFacts, lastWords, type GuestEnd } from '../guest/guest-end.js';
 import type { GuestSurroundings } from '../guest/guest-handle.js';
 import { LOG_LINES, MemoryVm } from './memory-vm.js';
@@ -19,7 +20,8 @@ export interface MethodRunnerParts {
   readonly latencies: Latencies;
   readonly world: World;
   readonly files: VmFiles;
-  readonly images: Images;
+  /** What a drive made from a file of the host holds at first. */
+  readonly contentAt: (path: string) => DiskContent | undefined;
   /** What each disk may hold. */
   readonly diskLimitBytes: number;
   readonly onBreach: OnBreach;
@@ -145,7 +147,7 @@ export class MethodRunner implements GuestSurroundings {
   }
 
   #make(of: DriverVm): MemoryVm {
-    const vm = new MemoryVm(of, initialDisks(of.spec, this.#parts.images), {
+    const vm = new MemoryVm(of, initialDisks(of.spec, this.#parts.contentAt), {
       limitBytes: this.#parts.diskLimitBytes,
       now: () => this.clock.now(),
     });

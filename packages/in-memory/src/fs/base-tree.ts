@@ -69,7 +69,8 @@ export function fillBase(tree: FileTree): void {
   markBase(tree.root);
 }
 
-function markBase(inode: Inode): void {
+/** Takes all that is there for what the guest did not write. */
+export function markBase(inode: Inode): void {
   inode.isBase = true;
   inode.mtimeMs = 0;
   for (const entry of inode.entries.values()) markBase(entry);

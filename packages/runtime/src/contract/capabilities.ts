@@ -2,6 +2,8 @@
 export interface SpecFeatures {
   readonly initrd: boolean;
   readonly rootDrive: boolean;
+  /** VMs are made from images; the runtime has a store of them. */
+  readonly image: boolean;
   readonly extraDrives: boolean;
   readonly rateLimiters: boolean;
   /** Caches and I/O engines of drives can be chosen. */
@@ -55,6 +57,7 @@ export interface Capabilities {
 const NO_FEATURES: SpecFeatures = {
   initrd: false,
   rootDrive: false,
+  image: false,
   extraDrives: false,
   rateLimiters: false,
   driveTuning: false,

@@ -77,7 +77,13 @@ export const COMMON_SETTINGS: readonly Setting[] = [
 export const commonOptionsShape = {
   stateDir: z.string().min(1).refine(isAbsolute, 'an absolute path').optional(),
   // A secret belongs to a VM; what many VMs share is their environment.
-  defaults: vmSpecSchema.omit({ secrets: true }).optional(),
+  defaults: vmSpecSchema
+    .omit({ secrets: true })
+    .refine(({ image, rootDrive }) => image === undefined || rootDrive === undefined, {
+      path: ['rootDrive'],
+      message: 'nothing beside image',
+    })
+    .optional(),
   concurrency: z.int().min(1).max(100_000).optional(),
   operationTimeoutMs: z
     .int()

@@ -2,6 +2,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import { deepFreeze } from './deep-freeze.js';
 import { environmentSchema } from './environment.js';
+import { defaultsBeside, IMAGE_RULES, type SpecOfImageRules } from './image-rules.js';
 import { parseSchema } from './parse.js';
 import { secretsSchema } from './secrets.js';
 
@@ -127,6 +128,20 @@ export const vmSpecSchema = z.strictObject({
   cpuTemplate: z.enum(['C3', 'T2', 'T2S', 'T2CL', 'T2A', 'V1N1', 'None']).optional(),
   trackDirtyPages: z.boolean().optional(),
   hugePages: z.enum(['None', '2M']).optional(),
+  /**
+   * The image whose root file system the guest has: a name, or a `sha256:` digest. The name is looked up
+   * once, at create: the VM keeps that image for life, whatever the name means later. The VM gets an empty
+   * private disk for what it writes, and the image as its drive `image`, which all VMs share: `/dev/vda` and
+   * `/dev/vdb`. `microvm.image=/dev/vdb` is added to the kernel's arguments, also to those of
+   * `bootArgs.replace`. A kernel and an initramfs of the caller's own must do what those of the default image
+   * do: know squashfs and overlayfs, and run the agent. Excludes `rootDrive`; needs an agent.
+   */
+  image: z
+    .string()
+    .regex(/^[^\s\p{Cc}]{1,255}$/u, '1 to 255 characters without spaces')
+    .optional(),
+  /** The VM's root disk is grown to this size, that of the default image too; never shrunk. In MiB. */
+  rootSizeMib: positive.max(MIB_MAX).optional(),
   rootDrive: rootDrive.optional(),
   drives: z.array(drive).max(32).optional(),
   networkInterfaces: z.array(networkInterface).max(16).optional(),
@@ -277,9 +292,7 @@ export type ResolvedVmSpec = Omit<VmSpec, (typeof UNRECORDED_FIELDS)[number] | k
   readonly [Field in keyof typeof DEFAULTS]: NonNullable<VmSpec[Field]>;
 };
 
-/** What the rules look at: also a spec without the paths of a host. */
-type SpecOfRules = Omit<VmSpec, 'rootDrive' | 'drives' | 'networkInterfaces'> & {
-  readonly drives?: readonly { readonly driveId: string }[] | undefined;
+type SpecOfRules = SpecOfImageRules & {
   readonly networkInterfaces?: readonly { readonly ifaceId: string }[] | undefined;
 };
 
@@ -324,6 +337,7 @@ const RULES: readonly (readonly [path: string, expected: string, broken: (spec: 
       'at most memSizeMib',
       (s) => (s.balloon?.amountMib ?? 0) > (s.memSizeMib ?? MIB_MAX),
     ],
+    ...IMAGE_RULES,
   ];
 
 function textOf(bootArgs: VmSpec['bootArgs']): string {
@@ -351,7 +365,11 @@ export function brokenRule(
 /** Fills a checked spec from the workspace's defaults, then from ours. */
 export function resolveVmSpec(spec: VmSpec, workspaceDefaults: VmSpec): ResolvedVmSpec {
   const given = Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined));
-  const merged: Record<string, unknown> = { ...DEFAULTS, ...workspaceDefaults, ...given };
+  const merged: Record<string, unknown> = {
+    ...DEFAULTS,
+    ...defaultsBeside(spec, workspaceDefaults),
+    ...given,
+  };
   for (const field of UNRECORDED_FIELDS) delete merged[field];
   return deepFreeze(merged) as ResolvedVmSpec;
 }

@@ -98,6 +98,8 @@ export interface VmView {
   readonly createdAt: string;
   /** When `state` changed last. */
   readonly changedAt: string;
+  /** The image that it was made from: the name as it was given, and what that stood for at create. */
+  readonly image?: { readonly name: string; readonly digest: string };
   /** Names of the VM's secrets, never values. */
   readonly secrets: readonly SecretView[];
   /** In creation order. */

@@ -20,13 +20,18 @@ export function featureOf<F extends Feature>(driver: Featured, feature: F): NonN
  * What a runtime can do on this driver: what the driver says of itself, and what follows from the features
  * that it has.
  */
-export function capabilitiesOf(driver: Featured, isDurable: boolean): Capabilities {
+export function capabilitiesOf(
+  driver: Featured,
+  { isDurable, hasImages }: { readonly isDurable: boolean; readonly hasImages: boolean },
+): Capabilities {
   const { support, pausing, snapshots, guestAgent, console, metering } = driver;
   const { adoption = false, ...rest } = support;
   const memorySnapshot = pausing !== undefined && snapshots?.memory === true;
   return defineCapabilities({
     ...withoutUndefined(rest),
     limits: support.limits,
+    // The agent is what mounts an image.
+    spec: { ...support.spec, image: support.spec?.image === true && hasImages && guestAgent !== undefined },
     pause: pausing !== undefined,
     memorySnapshot,
     diskSnapshot: snapshots?.disks === true,

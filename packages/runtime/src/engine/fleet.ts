@@ -6,9 +6,9 @@ import type { VmEnding, VmView } from '../contract/views.js';
 import type { Content } from '../ports/content.js';
 import type { DriverVm } from '../ports/driver.js';
 import { canonicalJson } from './canonical-json.js';
+import { drivenSpec } from './driven-spec.js';
 import { ToldSettings } from './told-settings.js';
 import { snapshotView } from './manifest.js';
-import { withPinned } from './pinned-files.js';
 import type { VmRecord } from './record.js';
 import type { SnapshotCatalogue } from './snapshot-catalogue.js';
 import type { StateStore } from './state-store.js';
@@ -110,12 +110,13 @@ export function guardFree(fleet: Fleet, vmId: string): void {
 
 /**
  * The VM as its driver sees it. `vmId` is read anew at each access, because a driver keeps this object for
- * messages and VMs are renamed. Files that the VM only reads are files of the store.
+ * messages and VMs are renamed.
  */
 export function driverVm(vm: Vm, store: StateStore, content: Content | undefined): DriverVm {
-  const { instanceId, plan, pinned, vmm } = vm.record;
-  const spec = content === undefined ? vm.record.spec : withPinned(vm.record.spec, pinned, content);
+  const { instanceId, plan, vmm } = vm.record;
   const directory = store.vmDirectory(instanceId);
+  // The plan has the source of the root drive; from here on the VM has its own.
+  const spec = drivenSpec(vm.record, content, directory ?? '');
   return {
     instanceId,
     get vmId() {
@@ -132,7 +133,7 @@ export function driverVm(vm: Vm, store: StateStore, content: Content | undefined
 }
 
 export function vmView({ record, told }: Vm, catalogue: SnapshotCatalogue): VmView {
-  const { vmId, instanceId, state, spec, createdAt, changedAt, operation } = record;
+  const { vmId, instanceId, state, spec, image, createdAt, changedAt, operation } = record;
   return {
     vmId,
     instanceId,
@@ -141,6 +142,7 @@ export function vmView({ record, told }: Vm, catalogue: SnapshotCatalogue): VmVi
       ? {}
       : { operation: { jobId: operation.jobId, kind: operation.kind, startedAt: operation.startedAt } }),
     spec: deepFreeze(spec),
+    ...(image === undefined ? {} : { image: { name: spec.image ?? image.digest, digest: image.digest } }),
     createdAt,
     changedAt,
     secrets: told.secrets.views(record.secrets ?? []),

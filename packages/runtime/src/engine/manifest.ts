@@ -4,11 +4,12 @@ import { brokenRule } from '../contract/spec.js';
 import type { SnapshotView } from '../contract/views.js';
 import type { JsonObject } from '../ports/driver.js';
 import { portableSpecSchema } from './portable-spec.js';
+import { imageProblem, vmImageSchema } from './vm-image.js';
 
 /**
  * Raise this number with every change of what a manifest says; `read-manifest.ts` reads the older formats.
  */
-export const MANIFEST_FORMAT = 3;
+export const MANIFEST_FORMAT = 4;
 
 const count = z.int().nonnegative();
 const hex32 = z.string().regex(/^[0-9a-f]{32}$/, '32 lower-case hex digits');
@@ -66,6 +67,8 @@ export const manifestSchema = z
     secrets: z.array(shortText).max(MAX_SECRETS).readonly().optional(),
     /** Files outside the snapshot that its guest reads; a cold boot needs kernel and initrd. */
     pinned: pinnedFilesSchema,
+    /** What the name in `spec.image` stood for when the captured VM was created. */
+    image: vmImageSchema.optional(),
     parts: z.array(part).max(64).readonly(),
   })
   .refine(({ parts }) => new Set(parts.map(({ name }) => name)).size === parts.length, {
@@ -101,9 +104,11 @@ export function snapshotView(manifest: SnapshotManifest): SnapshotView {
  * Says what is wrong with the spec of a manifest beyond the shape of its fields; undefined when it can be
  * used.
  */
-export function specProblem({ spec }: SnapshotManifest): string | undefined {
+export function specProblem({ spec, image }: SnapshotManifest): string | undefined {
   const broken = brokenRule(spec);
-  return broken === undefined ? undefined : `spec.${broken.path}: must be ${broken.expected}`;
+  return broken === undefined
+    ? imageProblem({ spec, image })
+    : `spec.${broken.path}: must be ${broken.expected}`;
 }
 
 function isJsonObject(value: unknown): boolean {

@@ -6,13 +6,14 @@ import { systemClock, type Clock } from '../ports/clock.js';
 import type { Content } from '../ports/content.js';
 import type { VmDriver } from '../ports/driver.js';
 import type { HostCalls } from '../ports/host-calls.js';
+import type { Images } from '../ports/images.js';
 import { Announcer } from './announcer.js';
 import { Background } from './background.js';
 import { sweepContent } from './content-use.js';
 import { DirectoryStore } from './directory-store.js';
 import { DriverCalls } from './driver-calls.js';
 import { capabilitiesOf } from './driver-features.js';
-import type { EngineContext } from './engine-context.js';
+import type { BlankDisk, EngineContext } from './engine-context.js';
 import { EventHub } from './event-hub.js';
 import { Fingerprints } from './fingerprints.js';
 import { Fleet } from './fleet.js';
@@ -27,6 +28,9 @@ import { translateError } from './translate-error.js';
 import { VerbRunner } from './verb-runner.js';
 import { VolatileStore } from './volatile-store.js';
 
+// In the place of a path, for a driver whose VMs read no files.
+const NO_DISK = '';
+
 /** What a driver's factory hands to the engine. */
 export interface EngineOptions extends CommonOptions {
   readonly driver: VmDriver;
@@ -34,6 +38,13 @@ export interface EngineOptions extends CommonOptions {
   readonly hostCalls?: HostCalls | undefined;
   /** The store of the files that VMs only read; absent for a driver whose VMs read no files. */
   readonly content?: Content | undefined;
+  /** The images that VMs are made from; absent: `image` of a spec is UNSUPPORTED. */
+  readonly images?: Images | undefined;
+  /**
+   * The path of an empty ext4 file system, which the root drive of each VM with an image is a copy of. Needed
+   * with `images` by a driver whose VMs read files.
+   */
+  readonly blankDisk?: BlankDisk | undefined;
   /** Default: the system's. */
   readonly clock?: Clock | undefined;
   /** Called when the runtime was closed, after the driver. */
@@ -100,7 +111,7 @@ function contextOf(
   options: EngineOptions,
   { hub, background }: { readonly hub: EventHub; readonly background: Background },
 ): EngineContext {
-  const { driver, hostCalls, content, onStep, clock = systemClock } = options;
+  const { driver, hostCalls, content, images, onStep, clock = systemClock } = options;
   const announcer = new Announcer(hub, clock);
   const book = new JobBook({
     historyLimit: options.jobHistoryLimit ?? 8,
@@ -111,7 +122,7 @@ function contextOf(
   const abortGraceMs = options.abortGraceMs ?? 5_000;
   return {
     driver,
-    capabilities: capabilitiesOf(driver, store.isDurable),
+    capabilities: capabilitiesOf(driver, { isDurable: store.isDurable, hasImages: images !== undefined }),
     calls: new DriverCalls({ driver, store, content, clock, abortGraceMs, onStep }),
     journal: new Journal({ store, book, announcer, clock, onStep }),
     announcer,
@@ -119,6 +130,8 @@ function contextOf(
     catalogue: new SnapshotCatalogue(store, hostCalls),
     store,
     content,
+    images,
+    blankDisk: options.blankDisk ?? (async () => NO_DISK),
     book,
     clock,
     fingerprints: new Fingerprints(),

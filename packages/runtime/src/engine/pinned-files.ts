@@ -14,6 +14,8 @@ export interface ReadOnlyFile {
   /** The field of the spec, for errors. */
   readonly field: string;
   readonly path: string;
+  /** The caller did not name it: it serves if it is the one that is wanted, else it counts as absent. */
+  readonly isGuess?: boolean;
 }
 
 /**

@@ -37,6 +37,9 @@ function converted(value: unknown): unknown {
     case 2:
       // Format 2 had neither environment nor secrets: its guests have none.
       return { ...(value as object), format: MANIFEST_FORMAT };
+    case 3:
+      // Format 3 had no images: its guests have none.
+      return { ...(value as object), format: MANIFEST_FORMAT };
     default:
       return value;
   }

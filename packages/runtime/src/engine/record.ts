@@ -8,9 +8,10 @@ import type { InterruptedOutcome, ProcessIdentity, VmEnding, VmView } from '../c
 import type { JsonObject } from '../ports/driver.js';
 import { describeIssue } from './describe-issue.js';
 import { pinnedFilesSchema, type PinnedFiles } from './manifest.js';
+import { imageProblem, vmImageSchema, type VmImage } from './vm-image.js';
 
 /** Raise this number with every change of what a record says; `readRecord` reads the older formats. */
-export const RECORD_FORMAT = 3;
+export const RECORD_FORMAT = 4;
 
 /** What says which job it is, of one that has ended and of one at work. */
 interface RecordedJob {
@@ -63,6 +64,8 @@ export interface VmRecord {
    * the caller's own files.
    */
   readonly pinned: PinnedFiles;
+  /** What the name in `spec.image` stood for at create. */
+  readonly image?: VmImage;
   readonly vmm?: ProcessIdentity;
   readonly createdAt: string;
   readonly changedAt: string;
@@ -164,6 +167,7 @@ const recordSchema = z.strictObject({
   spec: recordedSpec,
   plan: jsonObject,
   pinned: pinnedFilesSchema,
+  image: vmImageSchema.optional(),
   vmm: processIdentity.optional(),
   createdAt: timeText,
   changedAt: timeText,
@@ -195,7 +199,8 @@ export function readRecord(value: unknown, folder: string): RecordRead {
   const parsed = recordSchema.safeParse(current);
   if (!parsed.success) return { problem: describeIssue(parsed.error) };
   if (parsed.data.instanceId !== folder) return { problem: 'its instanceId is not the name of its folder' };
-  return { record: current as VmRecord };
+  const problem = imageProblem(current as VmRecord);
+  return problem === undefined ? { record: current as VmRecord } : { problem };
 }
 
 /** A record of an older format as one of the present format; undefined for a format that is not known. */
@@ -206,6 +211,9 @@ function converted(value: object, format: unknown): object | undefined {
       return { ...value, format: RECORD_FORMAT, pinned: {} };
     case 2:
       // Format 2 had neither environment nor secrets: its VMs have none.
+      return { ...value, format: RECORD_FORMAT };
+    case 3:
+      // Format 3 had no images: its VMs have none.
       return { ...value, format: RECORD_FORMAT };
     case RECORD_FORMAT:
       return value;

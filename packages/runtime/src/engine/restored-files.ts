@@ -1,22 +1,21 @@
 import { invalidArgument, VmRuntimeError } from '../contract/errors.js';
-import type { VmSpec } from '../contract/spec.js';
 import type { Content } from '../ports/content.js';
+import { IMAGE_FILE } from './driven-spec.js';
 import type { PinnedFile, SnapshotManifest } from './manifest.js';
-import { NOTHING_PINNED, pinFiles, readOnlyFiles, type Pinned, type ReadOnlyFile } from './pinned-files.js';
+import { NOTHING_PINNED, pinFiles, type Pinned, type ReadOnlyFile } from './pinned-files.js';
 
 /**
  * The files that a restored VM reads: by the digests of the snapshot, from the store or, where the store does
- * not have one, from the caller's spec. Memory needs shared drives alone: kernel and initrd are looked at
- * when the VM boots again. Errors: SNAPSHOT_INCOMPATIBLE for a file that is not there; INVALID_ARGUMENT for
- * one of the caller's that is another.
+ * not have one, from those that are offered. Memory needs shared drives alone: kernel and initrd are looked
+ * at when the VM boots again. Errors: SNAPSHOT_INCOMPATIBLE for a file that is not there; INVALID_ARGUMENT
+ * for one of the caller's that is another.
  */
 export async function pinRestored(
   content: Content | undefined,
-  given: VmSpec,
+  offered: readonly ReadOnlyFile[],
   manifest: SnapshotManifest,
   signal: AbortSignal,
 ): Promise<Pinned> {
-  const offered = readOnlyFiles(given);
   if (content === undefined) {
     for (const file of offered) refuseAnother(file, undefined, manifest);
     return NOTHING_PINNED;
@@ -43,20 +42,20 @@ export async function pinRestored(
 }
 
 function refuseAnother(
-  { name, field }: ReadOnlyFile,
+  { name, field, isGuess = false }: ReadOnlyFile,
   offered: string | undefined,
   { pinned, spec }: SnapshotManifest,
 ): void {
   const expected = pinned[name];
   // A snapshot of format 1 has shared drives whose content it did not pin.
   const isUnpinned = expected === undefined && sharedDrives(spec).includes(name);
-  if (isUnpinned || (expected !== undefined && offered === expected.digest)) return;
+  if (isGuess || isUnpinned || (expected !== undefined && offered === expected.digest)) return;
   const held = expected === undefined ? 'nothing' : `a file whose digest is ${expected.digest}`;
   throw invalidArgument(field, `what the snapshot holds: ${held}`);
 }
 
 function neededNames({ kind, pinned, spec }: SnapshotManifest): readonly string[] {
-  const drives = sharedDrives(spec);
+  const drives = [...(spec.image === undefined ? [] : [IMAGE_FILE]), ...sharedDrives(spec)];
   return kind === 'memory' ? drives : [...new Set([...drives, ...Object.keys(pinned)])];
 }
 
@@ -79,6 +78,9 @@ function missing({ snapshotUid }: SnapshotManifest, name: string, problem: strin
   const reason = `the ${name} that it was taken with is not in the store of this state directory: ${problem}`;
   return new VmRuntimeError('MICROVM_SNAPSHOT_INCOMPATIBLE', `restore snapshot ${snapshotUid}: ${reason}`, {
     details: { snapshotUid, reason },
-    remedy: `name that file in the spec, beside restoreFrom`,
+    remedy:
+      name === IMAGE_FILE
+        ? 'import or pull that image into the store of images'
+        : 'name that file in the spec, beside restoreFrom',
   });
 }

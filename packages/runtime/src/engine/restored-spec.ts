@@ -12,7 +12,7 @@ import type { SnapshotManifest } from './manifest.js';
 import { HOST_FIELDS, withoutNetns, withoutPath, type PortableSpec } from './portable-spec.js';
 
 /** Fields that are compared by what they hold, not by how the caller spells it. */
-const COMPARED_BY_CONTENT: readonly string[] = ['kernelPath', 'initrdPath'];
+const COMPARED_BY_CONTENT: readonly string[] = ['kernelPath', 'initrdPath', 'image'];
 
 export interface Restoration {
   /** The fields that the caller gave beside `restoreFrom`. */

@@ -1,5 +1,6 @@
 import type { Capabilities, SpecFeatures } from '../contract/capabilities.js';
 import { invalidArgument, unsupported } from '../contract/errors.js';
+import { IMAGE_RULES } from '../contract/image-rules.js';
 import type { ResolvedVmSpec } from '../contract/spec.js';
 
 type Drive = NonNullable<ResolvedVmSpec['rootDrive']>;
@@ -24,7 +25,8 @@ function limitersOf(spec: ResolvedVmSpec): readonly unknown[] {
 /** Whether a spec asks for a feature. */
 const ASKS: Readonly<Record<keyof SpecFeatures, (spec: ResolvedVmSpec) => boolean>> = {
   initrd: (spec) => spec.initrdPath !== undefined,
-  rootDrive: (spec) => spec.rootDrive !== undefined,
+  rootDrive: (spec) => spec.rootDrive !== undefined || spec.rootSizeMib !== undefined,
+  image: (spec) => spec.image !== undefined,
   extraDrives: (spec) => hasAny(spec.drives),
   rateLimiters: (spec) => limitersOf(spec).some((limiter) => limiter !== undefined),
   driveTuning: (spec) =>
@@ -56,4 +58,18 @@ export function refuseUnsupported(spec: ResolvedVmSpec, capabilities: Capabiliti
   const { maxVcpuCount, maxMemSizeMib } = capabilities.limits;
   if (spec.vcpuCount > maxVcpuCount) throw invalidArgument('spec.vcpuCount', `at most ${maxVcpuCount}`);
   if (spec.memSizeMib > maxMemSizeMib) throw invalidArgument('spec.memSizeMib', `at most ${maxMemSizeMib}`);
+}
+
+/**
+ * Refuses what a spec and the runtime's defaults say of a root disk together, but could not say alone.
+ * Throws `MICROVM_INVALID_ARGUMENT`.
+ */
+export function refuseRootDisk(spec: ResolvedVmSpec): void {
+  const broken = IMAGE_RULES.find(([, , isBroken]) => isBroken(spec));
+  if (broken !== undefined) throw invalidArgument(`spec.${broken[0]}`, broken[1]);
+  const { image, rootDrive, rootSizeMib, kernelPath, initrdPath } = spec;
+  if (rootSizeMib !== undefined && image === undefined && rootDrive === undefined)
+    throw invalidArgument('spec.rootSizeMib', 'a root drive or an image beside it');
+  if (image !== undefined && kernelPath !== undefined && initrdPath === undefined)
+    throw invalidArgument('spec.initrdPath', 'an initramfs with the agent, which mounts the image');
 }

@@ -2,6 +2,7 @@ import type { Environment } from '../contract/environment.js';
 import type { ResolvedVmSpec } from '../contract/spec.js';
 import { isLive } from '../contract/states.js';
 import type { GuestSettings } from '../ports/driver.js';
+import type { ImageConfig } from '../ports/images.js';
 import { HeldSecrets } from './held-secrets.js';
 import type { VmRecord } from './record.js';
 
@@ -10,20 +11,23 @@ export class ToldSettings {
   readonly secrets = new HeldSecrets();
   #isEnvironmentDue = false;
   #wanted: Environment | undefined;
+  #image: ImageConfig | undefined;
 
   /** Undefined: the agent knows everything. */
   pending({ env = {} }: ResolvedVmSpec): GuestSettings | undefined {
     const secrets = this.secrets.pending();
-    if (!this.#isEnvironmentDue && secrets === undefined) return undefined;
+    if (!this.#isEnvironmentDue && secrets === undefined && this.#image === undefined) return undefined;
     return {
+      ...(this.#image === undefined ? {} : { image: this.#image }),
       ...(this.#isEnvironmentDue ? { env: this.#wanted ?? env } : {}),
       ...(secrets === undefined ? {} : { secrets }),
     };
   }
 
   /** A cold boot: its agent has no settings. */
-  beginLife({ env = {} }: ResolvedVmSpec): void {
+  beginLife({ spec: { env = {} }, image }: Pick<VmRecord, 'spec' | 'image'>): void {
     this.#wanted = undefined;
+    this.#image = image?.config;
     this.#isEnvironmentDue = Object.keys(env).length > 0;
     this.secrets.beginLife();
   }
@@ -43,6 +47,7 @@ export class ToldSettings {
   /** The driver has told the agent what was pending. */
   done(): void {
     this.#wanted = undefined;
+    this.#image = undefined;
     this.#isEnvironmentDue = false;
     this.secrets.told();
   }

@@ -13,7 +13,7 @@ export interface ImageConfig {
   readonly entrypoint: readonly string[];
   readonly cmd: readonly string[];
   /** What a stop sends to the image's own process first, such as `SIGTERM`; absent: the default. */
-  readonly stopSignal?: string;
+  readonly stopSignal?: string | undefined;
 }
 
 /** An image that a name stood for at one moment. */

@@ -1,23 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import { invalidArgument, unsupported, VmRuntimeError } from '../../contract/errors.js';
 import { parseVmId } from '../../contract/ids.js';
-import { parseVmSpec, resolveVmSpec, type ResolvedVmSpec, type VmSpec } from '../../contract/spec.js';
+import { parseVmSpec, type VmSpec } from '../../contract/spec.js';
 import type { VerbArgs } from '../../contract/verbs.js';
-import type { RestoreSource } from '../../ports/driver.js';
-import { endingOf } from '../ending.js';
+import { drivenSpec } from '../driven-spec.js';
 import { featureOf } from '../driver-features.js';
+import { endingOf } from '../ending.js';
 import type { EngineContext } from '../engine-context.js';
 import { guardFree, type Vm } from '../fleet.js';
 import type { Job } from '../job.js';
 import { vmAnswer } from '../journalled.js';
-import type { SnapshotManifest } from '../manifest.js';
-import { NOTHING_PINNED, pinFiles, readOnlyFiles, withPinned, type Pinned } from '../pinned-files.js';
+import { planNew, planRestored, type Plan } from '../plan-vm.js';
 import { endedPatch, type RecordPatch } from '../record-patch.js';
 import { RECORD_FORMAT, type JobResult, type VmRecord } from '../record.js';
-import { pinRestored } from '../restored-files.js';
-import { restoredSpec } from '../restored-spec.js';
 import { failJob, undone, type Settlement } from '../settlement.js';
-import { hasAny, refuseUnsupported } from '../spec-features.js';
+import { hasAny } from '../spec-features.js';
 import type { Verb } from '../verb.js';
 import { warnOf } from '../warn-of.js';
 import { parseSnapshotRef, requireSnapshot } from './snapshot-ref.js';
@@ -54,66 +50,21 @@ function withoutSecrets({ vmId, spec: { secrets, ...spec } }: CreateArgs): {
 }
 
 async function execute(context: EngineContext, args: CreateArgs, job: Job): Promise<JobResult> {
-  const { catalogue, content, store, defaults } = context;
   guardFree(context.fleet, args.vmId);
-  const { restoreFrom, networkOverrides } = args.spec;
-  if (restoreFrom === undefined) {
-    const spec = resolveVmSpec(args.spec, defaults);
-    await checkSpec(context, spec, args.spec);
-    const pinned = await pinNew(context, spec, job.signal);
-    return make(context, job, { args, spec, pinned, source: undefined, captured: undefined }).finally(() =>
-      pinned.release(),
-    );
-  }
+  const { restoreFrom } = args.spec;
+  if (restoreFrom === undefined) return makePlanned(context, job, planNew(context, args, job));
   const manifest = requireSnapshot(context, restoreFrom);
-  const release = catalogue.hold(manifest.snapshotUid);
+  const release = context.catalogue.hold(manifest.snapshotUid);
+  return makePlanned(context, job, planRestored(context, args, { manifest, job })).finally(release);
+}
+
+async function makePlanned(context: EngineContext, job: Job, planning: Promise<Plan>): Promise<JobResult> {
+  const plan = await planning;
   try {
-    if (hasAny(networkOverrides) && !context.capabilities.networkOverrides)
-      throw unsupported('spec.networkOverrides');
-    const directory = store.snapshotDirectory(manifest.snapshotUid) ?? manifest.snapshotUid;
-    const spec = restoredSpec({ given: args.spec, defaults, manifest, directory });
-    await checkSpec(context, spec, args.spec);
-    const source = await checkSource(context, { given: args.spec, manifest, spec }, job.signal);
-    const pinned = await pinRestored(content, args.spec, manifest, job.signal);
-    return await make(context, job, { args, spec, pinned, source, captured: manifest }).finally(() =>
-      pinned.release(),
-    );
+    return await make(context, job, plan);
   } finally {
-    release();
+    for (const hold of plan.holds) hold.release?.();
   }
-}
-
-/** Nothing may change or remove what the VM is going to read: from here on it reads the store's own files. */
-function pinNew({ content }: EngineContext, spec: ResolvedVmSpec, signal: AbortSignal): Promise<Pinned> {
-  if (content === undefined) return Promise.resolve(NOTHING_PINNED);
-  return pinFiles(content, readOnlyFiles(spec), signal);
-}
-
-/** Refuses what the driver or this host cannot do, before any effect. */
-async function checkSpec(
-  { capabilities, driver }: EngineContext,
-  spec: ResolvedVmSpec,
-  given: VmSpec,
-): Promise<void> {
-  // Nothing could ever let such a VM go on.
-  if (given.resumeImmediately === false && !capabilities.pause) throw unsupported('spec.resumeImmediately');
-  if (hasAny(Object.keys(spec.env ?? {})) && !capabilities.guestAgent) throw unsupported('spec.env');
-  refuseUnsupported(spec, capabilities);
-  const { secrets = {}, ...others } = given;
-  if (hasAny(Object.keys(secrets)) && !capabilities.guestAgent) throw unsupported('spec.secrets');
-  // What a rule about other fields has let pass: the snapshot's guest has no agent.
-  if (hasAny(Object.keys(secrets)) && spec.agent === 'none')
-    throw invalidArgument('spec.secrets', 'nothing with agent: "none"');
-  await driver.checkSpec(spec, others);
-}
-
-interface Plan {
-  readonly args: CreateArgs;
-  readonly spec: ResolvedVmSpec;
-  readonly pinned: Pinned;
-  readonly source: RestoreSource | undefined;
-  /** The snapshot whose settings its agent has. */
-  readonly captured: Pick<SnapshotManifest, 'spec' | 'secrets'> | undefined;
 }
 
 async function make(context: EngineContext, job: Job, plan: Plan): Promise<JobResult> {
@@ -182,23 +133,24 @@ function inheritedSecrets({ args, captured }: Plan): readonly string[] {
 }
 
 async function newRecord(context: EngineContext, job: Job, plan: Plan): Promise<VmRecord> {
-  const { args, spec, pinned, source } = plan;
+  const { args, spec, pinned, image, disk, source } = plan;
   const { content, driver, store, journal } = context;
   const instanceId = randomBytes(16).toString('hex');
   const now = journal.stamp();
   const { vmId } = args;
   const secrets = [...new Set([...inheritedSecrets(plan), ...Object.keys(args.spec.secrets ?? {})])];
   const directory = store.vmDirectory(instanceId);
-  const asDriven = content === undefined ? spec : withPinned(spec, pinned.files, content);
+  const driven = drivenSpec({ spec, image, pinned }, content, disk);
   return {
     format: RECORD_FORMAT,
     instanceId,
     vmId,
     state: 'created',
     spec,
-    pinned: pinned.files,
+    pinned,
+    ...(image === undefined ? {} : { image }),
     ...(secrets.length === 0 ? {} : { secrets }),
-    plan: await driver.plan({ instanceId, vmId, spec: asDriven, directory, source }),
+    plan: await driver.plan({ instanceId, vmId, spec: driven, directory, source }),
     createdAt: now,
     changedAt: now,
     ...(source === undefined ? {} : { restoredFrom: source.snapshotUid }),
@@ -206,42 +158,4 @@ async function newRecord(context: EngineContext, job: Job, plan: Plan): Promise<
     operation: job.operation({ from: 'created' }),
     jobs: [],
   };
-}
-
-interface Restoration {
-  readonly given: VmSpec;
-  readonly manifest: SnapshotManifest;
-  readonly spec: ResolvedVmSpec;
-}
-
-async function checkSource(
-  context: EngineContext,
-  { given, manifest, spec }: Restoration,
-  signal: AbortSignal,
-): Promise<RestoreSource> {
-  const { snapshotUid, parts, vmmVersion, compatibility } = manifest;
-  if (manifest.driver !== context.driver.name) {
-    throw incompatible(
-      snapshotUid,
-      `it was taken by driver "${manifest.driver}", this is "${context.driver.name}"`,
-    );
-  }
-  const source: RestoreSource = {
-    snapshotUid,
-    directory: context.store.snapshotDirectory(snapshotUid),
-    memory: manifest.kind === 'memory',
-    parts,
-    vmmVersion,
-    compatibility,
-    networkOverrides: given.networkOverrides ?? [],
-  };
-  await featureOf(context.driver, 'snapshots').checkSnapshot(source, spec);
-  await context.catalogue.verify(manifest, { full: false, signal });
-  return source;
-}
-
-function incompatible(snapshotUid: string, reason: string): VmRuntimeError {
-  return new VmRuntimeError('MICROVM_SNAPSHOT_INCOMPATIBLE', `restore snapshot ${snapshotUid}: ${reason}`, {
-    details: { snapshotUid, reason },
-  });
 }

@@ -166,7 +166,7 @@ interface Facts extends Wanted {
 
 function describe(context: EngineContext, vm: Vm, facts: Facts): SnapshotManifest {
   const { snapshotUid, snapshotId, memory, secrets, captured, pausedMs, parts } = facts;
-  const { instanceId, spec, pinned } = vm.record;
+  const { instanceId, spec, pinned, image } = vm.record;
   return {
     format: MANIFEST_FORMAT,
     snapshotUid,
@@ -182,6 +182,7 @@ function describe(context: EngineContext, vm: Vm, facts: Facts): SnapshotManifes
     spec: portableSpec(spec),
     ...(secrets.length === 0 ? {} : { secrets }),
     pinned,
+    ...(image === undefined ? {} : { image }),
     parts,
   };
 }

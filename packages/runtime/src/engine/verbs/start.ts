@@ -72,7 +72,7 @@ export async function boot(
   job: Job,
 ): Promise<RecordPatch> {
   if (content !== undefined) await checkPinned(content, vm.record.pinned, job.signal);
-  vm.told.beginLife(vm.record.spec);
+  vm.told.beginLife(vm.record);
   const { vmm } = await calls.perform(job, (run) => driver.boot(calls.driverVm(vm), run));
   vm.told.done();
   return { ...NEW_LIFE, vmm, memoryFrom: undefined, unrepaired: undefined };

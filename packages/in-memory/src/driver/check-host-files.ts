@@ -1,5 +1,4 @@
 import { invalidArgument, type ResolvedVmSpec } from '@microvm/runtime';
-import type { Images } from './disks.js';
 
 function pathsOf(spec: ResolvedVmSpec): readonly (readonly [field: string, path: string | undefined])[] {
   return [
@@ -10,10 +9,10 @@ function pathsOf(spec: ResolvedVmSpec): readonly (readonly [field: string, path:
   ];
 }
 
-/** Refuses files that are not among `images`. Throws `MICROVM_INVALID_ARGUMENT`. */
-export function checkImages(spec: ResolvedVmSpec, images: Images): void {
+/** Refuses files that the host does not have. Throws `MICROVM_INVALID_ARGUMENT`. */
+export function checkHostFiles(spec: ResolvedVmSpec, has: (path: string) => boolean): void {
   for (const [field, path] of pathsOf(spec)) {
-    if (path === undefined || Object.hasOwn(images, path)) continue;
+    if (path === undefined || has(path)) continue;
     throw invalidArgument(field, 'a file that exists', `${field}: there is no file ${path}`);
   }
 }

@@ -1,0 +1,59 @@
+import type { VmSpec } from './spec.js';
+
+/** The drive that holds the image of a VM: the first one behind the root drive. */
+export const IMAGE_DRIVE_ID = 'image';
+
+/** What the rules look at: also a spec without the paths of a host. */
+export type SpecOfImageRules = Omit<VmSpec, 'rootDrive' | 'drives' | 'networkInterfaces'> & {
+  readonly rootDrive?: Pick<NonNullable<VmSpec['rootDrive']>, 'mode' | 'sizeMib'> | undefined;
+  readonly drives?: readonly { readonly driveId: string }[] | undefined;
+};
+
+type Rule = readonly [path: string, expected: string, broken: (spec: SpecOfImageRules) => boolean];
+
+/** What `image` and `rootSizeMib` ask of the fields beside them. */
+export const IMAGE_RULES: readonly Rule[] = [
+  [
+    'rootDrive',
+    'nothing beside image: the VM gets an empty disk of its own for what it writes',
+    ({ image, rootDrive }) => image !== undefined && rootDrive !== undefined,
+  ],
+  [
+    'agent',
+    '"required" beside image: the agent is what mounts the image',
+    ({ image, agent }) => image !== undefined && agent === 'none',
+  ],
+  [
+    'drives',
+    `other drive ids than "${IMAGE_DRIVE_ID}", the image's own`,
+    ({ image, drives = [] }) =>
+      image !== undefined && drives.some(({ driveId }) => driveId === IMAGE_DRIVE_ID),
+  ],
+  [
+    'rootSizeMib',
+    'nothing beside rootDrive.sizeMib, which says the same',
+    ({ rootSizeMib, rootDrive }) => rootSizeMib !== undefined && rootDrive?.sizeMib !== undefined,
+  ],
+  [
+    'rootSizeMib',
+    'nothing beside a shared rootDrive, which has the size of its file',
+    ({ rootSizeMib, rootDrive }) => rootSizeMib !== undefined && rootDrive?.mode === 'shared',
+  ],
+];
+
+type RootFields = Partial<Pick<VmSpec, 'image' | 'rootDrive' | 'rootSizeMib'>>;
+
+/**
+ * The runtime's defaults for a VM, without what the VM's own root drive or image takes the place of: an image
+ * by default gives way to a root drive of the spec, and the other way round.
+ */
+export function defaultsBeside<S extends RootFields>(given: RootFields, defaults: S): S {
+  const left = { ...defaults };
+  if (given.rootDrive !== undefined && given.image === undefined) {
+    delete left.image;
+    delete left.rootSizeMib;
+  } else if ((given.image ?? left.image) !== undefined) {
+    delete left.rootDrive;
+  }
+  return left;
+}
