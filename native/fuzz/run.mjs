@@ -17,6 +17,7 @@ const TARGETS = {
   'agent/agent_connect_request_fuzz': 'fuzz/corpus/connect-request',
   'agent/agent_exec_request_fuzz': 'fuzz/corpus/exec-request',
   'agent/agent_file_request_fuzz': 'fuzz/corpus/file-request',
+  'agent/agent_image_config_fuzz': 'fuzz/corpus/image-config',
   'agent/agent_tree_receiver_fuzz': 'fuzz/corpus/tree-receiver',
 };
 const DEFAULT_SECONDS = 10;

@@ -48,6 +48,7 @@ Command::Command(uint32_t stream, const SpawnRequest& request, Child child, cons
       on_over_(parts.on_over),
       status_(std::move(child.status)),
       has_terminal_(child.has_terminal),
+      is_main_(request.is_main),
       outputs_{{FrameType::kData1, parts.budget, request.id != 0},
                {FrameType::kData2, parts.budget, request.id != 0}},
       await_ms_(parts.await_ms),

@@ -36,6 +36,8 @@ class Command final : public StreamHandler {
 
   uint64_t id() const { return id_; }
   pid_t pid() const { return pid_; }
+  // The image's own process, and it runs.
+  bool RunsMain() const { return is_main_ && !reaped_; }
   void OnReaped(int wait_status);
 
   // It has ended, and nothing that it started holds its outputs.
@@ -90,6 +92,7 @@ class Command final : public StreamHandler {
   std::function<void(CommandCgroup)> on_over_;
   UniqueFd status_;
   bool has_terminal_;
+  bool is_main_;
   CommandCgroup cgroup_;
   CommandOutput outputs_[2];  // channels 1 and 2
   uint64_t await_ms_;

@@ -32,7 +32,9 @@ SpawnFailure CommandTable::Start(uint32_t stream, const SpawnRequest& request, c
   // Where it cannot be had, the command runs in the workload's and is signalled by its process group.
   const UniqueFd procs = cgroup.OpenProcs();
   Child child;
-  const SpawnFailure failure = Spawn(request, environment_, procs ? procs.Get() : workload.procs_fd, &child);
+  std::vector<std::string> of_all = image_.env;
+  of_all.insert(of_all.end(), environment_.begin(), environment_.end());
+  const SpawnFailure failure = Spawn(request, of_all, procs ? procs.Get() : workload.procs_fd, &child);
   if (failure.error != 0) {
     cgroup.Remove();
     return failure;
@@ -150,6 +152,23 @@ void CommandTable::SignalAll(int number) {
   for (const auto& [id, command] : commands_) {
     if (!command->IsOver()) command->Signal(number);
   }
+}
+
+bool CommandTable::StopMain(int number) {
+  if (image_.stop_signal == 0 || !RunsMain()) return false;
+  for (const auto& [id, command] : commands_) {
+    if (command->RunsMain()) {
+      SignalProcess(command->pid(), image_.stop_signal);
+    } else if (!command->IsOver()) {
+      command->Signal(number);
+    }
+  }
+  return true;
+}
+
+bool CommandTable::RunsMain() const {
+  return std::any_of(by_pid_.begin(), by_pid_.end(),
+                     [](const auto& entry) { return entry.second->RunsMain(); });
 }
 
 std::set<pid_t> CommandTable::Groups() const {

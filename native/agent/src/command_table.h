@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "command.h"
+#include "image_config.h"
 #include "stream_table.h"
 
 namespace microvm::agent {
@@ -37,11 +38,18 @@ class CommandTable {
   void LimitKept();
   void OnReaped(pid_t pid, int wait_status);
 
-  // What commands get over the defaults, NAME=value, from the next one on.
+  // What commands get over the defaults, NAME=value, and over what their image says, from the next one on.
   void SetEnvironment(std::vector<std::string> environment) { environment_ = std::move(environment); }
-  const std::vector<std::string>& environment() const { return environment_; }
+  // What the VM's image says of commands, from the next one on.
+  void SetImage(ImageConfig image) { image_ = std::move(image); }
+  const ImageConfig& image() const { return image_; }
 
   void SignalAll(int number);
+  // The way down of the image's own processes: each gets the signal that the image names, and all other
+  // commands get `number`. False, and nothing was sent: there is no such process, or the image names no
+  // signal.
+  bool StopMain(int number);
+  bool RunsMain() const;
   std::set<pid_t> Groups() const;
   bool AnyAlive() const { return !by_pid_.empty(); }
 
@@ -55,6 +63,7 @@ class CommandTable {
   StreamTable* streams_;
   Outbox* outbox_;
   std::vector<std::string> environment_;
+  ImageConfig image_;
   RingBudget budget_{RingBudget::OfThisGuest()};
   // A snapshot is over in that time, and an owner is started again.
   uint64_t await_ms_ = 60 * 1000;

@@ -11,12 +11,6 @@ namespace {
 
 constexpr int kResources[kMaxLimits] = {RLIMIT_CPU, RLIMIT_AS, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC};
 
-bool DecodeStrings(PayloadReader* in, uint16_t count, std::vector<std::string>* strings) {
-  if (count > kMaxExecStrings) return false;
-  for (int i = 0; i < count && in->ok(); i++) strings->emplace_back(in->Text(kMaxOpenBody));
-  return in->ok();
-}
-
 bool DecodeLimits(PayloadReader* in, SpawnRequest* request) {
   const uint8_t count = in->U8();
   uint8_t last = 0;
@@ -58,8 +52,15 @@ bool DecodeSecretVariables(PayloadReader* in, SpawnRequest* request) {
 
 }  // namespace
 
+bool DecodeStrings(PayloadReader* in, std::vector<std::string>* strings) {
+  const uint16_t count = in->U16();
+  if (count > kMaxExecStrings) return false;
+  for (int i = 0; i < count && in->ok(); i++) strings->emplace_back(in->Text(kMaxMessage));
+  return in->ok();
+}
+
 bool DecodeEnvironment(PayloadReader* in, std::vector<std::string>* env) {
-  if (!DecodeStrings(in, in->U16(), env)) return false;
+  if (!DecodeStrings(in, env)) return false;
   return std::all_of(env->begin(), env->end(), [](const std::string& entry) {
     const size_t equals = entry.find('=');
     return equals != 0 && equals != std::string::npos;
@@ -71,13 +72,13 @@ bool DecodeExec(PayloadReader* in, SpawnRequest* request) {
   const uint8_t flags = in->U8();
   if (request->id == 0 || (flags & ~kDetached) != 0) return false;
   request->detached = (flags & kDetached) != 0;
-  if (!DecodeStrings(in, in->U16(), &request->argv) || request->argv.empty()) return false;
+  if (!DecodeStrings(in, &request->argv)) return false;
   if (!DecodeEnvironment(in, &request->env)) return false;
   request->cwd = in->Text(kMaxOpenBody);
   request->user = in->Text(kMaxUser);
   if (!DecodeLimits(in, request) || !DecodeTerminal(in, request) || !DecodeSecretVariables(in, request))
     return false;
-  return in->Done() && !request->cwd.empty() && request->cwd[0] == '/';
+  return in->Done() && (request->cwd.empty() || request->cwd[0] == '/');
 }
 
 }  // namespace microvm::agent

@@ -38,6 +38,7 @@ bool IsFromHost(uint8_t type) {
     case FrameType::kShutdown:
     case FrameType::kMetrics:
     case FrameType::kSetEnv:
+    case FrameType::kSetImage:
     case FrameType::kListCommands:
     case FrameType::kSecrets:
       return true;

@@ -42,7 +42,8 @@ void Power::Begin(FarewellReason reason, PowerAction action, uint32_t grace_ms) 
     deadline_ = NowMs() + kKillWaitMs;
     return;
   }
-  SignalAll(SIGTERM);
+  stops_main_ = commands_->StopMain(SIGTERM);
+  if (!stops_main_) SignalAll(SIGTERM);
   SignalAll(SIGCONT);
   phase_ = Phase::kTerminating;
   deadline_ = NowMs() + grace_ms;
@@ -59,6 +60,11 @@ void Power::SignalAll(int number) {
 bool Power::Tick(uint64_t now) {
   if (phase_ == Phase::kUp) return false;
   if (phase_ == Phase::kSaidFarewell) return true;
+  if (stops_main_ && phase_ == Phase::kTerminating && !commands_->RunsMain()) {
+    // What it has left behind, and what was no command's.
+    stops_main_ = false;
+    SignalAll(SIGTERM);
+  }
   const bool all_gone = no_children_ && !commands_->AnyAlive();
   if (phase_ == Phase::kTerminating && !all_gone && now >= deadline_) {
     SignalAll(SIGKILL);

@@ -9,7 +9,8 @@
 
 namespace microvm::agent {
 
-// The way down: SIGTERM, a bounded wait, SIGKILL, file systems, farewell, reboot(2).
+// The way down: SIGTERM, a bounded wait, SIGKILL, file systems, farewell, reboot(2). An image's own process
+// gets the signal that the image names, and what is no command gets SIGTERM when that process has ended.
 class Power {
  public:
   struct Options {
@@ -49,6 +50,7 @@ class Power {
   FarewellReason reason_ = FarewellReason::kShutdown;
   PowerAction action_ = PowerAction::kPowerOff;
   bool no_children_ = false;
+  bool stops_main_ = false;  // an image's own process was told to stop, and runs
   uint64_t deadline_ = UINT64_MAX;
 };
 

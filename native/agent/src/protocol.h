@@ -56,6 +56,7 @@ enum class FrameType : uint8_t {
   kSecrets = 0x25,
   kMetrics = 0x27,
   kListCommands = 0x26,
+  kSetImage = 0x28,
 
   kHelloAck = 0x81,
   kPong = 0x82,
@@ -81,6 +82,7 @@ constexpr size_t LongestMessage(FrameType type) {
       return kMaxOpenBody;
     case FrameType::kSetEnv:
     case FrameType::kSecrets:
+    case FrameType::kSetImage:
       return kMaxMessage;
     default:
       return 0;

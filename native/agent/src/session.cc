@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "exec_request.h"
 #include "identity.h"
+#include "image_config.h"
 #include "system_metrics.h"
 #include "version.h"
 
@@ -216,7 +217,16 @@ bool Session::OnMessage(FrameType type, uint32_t stream, const Bytes& body) {
     return problem == nullptr || Broken(problem);
   }
   PayloadReader in(body.data(), body.size());
+  if (type == FrameType::kSetImage) return OnSetImage(stream, &in);
   return type == FrameType::kSetEnv ? OnSetEnv(stream, &in) : OnSecrets(stream, &in);
+}
+
+bool Session::OnSetImage(uint32_t stream, PayloadReader* in) {
+  ImageConfig image;
+  if (!DecodeImageConfig(in, &image)) return Broken("bad SET_IMAGE");
+  commands_->SetImage(std::move(image));
+  Answer(stream, 0, "image");
+  return true;
 }
 
 bool Session::OnSecrets(uint32_t stream, PayloadReader* in) {

@@ -67,6 +67,7 @@ class Session {
   // A message that has come whole.
   bool OnMessage(FrameType type, uint32_t stream, const Bytes& body);
   bool OnSetEnv(uint32_t stream, PayloadReader* in);
+  bool OnSetImage(uint32_t stream, PayloadReader* in);
   bool OnSecrets(uint32_t stream, PayloadReader* in);
   void ForgetBegun();
   bool OnSignal(uint32_t stream, PayloadReader* in);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -128,7 +129,8 @@ void FillEnvironment(const SpawnRequest& request, const std::vector<std::string>
 
 struct ChildPlan {
   int (*run)();
-  const char* cwd;
+  char* cwd;
+  bool makes_cwd;
   char* const* argv;
   char** env;
   int in, out, err, status;
@@ -172,6 +174,18 @@ void SetLimits(const ChildPlan& plan) {
   }
 }
 
+// Each folder of the path that is absent, as root and for all to read. What goes wrong is told by the chdir
+// that follows.
+void MakeFolders(char* path) {
+  for (char* at = path + 1; *at != '\0'; at++) {
+    if (*at != '/') continue;
+    *at = '\0';
+    mkdir(path, 0755);
+    *at = '/';
+  }
+  mkdir(path, 0755);
+}
+
 // What an exec would have closed, and by it the pipe whose end says that the child has begun.
 void CloseAllButStandard() {
   if (syscall(SYS_close_range, 3u, UINT_MAX, 0) == 0) return;
@@ -199,6 +213,7 @@ void CloseAllButStandard() {
   const int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (oom >= 0 && write(oom, "0", 1) != 1) errno = 0;
   SetLimits(plan);
+  if (plan.makes_cwd) MakeFolders(plan.cwd);
   if (plan.account != nullptr && !BecomeUser(*plan.account)) Report(plan, kSpawnUser);
   if (chdir(plan.cwd) != 0) Report(plan, kSpawnCwd);
   if (plan.run != nullptr) {
@@ -228,6 +243,8 @@ const char* SpawnStepName(int step) {
       return "cwd";
     case kSpawnExec:
       return "exec";
+    case kSpawnArgv:
+      return "argv";
     default:
       return "session";
   }
@@ -238,6 +255,8 @@ SpawnFailure Spawn(const SpawnRequest& request, const std::vector<std::string>& 
   Account account;
   if (!request.user.empty()) {
     if (const int error = ReadAccount(request.user, &account); error != 0) return {error, kSpawnUser};
+    const bool names_group = request.user.find(':') != std::string::npos;
+    if (request.is_image_user && account.name.empty() && !names_group) account.gid = 0;
   }
   Standard standard;
   Pipe status;
@@ -253,10 +272,20 @@ SpawnFailure Spawn(const SpawnRequest& request, const std::vector<std::string>& 
   Environment environment(CountOwn() + 5 + of_all.size() + request.env.size());
   FillEnvironment(request, of_all, account, &environment);
   std::vector<char*> env = environment.Pointers();
-  const ChildPlan plan{request.run,        request.cwd.c_str(), argv.data(),
-                       env.data(),         standard.in.Get(),   standard.out.Get(),
-                       standard.err.Get(), status.write.Get(),  request.terminal.has_value(),
-                       cgroup_procs_fd,    &request.limits,     request.user.empty() ? nullptr : &account};
+  std::string cwd = request.cwd;
+  const ChildPlan plan{request.run,
+                       cwd.data(),
+                       request.makes_cwd,
+                       argv.data(),
+                       env.data(),
+                       standard.in.Get(),
+                       standard.out.Get(),
+                       standard.err.Get(),
+                       status.write.Get(),
+                       request.terminal.has_value(),
+                       cgroup_procs_fd,
+                       &request.limits,
+                       request.user.empty() ? nullptr : &account};
 
   const pid_t pid = fork();
   if (pid < 0) return {errno, kSpawnStart};

@@ -35,7 +35,12 @@ struct SpawnRequest {
   std::vector<std::string> argv;
   std::vector<std::string> env;  // NAME=value, over the defaults and the environment of all commands
   std::string cwd;
-  std::string user;  // see FindAccount; empty: the agent's own
+  bool makes_cwd = false;  // `cwd` is made by root where it is absent
+  std::string user;        // see FindAccount; empty: the agent's own
+  // `user` is that of the image: a number without an entry then has the group 0, as the images' format has
+  // it.
+  bool is_image_user = false;
+  bool is_main = false;  // `argv` is the image's own: it gets the image's signal when the VM stops
   std::vector<ResourceLimit> limits;
   std::optional<Terminal> terminal;
   std::vector<SecretVariable> secrets;
@@ -59,7 +64,8 @@ enum SpawnStep {
   kSpawnLimits,
   kSpawnUser,
   kSpawnCwd,
-  kSpawnExec
+  kSpawnExec,
+  kSpawnArgv
 };
 
 struct SpawnFailure {

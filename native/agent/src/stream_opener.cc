@@ -127,6 +127,10 @@ void StreamOpener::StartListener(uint32_t stream, const ConnectRequest& address,
 }
 
 void StreamOpener::StartWithSecrets(uint32_t stream, SpawnRequest* request) {
+  if (!CompleteRequest(commands_->image(), request)) {
+    outbox_->Fail(stream, EINVAL, SpawnStepName(kSpawnArgv));
+    return;
+  }
   const size_t others = request->env.size();
   // Without a move of what is in it, which would leave copies behind.
   request->env.reserve(others + request->secrets.size());

@@ -17,6 +17,7 @@
 #include "decode_all.h"
 #include "exec_request.h"
 #include "file_channel.h"
+#include "image_config.h"
 #include "outbox.h"
 #include "secret_store.h"
 #include "system_metrics.h"
@@ -174,6 +175,19 @@ void ReadsWhatTheHostSends(std::map<std::string, std::string>* vectors) {
   CHECK(full.terminal->term == "xterm");
   CHECK(plain.secrets.empty() && full.secrets.size() == 1);
   CHECK(full.secrets[0].name == "TOKEN" && full.secrets[0].secret == "registry");
+
+  const SpawnRequest of_image = DecodeOpenExec(take("open-exec-of-image"));
+  CHECK(of_image.argv.empty() && of_image.cwd.empty() && of_image.user.empty());
+
+  const Decoded image = DecodeOne(take("set-image"));
+  // SAFETY: characters as bytes.
+  PayloadReader of_config(reinterpret_cast<const uint8_t*>(image.payload.data()), image.payload.size());
+  ImageConfig config;
+  CHECK(image.type == FrameType::kSetImage && DecodeImageConfig(&of_config, &config));
+  CHECK((config.env == std::vector<std::string>{"A=1=2", "EMPTY="}) && config.working_dir == "/srv");
+  CHECK(config.user == "me:wheel" && config.stop_signal == 37);
+  CHECK((config.entrypoint == std::vector<std::string>{"/bin/start"}));
+  CHECK((config.cmd == std::vector<std::string>{"-v"}));
 
   const Decoded settings = DecodeOne(take("set-env"));
   // SAFETY: characters as bytes.

@@ -21,6 +21,7 @@ import type {
   GuestMetrics,
   GuestSecrets,
   GuestSettings,
+  ImageConfig,
   NamedVm,
 } from '@microvm/runtime';
 import { checkCommandId } from './command-id.js';
@@ -48,6 +49,7 @@ import { FrameType, MAX_WAIT_MS, PREAMBLE } from './protocol.js';
 import type { PowerAction } from './protocol.js';
 import { CONFIRMED } from './request.js';
 import { decodeMetrics } from './metrics-message.js';
+import { encodeSetImage, imageProblem } from './image-message.js';
 import { encodeSecrets, encodeSetEnv } from './settings-messages.js';
 
 const CONNECT_TIMEOUT_MS = 30_000;
@@ -275,7 +277,8 @@ export class AgentClient implements Guest {
    * Gives the guest what a driver's VM has to be told, frozen or not. Rejects with `MICROVM_UNSUPPORTED` when
    * the agent speaks protocol 1 and there is anything to be told.
    */
-  async configure({ env, secrets }: GuestSettings, options: CallOptions = {}): Promise<void> {
+  async configure({ env, secrets, image }: GuestSettings, options: CallOptions = {}): Promise<void> {
+    if (image !== undefined) await this.setImage(image, options);
     if (env !== undefined) await this.setEnv(env, options);
     if (secrets !== undefined) await this.setSecrets(secrets, options);
   }
@@ -301,6 +304,22 @@ export class AgentClient implements Guest {
     await told.catch((error: unknown) => {
       const isOwner = error instanceof AgentFailure && error.step === 'owner' && error.errno === 'ENOENT';
       throw isOwner ? invalidArgument('owner', 'a user, and a group, that the guest knows') : error;
+    });
+  }
+
+  /**
+   * Tells what the image of the VM says of commands, from the next one on. Rejects with
+   * `MICROVM_INVALID_ARGUMENT` for what no agent can be told.
+   */
+  async setImage(image: ImageConfig, options: CallOptions = {}): Promise<void> {
+    if (this.#connection.ack.version < 2) throw tooOld('image');
+    const problem = imageProblem(image);
+    if (problem !== undefined) throw invalidArgument('image', problem);
+    await this.#connection.request(FrameType.setImage, encodeSetImage(image), {
+      operation: 'setImage',
+      ...CONFIRMED,
+      timeoutMs: ANSWER_TIMEOUT_MS,
+      ...options,
     });
   }
 

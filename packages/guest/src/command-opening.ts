@@ -28,6 +28,9 @@ export interface CommandOpening {
   readonly timeoutMs?: number;
 }
 
+/** The program's name in errors where the request names none. */
+const IMAGE_COMMAND = 'the image’s own command';
+
 type CallFields = Pick<CommandOpening, 'input' | 'maxOutputBytes' | 'signal' | 'timeoutMs'>;
 
 function callFields({ input, maxOutputBytes, signal, timeoutMs }: CallFields): CallFields {
@@ -48,7 +51,7 @@ export function openingOf(
   // As long as it may have to be sent again.
   let encoded: EncodedExec | undefined = encodeExecRequest(message, environmentBytes);
   const { argv, cwd, user, pty } = message;
-  const names = { program: argv[0], cwd, user, hasPty: pty !== undefined };
+  const names = { program: argv[0] ?? IMAGE_COMMAND, cwd, user, hasPty: pty !== undefined };
   return {
     id: message.id,
     encodeStart: (version) => {
@@ -80,6 +83,6 @@ export function attachmentOf(id: string, options: AttachOptions = {}): CommandOp
 function encodeFor(version: number, { body, bodyV1 }: EncodedExec, isDetached: boolean): Buffer {
   if (version > 1) return body;
   if (isDetached) throw tooOld('exec with detached');
-  if (bodyV1 === undefined) throw tooOld('exec with user, rlimits, pty or secrets');
+  if (bodyV1 === undefined) throw tooOld('exec with user, rlimits, pty or secrets, or without argv');
   return bodyV1;
 }

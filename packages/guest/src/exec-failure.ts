@@ -5,8 +5,9 @@ import { unreachable } from './unreachable.js';
 export interface StartFailure {
   readonly vm: NamedVm;
   readonly program: string;
+  /** Empty: that of the VM's image. */
   readonly cwd: string;
-  /** Empty: whoever the agent is. */
+  /** Empty: that of the VM's image. */
   readonly user: string;
   readonly errno: string;
   /** What the agent was doing: `exec`, `cwd`, `user`, `start` … */
@@ -77,11 +78,15 @@ const STEP_PROBLEMS: Readonly<Record<string, readonly [what: string, remedy: str
     'a secret that it names is not in the guest, or has a NUL and can be no variable',
     'set the secret first, or read a binary one from its file below /run/secrets',
   ],
+  argv: [
+    'it names no program, and the VM has no image that names one',
+    'give `argv`, or use an image that has ENTRYPOINT or CMD',
+  ],
   pty: ['the guest gives no terminal', 'mount a devpts at /dev/pts of the guest'],
 };
 
 /** Steps whose outcome is the request's own doing, whatever the errno. */
-const OWN_STEPS: ReadonlySet<string> = new Set(['exec', 'cwd', 'user', 'rlimits', 'secrets']);
+const OWN_STEPS: ReadonlySet<string> = new Set(['exec', 'cwd', 'user', 'rlimits', 'secrets', 'argv']);
 
 /**
  * The error of the contract: EXEC_FAILED says what is wrong with the request, GUEST_BUSY that the guest
@@ -105,10 +110,12 @@ export function startError(failure: StartFailure): VmRuntimeError {
   function describe({ step: at }: StartFailure): { readonly what: string; readonly remedy?: string } {
     if (at === 'cwd') {
       const problem = CWD_PROBLEMS[errno] ?? 'cannot be entered';
+      if (cwd === '') return { what: `the image’s working directory ${problem}`, remedy: 'give `cwd`' };
       return { what: `the working directory "${cwd}" ${problem}`, remedy: 'correct `cwd`' };
     }
     if (at === 'user') {
       const [problem, correction] = USER_PROBLEMS[errno] ?? ['cannot be taken on', 'correct `user`'];
+      if (failure.user === '') return { what: `the image’s user ${problem}`, remedy: 'give `user`' };
       return { what: `the user "${failure.user}" ${problem}`, remedy: correction };
     }
     const byErrno = at === 'exec' ? EXEC_PROBLEMS : at === 'attach' ? ATTACH_PROBLEMS : undefined;

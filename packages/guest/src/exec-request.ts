@@ -88,20 +88,21 @@ function parseSecrets(secrets: unknown, env: Readonly<Record<string, string>>): 
 
 /** Checks a request. Throws `MICROVM_INVALID_ARGUMENT`. */
 export function parseExecRequest(request: ExecRequest): Omit<ExecMessage, 'id' | 'isDetached'> {
-  const { argv, env = {}, cwd = '/', input, maxOutputBytes, timeoutMs } = request;
-  if (!Array.isArray(argv) || argv.length === 0) throw invalidArgument('argv', 'a program and its arguments');
+  const { argv = [], env = {}, cwd, input, maxOutputBytes, timeoutMs } = request;
+  if (!Array.isArray(argv) || (request.argv !== undefined && argv.length === 0))
+    throw invalidArgument('argv', 'a program and its arguments');
   argv.forEach((argument, index) => {
     checkText(`argv[${index}]`, argument);
   });
-  if (argv[0] === '') throw invalidArgument('argv[0]', 'the name or path of a program');
+  if (request.argv?.[0] === '') throw invalidArgument('argv[0]', 'the name or path of a program');
   for (const [name, value] of Object.entries(env)) {
     checkText(`env.${name}`, value);
     if (name === '' || name.includes('=') || name.includes('\0')) {
       throw invalidArgument('env', 'names without "=" and NUL');
     }
   }
-  checkText('cwd', cwd);
-  if (!cwd.startsWith('/')) throw invalidArgument('cwd', 'an absolute path');
+  if (cwd !== undefined) checkText('cwd', cwd);
+  if (cwd?.startsWith('/') === false) throw invalidArgument('cwd', 'an absolute path');
   if (input !== undefined && typeof input !== 'string' && !(input instanceof Uint8Array)) {
     throw invalidArgument('input', 'a string or bytes');
   }
@@ -111,7 +112,7 @@ export function parseExecRequest(request: ExecRequest): Omit<ExecMessage, 'id' |
   if (tooMany !== undefined) throw invalidArgument('argv', tooMany);
   const user = parseUser(request.user);
   return {
-    ...{ argv, env, cwd, user },
+    ...{ argv, env, cwd: cwd ?? '', user },
     rlimits: parseLimits(request.rlimits),
     pty: parsePty(request.pty),
     secrets: parseSecrets(request.secrets, env),

@@ -1,4 +1,4 @@
-import type { ExecLimits, ExecRequest, GuestInfo, PtyOptions, PtySize } from '@microvm/runtime';
+import type { ExecLimits, GuestInfo, PtyOptions, PtySize } from '@microvm/runtime';
 import { idNumber, newCommandId, readId } from './command-id.js';
 import { PayloadReader, PayloadWriter } from './payload.js';
 import { readSecretVariables, writeSecretVariables } from './settings-messages.js';
@@ -63,12 +63,17 @@ export interface ThawMessage {
 }
 
 /** A command as OPEN says it. */
-export interface ExecMessage extends Required<Pick<ExecRequest, 'argv' | 'env' | 'cwd'>> {
+export interface ExecMessage {
+  /** Empty: the command of the VM's image. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Empty: the working directory of the VM's image, or `/`. */
+  readonly cwd: string;
   /** 16 hex digits, see `command-id.ts`. */
   readonly id: string;
   /** Nobody reads its output at first. */
   readonly isDetached: boolean;
-  /** Empty: whoever the agent is. */
+  /** Empty: the user of the VM's image, or whoever the agent is. */
   readonly user: string;
   readonly rlimits: ExecLimits;
   readonly pty: Required<PtyOptions> | undefined;
@@ -157,8 +162,8 @@ export function decodeInfo(payload: Buffer): AgentInfo {
 export interface EncodedExec {
   readonly body: Buffer;
   /**
-   * The same in version 1, which has neither users nor limits nor terminals; undefined when it asks for one
-   * of these.
+   * The same in version 1, which has neither users nor limits nor terminals nor images; undefined when it
+   * asks for one of these.
    */
   readonly bodyV1: Buffer | undefined;
 }
@@ -190,8 +195,9 @@ export function encodeExec(request: ExecMessage): EncodedExec {
   if (pty !== undefined) out.u16(pty.cols).u16(pty.rows).text(pty.term);
   writeSecretVariables(out, secrets);
   const body = out.done();
-  const isPlain = user === '' && limits.length === 0 && pty === undefined && !hasKeys(secrets);
-  return { body, bodyV1: isPlain ? command : undefined };
+  const isPlain =
+    request.argv.length > 0 && user === '' && limits.length === 0 && pty === undefined && !hasKeys(secrets);
+  return { body, bodyV1: isPlain ? encodeCommand({ ...request, cwd: request.cwd || '/' }) : undefined };
 }
 
 function hasKeys(value: object): boolean {
@@ -199,9 +205,8 @@ function hasKeys(value: object): boolean {
 }
 
 function readCommand(input: PayloadReader): Pick<ExecMessage, 'argv' | 'env' | 'cwd'> {
-  const argc = inRange(input.u16(), 1, MAX_EXEC_STRINGS);
-  const first = input.text(MAX_OPEN_BODY);
-  const others = Array.from({ length: argc - 1 }, () => input.text(MAX_OPEN_BODY));
+  const argc = inRange(input.u16(), 0, MAX_EXEC_STRINGS);
+  const argv = Array.from({ length: argc }, () => input.text(MAX_OPEN_BODY));
   const env = Array.from({ length: inRange(input.u16(), 0, MAX_EXEC_STRINGS) }, () => {
     const entry = input.text(MAX_OPEN_BODY);
     const equals = entry.indexOf('=');
@@ -209,9 +214,9 @@ function readCommand(input: PayloadReader): Pick<ExecMessage, 'argv' | 'env' | '
     return [entry.slice(0, equals), entry.slice(equals + 1)] as const;
   });
   const cwd = input.text(MAX_OPEN_BODY);
-  if (!cwd.startsWith('/')) throw new ProtocolError('working directory is not absolute');
+  if (cwd !== '' && !cwd.startsWith('/')) throw new ProtocolError('working directory is not absolute');
   // Not by assignment: a variable may be named `__proto__`.
-  return { argv: [first, ...others], env: Object.fromEntries(env), cwd };
+  return { argv, env: Object.fromEntries(env), cwd };
 }
 
 function readLimits(input: PayloadReader): ExecLimits {

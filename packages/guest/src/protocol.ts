@@ -66,6 +66,7 @@ export const FrameType = {
   secrets: 0x25,
   metrics: 0x27,
   listCommands: 0x26,
+  setImage: 0x28,
   helloAck: 0x81,
   pong: 0x82,
   opened: 0x90,
@@ -91,6 +92,7 @@ export const LONG_MESSAGES: ReadonlyMap<number, number> = new Map([
   [FrameType.open, MAX_OPEN_BODY],
   [FrameType.setEnv, MAX_MESSAGE],
   [FrameType.secrets, MAX_MESSAGE],
+  [FrameType.setImage, MAX_MESSAGE],
 ]);
 
 /** The channel of a stream that goes to the guest, as CREDIT names it; 1 and 2 come from the guest. */

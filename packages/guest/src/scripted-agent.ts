@@ -122,6 +122,7 @@ export class ScriptedAgent {
     [FrameType.metrics]: (stream) => this.#onMetrics(stream),
     [FrameType.shutdown]: (stream, payload) => this.#onShutdown(stream, payload),
     [FrameType.setEnv]: (stream, payload) => this.#onSettings(stream, FrameType.setEnv, payload),
+    [FrameType.setImage]: (stream, payload) => this.#onSettings(stream, FrameType.setImage, payload),
     [FrameType.secrets]: (stream, payload) => this.#onSettings(stream, FrameType.secrets, payload),
   };
 
@@ -247,7 +248,7 @@ export class ScriptedAgent {
     const what = { argv: ['microvm-files'], user: decodeFiles(body) } as const;
     return this.#commands.startHelper(link, what, outputWindow, (worker) => {
       if (this.#handlers.files === undefined) throw new ScriptedErrno('ENOSYS', 'start');
-      return this.#handlers.files(worker);
+      return this.#handlers.files({ ...worker, argv: what.argv });
     });
   }
 
@@ -365,8 +366,7 @@ export class ScriptedAgent {
 
   /** Does what was asked for and answers, unless the host has begun another session meanwhile. */
   async #perform(stream: number, step: string, action: () => Awaitable): Promise<void> {
-    const id = this.#session?.id;
-    const epoch = this.#epoch;
+    const [id, epoch] = [this.#session?.id, this.#epoch];
     let errno: string | undefined;
     try {
       await action();

@@ -12,7 +12,8 @@ import { TerminalOfCommand } from './terminal-of-command.js';
 import { endsByDefault, signalName, signalNumber } from './signals.js';
 
 /** A command as the script of a guest sees it. */
-export interface ScriptedCommand extends Omit<ExecMessage, 'pty'> {
+export interface ScriptedCommand extends Omit<ExecMessage, 'pty' | 'argv'> {
+  readonly argv: readonly [string, ...string[]];
   /**
    * Its terminal, when it was asked for with a `pty`: then `stdin` gives what its line discipline hands over,
    * and all output is shown on it.
@@ -50,7 +51,10 @@ export class ScriptedErrno extends Error {
   }
 }
 
-export type Exec = (command: ScriptedCommand) => Promise<ScriptedEnd> | ScriptedEnd;
+/** As it was asked for, without what the image of the VM gives it. */
+export type AskedCommand = Omit<ScriptedCommand, 'argv'> & Pick<ExecMessage, 'argv'>;
+
+export type Exec = (command: AskedCommand) => Promise<ScriptedEnd> | ScriptedEnd;
 
 export interface ScriptedCommandParts {
   readonly message: ExecMessage;
@@ -224,7 +228,7 @@ export class CommandStream {
   #onTerminal(
     command: Omit<ExecMessage, 'pty'> & Pick<ScriptedCommand, 'signal'>,
     pty: NonNullable<ExecMessage['pty']>,
-  ): ScriptedCommand {
+  ): AskedCommand {
     const terminal = new TerminalOfCommand(pty, this.#io, (name) => this.kill(signalNumber(name) ?? 0));
     this.#terminal = terminal;
     const show = (data: string | Uint8Array) => terminal.show(data);

@@ -12,14 +12,27 @@ import {
 // The messages by which an agent is told what it gives to commands.
 
 export function encodeSetEnv(env: Environment): Buffer {
-  const entries = Object.entries(env);
-  const out = new PayloadWriter().u16(entries.length);
-  for (const [name, value] of entries) out.text(`${name}=${value}`);
+  const out = new PayloadWriter();
+  writeStrings(
+    out,
+    Object.entries(env).map(([name, value]) => `${name}=${value}`),
+  );
   return out.done();
+}
+
+export function writeStrings(out: PayloadWriter, strings: readonly string[]): void {
+  out.u16(strings.length);
+  for (const text of strings) out.text(text);
 }
 
 export function decodeSetEnv(payload: Buffer): Environment {
   const input = new PayloadReader(payload);
+  const env = decodeVariables(input);
+  input.end();
+  return env;
+}
+
+export function decodeVariables(input: PayloadReader): Environment {
   const count = input.u16();
   if (count > MAX_EXEC_STRINGS) throw new ProtocolError(`${count} variables`);
   const entries = Array.from({ length: count }, () => {
@@ -28,7 +41,6 @@ export function decodeSetEnv(payload: Buffer): Environment {
     if (equals < 1) throw new ProtocolError('bad environment entry');
     return [entry.slice(0, equals), entry.slice(equals + 1)] as const;
   });
-  input.end();
   // Not by assignment: a variable may be named `__proto__`.
   return Object.fromEntries(entries);
 }

@@ -42,6 +42,30 @@ export function signalNumber(name: string): number | undefined {
   return Object.hasOwn(NUMBERS, name) ? NUMBERS[name] : undefined;
 }
 
+/** What the kernel's users call the first real-time signal: glibc and musl keep those before it. */
+const SIGRTMIN = 34;
+const SIGRTMAX = 64;
+
+/** A signal as an image's STOPSIGNAL names it: `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`, `SIGRTMAX-1`. */
+export function stopSignalNumber(text: string): number | undefined {
+  if (/^\d{1,2}$/.test(text)) return inRange(Number(text));
+  const name = text.toUpperCase().replace(/^(SIG)?/, 'SIG');
+  const [, base, offset] = /^SIGRT(MIN|MAX)([+-]\d{1,2})?$/.exec(name) ?? [];
+  if (base === undefined) return signalNumber(name);
+  const number = (base === 'MIN' ? SIGRTMIN : SIGRTMAX) + Number(offset ?? 0);
+  return number < SIGRTMIN ? undefined : inRange(number);
+}
+
+function inRange(number: number): number | undefined {
+  return number >= 1 && number <= SIGRTMAX ? number : undefined;
+}
+
+/** A name that `stopSignalNumber` reads. */
+export function stopSignalName(number: number): string {
+  const realTime = number === SIGRTMIN ? 'SIGRTMIN' : `SIGRTMIN+${number - SIGRTMIN}`;
+  return NAMES.get(number) ?? (number < SIGRTMIN ? String(number) : realTime);
+}
+
 /** The same; throws `MICROVM_INVALID_ARGUMENT` for such a name. */
 export function requireSignal(name: string): number {
   const number = signalNumber(name);

@@ -70,7 +70,7 @@ describe('the agent of an old snapshot', () => {
     const client = await connectTo(new ScriptedAgent({ exec }, { protocol: 1 }));
     await expect(client.exec({ argv: ['x'], ...request }).result).rejects.toMatchObject({
       code: 'MICROVM_UNSUPPORTED',
-      details: { feature: 'exec with user, rlimits, pty or secrets' },
+      details: { feature: 'exec with user, rlimits, pty or secrets, or without argv' },
       remedy: expect.stringContaining('make its snapshot again') as unknown,
     });
     expect((await client.exec({ argv: ['x'], rlimits: {} }).result).exitCode).toBe(0);

@@ -36,6 +36,7 @@ import {
 } from '../src/command-messages.js';
 import { PayloadWriter } from '../src/payload.js';
 import { FrameType } from '../src/protocol.js';
+import { decodeSetImage, encodeSetImage } from '../src/image-message.js';
 import { decodeSecrets, decodeSetEnv, encodeSecrets, encodeSetEnv } from '../src/settings-messages.js';
 import { decodeFrames } from './decode-frames.js';
 
@@ -86,6 +87,14 @@ const METRICS: GuestMetrics = {
   fileSystems: [{ path: '/', type: 'ext4', totalBytes: 16, freeBytes: 17, availableBytes: 18 }],
   disks: [{ name: 'vda', readBytes: 19, writtenBytes: 20, readCount: 21, writeCount: 22 }],
 };
+const IMAGE = {
+  env: { A: '1=2', EMPTY: '' },
+  workingDir: '/srv',
+  user: 'me:wheel',
+  entrypoint: ['/bin/start'],
+  cmd: ['-v'],
+  stopSignal: 'SIGRTMIN+3',
+};
 const VARIABLES = { A: '1=2', EMPTY: '' };
 const SECRETS = { keep: ['kept'], give: new Map([['token', { owner: 'me', bytes: Buffer.from('a\0b') }]]) };
 
@@ -114,6 +123,7 @@ const open = (body: Buffer): Buffer => encodeFrame(makeFrame(FrameType.open, 1, 
 const FROM_HOST: Readonly<Record<string, Buffer>> = {
   'open-exec': open(encodeExec(PLAIN).body),
   'open-exec-full': open(encodeExec(FULL).body),
+  'open-exec-of-image': open(encodeExec({ ...PLAIN, argv: [], cwd: '' }).body),
   'open-connect-internet': open(encodeConnect(TARGETS.internet)),
   'open-connect-unix': open(encodeConnect(TARGETS.unix)),
   'open-connect-vsock': open(encodeConnect(TARGETS.vsock)),
@@ -141,6 +151,7 @@ const FROM_HOST: Readonly<Record<string, Buffer>> = {
   cancel: encodeFrame(makeFrame(FrameType.cancel, 1, 1)),
   credit: encodeFrame(makeFrame(FrameType.credit, 1, 1, encodeCredit(1, 8192))),
   'set-env': encodeFrame(makeFrame(FrameType.setEnv, 1, 1, encodeSetEnv(VARIABLES))),
+  'set-image': encodeFrame(makeFrame(FrameType.setImage, 1, 1, encodeSetImage(IMAGE))),
   signal: encodeFrame(makeFrame(FrameType.signal, 2, 1, encodeSignal({ stream: 1 }, 15))),
   'signal-by-id': encodeFrame(makeFrame(FrameType.signal, 2, 1, encodeSignal({ id: ID }, 15))),
   secrets: encodeFrame(makeFrame(FrameType.secrets, 1, 1, encodeSecrets(SECRETS))),
@@ -257,6 +268,7 @@ describe('the test vectors of the specification', () => {
     for (const [name, message] of [
       ['open-exec', PLAIN],
       ['open-exec-full', FULL],
+      ['open-exec-of-image', { ...PLAIN, argv: [], cwd: '' }],
     ] as const) {
       const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors[name] ?? '', 'hex'));
       expect(frame && decodeExec(frame.payload)).toEqual(message);
@@ -272,6 +284,11 @@ describe('the test vectors of the specification', () => {
   it('of an environment is what a scripted guest reads', () => {
     const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors['set-env'] ?? '', 'hex'));
     expect(frame && decodeSetEnv(frame.payload)).toEqual(VARIABLES);
+  });
+
+  it('of an image is what a scripted guest reads', () => {
+    const [frame] = decodeFrames(new FrameDecoder(), Buffer.from(vectors['set-image'] ?? '', 'hex'));
+    expect(frame && decodeSetImage(frame.payload)).toEqual(IMAGE);
   });
 
   it('of an attachment are what a scripted guest reads', () => {

@@ -1,4 +1,4 @@
-import type { ExecProcess, ExecRequest, Guest, PtySize } from '@microvm/runtime';
+import type { Argv, ExecProcess, ExecRequest, Guest, PtySize } from '@microvm/runtime';
 import { outputOf } from '@microvm/conformance/linux-guest';
 import { expect, it, onTestFinished } from 'vitest';
 import { openForTest } from './open-runtime.js';
@@ -12,7 +12,7 @@ class Terminal {
   readonly #screen = new Screen(SIZE);
   readonly ended: Promise<unknown>;
 
-  constructor(guest: Guest, argv: ExecRequest['argv']) {
+  constructor(guest: Guest, argv: Argv) {
     onTestFinished(() => this.#screen.close());
     const process = guest.exec({ argv, pty: { ...SIZE, term: 'screen' } });
     this.#process = process;

@@ -15,6 +15,7 @@ export {
 export type { ErrorCode, ErrorDetails } from './contract/errors.js';
 export type { VmEvent } from './contract/events.js';
 export type {
+  Argv,
   AttachOptions,
   ConnectOptions,
   ConnectTarget,

@@ -1,15 +1,15 @@
-import { invalidArgument, type ExecRequest } from '@microvm/runtime';
+import { invalidArgument, type Argv } from '@microvm/runtime';
 import { parseExecOptions, type ExecOptions } from './options.js';
 
 /** A command as `exec` was asked for it, checked. */
 export interface Command {
-  readonly argv: ExecRequest['argv'];
+  readonly argv: Argv;
   /** For messages. */
   readonly text: string;
   readonly options: ExecOptions;
 }
 
-function isArgv(value: unknown): value is ExecRequest['argv'] {
+function isArgv(value: unknown): value is Argv {
   return Array.isArray(value) && value.length > 0 && value.every((word) => typeof word === 'string');
 }
 

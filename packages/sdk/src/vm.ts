@@ -5,7 +5,7 @@ import type {
   ConnectTarget,
   ConsoleOptions,
   EnvironmentUpdate,
-  ExecRequest,
+  Argv,
   ForwardOptions,
   Guest,
   GuestCommand,
@@ -66,12 +66,9 @@ export class Vm implements AsyncDisposable {
    * without a shell. Await the answer for the result, or iterate it for the output. Errors:
    * INVALID_TRANSITION, GUEST_UNREACHABLE, EXEC_FAILED (no such program), OUTPUT_LIMIT, TIMEOUT.
    */
-  exec(command: string | ExecRequest['argv'], options: DetachedOptions): Promise<Detached>;
-  exec(command: string | ExecRequest['argv'], options?: ExecOptions): Execution;
-  exec(
-    command: string | ExecRequest['argv'],
-    options: ExecOptions | DetachedOptions = {},
-  ): Execution | Promise<Detached> {
+  exec(command: string | Argv, options: DetachedOptions): Promise<Detached>;
+  exec(command: string | Argv, options?: ExecOptions): Execution;
+  exec(command: string | Argv, options: ExecOptions | DetachedOptions = {}): Execution | Promise<Detached> {
     if ('detached' in options && options.detached) return this.#execDetached(command, options);
     return new Execution({
       parse: () => parseCommand(command, options),

@@ -1,4 +1,4 @@
-import { isLive, type EnvironmentUpdate, type ExecRequest, type VmState } from '@microvm/runtime';
+import { isLive, type Argv, type EnvironmentUpdate, type ExecRequest, type VmState } from '@microvm/runtime';
 import { describe, expect, test } from 'vitest';
 import { readAll } from '../calls.js';
 import { refusal, viewOf, withoutEffect } from '../expectations.js';
@@ -120,7 +120,7 @@ async function bounds(fixture: ProviderFixture): Promise<void> {
   const guest = await runtime.guest(vmId);
   const { stdout } = await guest.exec({ argv: ['sh', '-c', 'echo fits'], input: '' }).result;
   expect(stdout.toString()).toBe('fits\n');
-  const argv: ExecRequest['argv'] = ['true', ...Object.values(env), half];
+  const argv: Argv = ['true', ...Object.values(env), half];
   await refusal('MICROVM_INVALID_ARGUMENT', (async () => guest.exec({ argv }).result)());
 }
 

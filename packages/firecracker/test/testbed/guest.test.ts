@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { destroyAll } from '@microvm/conformance';
 import { outputOf } from '@microvm/conformance/linux-guest';
-import { MIB, type ExecRequest, type Guest, type VmRuntime } from '@microvm/runtime';
+import { MIB, type Argv, type Guest, type VmRuntime } from '@microvm/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFirecrackerRuntime, probeFirecracker } from '../../src/index.js';
 import { imageDefaults } from '../factory.js';
@@ -21,7 +21,7 @@ const TIMEOUT_MS = 600_000;
 const PORT = 7000;
 const LISTENING = `until netstat -ltn | grep -q :${PORT}; do usleep 50000; done`;
 
-const shell = (script: string): ExecRequest['argv'] => ['sh', '-c', script];
+const shell = (script: string): Argv => ['sh', '-c', script];
 
 describe.skipIf(!report.usable)(title, { timeout: TIMEOUT_MS }, () => {
   let folder: string;

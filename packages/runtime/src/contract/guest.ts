@@ -30,17 +30,21 @@ export interface ExecLimits {
   readonly processes?: number;
 }
 
+/** A program and its arguments. */
+export type Argv = readonly [string, ...string[]];
+
 /** A command to run in the guest. */
 export interface ExecRequest {
   /**
    * Program and arguments; the program is looked up in the `PATH` of the command's environment. No shell is
-   * involved.
+   * involved. When absent, the ENTRYPOINT and the CMD of the VM's image; without such an image the start
+   * fails with the step `argv`.
    */
-  readonly argv: readonly [string, ...string[]];
+  readonly argv?: Argv;
   /**
-   * Over the VM's environment, which is over the guest's defaults: the agent's own environment, with `HOME`,
-   * `SHELL`, `USER` and `LOGNAME` of `user` and `TERM` of `pty` where these are given. With `argv` and the
-   * VM's environment at most 1 MiB.
+   * Over the VM's environment, which is over that of the VM's image, which is over the guest's defaults: the
+   * agent's own environment, with `HOME`, `SHELL`, `USER` and `LOGNAME` of `user` and `TERM` of `pty` where
+   * these are given. With `argv` and the VM's environment at most 1 MiB.
    */
   readonly env?: Readonly<Record<string, string>>;
   /**
@@ -49,13 +53,16 @@ export interface ExecRequest {
    * the step `secrets`.
    */
   readonly secrets?: Readonly<Record<string, string>>;
-  /** Working directory in the guest, entered as `user`. Default `/`. */
+  /**
+   * Working directory in the guest, entered as `user`. Default: that of the VM's image, which is made where
+   * it is absent, else `/`.
+   */
   readonly cwd?: string;
   /**
    * Who runs it: a name or a number, or `user:group` with a name or a number each, as the guest's /etc/passwd
    * and /etc/group have them. A user has its supplementary groups; `user:group` has that group alone. A
-   * number without an entry has the group of the same number. Default: whoever the agent is, which is root
-   * when the agent is the guest's init.
+   * number without an entry has the group of the same number. Default: the user of the VM's image, else
+   * whoever the agent is, which is root when the agent is the guest's init.
    */
   readonly user?: string | number;
   readonly rlimits?: ExecLimits;
@@ -338,7 +345,7 @@ export interface Guest {
   metrics(options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<GuestMetrics>;
   /**
    * Starts a command. Errors of the start itself reject `result` with `MICROVM_EXEC_FAILED`, whose
-   * `details.step` says what failed: `user`, `rlimits`, `pty`, `cwd`, `exec`. A wrong request throws
+   * `details.step` says what failed: `argv`, `user`, `rlimits`, `pty`, `cwd`, `exec`. A wrong request throws
    * `MICROVM_INVALID_ARGUMENT`. `MICROVM_UNSUPPORTED`: the guest was restored from a snapshot whose agent
    * speaks protocol 1, which has no `user`, `rlimits` and `pty`.
    *
