@@ -27,8 +27,8 @@ export class ScriptedSettings {
   }
 
   /**
-   * Takes SET_ENV, SET_IMAGE or SECRETS; what is answered where it cannot. `checkOwner` throws a `ScriptedErrno`
-   * for an owner whom the guest does not know.
+   * Takes SET_ENV, SET_IMAGE or SECRETS; what is answered where it cannot. `checkOwner` throws a
+   * `ScriptedErrno` for an owner whom the guest does not know.
    */
   receive(type: FrameType, payload: Buffer, checkOwner: (owner: string) => void): FailedMessage | undefined {
     if (type === FrameType.setEnv) {
