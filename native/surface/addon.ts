@@ -2,10 +2,12 @@ import type { Started } from './calls.js';
 import type { CgroupEnd } from './cgroup.js';
 import type { CopyResult } from './copy.js';
 import type { FileDigest } from './digest.js';
+import type { PipeEnds } from './descriptors.js';
 import type { DiscardResult } from './discard.js';
 import type { RemovedTree } from './folders.js';
 import type { JailPlan, StagedJail } from './jail.js';
 import type { KvmReport } from './kvm.js';
+import type { FlattenedImage } from './layers.js';
 import type { AddressInfo, LinkInfo, RouteInfo } from './network-lists.js';
 import type { ProcessIdentity } from './process.js';
 import type { TreeState } from './trees.js';
@@ -68,6 +70,12 @@ export interface Addon {
   readonly digestFile: (path: string, options: object) => Started<FileDigest>;
   readonly discardFront: (path: string, keepBytes: number) => Promise<DiscardResult>;
   readonly feedTree: (id: number, bytes: Uint8Array) => Promise<TreeState>;
+  readonly flattenLayers: (
+    layers: readonly object[],
+    workDir: string,
+    output: number,
+    options: object,
+  ) => Started<FlattenedImage>;
   readonly giveBack: (id: number) => void;
   readonly holdProcess: (id: number, held: boolean) => void;
   readonly killCgroup: (path: string, timeoutMs: number) => Started<CgroupEnd>;
@@ -85,6 +93,7 @@ export interface Addon {
     flags: number,
     mode: number,
   ) => Started<DeliveredDescriptor>;
+  readonly openPipe: () => PipeEnds;
   readonly openTreeFeed: (target: string, options: object) => number;
   readonly openTreeSource: (path: string, options: object) => number;
   readonly probeKvm: () => Promise<KvmReport>;

@@ -11,3 +11,19 @@ import { loadAddon } from './load.js';
 export function closeDescriptor(fd: number): void {
   loadAddon().closeDescriptor(fd);
 }
+
+export interface PipeEnds {
+  readonly read: number;
+  readonly write: number;
+}
+
+/**
+ * A pipe between two programs, such as one that {@link flattenLayers} writes to and a child reads from. The
+ * child gets its end as a number in `stdio`; close it here when the child has been started.
+ *
+ * @returns close-on-exec descriptors; the caller owns both: {@link closeDescriptor}.
+ * @throws SystemError: `EMFILE`, `ENFILE`.
+ */
+export function openPipe(): PipeEnds {
+  return loadAddon().openPipe();
+}

@@ -17,6 +17,7 @@ export type * from './errors.js';
 export * from './folders.js';
 export * from './jail.js';
 export * from './kvm.js';
+export * from './layers.js';
 export * from './lock.js';
 export * from './network.js';
 export * from './network-lists.js';

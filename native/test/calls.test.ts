@@ -50,6 +50,7 @@ const RIGHT: Readonly<Record<string, readonly unknown[]>> = {
   digestFile: [path],
   discardFront: [path, 4096],
   stageJail: [{ root: path, uid: 1, gid: 1 }],
+  flattenLayers: [{ layers: [], workDir: path, output: 987_654 }],
   openBeneath: [path, 'x'],
   removeTree: [path],
   waitForSocket: [{ path }],
@@ -83,7 +84,7 @@ const RIGHT: Readonly<Record<string, readonly unknown[]>> = {
 /** Of no argument of any call: each has something to say against these. */
 const NEVER_RIGHT = [null, 7.5, NaN, Symbol('x'), () => 1, 10n];
 /** The calls whose options are the only argument, or the first. */
-const OPTIONS_FIRST = ['spawnProcess', 'waitForSocket', 'waitForVsock', 'listenVsock'];
+const OPTIONS_FIRST = ['spawnProcess', 'flattenLayers', 'waitForSocket', 'waitForVsock', 'listenVsock'];
 
 function thrownBy(call: () => unknown): unknown {
   try {

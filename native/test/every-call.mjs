@@ -1,6 +1,6 @@
 // One use of every call of the package that returns a promise, for tests of what holds for all of them: in
 // vitest, and in processes of their own, which is why this is no TypeScript.
-import { closeSync, mkdirSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import * as native from '../dist/index.js';
@@ -97,6 +97,11 @@ const ANYWHERE = {
     } finally {
       await native.removeTree(join(folder, 'jail/firecracker', name));
     }
+  },
+  flattenLayers: ({ folder }, _, options) => {
+    const layers = [{ path: join(folder, 'beneath'), compression: 'folder' }];
+    const output = openSync('/dev/null', 'w');
+    return native.flattenLayers({ layers, workDir: folder, output, onProgress: () => {}, ...options });
   },
   openBeneath: async ({ folder }, _, options) =>
     closeSync(await native.openBeneath(join(folder, 'beneath'), 'file', options)),

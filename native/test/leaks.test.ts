@@ -57,6 +57,7 @@ const SYNCHRONOUS = [
   'watchProcess',
   'closeDescriptor',
   'socketPair',
+  'openPipe',
   'sendDescriptors',
   'watcherPath',
 ];
@@ -99,6 +100,8 @@ test('nor do a thousand of those that return no promise', async () => {
     expect(native.bootId()).toBe(own.bootId);
     expect(native.watcherPath()).toMatch(/microvm-watcher$/);
     for (const fd of native.socketPair()) native.closeDescriptor(fd);
+    const pipe = native.openPipe();
+    for (const fd of [pipe.read, pipe.write]) native.closeDescriptor(fd);
     expect(() => native.closeDescriptor(987_654)).toThrow('EBADF');
     expect(() => native.sendDescriptors(socket, Buffer.from('x'), [987_654])).toThrow('EBADF');
   };

@@ -10,6 +10,8 @@ const HASHING_PROGRAM = `
 #include <openssl/sha.h>
 int main() { unsigned char digest[SHA256_DIGEST_LENGTH]; SHA256(digest, 1, digest); }
 `;
+/** Uses one function of a library, by a declaration of its header. */
+const calling = (header, call) => `#include <${header}>\nint main() { return ${call} == 0 ? 1 : 0; }\n`;
 const FUZZ_TARGET = `
 #include <cstddef>
 #include <cstdint>
@@ -29,6 +31,21 @@ export const SETUP_REQUIREMENTS = [
     package: 'libssl-dev',
     purpose: "OpenSSL's SHA-256 is linked into the addon",
     probe: compiles('g++', ['-l:libcrypto.a', '-pthread', '-ldl'], HASHING_PROGRAM),
+  },
+  {
+    package: 'zlib1g-dev',
+    purpose: 'zlib is linked into the addon: layers of images in gzip',
+    probe: compiles('g++', ['-l:libz.a'], calling('zlib.h', 'zlibVersion()[0]')),
+  },
+  {
+    package: 'libzstd-dev',
+    purpose: 'so is zstd',
+    probe: compiles('g++', ['-l:libzstd.a', '-pthread'], calling('zstd.h', 'ZSTD_versionNumber()')),
+  },
+  {
+    package: 'liblzma-dev',
+    purpose: 'so is liblzma, for layers in xz',
+    probe: compiles('g++', ['-l:liblzma.a', '-pthread'], calling('lzma.h', 'lzma_version_number()')),
   },
   { package: 'qemu-system-x86', purpose: 'runs the VMs', probe: program('qemu-system-x86_64') },
   { package: 'e2fsprogs', purpose: 'makes the disks of VMs', probe: program('mkfs.ext4') },
@@ -66,6 +83,11 @@ const TEST_REQUIREMENTS = [
   { package: 'cpio', purpose: 'reads back the initrd in the tests', probe: program('cpio') },
   { package: 'iproute2', purpose: 'shows the network in the tests as others see it', probe: program('ip') },
   { package: 'mount', purpose: 'mounts file systems of the tests', probe: program('mount') },
+  {
+    package: 'squashfs-tools',
+    purpose: 'makes squashfs of the streams of layers',
+    probe: program('sqfstar'),
+  },
   { package: 'strace', purpose: 'counts system calls in the tests', probe: program('strace') },
   { package: 'tmux', purpose: 'draws the screens of the terminal tests', probe: program('tmux') },
   { package: 'util-linux', purpose: 'gives tests namespaces of their own', probe: program('unshare') },

@@ -37,6 +37,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterSocket(env, exports);
   RegisterWait(env, exports);
   RegisterListener(env, exports);
+  RegisterLayers(env, exports);
   RegisterCopy(env, exports);
   RegisterJail(env, exports);
   RegisterTree(env, exports);

@@ -14,6 +14,7 @@ void RegisterPut(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);
 void RegisterWait(Napi::Env env, Napi::Object exports);
 void RegisterListener(Napi::Env env, Napi::Object exports);
+void RegisterLayers(Napi::Env env, Napi::Object exports);
 void RegisterCopy(Napi::Env env, Napi::Object exports);
 void RegisterJail(Napi::Env env, Napi::Object exports);
 void RegisterTree(Napi::Env env, Napi::Object exports);

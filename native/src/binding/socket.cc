@@ -1,6 +1,7 @@
 #include "binding/features.h"
 #include "binding/promise.h"
 #include "binding/reader.h"
+#include "core/pipe.h"
 #include "core/unix_socket.h"
 
 namespace microvm::binding {
@@ -40,6 +41,19 @@ Napi::Value SocketPair(const Napi::CallbackInfo& info) {
   return ends;
 }
 
+// Synchronous for the same reason.
+Napi::Value OpenPipe(const Napi::CallbackInfo& info) {
+  auto made = core::MakePipe();
+  if (!made.Ok()) {
+    MakeSystemError(info.Env(), made.Error()).ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+  Napi::Object ends = Napi::Object::New(info.Env());
+  ends.Set("read", made.Value().read.Release());
+  ends.Set("write", made.Value().write.Release());
+  return ends;
+}
+
 Napi::Value SendDescriptors(const Napi::CallbackInfo& info) {
   Reader reader(info);
   const auto socket = static_cast<int>(reader.Integer(info[0], "socketFd", 0, INT32_MAX));
@@ -61,6 +75,7 @@ void RegisterSocket(Napi::Env env, Napi::Object exports) {
   exports.Set("connectUnix", Napi::Function::New(env, ConnectUnix, "connectUnix"));
   exports.Set("listenUnix", Napi::Function::New(env, ListenUnix, "listenUnix"));
   exports.Set("socketPair", Napi::Function::New(env, SocketPair, "socketPair"));
+  exports.Set("openPipe", Napi::Function::New(env, OpenPipe, "openPipe"));
   exports.Set("sendDescriptors", Napi::Function::New(env, SendDescriptors, "sendDescriptors"));
 }
 
