@@ -88,7 +88,7 @@ export const REVIEWED = [
   {
     file: 'packages/image/src/content/content-store.ts',
     why: PARTIAL,
-    calls: ['copyFile(source, partial, { sparse: true, signal })'],
+    calls: ['link(source, partial)', 'copyFile(source, partial, { sparse: true, signal })'],
   },
   {
     file: 'packages/image/src/disks/disk.ts',

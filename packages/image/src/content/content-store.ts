@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { link, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { copyFile, digestFile, putDurable } from '@microvm/native';
 import {
@@ -11,11 +11,10 @@ import {
   type Sweep,
 } from '@microvm/runtime';
 import { ContentNotes } from './content-notes.js';
-import { contentIdentity, versionOf, type SourceVersion } from './file-identity.js';
-import { ignoreAbsent } from '../host/system-error.js';
+import { contentIdentity, isSameFile, SEALED_MODE, versionOf, type SourceVersion } from './file-identity.js';
+import { hasCode, ignoreAbsent } from '../host/system-error.js';
 
 const DIGEST = /^[0-9a-f]{64}$/;
-const MODE = 0o444;
 // Files without a user stay as long as all of them take no more than this: the next VM often wants the same
 // kernel.
 const IDLE_BYTES = 512 * MIB;
@@ -23,8 +22,9 @@ const IDLE_BYTES = 512 * MIB;
 /**
  * Files by their content, each in the folder under its digest: root-owned or the user's own, readable, never
  * written. What a VM reads is a file of the store, so that it does not matter what becomes of the file that
- * the caller named. Hard links and reflinks of a file live on when it is removed. One process owns the
- * folder.
+ * the caller named. A source that nobody may write to comes in as a hard link, where it is on the same file
+ * system; else it is copied. Hard links and reflinks of a file live on when it is removed. One process owns
+ * the folder.
  */
 export class ContentStore implements Content {
   readonly #folder: string;
@@ -63,8 +63,8 @@ export class ContentStore implements Content {
   }
 
   async pin(path: string, call: ContentCall): Promise<PinnedContent> {
-    const version = await versionOf(path);
-    const known = await this.#known(version.key, call);
+    const version = await versionOf(path, this.#folder);
+    const known = await this.#known(path, version, call);
     if (known !== undefined) return known;
     // The call that brings the file in may be aborted. A call that waits for the same file then brings it in.
     for (;;) {
@@ -121,9 +121,15 @@ export class ContentStore implements Content {
   }
 
   /** The file of a source that came in before, if it is still what it was. Holds it. */
-  async #known(version: string, call: ContentCall): Promise<PinnedContent | undefined> {
-    const file = this.#notes.source(version);
+  async #known(
+    source: string,
+    { key, isLinkable }: SourceVersion,
+    call: ContentCall,
+  ): Promise<PinnedContent | undefined> {
+    const file = this.#notes.source(key);
     if (file === undefined) return undefined;
+    // The key of a source that can be linked says less: it must be the file of the store itself.
+    if (isLinkable && !(await isSameFile(source, this.path(file.digest)))) return undefined;
     this.hold(file.digest);
     try {
       if ((await this.problem(file, call)) === undefined) return file;
@@ -154,11 +160,11 @@ export class ContentStore implements Content {
   async #bringIn(source: string, version: SourceVersion, { signal }: ContentCall): Promise<PinnedContent> {
     const partial = join(this.#folder, `.${randomBytes(8).toString('hex')}.partial`);
     try {
-      await copyFile(source, partial, { sparse: true, signal });
+      await takeIn(source, partial, { isLinkable: version.isLinkable, signal });
       const { root: digest, sizeBytes } = await digestFile(partial, { signal });
       await this.#leaving.get(digest);
       // Content first, then the name: a power cut finds the whole file or none.
-      await putDurable({ move: partial }, this.path(digest), { mode: MODE });
+      await putDurable({ move: partial }, this.path(digest), { mode: SEALED_MODE });
       const file = { digest, sizeBytes };
       const identity = await contentIdentity(this.path(digest), sizeBytes);
       if (version.isSettled) this.#notes.cameFrom(version.key, file);
@@ -179,4 +185,19 @@ export class ContentStore implements Content {
       this.#leaving.delete(digest);
     }
   }
+}
+
+/** Links a source where that is possible, and copies it, by reflink if it can be, where it is not. */
+async function takeIn(
+  source: string,
+  partial: string,
+  { isLinkable, signal }: { readonly isLinkable: boolean; readonly signal: AbortSignal },
+): Promise<void> {
+  try {
+    if (isLinkable) return await link(source, partial);
+  } catch (error) {
+    // A file system without links, or where this user may make none; another mount of it; too many links.
+    if (!hasCode(error, 'EXDEV', 'EPERM', 'EOPNOTSUPP', 'EMLINK')) throw error;
+  }
+  await copyFile(source, partial, { sparse: true, signal });
 }

@@ -1,7 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { MIB } from '@microvm/runtime';
 import { ContentStore } from '../../src/content/content-store.js';
 import { makeTempDir } from '../temp-dir.js';
@@ -32,6 +43,11 @@ async function makeFixture(): Promise<Fixture> {
   };
 }
 
+/** Waits until a condition holds. */
+async function eventually(condition: () => Promise<boolean>): Promise<void> {
+  await vi.waitUntil(condition, { timeout: 60_000, interval: 5 });
+}
+
 async function nextBoot({ folder }: Fixture): Promise<ContentStore> {
   const path = join(folder, 'verified.json');
   const notes = JSON.parse(await readFile(path, 'utf8')) as object;
@@ -55,6 +71,53 @@ describe('a content store', () => {
     expect(await readFile(store.path(one.digest), 'utf8')).toBe('kernel');
     expect((await store.pin(path, call)).digest).not.toBe(one.digest);
     expect((await stat(store.path(one.digest))).mode & 0o777).toBe(0o444);
+  });
+
+  test('links a file that nobody may write to, and digests it once however often it is linked', async () => {
+    const { store, source } = await makeFixture();
+    const path = await source('a', 'template');
+    await chmod(path, 0o444);
+    await utimes(path, 1, 1);
+    const file = await store.pin(path, call);
+    const inode = (await stat(path)).ino;
+    expect((await stat(store.path(file.digest))).ino).toBe(inode);
+    // The link has changed the time of the inode's change; a second digest of the file would set its atime.
+    await utimes(path, 1, 1);
+    expect(await store.pin(path, call)).toEqual(file);
+    expect((await stat(path)).atimeMs).toBe(1000);
+    await rm(path);
+    expect(await readFile(store.path(file.digest), 'utf8')).toBe('template');
+  });
+
+  test('copies such a file from another file system once, and again when it was replaced', async () => {
+    const { store } = await makeFixture();
+    const elsewhere = await mkdtemp('/dev/shm/content-store-');
+    onTestFinished(() => rm(elsewhere, { recursive: true }));
+    const path = join(elsewhere, 'a');
+    const write = async (text: string): Promise<void> => {
+      await rm(path, { force: true });
+      await writeFile(path, text, { mode: 0o444 });
+      await utimes(path, 1, 1);
+      await eventually(async () => Date.now() - (await stat(path)).ctimeMs > 100);
+    };
+    await write('template');
+    const first = await store.pin(path, call);
+    const inode = async (): Promise<number> => (await stat(store.path(first.digest))).ino;
+    const before = await inode();
+    expect(await store.pin(path, call)).toEqual(first);
+    expect(await inode()).toBe(before);
+    await write('TEMPLATE');
+    const second = await store.pin(path, call);
+    expect(second.digest).not.toBe(first.digest);
+    expect(await readFile(store.path(second.digest), 'utf8')).toBe('TEMPLATE');
+  });
+
+  test.each([0o644, 0o464, 0o4444])('copies a file of mode %o: its content may change', async (mode) => {
+    const { store, source } = await makeFixture();
+    const path = await source('a', 'template');
+    await chmod(path, mode);
+    const file = await store.pin(path, call);
+    expect((await stat(store.path(file.digest))).ino).not.toBe((await stat(path)).ino);
   });
 
   test('brings a file in once for many callers, and again when the one that did it is aborted', async () => {
