@@ -1,4 +1,4 @@
-import type { CommonOptions, Guest, VmRuntime, VmSpec } from '@microvm/runtime';
+import type { CommonOptions, Guest, ImageConfig, VmRuntime, VmSpec } from '@microvm/runtime';
 
 /** How a guest or its VMM ends without being asked to by the runtime. */
 export type GuestEnding = 'power-off' | 'reboot' | 'panic' | 'kill-vmm';
@@ -20,6 +20,19 @@ export interface GuestWorkload {
   /** Leaves a number in the guest that only grows while the guest runs. Resolves when it can be read. */
   start(guest: Guest): Promise<void>;
   read(guest: Guest): Promise<number>;
+}
+
+/** An image that the suite asks for. */
+export interface SuiteImage {
+  /** Texts by path, beside the programs `sh`, `cat`, `rm`, `env`, `id`, `pwd`, `df` and `echo`. */
+  readonly files: Readonly<Record<string, string>>;
+  readonly config: ImageConfig;
+}
+
+/** The store of images that all runtimes of a factory use. */
+export interface SuiteImages {
+  /** Makes a name stand for an image of this description; answers with the digest of the image. */
+  tag(name: string, image: SuiteImage): Promise<string>;
 }
 
 /** A script that calls `runCrashChild` with the same `open`, started by `child_process.fork`. */
@@ -52,6 +65,8 @@ export interface ProviderFactory {
   readonly keepsCommands?: boolean;
   /** Whether commands go on in a restored VM, as they do where a snapshot has real memory. Default true. */
   readonly restoresCommands?: boolean;
+  /** Needed by `describeProvider` when `capabilities.spec.image` is true. */
+  readonly images?: SuiteImages;
   /** How many VMs and calls "at once" means. Default 3. */
   readonly atOnce?: number;
   /**

@@ -17,6 +17,7 @@ import { registerFiles } from './suites/files.js';
 import { registerGuest } from './suites/guest.js';
 import { registerIdempotency } from './suites/idempotency.js';
 import { registerIds } from './suites/ids.js';
+import { registerImages } from './suites/images.js';
 import { registerJobs } from './suites/jobs.js';
 import { registerLeaks } from './suites/leaks.js';
 import { registerListeners } from './suites/listeners.js';
@@ -55,6 +56,7 @@ export const SUITES: readonly ((fixture: ProviderFixture) => void)[] = [
   registerConnections,
   registerFiles,
   registerEnvironment,
+  registerImages,
   registerListeners,
   registerSecrets,
   registerCapabilities,

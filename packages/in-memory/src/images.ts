@@ -15,8 +15,8 @@ export const imageSchema = z.strictObject({
   /** Its files by their absolute path, beside the programs and folders that every guest in memory has. */
   files: z.record(z.string().regex(/^\//, 'an absolute path'), z.string()).optional(),
   env: z.record(text, text).optional(),
-  entrypoint: z.array(text).optional(),
-  cmd: z.array(text).optional(),
+  entrypoint: z.array(text).readonly().optional(),
+  cmd: z.array(text).readonly().optional(),
   workingDir: text.optional(),
   user: text.optional(),
   stopSignal: text.optional(),

@@ -1,6 +1,13 @@
 import type { GuestEnding, OpenOptions, ProviderFactory } from '@microvm/conformance';
 import type { Guest, VmRuntime } from '@microvm/runtime';
-import { createFaults, createInMemoryRuntime, createWorld, type Faults, type World } from '../src/index.js';
+import {
+  createFaults,
+  createImages,
+  createInMemoryRuntime,
+  createWorld,
+  type Faults,
+  type World,
+} from '../src/index.js';
 import type { InMemoryOptions } from '../src/index.js';
 
 async function count(guest: Guest): Promise<number> {
@@ -27,6 +34,7 @@ export interface InMemoryProviderOptions extends Pick<InMemoryOptions, 'capabili
 export function inMemoryProvider(options: InMemoryProviderOptions): ProviderFactory {
   const faultsOf = new WeakMap<VmRuntime, Faults>();
   const worlds = new Map<string, World>();
+  const images = createImages();
   const { durable, isShared = false, breaches = [], capabilities } = options;
 
   const worldOf = (stateDir: string | undefined): { world?: World } => {
@@ -45,11 +53,13 @@ export function inMemoryProvider(options: InMemoryProviderOptions): ProviderFact
         ...worldOf(given.stateDir),
         faults,
         capabilities,
+        images,
         onBreach: ({ message }) => breaches.push(message),
       });
       faultsOf.set(runtime, faults);
       return runtime;
     },
+    images: { tag: async (name, { files, config }) => images.tag(name, { files, ...config }) },
     atOnce: 20,
     keepsCommands: false,
     restoresCommands: false,

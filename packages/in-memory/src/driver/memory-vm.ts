@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { ScriptedSettings } from '@microvm/guest';
-import type { DriverVm, Environment, GuestSecret, ResolvedVmSpec, VmEnding } from '@microvm/runtime';
+import type {
+  DriverVm,
+  Environment,
+  GuestSecret,
+  ImageConfig,
+  ResolvedVmSpec,
+  VmEnding,
+} from '@microvm/runtime';
 import { ConsoleLog } from './console-log.js';
 import { type DiskContents, type DiskOptions, Disks, ROOT_DRIVE } from './disks.js';
 import type { GuestMemory } from '../guest/guest-script.js';
@@ -31,6 +38,8 @@ export interface MemoryImage {
   readonly memory: GuestMemory;
   /** What the agent gives to commands. Absent in an image of an earlier version. */
   readonly environment?: Environment;
+  /** What the VM's image says of commands. */
+  readonly image?: ImageConfig;
   /** Of a snapshot that was allowed to hold them: values in base64. */
   readonly secrets?: Readonly<Record<string, { readonly base64: string; readonly owner: string }>>;
   readonly epoch: number;
@@ -121,6 +130,7 @@ export class MemoryVm {
   loadMemory(image: MemoryImage): void {
     this.beginLife(structuredClone(image.memory), image.epoch);
     this.settings.environment = image.environment ?? {};
+    this.settings.image = image.image;
     this.settings.takeSecrets({ keep: [], give: secretsOf(image) });
     this.isFrozen = true;
   }

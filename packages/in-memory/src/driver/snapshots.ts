@@ -47,7 +47,7 @@ export class Snapshots {
 export function imageOf(vm: MemoryVm): SnapshotImage {
   const { held, epoch, disks, settings } = vm;
   if (held === undefined) return { disks: disks.contents, memory: undefined };
-  const { environment } = settings;
+  const { environment, image } = settings;
   // The memory of a guest is all in its snapshot, as that of a real one is.
   const secrets = [...settings.secrets].map(([name, { bytes, owner }]) => {
     return [name, { base64: bytes.toString('base64'), owner }] as const;
@@ -58,6 +58,7 @@ export function imageOf(vm: MemoryVm): SnapshotImage {
       memory: JSON.parse(held.memory) as GuestMemory,
       epoch,
       environment,
+      ...(image === undefined ? {} : { image }),
       ...(secrets.length === 0 ? {} : { secrets: Object.fromEntries(secrets) }),
     },
   };

@@ -7,6 +7,7 @@ import {
   type DriverVm,
   type Guest,
   type GuestMetrics,
+  type ImageConfig,
   type NamedVm,
   type ResolvedVmSpec,
 } from '@microvm/runtime';
@@ -20,6 +21,7 @@ import { ROOT_DRIVE } from '../driver/disks.js';
 import { loadPrograms, type ProgramTable } from '../programs/registry.js';
 import { serveFiles } from '../files/file-worker.js';
 import type { FileSystem } from '../fs/file-system.js';
+import { DiskError } from '../fs/inode.js';
 import { runCommand } from '../process/run-command.js';
 import { createPausablePair } from './pausable-pair.js';
 import type { VmFiles } from '../driver/vm-files.js';
@@ -184,6 +186,7 @@ class Session {
     const vm = this.#vm;
     const files = this.#rootFiles();
     const account = accountOf(files, command.user);
+    makeWorkingDir(files, command.cwd, vm.settings.image);
     return runCommand({
       guest: this.#guest,
       script: this.#parts.guest,
@@ -194,5 +197,16 @@ class Session {
       signal,
       untilGoing: () => (vm.condition === 'paused' ? untilGoing(vm, signal) : undefined),
     });
+  }
+}
+
+/** As the agent does: the image's own folder is made where it is absent, and none that a command asks for. */
+function makeWorkingDir(files: FileSystem, cwd: string, image: ImageConfig | undefined): void {
+  if (cwd !== image?.workingDir || files.find(cwd) !== undefined) return;
+  try {
+    files.mkdirAll(cwd, 0o755);
+  } catch (error) {
+    // The start fails for the folder that is not there.
+    if (!(error instanceof DiskError)) throw error;
   }
 }

@@ -1,5 +1,6 @@
 import { FAULTS_OF_CRASHES } from './faults-of-crashes.js';
 import { FAULTS_OF_GUESTS } from './faults-of-guests.js';
+import { FAULTS_OF_IMAGES } from './faults-of-images.js';
 import { FAULTS_OF_JOBS } from './faults-of-jobs.js';
 import { FAULTS_OF_SETTINGS } from './faults-of-settings.js';
 import { FAULTS_OF_STATE } from './faults-of-state.js';
@@ -13,6 +14,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   ...FAULTS_OF_STATE,
   ...FAULTS_OF_GUESTS,
   ...FAULTS_OF_SETTINGS,
+  ...FAULTS_OF_IMAGES,
 ];
 
 /** The same for the part of the suite that kills processes. */
