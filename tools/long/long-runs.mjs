@@ -41,6 +41,12 @@ export const LONG_RUNS = {
     minutes: 1,
     commands: [['npm', 'run', 'fuzz', '-w', '@microvm/fake-firecracker']],
   },
+  'protocol-model': {
+    about: "the guest's protocol against its model: random calls, cuts, snapshots and restores",
+    minutes: 60,
+    commands: [['node', 'node_modules/vitest/vitest.mjs', 'run', 'protocol-model.test']],
+    env: { MICROVM_PROTOCOL_MODEL_MINUTES: '60' },
+  },
   'power-cuts': {
     about: 'every cut of the power: each step of each verb, on ext4 and XFS',
     minutes: 10,

@@ -159,7 +159,11 @@ void Command::Lose(Loss loss) {
   const bool had_reader = stream_.attached() || told_ != 0;
   stream_.Release();
   told_ = 0;
-  if (loss == Loss::kEpoch || id_ == 0) {
+  if (id_ == 0) {
+    // What its host was told has failed must not be done later, behind what the host does next.
+    Cancel();
+    BecomeUnattended();
+  } else if (loss == Loss::kEpoch) {
     BecomeUnattended();
   } else if (had_reader) {
     awaited_until_ = NowMs() + await_ms_;

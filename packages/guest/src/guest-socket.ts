@@ -79,6 +79,7 @@ class GuestSocket extends Duplex implements StreamUser {
   #onConnected: ((error?: unknown) => void) | undefined;
   #isWanted = false;
   #hasEnded = false;
+  #failure: Error | undefined;
 
   constructor(queue: StreamQueue, request: SocketRequest, onConnected: (error?: unknown) => void) {
     super({ allowHalfOpen: true });
@@ -107,7 +108,12 @@ class GuestSocket extends Duplex implements StreamUser {
   }
 
   override _write(chunk: Buffer, encoding: BufferEncoding, onWritten: (error?: Error | null) => void): void {
-    this.#stream.input.write(chunk, encoding, onWritten);
+    this.#stream.input.write(chunk, encoding, (error) => {
+      const failure = this.#failure;
+      if (failure === undefined) onWritten(error);
+      // The write failed for the reason of the whole stream, which is destroyed with it first.
+      else setImmediate(() => onWritten(failure));
+    });
   }
 
   override _final(onEnded: (error?: Error | null) => void): void {
@@ -185,10 +191,11 @@ class GuestSocket extends Duplex implements StreamUser {
   #fail(error: Error): void {
     const wasConnected = this.#onConnected === undefined;
     this.#settle(error);
-    this.#stream.close();
+    this.#failure = error;
     // Whoever has just got the connection listens to its errors a few promises later: an error that nobody
     // listens to would end the host's process.
     setImmediate(() => this.destroy(wasConnected ? error : undefined));
+    this.#stream.close();
   }
 
   #settle(error?: unknown): void {

@@ -41,6 +41,8 @@ export class StreamInput extends Writable {
   #unansweredFrames = 0;
   #rest: Buffer | undefined;
   #onRest: ((error?: Error) => void) | undefined;
+  /** Of what the channel has and has not sent yet. A channel that is lost calls nobody back. */
+  #onSent: ((error?: Error) => void) | undefined;
   #onEndSent: (() => void) | undefined;
   #isEnding = false;
   #isEndSent = false;
@@ -153,16 +155,15 @@ export class StreamInput extends Writable {
   gone(): void {
     if (this.#isGone) return;
     this.#isGone = true;
-    const onRest = this.#onRest;
+    const onWritten = this.#takeOnRest() ?? this.#takeOnSent();
     const onEndSent = this.#onEndSent;
     this.#rest = undefined;
-    this.#onRest = undefined;
     this.#onEndSent = undefined;
     this.#again = [];
     this.#unconfirmed = [];
     onEndSent?.();
-    if (onRest === undefined) this.destroy();
-    else onRest(brokenPipe());
+    if (onWritten === undefined) this.destroy();
+    else onWritten(brokenPipe());
     this.#onIdle?.();
   }
 
@@ -180,8 +181,13 @@ export class StreamInput extends Writable {
       const isLast = piece.length === this.#rest.length;
       this.#rest = isLast ? undefined : this.#rest.subarray(piece.length);
       const onRest = isLast ? this.#takeOnRest() : undefined;
-      this.#send(piece, this.#keepsUnconfirmed ? undefined : onRest);
-      if (this.#keepsUnconfirmed) onRest?.();
+      if (this.#keepsUnconfirmed) {
+        this.#send(piece);
+        onRest?.();
+      } else {
+        this.#onSent = onRest;
+        this.#send(piece, onRest && (() => this.#takeOnSent()?.()));
+      }
     }
     this.#sendEnd();
     this.#onIdle?.();
@@ -228,6 +234,12 @@ export class StreamInput extends Writable {
     const onRest = this.#onRest;
     this.#onRest = undefined;
     return onRest;
+  }
+
+  #takeOnSent(): ((error?: Error) => void) | undefined {
+    const onSent = this.#onSent;
+    this.#onSent = undefined;
+    return onSent;
   }
 
   #confirm(credit: number): void {

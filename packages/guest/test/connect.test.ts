@@ -164,6 +164,20 @@ describe('a connection to the guest', () => {
     expect(await failure).toMatchObject([{ code: 'MICROVM_GUEST_UNREACHABLE' }]);
   });
 
+  it('ends with the same error when the session does and writes wait for the guest', async () => {
+    const { client, agent } = await serving(hold);
+    const socket = await client.connect({ port: 80 });
+    const failure = once(socket, 'error');
+    const written: unknown[] = [];
+    const note = (error: unknown): void => void written.push(error);
+    for (let piece = 0; piece < 8; piece++) socket.write(Buffer.alloc(65_536), note);
+    socket.end();
+    agent.close();
+    expect(await failure).toMatchObject([{ code: 'MICROVM_GUEST_UNREACHABLE' }]);
+    await expect.poll(() => written.length).toBe(8);
+    expect(written.at(-1)).toBeInstanceOf(Error);
+  });
+
   it('waits while the workload is frozen, as long as it may, and is given up by its signal', async () => {
     const { client, targets } = await serving(echo);
     await client.freeze();

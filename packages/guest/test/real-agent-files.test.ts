@@ -86,4 +86,43 @@ describe.skipIf(problem !== undefined)('the files of a real agent', () => {
     const read = await Promise.all(paths.map((path) => files.readFile(path)));
     for (const one of read) expect(one.equals(bytes)).toBe(true);
   });
+
+  it('whose session is lost are settled, and a call breaks off with a typed error', async () => {
+    for (let turns = 0; turns < 8; turns++) {
+      const path = join(dir, String(turns));
+      // Workers that wait for the next call: what is written goes out at once.
+      await Promise.all([files.stat(dir), files.stat(dir), files.stat(dir)]);
+      const calls = [
+        ...[files.writeFile(path, Buffer.alloc(200_000), { atomic: true }), files.appendFile(path, 'more')],
+        ...[files.readFile(path), files.stat(dir), files.truncate(path), files.open(path, 'w')],
+      ];
+      const settled = Promise.allSettled(calls);
+      for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+      client.close();
+      for (const outcome of await settled) {
+        if (outcome.status === 'fulfilled') continue;
+        const { code } = outcome.reason as NodeJS.ErrnoException;
+        expect(['MICROVM_GUEST_UNREACHABLE', 'ENOENT']).toContain(code);
+      }
+      client = await AgentClient.connect(agent.port.plug(), { vm: { vmId: 'real' }, timeoutMs: 600_000 });
+      ({ files } = client);
+    }
+  });
+
+  it('that are at work when their session is lost end in the guest, and change nothing later', async () => {
+    const fifo = join(dir, 'fifo');
+    await client.exec({ argv: ['mkfifo', fifo] }).result;
+    const workers = async (): Promise<string> => {
+      const script = 'cat /proc/[0-9]*/comm | grep -c "^microvm-files$"';
+      const { stdout } = await client.exec({ argv: ['sh', '-c', script] }).result;
+      return stdout.toString().trim();
+    };
+    // It waits for somebody at the other end, who comes too late.
+    const waiting = files.appendFile(fifo, 'too late').catch((error: unknown) => error);
+    await expect.poll(workers).toBe('1');
+    client.close();
+    expect(await waiting).toMatchObject({ code: 'MICROVM_GUEST_UNREACHABLE' });
+    client = await AgentClient.connect(agent.port.plug(), { vm: { vmId: 'real' }, timeoutMs: 600_000 });
+    await expect.poll(workers).toBe('0');
+  });
 });

@@ -96,6 +96,14 @@ export class Vm implements AsyncDisposable {
   }
 
   /**
+   * Sends a signal, `SIGTERM` by default, to a command by its id, whoever reads it, and to all that it
+   * started. To one that has ended it does nothing. Errors: GUEST_UNREACHABLE.
+   */
+  async killCommand(id: string, signal?: NodeJS.Signals): Promise<void> {
+    await this.#context.alive.during(this.guest().then((guest) => guest.kill(id, signal)));
+  }
+
+  /**
    * Opens a connection to a socket in the guest, with or without a network. An open connection keeps the
    * process alive. See `Guest.connect` for the stream, and for its errors.
    */
