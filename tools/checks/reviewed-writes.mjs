@@ -12,6 +12,8 @@ const LIFE = 'of one life of a VM, which no power cut leaves alive';
 const PROBE = 'tries what the file system can do; removed at once';
 const PART = 'a part of a staged snapshot: the engine syncs the folder before it publishes it';
 const PARTIAL = 'in a partial file, which is synced and then gets its name';
+const STAGED = 'in a work folder; synced before it gets its name under the lock of the store';
+const WORK = 'in a work folder, which is removed when its process ends or has died';
 const CACHE = 'in the image cache, whose entries are checked on first use after each boot of the host';
 
 /**
@@ -108,13 +110,57 @@ export const REVIEWED = [
     file: 'packages/image/src/store/image-store.ts',
     why: CACHE,
     calls: [
-      'writeFile(join(folder, MANIFEST), JSON.stringify(await this.#describe(folder, facts)))',
+      'writeFile(join(folder, MANIFEST), JSON.stringify(manifest))',
+      'rename(folder, entry)',
       'symlink(target, link)',
       'symlink(target, temporary)',
       'rename(temporary, link)',
       'writeFile(temporary, text)',
       'rename(temporary, path)',
     ],
+  },
+  {
+    file: 'packages/image/src/images/blob-store.ts',
+    why: STAGED,
+    calls: [
+      'link(this.path(digest), join(folder, digest))',
+      "open(join(folder, digest), 'w', MODE)",
+      'writeFile(join(folder, digest), data, { mode: MODE })',
+      'rename(join(folder, digest), this.path(digest))',
+    ],
+  },
+  {
+    file: 'packages/image/src/images/holds.ts',
+    why: 'names a living process: after a power cut there is none',
+    calls: ["writeFile(path, '')"],
+  },
+  {
+    file: 'packages/image/src/images/rootfs-image.ts',
+    why: STAGED,
+    calls: ['rename(join(workDir, partial), path)'],
+  },
+  {
+    file: 'packages/image/src/images/squashfs-root.ts',
+    why: STAGED,
+    calls: ["open(path, 'r+')"],
+  },
+  {
+    file: 'packages/image/src/images/take-image.ts',
+    why: STAGED,
+    calls: ['link(from, to)', 'writeFile(join(template, IMAGE_FILE), JSON.stringify(image))'],
+  },
+  {
+    file: 'packages/image/src/registry/push.ts',
+    why: WORK,
+    calls: [
+      "writeFile(join(layout, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }))",
+      "writeFile(join(layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [descriptor] }))",
+    ],
+  },
+  {
+    file: 'packages/image/src/sources/open-source.ts',
+    why: WORK,
+    calls: ['createWriteStream(to)', "open(to, 'wx', 0o600)"],
   },
   {
     file: 'packages/image/src/default/initrd-image.ts',

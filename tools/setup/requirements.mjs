@@ -88,9 +88,16 @@ const TEST_REQUIREMENTS = [
     purpose: 'makes squashfs of the streams of layers',
     probe: program('sqfstar'),
   },
+  {
+    package: 'squashfs-tools',
+    purpose: 'makes the root file systems of images, and shows them in the tests',
+    probe: program('sqfstar'),
+  },
   { package: 'strace', purpose: 'counts system calls in the tests', probe: program('strace') },
   { package: 'tmux', purpose: 'draws the screens of the terminal tests', probe: program('tmux') },
   { package: 'util-linux', purpose: 'gives tests namespaces of their own', probe: program('unshare') },
+  { package: 'xz-utils', purpose: 'packs layers of the tests', probe: program('xz') },
+  { package: 'zstd', purpose: 'packs layers of the tests', probe: program('zstd') },
   {
     package: 'xfsprogs',
     purpose: 'makes a file system with reflinks in the tests',

@@ -1,8 +1,20 @@
 /**
- * A step of making the default image, in the order in which they come. Steps whose result is cached do not
- * appear.
+ * A step of work on images, in the order in which they come: first those of making the default image, then
+ * those of bringing an image into the store and of sending one to a registry. Steps whose result is there
+ * already do not appear.
  */
-export type ImageStep = 'find packages' | 'download' | 'unpack' | 'kernel' | 'modules' | 'disk' | 'initrd';
+export type ImageStep =
+  | 'find packages'
+  | 'download'
+  | 'unpack'
+  | 'kernel'
+  | 'modules'
+  | 'disk'
+  | 'initrd'
+  | 'pull'
+  | 'layers'
+  | 'root file system'
+  | 'push';
 
 export interface ImageProgress {
   readonly step: ImageStep;

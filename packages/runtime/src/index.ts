@@ -2,7 +2,12 @@ export { defineCapabilities } from './contract/capabilities.js';
 export type { Capabilities, SpecFeatures } from './contract/capabilities.js';
 export { COMMON_SETTINGS, commonOptionsShape, resolveOptions } from './contract/configuration.js';
 export type { CommonOptions, Setting } from './contract/configuration.js';
-export { changedEnvironment, ENVIRONMENT_MAX_BYTES, environmentBytes } from './contract/environment.js';
+export {
+  changedEnvironment,
+  ENVIRONMENT_MAX_BYTES,
+  environmentBytes,
+  environmentSchema,
+} from './contract/environment.js';
 export type { Environment, EnvironmentUpdate } from './contract/environment.js';
 export {
   ERROR_CODES,

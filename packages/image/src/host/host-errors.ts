@@ -14,6 +14,10 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   'apt-get': 'apt',
   'apt-cache': 'apt',
   'dpkg-deb': 'dpkg',
+  sqfstar: 'squashfs-tools',
+  skopeo: 'skopeo',
+  setpriv: 'util-linux',
+  prlimit: 'util-linux',
 };
 
 export interface FailedWork {

@@ -34,7 +34,16 @@ export class ProgramFailed extends Error {
 export interface ProgramOptions {
   readonly signal?: AbortSignal | undefined;
   readonly cwd?: string;
-  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Beside that of this process; an undefined value leaves the name out. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** A descriptor of ours that becomes standard output, of which the answer then has nothing. */
+  readonly outputDescriptor?: number;
+  /** A descriptor of ours that becomes standard input; ours stays open. */
+  readonly inputDescriptor?: number;
+  /** For a program that works on what strangers made. */
+  readonly limits?: ProgramLimits;
+  /** The program is killed when this process ends, however it ends. */
+  readonly diesWithUs?: boolean;
   /** Written to standard input, which is then closed; none otherwise. */
   readonly input?: Uint8Array;
   /**
@@ -42,8 +51,19 @@ export interface ProgramOptions {
    * on.
    */
   readonly onStatusLine?: (line: string) => void;
+  /**
+   * Called with each line of standard output, which is then not collected. A throw ends the program as well.
+   */
+  readonly onOutputLine?: (line: string) => void;
   /** Exit codes that are no failure; 0 when absent. */
   readonly goodExitCodes?: readonly number[];
+}
+
+/** Hard limits, which the kernel keeps. */
+export interface ProgramLimits {
+  readonly cpuSeconds: number;
+  readonly addressSpaceBytes: number;
+  readonly fileSizeBytes: number;
 }
 
 // mkfs.ext4 and the like live there, and only root's PATH has these folders on Debian.
@@ -66,22 +86,25 @@ export async function runProgram(
   const kill = (): void => void child.kill('SIGKILL');
   signal?.addEventListener('abort', kill, { once: true });
   try {
+    const { onOutputLine, onStatusLine } = options;
     const [stdout, stderr, end] = await Promise.all([
-      collect(child.stdout),
+      onOutputLine === undefined ? collect(child.stdout) : readLines(child.stdout, onOutputLine, kill),
       collect(child.stderr),
       ended(child, program),
-      readStatusLines(child, options.onStatusLine, kill),
+      onStatusLine === undefined ? undefined : readLines(child.stdio[3], onStatusLine, kill),
     ]);
     signal?.throwIfAborted();
     if (end.exitCode !== null && goodExitCodes.includes(end.exitCode)) return stdout;
-    throw new ProgramFailed(program, { ...end, stderr: stderr.toString() });
+    const failure = new ProgramFailed(program, { ...end, stderr: stderr.toString() });
+    throw isNotFound(failure) ? new ProgramMissing(program, failure) : failure;
   } finally {
     signal?.removeEventListener('abort', kill);
   }
 }
 
 function start(program: string, args: readonly string[], options: ProgramOptions): ChildProcess {
-  const child = spawn(program, args, {
+  const [file = program, ...rest] = [...wrappers(options), program, ...args];
+  const child = spawn(file, rest, {
     cwd: options.cwd,
     env: {
       ...process.env,
@@ -90,8 +113,8 @@ function start(program: string, args: readonly string[], options: ProgramOptions
       LC_ALL: 'C.UTF-8',
     },
     stdio: [
-      options.input === undefined ? 'ignore' : 'pipe',
-      'pipe',
+      options.inputDescriptor ?? (options.input === undefined ? 'ignore' : 'pipe'),
+      options.outputDescriptor ?? 'pipe',
       'pipe',
       options.onStatusLine === undefined ? 'ignore' : 'pipe',
     ],
@@ -122,16 +145,26 @@ async function collect(stream: Readable | null): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-async function readStatusLines(
-  child: ChildProcess,
-  onLine: ((line: string) => void) | undefined,
-  kill: () => void,
-): Promise<void> {
-  if (onLine === undefined) return;
+async function readLines(stream: unknown, onLine: (line: string) => void, kill: () => void): Promise<Buffer> {
   try {
-    for await (const line of createInterface({ input: child.stdio[3] as Readable })) onLine(line);
+    for await (const line of createInterface({ input: stream as Readable })) onLine(line);
   } catch (error) {
     kill();
     throw error;
   }
+  return Buffer.alloc(0);
+}
+
+/** Programs of util-linux that set something and then become the program itself. */
+function wrappers({ limits, diesWithUs = false }: ProgramOptions): string[] {
+  const death = diesWithUs ? ['setpriv', '--pdeathsig', 'KILL', '--'] : [];
+  if (limits === undefined) return death;
+  const { cpuSeconds, addressSpaceBytes, fileSizeBytes } = limits;
+  const bounds = [`--cpu=${cpuSeconds}`, `--as=${addressSpaceBytes}`, `--fsize=${fileSizeBytes}`, '--core=0'];
+  return [...death, 'prlimit', ...bounds, '--'];
+}
+
+/** A wrapper's way to say that there is no such program. */
+function isNotFound({ exitCode, stderrTail }: ProgramFailed): boolean {
+  return exitCode === 127 && /^(setpriv|prlimit): failed to execute /m.test(stderrTail);
 }

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, readdir, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { bootId } from '@microvm/native';
+import { syncPath } from '@microvm/runtime';
 import { z } from 'zod';
 import { sha256OfFile } from '../content/file-digest.js';
 import { versionOfSize } from '../content/file-identity.js';
@@ -20,8 +21,12 @@ type Manifest = z.infer<typeof manifestSchema>;
 
 const verifiedSchema = z.strictObject({ bootId: z.string(), identities: z.record(z.string(), z.string()) });
 
-/** `base`: what comes from packages. `initrd`: what is made of a base and an agent. */
-export type EntryKind = 'base' | 'initrd';
+/**
+ * `base`: what comes from packages. `initrd`: what is made of a base and an agent. `template`: the root file
+ * system of an image, which VMs share.
+ */
+export type EntryKind = 'base' | 'initrd' | 'template';
+const KINDS: readonly EntryKind[] = ['base', 'initrd', 'template'];
 
 /** A published entry, whose files are as they were made. */
 export interface StoreEntry {
@@ -82,9 +87,7 @@ export class ImageStore {
   ): Promise<StoreEntry> {
     const folder = await this.makeFolder();
     try {
-      const facts = await fill(folder);
-      await writeFile(join(folder, MANIFEST), JSON.stringify(await this.#describe(folder, facts)));
-      this.#signal?.throwIfAborted();
+      await this.seal(folder, await fill(folder));
       await this.#link(kind, key, folder);
     } catch (error) {
       await rm(folder, { recursive: true, force: true }).catch(() => undefined);
@@ -96,12 +99,66 @@ export class ImageStore {
     return entry;
   }
 
+  /** Describes a folder of the caller's that is filled, and makes it survive a power cut. */
+  async seal(folder: string, facts: Record<string, string>): Promise<void> {
+    const manifest = await this.#describe(folder, facts);
+    await writeFile(join(folder, MANIFEST), JSON.stringify(manifest));
+    this.#signal?.throwIfAborted();
+    const names = [...Object.keys(manifest.files), MANIFEST];
+    const folders = new Set(names.map((name) => dirname(join(folder, name))));
+    for (const path of [...names.map((name) => join(folder, name)), ...folders]) await syncPath(path);
+    const identities: Record<string, string> = {};
+    for (const [name, { sizeBytes }] of Object.entries(manifest.files)) {
+      identities[name] = (await versionOfSize(join(folder, name), sizeBytes)) ?? '';
+    }
+    await writeAside(join(folder, VERIFIED), JSON.stringify({ bootId: bootId(), identities }));
+  }
+
+  /**
+   * Gives a sealed folder on the same file system its key. The caller keeps others from removing unlinked
+   * folders meanwhile.
+   */
+  async adopt(kind: EntryKind, key: string, folder: string): Promise<void> {
+    const entry = join(this.#root, 'entries', randomBytes(8).toString('hex'));
+    await mkdir(dirname(entry), { recursive: true });
+    await rename(folder, entry);
+    await this.#link(kind, key, entry);
+  }
+
+  /** Reads an entry whole, whatever was read of it before. Answers what is wrong with it. */
+  async problems(kind: EntryKind, key: string): Promise<{ part: string; problem: string }[]> {
+    const folder = this.#linkPath(kind, key);
+    const manifest = await readJsonIfSound(join(folder, MANIFEST), manifestSchema);
+    if (manifest === undefined) return [{ part: `${kind}/${key}`, problem: 'there is no such entry' }];
+    const problems: { part: string; problem: string }[] = [];
+    for (const [part, { sha256 }] of Object.entries(manifest.files)) {
+      const path = join(folder, part);
+      const found = await stat(path).catch(ignoreAbsent);
+      const actual = found === undefined ? undefined : await sha256OfFile(path, this.#signal);
+      if (actual === undefined) problems.push({ part, problem: 'there is no such file' });
+      else if (actual !== sha256) problems.push({ part, problem: `its digest is sha256:${actual}` });
+    }
+    return problems;
+  }
+
+  async keys(kind: EntryKind): Promise<string[]> {
+    return namesIn(join(this.#root, kind));
+  }
+
+  /** Takes an entry's key away, and then its files. */
+  async remove(kind: EntryKind, key: string): Promise<void> {
+    const link = this.#linkPath(kind, key);
+    const target = await readLinkIfAny(link);
+    await rm(link, { force: true });
+    if (target !== undefined) await rm(join(this.#root, kind, target), { recursive: true, force: true });
+  }
+
   /**
    * An empty folder on the file system of the entries. The caller removes it; what a killed process left goes
    * after a day.
    */
   async makeFolder(): Promise<string> {
-    await this.#removeOrphans();
+    await this.removeUnlinked(ORPHAN_AGE_MS);
     const folder = join(this.#root, 'entries', randomBytes(8).toString('hex'));
     await mkdir(folder, { recursive: true });
     return folder;
@@ -124,8 +181,10 @@ export class ImageStore {
     const link = this.#linkPath(kind, key);
     await mkdir(join(this.#root, kind), { recursive: true });
     const target = join('..', 'entries', folder.slice(folder.lastIndexOf('/') + 1));
+    await syncPath(join(this.#root, 'entries'));
     try {
       await symlink(target, link);
+      await syncPath(dirname(link));
       return;
     } catch (error) {
       if (!hasCode(error, 'EEXIST')) throw error;
@@ -143,6 +202,7 @@ export class ImageStore {
     const temporary = join(this.#root, 'entries', randomBytes(8).toString('hex'));
     await symlink(target, temporary);
     await rename(temporary, link);
+    await syncPath(dirname(link));
   }
 
   async #describe(folder: string, facts: Record<string, string>): Promise<Manifest> {
@@ -174,22 +234,28 @@ export class ImageStore {
     return true;
   }
 
-  /** Folders that a killed process left: no link leads to them, and nobody works on one for a day. */
-  async #removeOrphans(): Promise<void> {
+  /**
+   * Removes folders that no link leads to and that nobody has changed for so long, as a killed process
+   * leaves them.
+   */
+  async removeUnlinked(ageMs: number): Promise<string[]> {
     const entries = await namesIn(join(this.#root, 'entries'));
     const linked = new Set<string>();
-    for (const kind of ['base', 'initrd']) {
+    for (const kind of KINDS) {
       for (const key of await namesIn(join(this.#root, kind))) {
         const target = await readLinkIfAny(join(this.#root, kind, key));
         if (target !== undefined) linked.add(target.slice(target.lastIndexOf('/') + 1));
       }
     }
+    const removed: string[] = [];
     for (const name of entries.filter((entry) => !linked.has(entry))) {
       const path = join(this.#root, 'entries', name);
       const found = await lstat(path).catch(ignoreAbsent);
-      if (found === undefined || Date.now() - found.mtimeMs < ORPHAN_AGE_MS) continue;
+      if (found === undefined || Date.now() - found.mtimeMs < ageMs) continue;
       await rm(path, { recursive: true, force: true });
+      removed.push(join('entries', name));
     }
+    return removed;
   }
 }
 
