@@ -1,6 +1,9 @@
 import cliProgress from 'cli-progress';
 import type { ImageProgress } from '../progress.js';
 
+/** Where progress is shown: bars on a terminal, lines elsewhere. */
+export type ProgressStream = NodeJS.WritableStream & { readonly isTTY?: boolean };
+
 export interface ProgressBar {
   readonly update: (progress: ImageProgress) => void;
   /** Idempotent. */
@@ -8,7 +11,7 @@ export interface ProgressBar {
 }
 
 /** One bar per step on a terminal; elsewhere one line per step that is done. */
-export function createProgressBar(stream: NodeJS.WriteStream): ProgressBar {
+export function createProgressBar(stream: ProgressStream): ProgressBar {
   let bar: cliProgress.SingleBar | undefined;
   let step: string | undefined;
   const stop = (): void => {
@@ -16,7 +19,7 @@ export function createProgressBar(stream: NodeJS.WriteStream): ProgressBar {
     bar = undefined;
   };
   const update = (progress: ImageProgress): void => {
-    if (!stream.isTTY) {
+    if (stream.isTTY !== true) {
       if (progress.done === progress.total) stream.write(`image: ${describe(progress)}\n`);
       return;
     }
@@ -25,13 +28,15 @@ export function createProgressBar(stream: NodeJS.WriteStream): ProgressBar {
       step = progress.step;
       bar = startBar(stream, progress);
     }
+    // Of a pull the end is known only when it is there.
+    bar?.setTotal(progress.total);
     bar?.update(progress.done, { amount: amount(progress) });
     if (progress.done === progress.total) stop();
   };
   return { update, stop };
 }
 
-function startBar(stream: NodeJS.WriteStream, progress: ImageProgress): cliProgress.SingleBar {
+function startBar(stream: ProgressStream, progress: ImageProgress): cliProgress.SingleBar {
   const bar = new cliProgress.SingleBar(
     { stream, format: 'image: {step} {bar} {percentage}% {amount}', hideCursor: true, gracefulExit: false },
     cliProgress.Presets.shades_classic,
