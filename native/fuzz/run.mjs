@@ -12,6 +12,8 @@ const CLANGS = ['clang++', ...[14, 15, 16, 17, 18, 19, 20].map((version) => `cla
 /** Each with its corpus in the tree. */
 const TARGETS = {
   'fuzz/netlink_fuzz': 'fuzz/corpus/netlink',
+  'fuzz/image_archive_fuzz': 'fuzz/corpus/image-archive',
+  'fuzz/image_merge_fuzz': 'fuzz/corpus/image-merge',
   'fuzz/vsock_reply_fuzz': 'fuzz/corpus/vsock-reply',
   'agent/agent_accounts_fuzz': 'fuzz/corpus/accounts',
   'agent/agent_connect_request_fuzz': 'fuzz/corpus/connect-request',

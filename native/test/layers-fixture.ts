@@ -31,16 +31,27 @@ export function layerFiles(archives: readonly Buffer[]): ImageLayer[] {
   });
 }
 
-export type Source = ImageLayer | Buffer;
+/** Bytes of a layer's file that are packed, or say so. */
+export interface PackedLayer {
+  readonly bytes: Buffer;
+  readonly compression: 'gzip' | 'zstd' | 'xz';
+}
+
+export type Source = ImageLayer | Buffer | PackedLayer;
+
+function layerOf(source: Source): ImageLayer {
+  if ('path' in source) return source;
+  const [layer] = layerFiles([Buffer.isBuffer(source) ? source : source.bytes]);
+  if (layer === undefined) throw new Error('there is no file of the layer');
+  return Buffer.isBuffer(source) ? layer : { ...layer, compression: source.compression };
+}
 
 /** Flattens layers and reads what comes out; nothing may be left in the folder for the work. */
 export async function flatten(
   sources: readonly Source[],
   options: Partial<FlattenOptions> = {},
 ): Promise<Flattened> {
-  const layers = sources.map((source) =>
-    Buffer.isBuffer(source) ? (layerFiles([source])[0] as ImageLayer) : source,
-  );
+  const layers = sources.map(layerOf);
   const workDir = temporaryFolder();
   const { read, write } = openPipe();
   const reading = buffer(createReadStream('', { fd: read }));

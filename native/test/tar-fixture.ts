@@ -97,7 +97,11 @@ export const folder = (name: string, more: Partial<TarEntry> = {}): TarEntry => 
   mode: 0o755,
   ...more,
 });
-export const file = (name: string | Buffer, data = '', more: Partial<TarEntry> = {}): TarEntry => ({
+export const file = (
+  name: string | Buffer,
+  data: string | Buffer = '',
+  more: Partial<TarEntry> = {},
+): TarEntry => ({
   name,
   data,
   ...more,

@@ -20,8 +20,8 @@ export const LONG_RUNS = {
     commands: [['npm', 'run', 'fresh']],
   },
   'fuzz-native': {
-    about: "the addon's decoders: netlink and vsock",
-    minutes: 2 * FUZZ_MINUTES,
+    about: 'the decoders of the addon and of the agent: netlink, vsock, layers of images, frames',
+    minutes: 10 * FUZZ_MINUTES,
     commands: [['npm', 'run', 'fuzz', '-w', 'native', '--', FUZZ_SECONDS]],
   },
   'fuzz-agent': {

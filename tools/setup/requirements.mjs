@@ -75,6 +75,7 @@ const TEST_REQUIREMENTS = [
     purpose: 'checks the format of the C++ sources; another version would format them in another way',
     probe: program('clang-format-14'),
   },
+  { package: 'attr', purpose: 'shows extended attributes in the tests', probe: program('getfattr') },
   {
     package: 'binutils',
     purpose: 'shows what the built binaries export and need',
@@ -85,11 +86,6 @@ const TEST_REQUIREMENTS = [
   { package: 'mount', purpose: 'mounts file systems of the tests', probe: program('mount') },
   {
     package: 'squashfs-tools',
-    purpose: 'makes squashfs of the streams of layers',
-    probe: program('sqfstar'),
-  },
-  {
-    package: 'squashfs-tools',
     purpose: 'makes the root file systems of images, and shows them in the tests',
     probe: program('sqfstar'),
   },
@@ -98,6 +94,7 @@ const TEST_REQUIREMENTS = [
   { package: 'util-linux', purpose: 'gives tests namespaces of their own', probe: program('unshare') },
   { package: 'xz-utils', purpose: 'packs layers of the tests', probe: program('xz') },
   { package: 'zstd', purpose: 'packs layers of the tests', probe: program('zstd') },
+  { package: 'umoci', purpose: 'unpacks images in the tests, for comparison', probe: program('umoci') },
   {
     package: 'xfsprogs',
     purpose: 'makes a file system with reflinks in the tests',

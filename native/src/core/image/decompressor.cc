@@ -23,7 +23,27 @@ ImageStatus Broken(const char* format, const std::string& what) {
 
 // SAFETY of the casts below: bytes are bytes; the libraries read them within the call only.
 
-class Gzip final : public ByteSource {
+// What was unpacked before broken data comes out before the fault does, however the packed bytes were cut.
+class Decoder : public ByteSource {
+ public:
+  ImageStatus Read(char* buffer, size_t capacity, size_t* got) final {
+    *got = 0;
+    if (!failed_.Ok()) return failed_;
+    auto decoded = Decode(buffer, capacity, got);
+    if (decoded.Ok() || *got == 0) return decoded;
+    failed_ = std::move(decoded);
+    return {};
+  }
+
+ protected:
+  // As ByteSource::Read; a failure may come with bytes.
+  virtual ImageStatus Decode(char* buffer, size_t capacity, size_t* got) = 0;
+
+ private:
+  ImageStatus failed_;
+};
+
+class Gzip final : public Decoder {
  public:
   explicit Gzip(ByteSource* packed) : input_(packed) {}
   Gzip(const Gzip&) = delete;
@@ -31,8 +51,7 @@ class Gzip final : public ByteSource {
   ~Gzip() override { inflateEnd(&stream_); }
   bool Begin() { return inflateInit2(&stream_, MAX_WBITS + kOnlyGzip) == Z_OK; }
 
-  ImageStatus Read(char* buffer, size_t capacity, size_t* got) override {
-    *got = 0;
+  ImageStatus Decode(char* buffer, size_t capacity, size_t* got) override {
     while (*got == 0) {
       auto filled = input_.Fill();
       if (!filled.Ok()) return filled;
@@ -85,7 +104,7 @@ class Gzip final : public ByteSource {
   bool is_padding_ = false;
 };
 
-class Zstd final : public ByteSource {
+class Zstd final : public Decoder {
  public:
   explicit Zstd(ByteSource* packed) : input_(packed), context_(ZSTD_createDCtx()) {}
   Zstd(const Zstd&) = delete;
@@ -96,8 +115,7 @@ class Zstd final : public ByteSource {
            ZSTD_isError(ZSTD_DCtx_setParameter(context_, ZSTD_d_windowLogMax, kZstdWindowLog)) == 0;
   }
 
-  ImageStatus Read(char* buffer, size_t capacity, size_t* got) override {
-    *got = 0;
+  ImageStatus Decode(char* buffer, size_t capacity, size_t* got) override {
     while (*got == 0) {
       auto filled = input_.Fill();
       if (!filled.Ok()) return filled;
@@ -108,9 +126,9 @@ class Zstd final : public ByteSource {
       ZSTD_inBuffer in{input_.Bytes(), input_.Size(), 0};
       ZSTD_outBuffer out{buffer, capacity, 0};
       const size_t code = ZSTD_decompressStream(context_, &out, &in);
+      *got = out.pos;
       if (ZSTD_isError(code) != 0) return Broken("zstd", ZSTD_getErrorName(code));
       input_.Take(in.pos);
-      *got = out.pos;
       if (in.pos > 0 || out.pos > 0) is_frame_whole_ = code == 0;
       has_frame_ = has_frame_ || in.pos > 0;
       may_have_more_ = out.pos == capacity;
@@ -126,7 +144,7 @@ class Zstd final : public ByteSource {
   bool may_have_more_ = false;
 };
 
-class Xz final : public ByteSource {
+class Xz final : public Decoder {
  public:
   explicit Xz(ByteSource* packed) : input_(packed) {}
   Xz(const Xz&) = delete;
@@ -134,8 +152,7 @@ class Xz final : public ByteSource {
   ~Xz() override { lzma_end(&stream_); }
   bool Begin() { return lzma_stream_decoder(&stream_, kXzMemory, LZMA_CONCATENATED) == LZMA_OK; }
 
-  ImageStatus Read(char* buffer, size_t capacity, size_t* got) override {
-    *got = 0;
+  ImageStatus Decode(char* buffer, size_t capacity, size_t* got) override {
     while (*got == 0 && !has_ended_) {
       auto filled = input_.Fill();
       if (!filled.Ok()) return filled;

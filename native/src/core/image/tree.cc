@@ -135,16 +135,17 @@ ImageStatus Tree::FindTarget(const Entry& entry, Node** target) {
 }
 
 ImageStatus Tree::WhiteOut(size_t layer, const Components& path) {
+  const bool is_opaque = path.back() == kOpaque;
+  const std::string_view name = path.back().substr(kWhiteout.size());
+  if (!is_opaque && (name.empty() || name == "." || name == "..")) {
+    return ImageStatus::Invalid("it is a whiteout of no name");
+  }
   Node* folder = nullptr;
   auto walked = Walk(Components(path.begin(), path.end() - 1), nullptr, &folder);
   if (!walked.Ok() || folder == nullptr) return walked;
-  if (path.back() == kOpaque) {
+  if (is_opaque) {
     PruneChildren(folder, layer);
     return {};
-  }
-  const std::string_view name = path.back().substr(kWhiteout.size());
-  if (name.empty() || name == "." || name == "..") {
-    return ImageStatus::Invalid("it is a whiteout of no name");
   }
   const auto hidden = folder->children.find(name);
   if (hidden != folder->children.end() && !Prune(hidden->second.get(), layer)) folder->children.erase(hidden);
