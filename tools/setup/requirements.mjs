@@ -89,6 +89,11 @@ const TEST_REQUIREMENTS = [
     purpose: 'makes the root file systems of images, and shows them in the tests',
     probe: program('sqfstar'),
   },
+  {
+    package: 'squashfs-tools',
+    purpose: 'makes the images that guests of the tests boot',
+    probe: program('mksquashfs'),
+  },
   { package: 'strace', purpose: 'counts system calls in the tests', probe: program('strace') },
   { package: 'tmux', purpose: 'draws the screens of the terminal tests', probe: program('tmux') },
   { package: 'util-linux', purpose: 'gives tests namespaces of their own', probe: program('unshare') },

@@ -7,6 +7,7 @@
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,6 +16,7 @@
 
 #include "file_systems.h"
 #include "identity.h"
+#include "image_root.h"
 #include "proc_file.h"
 #include "unique_fd.h"
 
@@ -70,6 +72,16 @@ void BringUpLoopback() {
   ioctl(fd.Get(), SIOCSIFFLAGS, &request);
 }
 
+// A guest without its root has nothing to do. The host finds the line on the console.
+[[noreturn]] void EndBoot(const std::string& problem, const KernelOptions& options) {
+  Log("microvm-agent: cannot boot: %s", problem.c_str());
+  Log("microvm-agent: farewell power-off");
+  tcdrain(STDERR_FILENO);
+  sync();
+  reboot(options.power_off_is_reboot ? RB_AUTOBOOT : RB_POWER_OFF);
+  _exit(1);
+}
+
 }  // namespace
 
 KernelOptions BootAsInit() {
@@ -85,7 +97,12 @@ KernelOptions BootAsInit() {
   SetHostName(options.host_name);
   LoadModules();
   BringUpLoopback();
-  if (!options.data_disk.empty()) MountDataDisk(options.data_disk.c_str(), options.data_disk_expected);
+  if (!options.image.empty()) {
+    const std::string problem = EnterImage(options);
+    if (!problem.empty()) EndBoot(problem, options);
+  } else if (!options.data_disk.empty()) {
+    MountDataDisk(options.data_disk.c_str(), options.data_disk_expected);
+  }
   return options;
 }
 

@@ -45,6 +45,21 @@ bool IsExt4(const char* device) {
   return fd && pread(fd.Get(), &magic, sizeof(magic), 1024 + 56) == sizeof(magic) && magic == 0xEF53;
 }
 
+// A file system that is mounted somewhere out of reach: its device is mounted once more, at no path at all.
+int MakeReadOnly(const char* type, const std::string& device) {
+  const UniqueFd context(fsopen(type, FSOPEN_CLOEXEC));
+  if (!context || fsconfig(context.Get(), FSCONFIG_SET_STRING, "source", device.c_str(), 0) != 0 ||
+      fsconfig(context.Get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+    return errno;
+  }
+  const UniqueFd mounted(fsmount(context.Get(), FSMOUNT_CLOEXEC, 0));
+  if (!mounted) return errno;
+  const UniqueFd picked(fspick(mounted.Get(), "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC));
+  const bool is_done = picked && fsconfig(picked.Get(), FSCONFIG_SET_FLAG, "ro", nullptr, 0) == 0 &&
+                       fsconfig(picked.Get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) == 0;
+  return is_done ? 0 : errno;
+}
+
 }  // namespace
 
 void MountKernelFileSystems() {
@@ -56,14 +71,19 @@ void MountKernelFileSystems() {
   }
 }
 
-void MountDataDisk(const char* device, bool expected) {
-  const uint64_t until = NowMs() + (expected ? kDiskWaitMs : 0);
+bool AwaitDevice(const char* device) {
+  const uint64_t until = NowMs() + kDiskWaitMs;
   while (access(device, F_OK) != 0) {
-    if (NowMs() >= until) {
-      if (expected) Log("microvm-agent: data disk %s: not there", device);
-      return;
-    }
+    if (NowMs() >= until) return false;
     usleep(5000);
+  }
+  return true;
+}
+
+void MountDataDisk(const char* device, bool expected) {
+  if (expected ? !AwaitDevice(device) : access(device, F_OK) != 0) {
+    if (expected) Log("microvm-agent: data disk %s: not there", device);
+    return;
   }
   if (!IsExt4(device)) {
     if (expected) Log("microvm-agent: data disk %s: not an ext4 file system", device);
@@ -76,15 +96,21 @@ void MountDataDisk(const char* device, bool expected) {
   }
 }
 
-void ReleaseFileSystems() {
+void ReleaseFileSystems(const std::string& below_root) {
   sync();
   const std::vector<Mount> mounts = ReadMountTable("/proc/self/mounts");
   for (auto entry = mounts.rbegin(); entry != mounts.rend(); ++entry) {
-    if (entry->source.compare(0, 5, "/dev/") != 0) continue;
+    if (entry->source.compare(0, 5, "/dev/") != 0 || entry->target == "/") continue;
     if (umount2(entry->target.c_str(), 0) == 0) continue;
     if (mount(nullptr, entry->target.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) != 0) {
       Log("microvm-agent: %s stays mounted: %s", entry->target.c_str(), strerror(errno));
     }
+  }
+  // The root last: what else there is may lie in it.
+  if (!below_root.empty()) {
+    mount(nullptr, "/", nullptr, MS_REMOUNT | MS_RDONLY, nullptr);
+    if (const int error = MakeReadOnly("ext4", below_root); error != 0)
+      Log("microvm-agent: %s stays writable: %s", below_root.c_str(), strerror(error));
   }
   sync();
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 namespace microvm::agent {
 
 // What the guest's init does with file systems.
@@ -10,7 +12,11 @@ void MountKernelFileSystems();
 // The ext4 data disk at /mnt/root. `expected`: wait for the device, and tell when it cannot be had.
 void MountDataDisk(const char* device, bool expected);
 
+// False: the device did not come within 5 s.
+bool AwaitDevice(const char* device);
+
 // Writes everything back and unmounts what lies on a block device, or makes it read-only where it is in use.
-void ReleaseFileSystems();
+// `below_root`, if not empty, is the device whose ext4 the overlay at the root keeps in use.
+void ReleaseFileSystems(const std::string& below_root);
 
 }  // namespace microvm::agent

@@ -4,7 +4,6 @@
 #include <linux/random.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "etc_folder.h"
 #include "proc_file.h"
 #include "unique_fd.h"
 
@@ -59,14 +59,12 @@ int SetMachineId(std::string_view id) { return SetMachineIdBelow("", id); }
 
 int SetMachineIdBelow(const std::string& root, std::string_view id) {
   const std::string target = root + "/etc/machine-id";
-  const std::string staged = root + "/etc/.machine-id.new";
   const std::string line = std::string(id) + "\n";
-  if (mkdir((root + "/etc").c_str(), 0755) != 0 && errno == EROFS) return NoPlace();
-  int error = WriteSmallFile(staged.c_str(), line);
-  if (error == 0 && rename(staged.c_str(), target.c_str()) != 0) {
-    error = errno;
-    unlink(staged.c_str());
-  }
+  const UniqueFd root_fd(open(root.empty() ? "/" : root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root_fd) return errno;
+  const UniqueFd etc = OpenEtc(root_fd.Get());
+  if (!etc) return NoPlace();
+  int error = ReplaceFile(etc.Get(), "machine-id", line);
   // EBUSY: a file of another file system lies bound over it, ours of an earlier restore or the init's.
   if (error != EROFS && error != EBUSY) return error;
   if (OverwriteSmallFile(target.c_str(), line) == 0) return 0;

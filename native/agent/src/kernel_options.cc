@@ -14,6 +14,8 @@ bool Apply(std::string_view key, std::string_view value, KernelOptions* options)
   } else if (key == "data" && value.substr(0, 5) == "/dev/") {
     options->data_disk = value;
     options->data_disk_expected = true;
+  } else if (key == "image" && value.substr(0, 5) == "/dev/") {
+    options->image = value;
   } else if (key == "poweroff" && (value == "reboot" || value == "off")) {
     options->power_off_is_reboot = value == "reboot";
   } else if (key == "hostname" && !value.empty() && value.size() <= 64) {

@@ -22,7 +22,7 @@ constexpr const char* kCgroupRoot = "/sys/fs/cgroup";
 
 int RunAsInit() {
   const KernelOptions options = microvm::agent::BootAsInit();
-  Agent agent({true, options.power_off_is_reboot});
+  Agent agent({true, options.power_off_is_reboot, options.image.empty() ? "" : options.data_disk});
   agent.freezer().UseCgroup(kCgroupRoot);
   agent.secrets().UseFolder(kSecretsFolder);
   agent.channel().Find(options.transport);

@@ -83,7 +83,7 @@ bool Power::Tick(uint64_t now) {
 void Power::SayFarewell() {
   phase_ = Phase::kSaidFarewell;
   deadline_ = UINT64_MAX;
-  if (options_.is_init) ReleaseFileSystems();
+  if (options_.is_init) ReleaseFileSystems(options_.below_root);
   PayloadWriter payload;
   payload.U8(static_cast<uint8_t>(reason_)).U8(static_cast<uint8_t>(action_));
   outbox_->Send(FrameType::kFarewell, 0, payload.bytes());

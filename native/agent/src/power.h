@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "command_table.h"
 #include "freezer.h"
@@ -16,6 +17,7 @@ class Power {
   struct Options {
     bool is_init = false;              // the guest's init: file systems are ours to sync and unmount
     bool power_off_is_reboot = false;  // the VMM has no power-off device and ends on a reset
+    std::string below_root;            // see ReleaseFileSystems
   };
 
   Power(const Options& options, Outbox* outbox, StreamTable* streams, CommandTable* commands,

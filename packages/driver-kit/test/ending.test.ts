@@ -1,16 +1,38 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { VmEnding } from '@microvm/runtime';
+import type { DriverVm, VmEnding } from '@microvm/runtime';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { reasonFromConsole } from '../src/index.js';
-import { Ending, endingOfGone, endingWithHost } from '../src/vm/ending.js';
+import { endedBeforeReady, Ending, endingOfGone, endingWithHost } from '../src/vm/ending.js';
 
 async function makeFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'kit-ending-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
+
+describe('endedBeforeReady', () => {
+  // SAFETY: of a VM it reads the name alone.
+  const vm = { vmId: 'vm' } as DriverVm;
+  const ending = { reason: 'power-off', exitCode: 0, signal: null } as const;
+
+  it('says why the agent found no root, by the last line that tells', () => {
+    const lastLogLines = [
+      'microvm-agent: cannot boot: an earlier life',
+      'microvm-agent: cannot boot: /dev/vdb: not a squashfs',
+      'microvm-agent: farewell power-off',
+    ];
+    const error = endedBeforeReady(vm, { ...ending, lastLogLines });
+    expect(error.details).toEqual({ vmId: 'vm', reason: 'it ended by itself: /dev/vdb: not a squashfs' });
+    expect(error.message).toContain('before it was ready: /dev/vdb: not a squashfs\n');
+  });
+
+  it('names the ending where no line tells', () => {
+    const error = endedBeforeReady(vm, { ...ending, lastLogLines: ['other'] });
+    expect(error.details).toEqual({ vmId: 'vm', reason: 'it ended by itself: power-off' });
+  });
+});
 
 describe('Ending', () => {
   it('is what the first says who learns of it, with the last lines of the logs', async () => {

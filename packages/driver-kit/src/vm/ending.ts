@@ -97,10 +97,17 @@ export async function endingWithoutExit(reason: EndingReason, directory: string)
   return { reason, exitCode: null, signal: null, lastLogLines: lines };
 }
 
+/** By this line the agent says why a guest has no root file system. */
+const CANNOT_BOOT = /^microvm-agent: cannot boot: (.+)$/;
+
 /** The error for the caller of a boot whose guest ended before it was ready, although its VMM did not end. */
 export function endedBeforeReady({ vmId }: DriverVm, { reason, lastLogLines }: VmEnding): VmRuntimeError {
-  const message = `boot "${vmId}": the guest ended before it was ready: ${reason}\n${lastLogLines.join('\n')}`;
+  const told = lastLogLines
+    .map((line) => CANNOT_BOOT.exec(line)?.[1])
+    .findLast((found) => found !== undefined);
+  const cause = told ?? reason;
+  const message = `boot "${vmId}": the guest ended before it was ready: ${cause}\n${lastLogLines.join('\n')}`;
   return new VmRuntimeError('MICROVM_GUEST_UNREACHABLE', message, {
-    details: { vmId, reason: `it ended by itself: ${reason}` },
+    details: { vmId, reason: `it ended by itself: ${cause}` },
   });
 }
