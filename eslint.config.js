@@ -8,6 +8,7 @@ const IMPORTS = {
   'packages/runtime': [],
   'packages/guest': ['runtime', 'native'],
   'packages/image': ['runtime', 'native', 'guest'],
+  'packages/default-image': [],
   'packages/conformance': ['runtime'],
   'packages/fake-firecracker': ['runtime'],
   'packages/volatile-disk': [],

@@ -85,6 +85,17 @@ export const REVIEWED = [
       "writeFile(join(folder, BASE_FILES.moduleOrder), order.map((name) => `${name}\\n`).join(''))",
       'copyFile(source, join(folder, BASE_FILES.busybox))',
       'writeFile(join(folder, BASE_FILES.applets), applets)',
+      'copyFile(source, join(folder, BASE_FILES.licences, name))',
+    ],
+  },
+  {
+    // The last two write the files of an npm package, in a checkout.
+    file: 'packages/image/src/default/packaged-base.ts',
+    why: CACHE,
+    calls: [
+      'copyFile(join(folder, name), join(into, name))',
+      'copyFile(base.path(name), join(folder, name))',
+      'writeFile(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\\n`)',
     ],
   },
   {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -96,6 +96,24 @@ test('works in the Node that installed it', async () => {
 
 test.each(MAJORS)('works in Node %i from the registry', async (major) => {
   expect(JSON.parse(await consumer.runModule(USE, nodes.get(major)))).toEqual({ node: major, ...USED });
+});
+
+const FIRST_VM = `
+  import { createMicrovm } from '@microvm/sdk';
+  const microvm = createMicrovm({ driver: 'qemu' });
+  const vm = await microvm.create();
+  const { stdout } = await vm.exec('uname -r');
+  await vm.destroy();
+  console.log(stdout.trim());
+`;
+
+test('a first VM needs neither apt nor a compiler: its kernel is in the package of the default image', async () => {
+  const base = join(consumer.folder, 'node_modules/@microvm/default-image/base');
+  const { facts } = JSON.parse(readFileSync(join(base, 'manifest.json'), 'utf8')) as {
+    facts: { kernelRelease: string };
+  };
+  expect(await consumer.runModule(FIRST_VM)).toBe(`${facts.kernelRelease}\n`);
+  expect(readdirSync(join(base, 'licences'))).toHaveLength(2);
 });
 
 test('the binary exports the two entry points of Node-API, and needs no C++ library', () => {

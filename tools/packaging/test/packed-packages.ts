@@ -40,9 +40,10 @@ async function run(file: string, args: readonly string[], cwd: string, env = pro
   return stdout;
 }
 
-/** Builds the binary as it is published, and packs every public package; the paths of the tarballs. */
+/** Makes what is published beside the sources, and packs every public package; the paths of the tarballs. */
 export async function packAll(folder: string): Promise<readonly string[]> {
-  await run('npm', ['run', '--silent', 'package'], join(ROOT, 'native'));
+  for (const made of ['native', join('packages', 'default-image')])
+    await run('npm', ['run', '--silent', 'package'], join(ROOT, made));
   const packages = publicPackages().map((manifest) => manifest.folder);
   const options = ['--json', '--ignore-scripts', '--pack-destination', folder];
   const packed = JSON.parse(await run('npm', ['pack', ...options, ...packages], ROOT)) as {
@@ -52,13 +53,21 @@ export async function packAll(folder: string): Promise<readonly string[]> {
   return packed.map(({ filename }) => join(folder, filename));
 }
 
-/** A PATH with node and nothing that compiles. */
+/** What runs and makes a VM, by the package that a user installs for it. */
+const VM_PROGRAMS = ['qemu-system-x86_64', 'mkfs.ext4', 'resize2fs', 'e2fsck'];
+
+/** A PATH with node and what VMs need, and nothing that compiles or fetches packages. */
 function poorPath(folder: string): string {
   const bin = join(folder, 'bin');
   mkdirSync(bin);
   symlinkSync(process.execPath, join(bin, 'node'));
   // npm runs its own tools by a shell.
   symlinkSync('/bin/sh', join(bin, 'sh'));
+  const places = (process.env['PATH'] ?? '').split(':').concat('/usr/sbin', '/sbin');
+  for (const program of VM_PROGRAMS) {
+    const place = places.find((at) => existsSync(join(at, program)));
+    if (place !== undefined) symlinkSync(join(place, program), join(bin, program));
+  }
   return bin;
 }
 

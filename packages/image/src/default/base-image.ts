@@ -17,6 +17,8 @@ export const BASE_FILES = {
   busybox: 'busybox',
   applets: 'busybox.applets',
   dataDisk: 'data.ext4',
+  /** A folder: what Debian says of the copyright of the kernel and of busybox. */
+  licences: 'licences',
   /** Module files in load order, as paths in the base. */
   moduleOrder: 'modules.order',
 } as const;
@@ -128,13 +130,8 @@ async function fillBase(options: BaseImageOptions, filling: Filling): Promise<Re
   );
   await takeModules(options, join(unpacked, 'lib', 'modules', release), folder);
   await takeBusybox(join(unpacked, 'bin', 'busybox'), folder, signal);
-  await reportStep(onProgress, 'disk', () =>
-    makeEmptyExt4(join(folder, BASE_FILES.dataDisk), {
-      sizeBytes: DATA_DISK_BYTES,
-      isTemplate: true,
-      signal,
-    }),
-  );
+  await takeLicences(unpacked, [chosen.kernel, chosen.busybox], folder);
+  await makeDataDisk(folder, options);
   return {
     kernelRelease: release,
     kernelPackage: `${chosen.kernel.name}=${chosen.kernel.version}`,
@@ -168,6 +165,27 @@ async function extractKernel(
   } catch (error) {
     // The bzImage boots as well, a little slower.
     if (!(error instanceof ProgramFailed)) throw error;
+  }
+}
+
+/** The empty disk that VMs get copies of. */
+export function makeDataDisk(
+  folder: string,
+  { onProgress, signal }: Pick<BaseImageOptions, 'onProgress' | 'signal'>,
+): Promise<void> {
+  const options = { sizeBytes: DATA_DISK_BYTES, isTemplate: true, signal };
+  return reportStep(onProgress, 'disk', () => makeEmptyExt4(join(folder, BASE_FILES.dataDisk), options));
+}
+
+async function takeLicences(
+  unpacked: string,
+  packages: readonly AptPackage[],
+  folder: string,
+): Promise<void> {
+  await mkdir(join(folder, BASE_FILES.licences));
+  for (const { name } of packages) {
+    const source = join(unpacked, 'usr', 'share', 'doc', name, 'copyright');
+    await copyFile(source, join(folder, BASE_FILES.licences, name));
   }
 }
 

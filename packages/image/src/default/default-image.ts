@@ -9,11 +9,19 @@ import { type HostFacts, readHostFacts, requireDebian } from './host-check.js';
 import { toContractError } from '../host/host-errors.js';
 import { ImageStore, type StoreEntry } from '../store/image-store.js';
 import { INITRD_FILE, makeInitrd } from './initrd-image.js';
+import {
+  FROM_PACKAGE,
+  packagedFolder,
+  readPackagedBase,
+  takePackagedBase,
+  writePackagedBase,
+  type PackagedBase,
+} from './packaged-base.js';
 import type { OnImageProgress } from '../progress.js';
 import { xdgFolder } from '../host/xdg-folder.js';
 
 /** The format of the store's entries; another number makes everything anew. */
-const FORMAT = 3;
+const FORMAT = 4;
 
 /**
  * Kernel arguments for a guest with a serial console. A panic or reboot ends the VMM (`panic=-1 reboot=t`);
@@ -69,10 +77,11 @@ const optionsSchema = z.strictObject({
 });
 
 /**
- * The default image: made on the first call, from Debian packages that apt fetches and checks, without root
- * and without installing anything; from then on it is in the cache. A new agent gives a new initrd of the
- * same packages. The packages stay what they are until `refresh`. Several processes may call it at once. An
- * abort rejects with the signal's reason and leaves nothing half made.
+ * The default image: made on the first call, without root and without installing anything, of the files of
+ * `@microvm/default-image`, or, where that npm package is not installed, of Debian packages that apt fetches
+ * and checks; from then on it is in the cache. A new agent gives a new initrd of the same packages. What apt
+ * has fetched stays until `refresh`, which always asks apt. Several processes may call it at once. An abort
+ * rejects with the signal's reason and leaves nothing half made.
  *
  * @throws MICROVM_HOST_UNSUPPORTED where the host is not Debian on x86-64 or lacks a program,
  * MICROVM_NO_SPACE, MICROVM_INVALID_ARGUMENT, MICROVM_HOST_FAILURE (apt's sources out of reach, cache not
@@ -84,6 +93,7 @@ export async function ensureDefaultImage(options: DefaultImageOptions = {}): Pro
     cacheDir: cacheDir ?? xdgFolder('cache', process.env),
     agentPath: agentBinaryPath(),
     hostFacts: await readHostFacts(),
+    packageFolder: packagedFolder(),
     refresh,
     onProgress,
     signal,
@@ -95,17 +105,23 @@ export interface ImageInputs extends DefaultImageOptions {
   readonly cacheDir: string;
   readonly agentPath: string;
   readonly hostFacts: HostFacts;
+  /** Where the files of `@microvm/default-image` may be. */
+  readonly packageFolder?: string | undefined;
   /** Added to apt's environment. */
   readonly aptEnv?: Readonly<Record<string, string>>;
 }
 
+function rootIn(cacheDir: string): string {
+  return join(resolve(cacheDir), `image-v${FORMAT}`);
+}
+
 export async function makeDefaultImage(inputs: ImageInputs): Promise<DefaultImage> {
   const { signal } = inputs;
-  const root = join(resolve(inputs.cacheDir), `image-v${FORMAT}`);
+  const root = rootIn(inputs.cacheDir);
   try {
     signal?.throwIfAborted();
     const store = new ImageStore(root, signal);
-    const base = (await selectedBase(store, inputs)) ?? (await newBase(store, inputs));
+    const base = await baseOf(store, inputs);
     const initrd = await makeInitrd({ store, base, ...inputs });
     return describeImage(base, initrd);
   } catch (error) {
@@ -117,12 +133,49 @@ export async function makeDefaultImage(inputs: ImageInputs): Promise<DefaultImag
   }
 }
 
-async function selectedBase(store: ImageStore, { refresh }: ImageInputs): Promise<StoreEntry | undefined> {
-  const key = refresh === true ? undefined : await store.selected('base');
-  return key === undefined ? undefined : store.open('base', key);
+/**
+ * Fills a folder with the files of `@microvm/default-image`: those of the default image of this host's cache,
+ * which is made by apt where it is not there. Errors: those of `ensureDefaultImage`.
+ */
+export async function packDefaultImage(
+  folder: string,
+  given: Partial<ImageInputs> = {},
+): Promise<PackagedBase> {
+  const { cacheDir = xdgFolder('cache', process.env), signal } = given;
+  const store = new ImageStore(rootIn(cacheDir), signal);
+  const inputs = { hostFacts: await readHostFacts(), ...given };
+  try {
+    return await writePackagedBase(folder, await baseOf(store, inputs), FORMAT);
+  } catch (error) {
+    throw await toContractError(error, { operation: 'pack the default image', path: folder, signal });
+  }
 }
 
-async function newBase(store: ImageStore, inputs: ImageInputs): Promise<StoreEntry> {
+type BaseInputs = Omit<ImageInputs, 'cacheDir' | 'agentPath'>;
+
+async function baseOf(store: ImageStore, inputs: BaseInputs): Promise<StoreEntry> {
+  const known = inputs.refresh === true ? undefined : await presentBase(store, inputs);
+  return known ?? newBase(store, inputs);
+}
+
+/**
+ * The base that was selected last, unless an npm package brings another one than it brought then; at first
+ * that of the package. Undefined: it is to be fetched by apt.
+ */
+async function presentBase(store: ImageStore, inputs: BaseInputs): Promise<StoreEntry | undefined> {
+  const { packageFolder, signal, onProgress = () => {} } = inputs;
+  const packaged = packageFolder === undefined ? undefined : await readPackagedBase(packageFolder, FORMAT);
+  const key = await store.selected('base');
+  const selected = key === undefined ? undefined : await store.open('base', key);
+  const isOfPackage = selected?.facts['source'] === FROM_PACKAGE.source;
+  if (packaged === undefined || (selected !== undefined && !(isOfPackage && selected.key !== packaged.key)))
+    return selected;
+  const base = await takePackagedBase({ store, onProgress, signal }, packaged);
+  await store.select('base', base.key);
+  return base;
+}
+
+async function newBase(store: ImageStore, inputs: BaseInputs): Promise<StoreEntry> {
   requireDebian(inputs.hostFacts);
   const { refresh = false, signal, aptEnv, onProgress = () => {} } = inputs;
   const workDir = await store.makeFolder();

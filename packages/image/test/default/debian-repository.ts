@@ -84,6 +84,7 @@ export class DebianRepository {
       'Description: for a test',
     ].join('\n');
     await put(join(root, 'DEBIAN', 'control'), `${control}\n`);
+    await put(join(root, 'usr', 'share', 'doc', name, 'copyright'), `the licence of ${name}\n`);
     // As in Debian's own archive, the file's name is without the epoch.
     const fileName = `${name}_${version.replace(/^\d+:/, '')}_amd64.deb`;
     const deb = join(this.#folder, fileName);

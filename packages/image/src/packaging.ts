@@ -1,0 +1,1 @@
+export { packDefaultImage } from './default/default-image.js';
