@@ -95,8 +95,8 @@ export interface FlattenedImage {
   readonly fileBytes: number;
   readonly streamBytes: number;
   /**
-   * Extended attributes that a squashfs cannot hold: all but `user.`, `trusted.` and `security.`, and those
-   * of the root.
+   * Extended attributes that a squashfs cannot hold, or that sqfstar cannot be told: all but `user.`,
+   * `trusted.` and `security.`, those with a `=` in their names, and those of the root.
    */
   readonly droppedXattrs: number;
   /** Times before 1970 or after 2106, for which the nearest that a squashfs can hold was written. */

@@ -69,3 +69,32 @@ test('digests and sizes are checked, and told', async () => {
   expect((await refusal([{ ...input, diffId: wrong }])).reason).toMatch('its diff_id is');
   expect((await refusal([{ ...input, sizeBytes: 5 }])).reason).toMatch('its size is');
 });
+
+test('a file that was damaged is said to be damaged, whatever its bytes look like', async () => {
+  const archive = tar(file('a', 'b'));
+  const packed = gzipSync(archive);
+  const digest = sha256(packed);
+  const damaged = Buffer.from(packed);
+  damaged[20] = (damaged[20] ?? 0) ^ 0xff;
+  const [layer] = layerFiles([damaged]);
+  const input = { path: layer?.path ?? '', compression: 'gzip' } as const;
+  const reason = `its digest is sha256:${sha256(damaged)}, expected sha256:${digest}`;
+  const fault = await refusal([{ ...input, digest, sizeBytes: packed.length }]);
+  expect(fault).toMatchObject({ layer: 0, reason });
+  expect(fault).not.toHaveProperty('entry');
+  // With the digest that it has, it is what it looks like.
+  expect((await refusal([{ ...input, digest: sha256(damaged) }])).reason).not.toMatch('digest');
+});
+
+test('bytes behind the end of an archive count for both digests', async () => {
+  const archive = Buffer.concat([tar(file('a', 'b')), Buffer.alloc(5000, 'garbage')]);
+  const packed = Buffer.concat([
+    gzipSync(archive.subarray(0, 700)),
+    gzipSync(archive.subarray(700)),
+    Buffer.alloc(9),
+  ]);
+  const [layer] = layerFiles([packed]);
+  const input = { path: layer?.path ?? '', compression: 'gzip' } as const;
+  const { result } = await flatten([{ ...input, digest: sha256(packed), diffId: sha256(archive) }]);
+  expect(result.layers[0]).toMatchObject({ packedBytes: packed.length, unpackedBytes: archive.length });
+});

@@ -82,6 +82,21 @@ ImageStatus CheckEqual(const std::optional<std::string>& expected, const std::st
                               ", expected sha256:" + *expected);
 }
 
+// A file that was damaged on its way is said to be that, and not what its bytes happen to look like. Not when
+// there is much left to read: a bomb is to end at once.
+ImageStatus CauseOf(ImageStatus fault, const LayerInput& input, uint64_t size, DigestingSource* packed) {
+  constexpr uint64_t kMaxRest = uint64_t{256} << 20;
+  const bool is_long = size - std::min(size, packed->Count()) > kMaxRest;
+  if (fault.Fault() == nullptr || !input.digest || is_long) return fault;
+  std::vector<char> buffer(kCopyBytes);
+  for (size_t got = 1; got > 0;) {
+    auto read = packed->Read(buffer.data(), buffer.size(), &got);
+    if (!read.Ok()) return read;
+  }
+  auto checked = CheckEqual(input.digest, packed->Digest(), "digest");
+  return checked.Ok() ? fault : checked;
+}
+
 }  // namespace
 
 ImageStatus CountEntry(const Entry& entry, ImageBudget* budget) {
@@ -131,7 +146,7 @@ ImageStatus ReadLayer(const LayerInput& input, const LayerWork& work, LayerConte
   if (!decompressor) return SysError{ENOMEM, "malloc", input.path};
   DigestingSource unpacked(decompressor.get(), UnpackedLimit(work.budget->Limits(), size));
   auto read = ReadArchive(&unpacked, work, contents);
-  if (!read.Ok()) return read;
+  if (!read.Ok()) return CauseOf(std::move(read), input, size, &digested);
   contents->facts = {digested.Count(), unpacked.Count(), digested.Digest(), unpacked.Digest()};
   if (contents->facts.packed_bytes != size) return SysError{EIO, "read", input.path};
   auto checked = CheckEqual(input.digest, contents->facts.digest, "digest");

@@ -12,11 +12,11 @@ ImageStatus NormaliseExtents(uint64_t size, uint64_t packed_bytes, std::vector<E
     if (extent.offset < end || extent.offset > size || extent.length > size - extent.offset) {
       return ImageStatus::Invalid("the map of a sparse file is out of order or leads out of the file");
     }
-    const bool touches = extent.offset == end && !checked.empty();
     end = extent.offset + extent.length;
     total += extent.length;
     if (extent.length == 0) continue;
-    if (touches) {
+    // Not the end of the piece before: an empty one may lie between.
+    if (!checked.empty() && extent.offset == checked.back().offset + checked.back().length) {
       checked.back().length += extent.length;
     } else {
       checked.push_back(extent);

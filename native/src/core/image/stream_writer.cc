@@ -43,7 +43,10 @@ void PutOctal(uint64_t value, size_t size, char* field) {
   for (size_t i = size - 1; i-- > 0; value >>= 3) field[i] = static_cast<char>('0' + (value & 7));
 }
 
+// A squashfs has attributes of three kinds; and a record of PAX ends its keyword at the first "=", so that a
+// name with one cannot be told to sqfstar.
 bool CanHold(const std::string& xattr) {
+  if (xattr.find('=') != std::string::npos) return false;
   for (const char* prefix : {"user.", "trusted.", "security."}) {
     if (xattr.compare(0, strlen(prefix), prefix) == 0) return true;
   }

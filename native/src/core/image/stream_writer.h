@@ -16,8 +16,8 @@ struct StreamCounts {
   uint64_t entries = 0;
   uint64_t file_bytes = 0;  // holes included, each file once
   uint64_t stream_bytes = 0;
-  // Extended attributes that a squashfs cannot hold: those outside of user., trusted. and security., and all
-  // of the root.
+  // Extended attributes that a squashfs cannot hold, or that sqfstar cannot be told: those outside of user.,
+  // trusted. and security., those with a "=" in their names, and all of the root.
   uint64_t dropped_xattrs = 0;
   // Times before 1970 and after 2106, which are moved to the nearest that a squashfs can hold.
   uint64_t clamped_times = 0;

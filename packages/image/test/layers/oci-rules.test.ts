@@ -112,5 +112,10 @@ test.skipIf(REASON_FOR_SKIP !== undefined)(
     expect(actual['linked']?.sha256).toBe(createHash('sha256').update('target\n').digest('hex'));
     expect(actual['usr/lib/below']).toMatchObject({ type: 'file' });
     expect(differences(actual, expected)).toEqual([]);
+    // Read as a folder, what umoci unpacked is the same image once more.
+    const again = join(folder, 'again.squashfs');
+    await squash([{ path: join(folder, 'bundle/rootfs'), compression: 'folder' }], workDir, again);
+    const listed = listSquashfs(again, await makeTempDir());
+    expect(differences(listed, listTree(join(folder, 'bundle/rootfs')), { leaveOut: [''] })).toEqual([]);
   },
 );
