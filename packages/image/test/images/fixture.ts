@@ -39,6 +39,13 @@ export class ImagesFixture {
     return new ImagesFixture(await makeTempDir());
   }
 
+  /** A new folder beside the store. */
+  async folder(name: string): Promise<string> {
+    const folder = join(this.root, name);
+    await mkdir(folder);
+    return folder;
+  }
+
   /** A layout with one image of these layers; answers where it is, and its digest. */
   async layout(
     layers: readonly Tree[],
