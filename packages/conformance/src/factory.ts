@@ -31,8 +31,12 @@ export interface SuiteImage {
 
 /** The store of images that all runtimes of a factory use. */
 export interface SuiteImages {
+  /** False where guests cannot mount an image: what needs one that runs is then skipped, aloud. */
+  readonly boot?: boolean;
   /** Makes a name stand for an image of this description; answers with the digest of the image. */
   tag(name: string, image: SuiteImage): Promise<string>;
+  /** Removes the store; called when no runtime is open any more. */
+  dispose?(): Promise<void>;
 }
 
 /** A script that calls `runCrashChild` with the same `open`, started by `child_process.fork`. */

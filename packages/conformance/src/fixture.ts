@@ -233,6 +233,7 @@ export class ProviderFixture {
     await this.cleanUp();
     if (this.#shared !== undefined) await this.#discard(this.#shared);
     this.#shared = undefined;
+    await this.factory.images?.dispose?.();
   }
 
   // Latest first: of several runtimes on one directory only the last can be open.

@@ -6,7 +6,15 @@ export { describeFullDisk } from './describe-full-disk.js';
 export { describePowerCuts } from './describe-power-cuts.js';
 export type { PlantedFault, PowerCutOptions } from './describe-power-cuts.js';
 export { describeProvider } from './describe-provider.js';
-export type { ChildModule, GuestEnding, GuestWorkload, OpenOptions, ProviderFactory } from './factory.js';
+export type {
+  ChildModule,
+  GuestEnding,
+  GuestWorkload,
+  OpenOptions,
+  ProviderFactory,
+  SuiteImage,
+  SuiteImages,
+} from './factory.js';
 export type { FewDescriptorsReport } from './children/few-descriptors-child.js';
 export { withFewDescriptors } from './children/with-few-descriptors.js';
 export type { CuttableDisk, PowerLab } from './power-cuts/power-lab.js';

@@ -1,6 +1,9 @@
 import type { Guest, VmRuntime } from '@microvm/runtime';
 import type { GuestEnding, GuestWorkload } from './factory.js';
 
+export { linuxImages } from './linux-images.js';
+export type { ImageBuilder } from './linux-images.js';
+
 // The parts of a factory for guests that are Linux with a shell, such as busybox's. This file imports no
 // vitest, because child processes use it too.
 

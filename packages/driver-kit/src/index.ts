@@ -46,7 +46,7 @@ export { hasCode, ignoreMissing } from './host/system-error.js';
 export { connectStream } from './host/unix-stream.js';
 export { HttpClient, MAX_ANSWER_BYTES } from './http/http-client.js';
 export type { HttpClientOptions, HttpRequest, SendOptions } from './http/http-client.js';
-export { defaultImageSpec, imageOptionsShape } from './image/default-spec.js';
+export { defaultImageSpec, imageOptionsShape, RUNTIME_IMAGE_SETTINGS } from './image/default-spec.js';
 export { cgroupMetrics } from './metrics/cgroup-metrics.js';
 export { processMetrics } from './metrics/process-metrics.js';
 export { allSettledOrThrow } from './process/all-settled-or-throw.js';

@@ -1,6 +1,5 @@
 import { isAbsolute } from 'node:path';
-import { defaultStateDir, imageOptionsShape, openOnHost } from '@microvm/driver-kit';
-import { IMAGE_SETTINGS } from '@microvm/image';
+import { defaultStateDir, imageOptionsShape, openOnHost, RUNTIME_IMAGE_SETTINGS } from '@microvm/driver-kit';
 import {
   COMMON_SETTINGS,
   commonOptionsShape,
@@ -55,7 +54,7 @@ export const FIRECRACKER_SETTINGS: readonly Setting[] = [
   },
 ];
 
-const SETTINGS: readonly Setting[] = [...COMMON_SETTINGS, ...IMAGE_SETTINGS, ...FIRECRACKER_SETTINGS];
+const SETTINGS: readonly Setting[] = [...COMMON_SETTINGS, ...RUNTIME_IMAGE_SETTINGS, ...FIRECRACKER_SETTINGS];
 
 const optionsSchema = z.strictObject({
   ...commonOptionsShape,

@@ -235,6 +235,7 @@ function supportOf({ hostFacts, maxMemSizeMib }: FirecrackerDriverOptions): Driv
     spec: {
       initrd: true,
       rootDrive: true,
+      image: true,
       extraDrives: true,
       rateLimiters: true,
       driveTuning: true,

@@ -4,6 +4,7 @@ import { COUNTING, endGuest } from '@microvm/conformance/linux-guest';
 import { defaultImageSpec } from '@microvm/driver-kit';
 import type { VmSpec } from '@microvm/runtime';
 import { createFirecrackerRuntime, type FirecrackerOptions } from '../src/index.js';
+import { suiteImages, suiteImageStore } from './images.js';
 
 let image: Promise<VmSpec> | undefined;
 
@@ -33,6 +34,7 @@ export function firecrackerFactory(
         ...options,
         ...binaries,
         stateDir,
+        imageStore: suiteImageStore,
         defaults: { ...(await imageDefaults()), ...defaults },
       });
     },
@@ -41,6 +43,7 @@ export function firecrackerFactory(
       path: fileURLToPath(new URL(rest.childModule, import.meta.url)),
       execArgv: ['--conditions=@microvm/source', '--import', 'tsx'],
     },
+    images: suiteImages,
     endGuest,
   };
 }

@@ -1,5 +1,4 @@
-import { defaultStateDir, imageOptionsShape, openOnHost } from '@microvm/driver-kit';
-import { IMAGE_SETTINGS } from '@microvm/image';
+import { defaultStateDir, imageOptionsShape, openOnHost, RUNTIME_IMAGE_SETTINGS } from '@microvm/driver-kit';
 import {
   COMMON_SETTINGS,
   commonOptionsShape,
@@ -39,7 +38,7 @@ export const QEMU_SETTINGS: readonly Setting[] = [
   },
 ];
 
-const SETTINGS: readonly Setting[] = [...COMMON_SETTINGS, ...IMAGE_SETTINGS, ...QEMU_SETTINGS];
+const SETTINGS: readonly Setting[] = [...COMMON_SETTINGS, ...RUNTIME_IMAGE_SETTINGS, ...QEMU_SETTINGS];
 
 const optionsSchema = z.strictObject({
   ...commonOptionsShape,

@@ -47,6 +47,15 @@ describe('a spec for QEMU', () => {
       await expect(checkSpec(specOf(memSizeMib), {})).rejects.toMatchObject(refusal('spec.memSizeMib'));
     }
     await checkSpec(specOf(80), {});
+    // With an image as its root it needs more, which 80 MiB are too little for.
+    const { kernelPath: path = '' } = image;
+    const withImage = (memSizeMib: number) => ({
+      ...specOf(memSizeMib),
+      bootArgs: { append: 'microvm.image=/dev/vdb' },
+      drives: [{ driveId: 'image', path, mode: 'shared' as const }],
+    });
+    await expect(checkSpec(withImage(80), {})).rejects.toMatchObject(refusal('spec.memSizeMib'));
+    await checkSpec(withImage(88), {});
   });
 });
 

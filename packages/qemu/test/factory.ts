@@ -4,6 +4,7 @@ import { COUNTING, endGuest } from '@microvm/conformance/linux-guest';
 import { defaultImageSpec } from '@microvm/driver-kit';
 import type { VmSpec } from '@microvm/runtime';
 import { createQemuRuntime } from '../src/index.js';
+import { suiteImages, suiteImageStore } from './images.js';
 
 let image: Promise<VmSpec> | undefined;
 
@@ -19,7 +20,12 @@ export function imageDefaults(): Promise<VmSpec> {
 export const qemuFactory: ProviderFactory = {
   open: async ({ stateDir, defaults, ...options }) => {
     if (stateDir === undefined) throw new Error('the QEMU driver is durable');
-    return createQemuRuntime({ ...options, stateDir, defaults: { ...(await imageDefaults()), ...defaults } });
+    return createQemuRuntime({
+      ...options,
+      stateDir,
+      imageStore: suiteImageStore,
+      defaults: { ...(await imageDefaults()), ...defaults },
+    });
   },
   deadlineFactor: 6,
   childModule: {
@@ -28,5 +34,6 @@ export const qemuFactory: ProviderFactory = {
   },
   workload: COUNTING,
   vsockLoopback: true,
+  images: suiteImages,
   endGuest,
 };

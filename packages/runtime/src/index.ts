@@ -98,7 +98,7 @@ export { NOTHING_SWEPT, VmRuntime } from './contract/runtime.js';
 export type { RecoveryReport, Sweep, VmQuery } from './contract/runtime.js';
 export { MAX_SECRETS, MAX_SECRET_BYTES } from './contract/secrets.js';
 export type { Secrets, SecretsUpdate, SecretValue, SecretView } from './contract/secrets.js';
-export { IMAGE_DRIVE_ID } from './contract/image-rules.js';
+export { IMAGE_DRIVE_ID, imageDriveOf } from './contract/image-rules.js';
 export { parseVmSpec, resolveVmSpec } from './contract/spec.js';
 export type { ResolvedVmSpec, VmSpec } from './contract/spec.js';
 export { MIB } from './contract/units.js';

@@ -16,7 +16,7 @@ function driven(spec: VmSpec, defaults: VmSpec = {}) {
 describe('an image, as drivers see it,', () => {
   it('is a shared drive between an empty root drive and the drives of the caller', () => {
     const { rootDrive, drives } = driven({ image: 'app', drives: [{ driveId: 'data', path: '/d' }] });
-    expect(rootDrive).toEqual({ path: DRIVES.disk });
+    expect(rootDrive).toEqual({ path: DRIVES.disk, sizeMib: 1024 });
     expect(drives).toEqual([
       { driveId: 'image', path: DRIVES.rootfs, mode: 'shared' },
       { driveId: 'data', path: '/d' },

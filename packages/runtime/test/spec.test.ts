@@ -46,6 +46,7 @@ describe('parseVmSpec', () => {
     [{ image: 'app', agent: 'none' }, 'spec.agent'],
     [{ image: 'app', drives: [{ driveId: 'image', path: '/a' }] }, 'spec.drives'],
     [{ rootSizeMib: 0 }, 'spec.rootSizeMib'],
+    [{ image: 'app', rootSizeMib: 15 }, 'spec.rootSizeMib'],
     [{ rootSizeMib: 64, rootDrive: { path: '/a', sizeMib: 64 } }, 'spec.rootSizeMib'],
     [{ rootSizeMib: 64, rootDrive: { path: '/a', mode: 'shared' } }, 'spec.rootSizeMib'],
     [{ drives: [drive('a'), drive('a')] }, 'spec.drives'],

@@ -33,9 +33,13 @@ export function registerImages(fixture: ProviderFixture): void {
     test('are in the view of a VM, by name and by digest', () => areShown(fixture));
     test('answer a repeated create with the VM of the first one, whatever the name means by then', () =>
       areReplayed(fixture));
-    if (fixture.factory.hasLiveGuests === false) return;
-    registerGuests(fixture);
+    if (canBoot(fixture)) registerGuests(fixture);
+    else test.skip('are what guests run: not here, where no guest can mount one', () => undefined);
   });
+}
+
+function canBoot({ factory: { hasLiveGuests = true, images } }: ProviderFixture): boolean {
+  return hasLiveGuests && images?.boot !== false;
 }
 
 function registerGuests(fixture: ProviderFixture): void {
@@ -119,6 +123,7 @@ async function refusesFields(fixture: ProviderFixture): Promise<void> {
     ['spec.agent', { agent: 'none' }],
     ['spec.drives', { drives: [drive] }],
     ['spec.rootSizeMib', { rootSizeMib: 0 }],
+    ['spec.rootSizeMib', { rootSizeMib: 15 }],
   ];
   await withoutEffect(runtime, async () => {
     for (const [path, spec] of wrong) {
@@ -132,7 +137,7 @@ async function areShown(fixture: ProviderFixture): Promise<void> {
   const { name, digest } = await tag(fixture, FIRST);
   const runtime = await fixture.open();
   const view = await create(fixture, runtime, { image: name });
-  expect(view).toMatchObject({ spec: { image: name }, image: { name, digest } });
+  expect(view).toMatchObject({ spec: { image: name, rootSizeMib: 1024 }, image: { name, digest } });
   expect(view.spec).not.toHaveProperty('rootDrive');
   expect(await viewOf(runtime, view.vmId)).toEqual(view);
   const byDigest = await create(fixture, runtime, { image: digest });
@@ -230,8 +235,8 @@ async function haveRoom(fixture: ProviderFixture): Promise<void> {
   const { runtime, vmId } = await run(fixture, name, { rootSizeMib: 200 });
   const script = 'df -k / | tail -n 1';
   const [, sizeKib] = (await shell(runtime, vmId, script)).split(/ +/);
-  // The file system needs some of its disk for itself.
-  expect(Number(sizeKib)).toBeGreaterThan(180 * 1024);
+  // The file system needs some of its disk for itself, such as its journal.
+  expect(Number(sizeKib)).toBeGreaterThan(160 * 1024);
   expect(Number(sizeKib)).toBeLessThanOrEqual(200 * 1024);
 }
 

@@ -1,15 +1,25 @@
 import { isAbsolute } from 'node:path';
-import { ensureDefaultImage, type DefaultImageOptions, type ImageProgress } from '@microvm/image';
-import type { VmSpec } from '@microvm/runtime';
+import {
+  ensureDefaultImage,
+  IMAGE_SETTINGS,
+  IMAGE_STORE_SETTINGS,
+  type DefaultImageOptions,
+  type ImageProgress,
+} from '@microvm/image';
+import type { Setting, VmSpec } from '@microvm/runtime';
 import { z } from 'zod';
 
-/** The options of a runtime that are about the default image, for its schema. */
+/** The options of a runtime that are about images, the default one and the user's, for its schema. */
 export const imageOptionsShape = {
+  imageStore: z.string().refine(isAbsolute, 'an absolute path').optional(),
   cacheDir: z.string().refine(isAbsolute, 'an absolute path').optional(),
   onImageProgress: z
     .custom<(progress: ImageProgress) => void>((value) => typeof value === 'function', 'a function')
     .optional(),
 };
+
+/** Settings of a runtime that are about images. */
+export const RUNTIME_IMAGE_SETTINGS: readonly Setting[] = [...IMAGE_SETTINGS, ...IMAGE_STORE_SETTINGS];
 
 /** What a VM needs of a spec to run the default image. */
 export interface DefaultImageSpec {

@@ -4,6 +4,7 @@ import { endGuest } from '@microvm/conformance/linux-guest';
 import type { VmRuntime } from '@microvm/runtime';
 import { createFirecrackerRuntime, type FirecrackerOptions } from '../../src/index.js';
 import { firecrackerFactory, imageDefaults } from '../factory.js';
+import { suiteImages } from '../images.js';
 import { DOUBLES } from './doubles-only.js';
 
 /** The factory of the suite on the doubles. */
@@ -15,6 +16,8 @@ export const doubleFactory: ProviderFactory = {
     workload: countByReading,
     childModule: './doubles/crash-child.ts',
   }),
+  // The fake opens the disks of a guest, and does not read them.
+  images: { ...suiteImages, boot: false },
   endGuest: endDouble,
 };
 

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { MIB, type ResolvedVmSpec } from '@microvm/runtime';
+import { imageDriveOf, MIB, type ResolvedVmSpec } from '@microvm/runtime';
 import { BASE_PATHS, fillBase, markBase } from '../fs/base-tree.js';
 import { contentOf, fillTree, type DiskContent } from '../fs/disk-content.js';
 import { absolute, FileSystem } from '../fs/file-system.js';
@@ -116,7 +116,7 @@ export class Disks {
     fillBase(tree);
     const image = imageDriveOf(spec);
     if (image === undefined) return;
-    const content = this.#contents[image] ?? {};
+    const content = this.#contents[image.driveId] ?? {};
     fillTree(tree, content);
     markBase(tree.root);
     this.#lowerPaths = [...BASE_PATHS, ...withFolders(Object.keys(content))];
@@ -127,12 +127,6 @@ export class Disks {
     const files = this.files(driveId, spec);
     return files === undefined ? undefined : new DiskOfScript(files);
   }
-}
-
-/** The drive that the kernel's arguments name as the image, as the agent of a real guest reads them. */
-function imageDriveOf({ bootArgs, drives = [] }: ResolvedVmSpec): string | undefined {
-  const given = Object.values(bootArgs ?? {}).join(' ');
-  return given.split(' ').includes('microvm.image=/dev/vdb') ? drives[0]?.driveId : undefined;
 }
 
 /** The size that the spec gives a disk, in bytes. */

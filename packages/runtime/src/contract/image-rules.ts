@@ -1,7 +1,19 @@
-import type { VmSpec } from './spec.js';
+import type { ResolvedVmSpec, VmSpec } from './spec.js';
 
 /** The drive that holds the image of a VM: the first one behind the root drive. */
 export const IMAGE_DRIVE_ID = 'image';
+
+/**
+ * What tells a guest's agent which disk is the image. virtio-blk names disks in the order of the drives: the
+ * root drive is /dev/vda, the image is behind it.
+ */
+export const IMAGE_ARGUMENT = 'microvm.image=/dev/vdb';
+
+/** The size of the root disk of a VM with an image whose spec says nothing of it. */
+export const IMAGE_ROOT_SIZE_MIB = 1024;
+
+// With less there is no room for a journal, without which a killed guest finds a damaged file system.
+const MIN_ROOT_SIZE_MIB = 16;
 
 /** What the rules look at: also a spec without the paths of a host. */
 export type SpecOfImageRules = Omit<VmSpec, 'rootDrive' | 'drives' | 'networkInterfaces'> & {
@@ -31,6 +43,11 @@ export const IMAGE_RULES: readonly Rule[] = [
   ],
   [
     'rootSizeMib',
+    `${MIN_ROOT_SIZE_MIB} or more with an image`,
+    ({ image, rootSizeMib = MIN_ROOT_SIZE_MIB }) => image !== undefined && rootSizeMib < MIN_ROOT_SIZE_MIB,
+  ],
+  [
+    'rootSizeMib',
     'nothing beside rootDrive.sizeMib, which says the same',
     ({ rootSizeMib, rootDrive }) => rootSizeMib !== undefined && rootDrive?.sizeMib !== undefined,
   ],
@@ -56,4 +73,13 @@ export function defaultsBeside<S extends RootFields>(given: RootFields, defaults
     delete left.rootDrive;
   }
   return left;
+}
+
+/** The image of a spec as drivers see it; undefined: the guest has none. */
+export function imageDriveOf({
+  bootArgs,
+  drives = [],
+}: Pick<ResolvedVmSpec, 'bootArgs' | 'drives'>): NonNullable<ResolvedVmSpec['drives']>[number] | undefined {
+  const isNamed = Object.values(bootArgs ?? {}).some((text) => text.split(' ').includes(IMAGE_ARGUMENT));
+  return isNamed && drives[0]?.driveId === IMAGE_DRIVE_ID ? drives[0] : undefined;
 }

@@ -2,7 +2,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import { deepFreeze } from './deep-freeze.js';
 import { environmentSchema } from './environment.js';
-import { defaultsBeside, IMAGE_RULES, type SpecOfImageRules } from './image-rules.js';
+import { defaultsBeside, IMAGE_ROOT_SIZE_MIB, IMAGE_RULES, type SpecOfImageRules } from './image-rules.js';
 import { parseSchema } from './parse.js';
 import { secretsSchema } from './secrets.js';
 
@@ -140,7 +140,10 @@ export const vmSpecSchema = z.strictObject({
     .string()
     .regex(/^[^\s\p{Cc}]{1,255}$/u, '1 to 255 characters without spaces')
     .optional(),
-  /** The VM's root disk is grown to this size, that of the default image too; never shrunk. In MiB. */
+  /**
+   * The size of the VM's root disk in MiB: with an image 1,024 by default, at least 16; without one the copy
+   * of the root drive, also of the default image's, is grown to it, and never shrunk.
+   */
   rootSizeMib: positive.max(MIB_MAX).optional(),
   rootDrive: rootDrive.optional(),
   drives: z.array(drive).max(32).optional(),
@@ -371,5 +374,6 @@ export function resolveVmSpec(spec: VmSpec, workspaceDefaults: VmSpec): Resolved
     ...given,
   };
   for (const field of UNRECORDED_FIELDS) delete merged[field];
+  if (merged['image'] !== undefined) merged['rootSizeMib'] ??= IMAGE_ROOT_SIZE_MIB;
   return deepFreeze(merged) as ResolvedVmSpec;
 }

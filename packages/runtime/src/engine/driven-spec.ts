@@ -1,4 +1,4 @@
-import { IMAGE_DRIVE_ID } from '../contract/image-rules.js';
+import { IMAGE_ARGUMENT, IMAGE_DRIVE_ID } from '../contract/image-rules.js';
 import type { ResolvedVmSpec } from '../contract/spec.js';
 import type { Content } from '../ports/content.js';
 import type { PinnedFiles } from './manifest.js';
@@ -7,9 +7,6 @@ import type { VmImage } from './vm-image.js';
 
 /** The name of an image's file among the pinned ones. */
 export const IMAGE_FILE = `drives.${IMAGE_DRIVE_ID}`;
-
-// virtio-blk names disks in the order of the drives: the root drive is /dev/vda, the image is behind it.
-const IMAGE_ARGUMENT = 'microvm.image=/dev/vdb';
 
 /** Where the drives come from that a spec with an image does not name. */
 export interface ImageDrives {

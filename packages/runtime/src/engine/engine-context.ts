@@ -14,8 +14,8 @@ import type { Journal } from './journal.js';
 import type { SnapshotCatalogue } from './snapshot-catalogue.js';
 import type { StateStore } from './state-store.js';
 
-/** Where an empty disk is; it is made first where it is not there yet. */
-export type BlankDisk = (call: ContentCall) => Promise<string>;
+/** Where an empty disk of this size is; it is made first where it is not there yet. */
+export type BlankDisk = (call: ContentCall & { readonly sizeMib: number }) => Promise<string>;
 
 /** What verbs work with. */
 export interface EngineContext {

@@ -41,8 +41,8 @@ export interface EngineOptions extends CommonOptions {
   /** The images that VMs are made from; absent: `image` of a spec is UNSUPPORTED. */
   readonly images?: Images | undefined;
   /**
-   * The path of an empty ext4 file system, which the root drive of each VM with an image is a copy of. Needed
-   * with `images` by a driver whose VMs read files.
+   * The path of an empty ext4 file system of a size, which the root drive of each VM with an image is a copy
+   * of. Needed with `images` by a driver whose VMs read files.
    */
   readonly blankDisk?: BlankDisk | undefined;
   /** Default: the system's. */

@@ -1,5 +1,6 @@
 import { deepFreeze } from '../contract/deep-freeze.js';
 import { invalidArgument, unsupported, VmRuntimeError } from '../contract/errors.js';
+import { IMAGE_ROOT_SIZE_MIB } from '../contract/image-rules.js';
 import type { ResolvedVmSpec } from '../contract/spec.js';
 import type { ResolvedImage } from '../ports/images.js';
 import { describeIssue } from './describe-issue.js';
@@ -22,13 +23,13 @@ export interface ImageInUse {
  */
 export async function resolveImage(
   context: EngineContext,
-  { image }: Pick<ResolvedVmSpec, 'image'>,
+  { image, rootSizeMib = IMAGE_ROOT_SIZE_MIB }: Pick<ResolvedVmSpec, 'image' | 'rootSizeMib'>,
   job: Job,
 ): Promise<ImageInUse | undefined> {
   if (image === undefined) return undefined;
   const resolved = await lookUp(context, image, job);
   try {
-    const disk = await context.blankDisk({ signal: job.signal });
+    const disk = await context.blankDisk({ sizeMib: rootSizeMib, signal: job.signal });
     const drives = { disk, rootfs: resolved.rootfsPath };
     return { image: checked(image, resolved), drives, release: () => resolved.release?.() };
   } catch (error) {
