@@ -4,6 +4,7 @@ import { clones } from './dimensions/clones.js';
 import { firecracker } from './dimensions/firecracker.js';
 import { firecrackerFirst } from './dimensions/firecracker-first.js';
 import { guest } from './dimensions/guest.js';
+import { images } from './dimensions/images.js';
 import { lifecycle } from './dimensions/lifecycle.js';
 import { nativeDurable } from './dimensions/native-durable.js';
 import { nativeEventLoop } from './dimensions/native-event-loop.js';
@@ -32,6 +33,7 @@ export const DIMENSIONS: readonly Dimension[] = [
   firecracker,
   firecrackerFirst,
   guest,
+  images,
 ];
 
 /** Those of a name, or of a group: `native` is every `native-…`; no name at all is all of them. */
