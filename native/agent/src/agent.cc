@@ -32,7 +32,8 @@ Agent::Agent(const Power::Options& options)
       commands_(&streams_, &outbox_),
       power_(options, &outbox_, &streams_, &commands_, &freezer_),
       channel_(&poller_),
-      session_({options.is_init, &outbox_, &streams_, &commands_, &freezer_, &power_, &secrets_}) {
+      session_({options.is_init || options.is_beside_init, &outbox_, &streams_, &commands_, &freezer_,
+                &power_, &secrets_}) {
   // What passes through this process is nothing for a core file, or for a debugger of another user.
   prctl(PR_SET_DUMPABLE, 0);
   const sigset_t set = HandledSignals();

@@ -72,17 +72,17 @@ void BringUpLoopback() {
   ioctl(fd.Get(), SIOCSIFFLAGS, &request);
 }
 
-// A guest without its root has nothing to do. The host finds the line on the console.
-[[noreturn]] void EndBoot(const std::string& problem, const KernelOptions& options) {
+}  // namespace
+
+void EndBoot(const std::string& problem) {
   Log("microvm-agent: cannot boot: %s", problem.c_str());
   Log("microvm-agent: farewell power-off");
   tcdrain(STDERR_FILENO);
   sync();
-  reboot(options.power_off_is_reboot ? RB_AUTOBOOT : RB_POWER_OFF);
+  const bool is_reboot = ParseKernelOptions(ReadSmallFile("/proc/cmdline")).power_off_is_reboot;
+  reboot(is_reboot ? RB_AUTOBOOT : RB_POWER_OFF);
   _exit(1);
 }
-
-}  // namespace
 
 KernelOptions BootAsInit() {
   MountKernelFileSystems();
@@ -99,7 +99,7 @@ KernelOptions BootAsInit() {
   BringUpLoopback();
   if (!options.image.empty()) {
     const std::string problem = EnterImage(options);
-    if (!problem.empty()) EndBoot(problem, options);
+    if (!problem.empty()) EndBoot(problem);
   } else if (!options.data_disk.empty()) {
     MountDataDisk(options.data_disk.c_str(), options.data_disk_expected);
   }

@@ -16,6 +16,8 @@ bool Apply(std::string_view key, std::string_view value, KernelOptions* options)
     options->data_disk_expected = true;
   } else if (key == "image" && value.substr(0, 5) == "/dev/") {
     options->image = value;
+  } else if (key == "init" && (value == "image" || value == "agent")) {
+    options->has_image_init = value == "image";
   } else if (key == "poweroff" && (value == "reboot" || value == "off")) {
     options->power_off_is_reboot = value == "reboot";
   } else if (key == "hostname" && !value.empty() && value.size() <= 64) {

@@ -12,6 +12,7 @@ struct KernelOptions {
   std::string data_disk = "/dev/vda";
   bool data_disk_expected = false;  // named by the command line: waited for, and its absence is told
   std::string image;                // the squashfs that is made the root; empty: the initramfs stays it
+  bool has_image_init = false;      // the image's own /sbin/init becomes process 1
   bool power_off_is_reboot = false;
   std::string host_name = "microvm";
   Transport transport = Transport::kAuto;

@@ -7,6 +7,7 @@
 
 #include "agent.h"
 #include "boot.h"
+#include "image_init.h"
 #include "proc_file.h"
 #include "spawn.h"
 #include "version.h"
@@ -14,16 +15,29 @@
 namespace {
 
 using microvm::agent::Agent;
+using microvm::agent::ImageInit;
 using microvm::agent::KernelOptions;
 using microvm::agent::Log;
 
 constexpr const char* kSecretsFolder = "/run/secrets";
 constexpr const char* kCgroupRoot = "/sys/fs/cgroup";
 
-int RunAsInit() {
+int RunAsInit(char* own_name) {
   const KernelOptions options = microvm::agent::BootAsInit();
-  Agent agent({true, options.power_off_is_reboot, options.image.empty() ? "" : options.data_disk});
+  ImageInit image_init;
+  const bool is_beside = !options.image.empty() && options.has_image_init;
+  if (is_beside) {
+    const std::string problem = image_init.Fork(own_name);
+    if (!problem.empty()) microvm::agent::EndBoot(problem);
+  }
+  microvm::agent::Power::Options power;
+  power.is_init = !is_beside;
+  power.is_beside_init = is_beside;
+  power.power_off_is_reboot = options.power_off_is_reboot;
+  if (!options.image.empty()) power.below_root = options.data_disk;
+  Agent agent(power);
   agent.freezer().UseCgroup(kCgroupRoot);
+  image_init.Start();
   agent.secrets().UseFolder(kSecretsFolder);
   agent.channel().Find(options.transport);
   return agent.Run();
@@ -113,7 +127,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   // The kernel hands words of its command line that it does not know to init: as process 1 they mean nothing.
-  if (getpid() == 1) return RunAsInit();
+  if (getpid() == 1) return RunAsInit(argv[0]);
   Log("usage: microvm-agent (--fd N | --socket PATH [--dial PATH]) [--cgroup DIR] [--secrets DIR] "
       "[--await-ms N] | "
       "--version; "

@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "file_systems.h"
+#include "image_init.h"
 #include "proc_file.h"
 #include "process_signal.h"
 
@@ -35,6 +36,10 @@ void Power::Begin(FarewellReason reason, PowerAction action, uint32_t grace_ms) 
   if (begun()) return;
   reason_ = reason;
   action_ = action;
+  if (options_.is_beside_init) {
+    SayFarewell();
+    return;
+  }
   if (freezer_->frozen()) {
     // A frozen workload may be one that was restored and not repaired: it does not run another step.
     SignalAll(SIGKILL);
@@ -90,7 +95,20 @@ void Power::SayFarewell() {
   Log("microvm-agent: farewell %s", ReasonName(reason_));
 }
 
+// A frozen init cannot do anything, and neither it nor its services run another step.
+void Power::FinishBesideInit() {
+  const bool is_reboot = action_ == PowerAction::kReboot || options_.power_off_is_reboot;
+  if (!freezer_->frozen()) {
+    AskInit(is_reboot);
+    _exit(0);
+  }
+  sync();
+  reboot(is_reboot ? RB_AUTOBOOT : RB_POWER_OFF);
+  _exit(0);
+}
+
 void Power::Finish() {
+  if (options_.is_beside_init) FinishBesideInit();
   if (getpid() == 1) {
     const bool off = action_ == PowerAction::kPowerOff && !options_.power_off_is_reboot;
     reboot(off ? RB_POWER_OFF : RB_AUTOBOOT);

@@ -15,7 +15,9 @@ namespace microvm::agent {
 class Power {
  public:
   struct Options {
-    bool is_init = false;              // the guest's init: file systems are ours to sync and unmount
+    bool is_init = false;  // the guest's init: file systems are ours to sync and unmount
+    // Process 1 is the image's init: it ends the guest, and file systems are its business.
+    bool is_beside_init = false;
     bool power_off_is_reboot = false;  // the VMM has no power-off device and ends on a reset
     std::string below_root;            // see ReleaseFileSystems
   };
@@ -42,6 +44,7 @@ class Power {
 
   void SignalAll(int number);
   void SayFarewell();
+  [[noreturn]] void FinishBesideInit();
 
   Options options_;
   Outbox* outbox_;

@@ -297,6 +297,10 @@ SpawnFailure Spawn(const SpawnRequest& request, const std::vector<std::string>& 
   return {0, kSpawnStart};
 }
 
+void RestoreDescriptorLimit() {
+  if (inherited_limit.rlim_max != 0) setrlimit(RLIMIT_NOFILE, &inherited_limit);
+}
+
 void RaiseDescriptorLimit() {
   if (getrlimit(RLIMIT_NOFILE, &inherited_limit) != 0) return;
   rlimit raised = inherited_limit;

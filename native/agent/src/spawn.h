@@ -83,5 +83,7 @@ SpawnFailure Spawn(const SpawnRequest& request, const std::vector<std::string>& 
 
 // The limit of descriptors that the agent was started with goes to its children; its own is raised.
 void RaiseDescriptorLimit();
+// This process gives itself the limit that it was started with, before it becomes another program.
+void RestoreDescriptorLimit();
 
 }  // namespace microvm::agent

@@ -25,11 +25,19 @@ void TheDiskIsTheOneThatIsNamed() {
   CHECK(ParseKernelOptions("microvm.image=/dev/vdb microvm.data=none").data_disk.empty());
 }
 
+void TheInitIsTheAgentUnlessTheImageHasOne() {
+  CHECK(!ParseKernelOptions("microvm.image=/dev/vdb").has_image_init);
+  CHECK(ParseKernelOptions("microvm.init=image").has_image_init);
+  CHECK(!ParseKernelOptions("microvm.init=image microvm.init=agent").has_image_init);
+  CHECK(!ParseKernelOptions("microvm.init=/sbin/init init=/bin/sh").has_image_init);
+}
+
 }  // namespace
 
 int main() {
   AnImageIsNamedByItsDevice();
   ThereIsNoneByDefaultOrByAnotherWord();
   TheDiskIsTheOneThatIsNamed();
+  TheInitIsTheAgentUnlessTheImageHasOne();
   std::puts("kernel options: ok");
 }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, readFile, symlink, truncate, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, readFile, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { AgentClient } from '@microvm/guest';
@@ -69,6 +69,7 @@ test('an image is the root of everything, keeps what is written, and its own fil
       await chmod(join(root, 'opt/bin/start'), 0o755);
       await writeFile(join(root, 'etc/resolv.conf'), 'nameserver 192.0.2.1\n');
       await writeFile(join(root, 'old'), 'of the image');
+      await link(join(root, 'old'), join(root, 'opt/same'));
     },
     pseudo: ['/run/app m 2770 1000 1001', '/device c 666 0 0 1 3'],
   });
@@ -122,6 +123,11 @@ test('an image is the root of everything, keeps what is written, and its own fil
   expect(await output(agent, 'cat /run/secrets/key', 'app')).toBe('sesame');
   await agent.files.writeFile('/new', 'kept');
   expect(await agent.files.readFile('/old', 'utf8')).toBe('of the image');
+  // Names of one file of the image stay that when one of them is written.
+  await agent.files.writeFile('/opt/same', 'written');
+  expect(await output(agent, 'cat /old; stat -c %h /old; stat -c %d / /old | uniq | wc -l')).toBe(
+    'written2\n1',
+  );
   await agent.files.rm('/old');
   await output(agent, 'mv /opt /moved; echo 127.0.0.1 own > /etc/hosts');
   const listener = await agent.listen({ path: '/run/host.sock' });
@@ -137,8 +143,10 @@ test('an image is the root of everything, keeps what is written, and its own fil
 
   const again = await bootImage({ image, diskPath, squashfsPath });
   const later = await again.agent;
-  expect(await output(later, 'ls / | xargs; cat /new /etc/hosts /etc/machine-id; ls /moved/bin')).toBe(
-    `bin dev device etc moved new proc run srv sys tmp\nkept127.0.0.1 own\n${'ab'.repeat(16)}\nstart`,
+  expect(
+    await output(later, 'ls / | xargs; cat /new /etc/hosts /etc/machine-id; ls /moved/bin; cat /moved/same'),
+  ).toBe(
+    `bin dev device etc moved new proc run srv sys tmp\nkept127.0.0.1 own\n${'ab'.repeat(16)}\nstart\nwritten`,
   );
   await powerOff(again);
   await expectClean(diskPath);
