@@ -3,6 +3,7 @@
 import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import * as native from '../dist/index.js';
 
 const owner = { uid: process.getuid(), gid: process.getgid() };
@@ -17,6 +18,8 @@ export async function prepareFixture(folder, cgroupMount, hasNetwork) {
   writeFileSync(join(folder, 'source'), Buffer.alloc(256 << 10, 'x'), { mode: 0o444 });
   mkdirSync(join(folder, 'beneath'));
   writeFileSync(join(folder, 'beneath/file'), 'x');
+  // The end of an archive, which has nothing else.
+  writeFileSync(join(folder, 'layer'), gzipSync(Buffer.alloc(1024)));
   // Answers as Firecracker's vsock does; good for a plain connection too.
   const server = createServer((socket) => {
     socket.on('error', () => {});
@@ -99,7 +102,10 @@ const ANYWHERE = {
     }
   },
   flattenLayers: ({ folder }, _, options) => {
-    const layers = [{ path: join(folder, 'beneath'), compression: 'folder' }];
+    const layers = [
+      { path: join(folder, 'beneath'), compression: 'folder' },
+      { path: join(folder, 'layer'), compression: 'gzip' },
+    ];
     const output = openSync('/dev/null', 'w');
     return native.flattenLayers({ layers, workDir: folder, output, onProgress: () => {}, ...options });
   },

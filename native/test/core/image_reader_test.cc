@@ -122,6 +122,16 @@ TEST(a_pax_record_counts_the_digits_of_its_length) {
   }
 }
 
+TEST(a_pax_record_is_as_long_as_it_says) {
+  for (const char* wrong :
+       {"1 k=v\n", "2 k=v\n", "3 k=v\n", "5 k=v\n", "7 k=v\n", "6 k=v", "06", " k=v\n", "6", "6 "}) {
+    std::vector<PaxRecord> records;
+    CHECK(!ParsePaxRecords(wrong, &records).Ok());
+  }
+  std::vector<PaxRecord> records;
+  CHECK(ParsePaxRecords("6 k=v\n", &records).Ok() && records.size() == 1);
+}
+
 TEST(a_name_is_cut_into_its_components) {
   ImageLimits limits;
   std::vector<std::string_view> components;

@@ -92,6 +92,7 @@ TEST(a_later_entry_replaces_one_of_another_type) {
 TEST(an_entry_below_a_link_lands_where_the_link_leads) {
   CHECK(Merge({{"usr/", "usr/lib/", "lib>usr/lib"}, {"lib/x"}}) == "lib@0 usr/@0 usr/lib/@0 usr/lib/x@1 ");
   CHECK(Merge({{"l>/made/here", "l/x"}}) == "l@0 made/@0i made/here/@0i made/here/x@0 ");
+  CHECK(Merge({{"d/", "d/l>/made", "d/l/x"}}) == "d/@0 d/l@0 made/@0i made/x@0 ");
   CHECK(Merge({{"d/", "d/l>../../../out", "d/l/x"}}) == "d/@0 d/l@0 out/@0i out/x@0 ");
   CHECK(Merge({{"a/", "a/b/", "l>a/b/..", "l/x"}}) == "a/@0 a/b/@0 a/x@0 l@0 ");
   CHECK(Merge({{"a/", "one>two", "two>a", "one/x"}}) == "a/@0 a/x@0 one@0 two@0 ");
