@@ -1,7 +1,11 @@
+#include "core/image/flatten.h"
+
 #include <dirent.h>
 
+#include <condition_variable>
+#include <mutex>
+
 #include "check.h"
-#include "core/image/flatten.h"
 #include "core/image/sha256_stream.h"
 #include "core/pipe.h"
 #include "core/thread.h"
@@ -95,15 +99,25 @@ TEST(a_cancellation_ends_a_write_that_waits) {
   const TemporaryFolder folder;
   auto pipe = MakePipe();
   Cancellation cancellation;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool has_cancelled = false;
   const auto on_root = [&](const Inode&) {
-    // Cancelled while the pipe is full: somebody reads the first byte only after it has been written.
+    // Cancelled when the first byte has been written, of more than the pipe can hold.
     static_cast<void>(StartThread("test", [&] {
       char byte = 0;
       static_cast<void>(RetryOnSignal([&] { return read(pipe.Value().read.Get(), &byte, 1); }));
       cancellation.Cancel();
+      const std::lock_guard lock(mutex);
+      has_cancelled = true;
+      changed.notify_all();
     }));
   };
   auto done = FlattenLayers(RequestOf(folder, pipe.Value().write.Get()), cancellation, {}, on_root);
+  {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return has_cancelled; });
+  }
   CHECK(!done.Ok() && done.Error().number == ECANCELED);
   CHECK(CountEntries(folder / "work") == 0);
 }
