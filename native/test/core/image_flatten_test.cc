@@ -1,11 +1,10 @@
-#include "core/image/flatten.h"
-
 #include <dirent.h>
 
 #include <condition_variable>
 #include <mutex>
 
 #include "check.h"
+#include "core/image/flatten.h"
 #include "core/image/sha256_stream.h"
 #include "core/pipe.h"
 #include "core/thread.h"
