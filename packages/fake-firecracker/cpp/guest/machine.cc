@@ -188,7 +188,9 @@ void RunMachine(const MachineOptions& options) {
   agent::RaiseDescriptorLimit();
   const agent::KernelOptions kernel = agent::ParseKernelOptions(boot.command_line);
   sethostname(kernel.host_name.data(), kernel.host_name.size());
-  static agent::Agent agent({false, kernel.power_off_is_reboot, {}});
+  agent::Power::Options power;
+  power.power_off_is_reboot = kernel.power_off_is_reboot;
+  static agent::Agent agent(power);
   agent.Continue(boot.life.epoch, boot.life.is_frozen);
   TakeSecrets(&agent.secrets());
   agent.channel().UseListener(UniqueFd(4));
