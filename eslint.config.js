@@ -32,6 +32,7 @@ const IMPORTS = {
   ],
   'tools/quickstart': ['runtime', 'image', 'qemu', 'sdk'],
   'examples/hello': ['sdk'],
+  'examples/own-image': ['sdk', 'image'],
   'examples/minimal-driver': ['runtime', 'native', 'driver-kit'],
 };
 const NAMES = ['native', ...Object.keys(IMPORTS).map((folder) => folder.split('/')[1])];

@@ -14,7 +14,7 @@ const L1 = join(dirname(fileURLToPath(import.meta.url)), 'l1');
 const PACKAGES = [
   ...['bash', 'busybox-static', 'coreutils', 'dash', 'findutils', 'grep', 'hostname', 'mawk', 'sed', 'tar'],
   ...['e2fsprogs', 'gzip', 'iproute2', 'iputils-ping', 'kmod', 'mount', 'nftables', 'perl-base', 'procps'],
-  ...['strace', 'util-linux', 'xfsprogs', 'libstdc++6', 'usr-is-merged'],
+  ...['squashfs-tools', 'strace', 'util-linux', 'xfsprogs', 'libstdc++6', 'usr-is-merged'],
 ];
 const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
 /** Dependencies of programs that are not used here, such as xfs_scrub. */

@@ -3,7 +3,8 @@ import { parseExecOptions, type ExecOptions } from './options.js';
 
 /** A command as `exec` was asked for it, checked. */
 export interface Command {
-  readonly argv: Argv;
+  /** Undefined: the command of the VM's image. */
+  readonly argv: Argv | undefined;
   /** For messages. */
   readonly text: string;
   readonly options: ExecOptions;
@@ -15,6 +16,8 @@ function isArgv(value: unknown): value is Argv {
 
 /** Throws `MICROVM_INVALID_ARGUMENT`. */
 export function parseCommand(command: unknown, options: unknown): Command {
+  if (command === undefined)
+    return { argv: undefined, text: 'the image’s own command', options: parseExecOptions(options) };
   if (typeof command === 'string' && command !== '') {
     return { argv: ['/bin/sh', '-c', command], text: command, options: parseExecOptions(options) };
   }

@@ -57,7 +57,7 @@ export function detachedRequest(command: unknown, options: DetachedOptions): Det
     if (parsed[name] !== undefined) throw invalidArgument(name, 'an option of whoever attaches');
   }
   const given = { env, secrets, cwd, user, rlimits, pty, input, signal, timeoutMs };
-  return { argv, detached, ...withoutUndefined(given) };
+  return { detached, ...withoutUndefined({ argv, ...given }) };
 }
 
 /** A handle of a command by its id. */

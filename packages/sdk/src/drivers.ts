@@ -1,13 +1,16 @@
 import { VmRuntimeError } from '@microvm/runtime';
-import type { CommonOptions, HostReport, VmRuntime } from '@microvm/runtime';
-import { DRIVER_NAMES, type DriverName } from './options.js';
+import type { HostReport, VmRuntime } from '@microvm/runtime';
+import { DRIVER_NAMES, type DriverName, type OpenOptions } from './options.js';
+
+/** What the SDK opens a driver with; one that has no use for an option refuses it. */
+export type DriverOptions = Omit<OpenOptions, 'driver'>;
 
 interface DriverEntry {
   /** It runs real guests: it may be picked without being asked for, and has a state directory. */
   readonly isReal: boolean;
   /** Opens nothing, leaves nothing. */
   probe(options: { readonly stateDir?: string }): Promise<HostReport>;
-  open(options: CommonOptions): Promise<VmRuntime>;
+  open(options: DriverOptions): Promise<VmRuntime>;
 }
 
 /** Loaded when they are needed: a driver that is not used costs nothing. */

@@ -159,7 +159,7 @@ export class Execution implements Promise<CommandResult>, AsyncIterable<CommandC
     const limits = withoutUndefined({ input: whole, maxOutputBytes, signal, timeoutMs: leftMs });
     const from = attachment?.from === undefined ? {} : { from: attachment.from };
     const start = (): ExecProcess =>
-      guest.exec({ argv, ...withoutUndefined({ env, secrets, cwd, user, rlimits, pty }), ...limits });
+      guest.exec({ ...withoutUndefined({ argv, env, secrets, cwd, user, rlimits, pty }), ...limits });
     const process = attachment === undefined ? start() : guest.attach(attachment.id, { ...from, ...limits });
     this.#process = process;
     if (streamed !== undefined) {

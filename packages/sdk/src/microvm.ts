@@ -37,8 +37,8 @@ export class Microvm implements AsyncDisposable {
   /**
    * A VM that runs and whose agent answers when the promise resolves; it is gone at the end of an `await
    * using` block. While it lives it keeps Node alive, as a child process does. Errors: INVALID_ARGUMENT,
-   * VM_ALREADY_EXISTS, UNSUPPORTED, HOST_UNSUPPORTED, NO_SPACE, GUEST_UNREACHABLE, VMM_EXITED, TIMEOUT. After
-   * an error or an abort nothing of it is left.
+   * VM_ALREADY_EXISTS, IMAGE_NOT_FOUND, IMAGE_INVALID, UNSUPPORTED, HOST_UNSUPPORTED, NO_SPACE,
+   * GUEST_UNREACHABLE, VMM_EXITED, TIMEOUT. After an error or an abort nothing of it is left.
    */
   async create(spec: CreateSpec = {}, options?: CreateOptions): Promise<Vm> {
     return (await this.#context()).launch(spec, options);

@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path';
 import type { CommonOptions, ExecLimits, OperationOptions, PtyOptions, VmSpec } from '@microvm/runtime';
 import { abortSignalSchema, COMMON_SETTINGS, commonOptionsShape, resolveOptions } from '@microvm/runtime';
 import type { Setting, VmRuntime } from '@microvm/runtime';
@@ -22,6 +23,7 @@ export const SDK_SETTINGS: readonly Setting[] = [
 const openOptionsSchema = z.strictObject({
   ...commonOptionsShape,
   driver: z.enum(DRIVER_NAMES).optional(),
+  imageStore: z.string().refine(isAbsolute, 'an absolute path').optional(),
 });
 
 /**
@@ -32,6 +34,12 @@ const openOptionsSchema = z.strictObject({
 export interface OpenOptions extends CommonOptions {
   /** Default: `MICROVM_DRIVER`, else the best driver whose probe says that it is usable. */
   readonly driver?: DriverName | undefined;
+  /**
+   * Folder of the images that VMs are made from, absolute. Default: `MICROVM_IMAGE_STORE`, else
+   * `$XDG_DATA_HOME/microvm/images`. An image costs no copy where the state directory is on the same file
+   * system. The driver in memory has none.
+   */
+  readonly imageStore?: string | undefined;
 }
 
 /**
@@ -94,9 +102,9 @@ export interface ExecOptions {
    * `TOKEN`.
    */
   readonly secrets?: Readonly<Record<string, string>> | undefined;
-  /** Working directory in the guest, absolute. Default `/`. */
+  /** Working directory in the guest, absolute. Default: that of the VM's image, else `/`. */
   readonly cwd?: string | undefined;
-  /** Who runs it: a name, a number or `user:group` of the guest. Default: root. */
+  /** Who runs it: a name, a number or `user:group` of the guest. Default: the image's user, else root. */
   readonly user?: string | number | undefined;
   /** What each of its processes may use. */
   readonly rlimits?: ExecLimits | undefined;

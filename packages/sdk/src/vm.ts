@@ -63,12 +63,13 @@ export class Vm implements AsyncDisposable {
 
   /**
    * Runs a command in the guest: a string by the guest's `/bin/sh -c`, an array as program and arguments
-   * without a shell. Await the answer for the result, or iterate it for the output. Errors:
-   * INVALID_TRANSITION, GUEST_UNREACHABLE, EXEC_FAILED (no such program), OUTPUT_LIMIT, TIMEOUT.
+   * without a shell, and without a command the ENTRYPOINT and CMD of the VM's image. Await the answer for the
+   * result, or iterate it for the output. Errors: INVALID_TRANSITION, GUEST_UNREACHABLE, EXEC_FAILED (no such
+   * program), OUTPUT_LIMIT, TIMEOUT.
    */
-  exec(command: string | Argv, options: DetachedOptions): Promise<Detached>;
-  exec(command: string | Argv, options?: ExecOptions): Execution;
-  exec(command: string | Argv, options: ExecOptions | DetachedOptions = {}): Execution | Promise<Detached> {
+  exec(command: string | Argv | undefined, options: DetachedOptions): Promise<Detached>;
+  exec(command?: string | Argv, options?: ExecOptions): Execution;
+  exec(command?: string | Argv, options: ExecOptions | DetachedOptions = {}): Execution | Promise<Detached> {
     if ('detached' in options && options.detached) return this.#execDetached(command, options);
     return new Execution({
       parse: () => parseCommand(command, options),
