@@ -20,7 +20,7 @@ export async function setup({ requirements = GATE_REQUIREMENTS, projects } = {})
   await step('npm packages', ensureNodeModules);
   await step('build', () => nx('build', projects));
   await step('guest image', () =>
-    run(process.execPath, [join(ROOT, 'packages', 'image', 'dist', 'main.js'), '--quiet']),
+    run(process.execPath, [join(ROOT, 'packages', 'image', 'dist', 'cli', 'main.js'), 'default-image', '--quiet']),
   );
 }
 
