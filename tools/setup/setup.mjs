@@ -19,9 +19,10 @@ export async function setup({ requirements = GATE_REQUIREMENTS, projects } = {})
   await step('system packages', () => ensurePackages(requirements));
   await step('npm packages', ensureNodeModules);
   await step('build', () => nx('build', projects));
-  await step('guest image', () =>
-    run(process.execPath, [join(ROOT, 'packages', 'image', 'dist', 'cli', 'main.js'), 'default-image', '--quiet']),
-  );
+  const makeImage = join(ROOT, 'packages', 'image', 'dist', 'cli', 'main.js');
+  // Its progress is shown on the standard error; what it found is nothing to whoever waits here.
+  const stdio = ['inherit', 'ignore', 'inherit'];
+  await step('guest image', () => run(process.execPath, [makeImage, 'default-image'], { stdio }));
 }
 
 /** Runs one target of these projects, or of all; with CI set, nothing comes from nx's cache. */
