@@ -53,6 +53,14 @@ export const LONG_RUNS = {
     commands: [['node', 'node_modules/vitest/vitest.mjs', 'run', 'power-cuts.test']],
     env: { MICROVM_POWER_CUTS: 'all' },
   },
+  'image-kills': {
+    about: 'rounds of import, use, release and collection of images, with kills at random',
+    minutes: 15,
+    commands: [
+      ['node', 'node_modules/vitest/vitest.mjs', 'run', '--project', '@microvm/image', 'kills.test'],
+    ],
+    env: { MICROVM_IMAGE_KILLS: '1000' },
+  },
   testbed: {
     about: 'all tests of the Firecracker driver on the real binaries, on an emulated host',
     minutes: 180,

@@ -253,5 +253,5 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   gc,
   verify,
   'build-from-dir': build,
-  'default-image': defaultImage,
+  default: defaultImage,
 };

@@ -22,15 +22,15 @@ export interface StageCall {
  * gets its name when its content is on the disk: it is whole or absent.
  */
 export class BlobStore {
-  readonly #folder: string;
+  readonly folder: string;
 
   /** @param folder `blobs/sha256` of the store */
   constructor(folder: string) {
-    this.#folder = folder;
+    this.folder = folder;
   }
 
   path(digest: string): string {
-    return join(this.#folder, digest);
+    return join(this.folder, digest);
   }
 
   async has(digest: string, sizeBytes?: number): Promise<boolean> {
@@ -43,7 +43,7 @@ export class BlobStore {
   }
 
   async list(): Promise<string[]> {
-    return (await readdir(this.#folder)).filter((name) => BLOB_NAME.test(name));
+    return (await readdir(this.folder)).filter((name) => BLOB_NAME.test(name));
   }
 
   async remove(digest: string): Promise<void> {
@@ -111,6 +111,6 @@ export class BlobStore {
     for (const digest of digests) {
       if (!(await this.has(digest))) await rename(join(folder, digest), this.path(digest));
     }
-    await syncPath(this.#folder);
+    await syncPath(this.folder);
   }
 }

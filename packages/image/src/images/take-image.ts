@@ -5,6 +5,7 @@ import { hasCode } from '../host/system-error.js';
 import type { OnImageProgress } from '../progress.js';
 import { compressionOf } from '../sources/compression.js';
 import {
+  type Config,
   configSchema,
   imageConfigOf,
   type Manifest,
@@ -24,16 +25,22 @@ export interface TakeCall {
 }
 
 /**
- * Brings an image into the store: its blobs, then its template. Work that another call has done, or is doing,
- * is not done again. The image must be held.
+ * Brings an image into the store. The template is made of the blobs while they are still in the work folder,
+ * so that nothing of an image that is wrong in any way is ever in the store. Work that another call has done,
+ * or is doing, is not done again. The image must be held.
  */
 export async function takeImage(folder: ImageFolder, image: OfferedImage, call: TakeCall): Promise<void> {
   const work = await folder.workOn(image.digest, call.signal);
   try {
-    const staging = join(work.path, 'blobs');
-    await mkdir(staging);
-    await takeBlobs(folder, image, { staging, call });
-    await ensureTemplate(folder, { ...image, work: work.path }, call);
+    const blobs = join(work.path, 'blobs');
+    await mkdir(blobs);
+    const digests = await stageBlobs(folder, image, { blobs, call });
+    const template = await makeTemplate(folder, { ...image, blobs, work: work.path }, call);
+    await folder.blobs.settle(blobs, digests);
+    await folder.underLock(async () => {
+      await folder.blobs.publish(blobs, digests);
+      await template?.adopt();
+    }, call.signal);
   } finally {
     await work.release();
   }
@@ -43,17 +50,22 @@ export async function takeImage(folder: ImageFolder, image: OfferedImage, call: 
 export async function remakeTemplate(folder: ImageFolder, digest: string, call: TakeCall): Promise<void> {
   const work = await folder.workOn(digest, call.signal);
   try {
-    await ensureTemplate(folder, { source: `sha256:${digest}`, digest, work: work.path }, call);
+    const source = `sha256:${digest}`;
+    const stored = await readStored(folder, digest);
+    const blobs = folder.blobs.folder;
+    const template = await makeTemplate(folder, { ...stored, source, digest, blobs, work: work.path }, call);
+    await folder.underLock(async () => template?.adopt(), call.signal);
   } finally {
     await work.release();
   }
 }
 
-async function takeBlobs(
+/** Copies or links all blobs of an image into a folder. Answers their digests. */
+async function stageBlobs(
   folder: ImageFolder,
   image: OfferedImage,
-  { staging, call }: { staging: string; call: TakeCall },
-): Promise<void> {
+  { blobs, call }: { blobs: string; call: TakeCall },
+): Promise<string[]> {
   const { source, layers, digest } = image;
   const total = layers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   let done = 0;
@@ -62,26 +74,16 @@ async function takeBlobs(
     call.onProgress?.({ step: 'layers', done, total, unit: 'bytes' });
   };
   for (const layer of new Map(layers.map((each) => [each.digest, each])).values()) {
-    const staged = join(staging, layer.digest);
+    const staged = join(blobs, layer.digest);
     const isThere =
       (await isLinked(folder.blobs.path(layer.digest), staged)) ||
       (layer.ownPath !== undefined && (await isLinked(layer.ownPath, staged)));
     if (isThere) report(layer.sizeBytes);
-    else await folder.blobs.stage(layer, staging, { source, signal: call.signal, onBytes: report });
+    else await folder.blobs.stage(layer, blobs, { source, signal: call.signal, onBytes: report });
   }
-  const config = await folder.blobs.stageData(image.configData, staging);
-  await folder.blobs.stageData(image.manifestData, staging);
-  await publishBlobs(folder, staging, [...layers.map((layer) => layer.digest), config, digest]);
-}
-
-/** Gives staged blobs their place in the store. */
-export async function publishBlobs(
-  folder: ImageFolder,
-  staging: string,
-  digests: readonly string[],
-): Promise<void> {
-  await folder.blobs.settle(staging, digests);
-  await folder.underLock(() => folder.blobs.publish(staging, digests));
+  const config = await folder.blobs.stageData(image.configData, blobs);
+  await folder.blobs.stageData(image.manifestData, blobs);
+  return [...new Set([...layers.map((layer) => layer.digest), config, digest])];
 }
 
 /** A blob that the store has is the same one. It may be removed meanwhile: then the link is what is left. */
@@ -95,26 +97,38 @@ async function isLinked(from: string, to: string): Promise<boolean> {
   }
 }
 
-interface Work {
+interface TemplateWork {
   readonly source: string;
   readonly digest: string;
+  readonly manifest: Manifest;
+  readonly config: Config;
+  /** Folder of the layers, by their digests. */
+  readonly blobs: string;
   readonly work: string;
 }
 
-async function ensureTemplate(folder: ImageFolder, work: Work, call: TakeCall): Promise<void> {
-  const { digest, source } = work;
-  if ((await folder.template(digest, call.signal)) !== undefined) return;
-  const { manifest, config } = await readStored(folder, digest, source);
+/** A template that is on the disk, and not in the store yet. */
+interface MadeTemplate {
+  /** Under the store's lock. */
+  adopt(): Promise<void>;
+}
+
+/** Undefined when the store has the template, intact. */
+async function makeTemplate(
+  folder: ImageFolder,
+  { source, digest, manifest, config, blobs, work }: TemplateWork,
+  call: TakeCall,
+): Promise<MadeTemplate | undefined> {
+  if ((await folder.template(digest, call.signal)) !== undefined) return undefined;
   const image = imageConfigOf(config, { source, entry: manifest.config.digest });
-  const template = join(work.work, 'template');
-  const layers = await layersOf(folder, manifest, config.rootfs.diff_ids);
+  const template = join(work, 'template');
   await mkdir(template);
   await makeRootfs({
     source,
-    layers,
+    layers: await layersOf(blobs, manifest, config.rootfs.diff_ids),
     layerNames: manifest.layers.map((layer) => layer.digest),
     folder: template,
-    workDir: work.work,
+    workDir: work,
     limits: call.limits,
     signal: call.signal,
     onProgress: (done, total) => call.onProgress?.({ step: 'root file system', done, total, unit: 'bytes' }),
@@ -122,7 +136,7 @@ async function ensureTemplate(folder: ImageFolder, work: Work, call: TakeCall): 
   await writeFile(join(template, IMAGE_FILE), JSON.stringify(image));
   const entries = folder.entries(call.signal);
   await entries.seal(template, { digest });
-  await folder.underLock(() => entries.adopt('template', templateKey(digest), template), call.signal);
+  return { adopt: () => entries.adopt('template', templateKey(digest), template) };
 }
 
 /**
@@ -134,7 +148,7 @@ export async function readStored(
   folder: ImageFolder,
   digest: string,
   source = `sha256:${digest}`,
-): Promise<{ manifest: Manifest; config: ReturnType<typeof configSchema.parse> }> {
+): Promise<{ manifest: Manifest; config: Config }> {
   const entry = `sha256:${digest}`;
   const manifest = parseDocument(await document(folder, digest, source), manifestSchema, { source, entry });
   const data = await document(folder, hexOf(manifest.config.digest), source);
@@ -151,20 +165,20 @@ async function document(folder: ImageFolder, digest: string, source: string): Pr
 }
 
 async function layersOf(
-  folder: ImageFolder,
+  blobs: string,
   { layers }: Manifest,
   diffIds: readonly string[],
 ): Promise<ImageLayer[]> {
-  const files = new FolderFiles(join(folder.root, 'blobs'), folder.root);
+  const files = new FolderFiles(blobs, blobs);
   return Promise.all(
     layers.map(async ({ digest, size }, index) => {
       const hex = hexOf(digest);
-      const part = await files.open(`sha256/${hex}`);
+      const part = await files.open(hex);
       if (part === undefined) {
-        throw imageInvalid({ source: folder.root, entry: digest, reason: 'the store has no such blob' });
+        throw imageInvalid({ source: blobs, entry: digest, reason: 'the store has no such blob' });
       }
       const compression = await compressionOf(part).finally(() => part.close());
-      const path = folder.blobs.path(hex);
+      const path = join(blobs, hex);
       return { path, compression, digest: hex, sizeBytes: size, diffId: hexOf(diffIds[index] ?? '') };
     }),
   );

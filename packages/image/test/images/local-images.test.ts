@@ -3,10 +3,12 @@ import { once } from 'node:events';
 import { mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { runProgram } from '../../src/host/program.js';
 import { LocalImages, openImages } from '../../src/images/local-images.js';
 import type { ImageProgress } from '../../src/progress.js';
+import { LayoutBuilder, sha256, TYPES } from '../sources/layout-builder.js';
 import { call, ImagesFixture, listSquashfs, makeLayer, readFromSquashfs } from './fixture.js';
 
 let fixture: ImagesFixture;
@@ -161,7 +163,26 @@ describe('what a stranger made wrong', () => {
       if (what === 'size') await truncate(path, data.length - 512);
     }
     await expect(images.import(source, 'app')).rejects.toMatchObject({ code: 'MICROVM_IMAGE_INVALID' });
-    expect(await fixture.content()).toMatchObject({ entries: 0, template: 0, names: 0, work: 0, holds: 0 });
+    expect(await fixture.content()).toEqual({
+      ...{ 'blobs/sha256': 0, entries: 0, template: 0, names: 0, work: 0, holds: 0 },
+    });
+  });
+
+  test('a layer that was packed anew is refused, though its files are the same', async () => {
+    const layer = await makeLayer(join(fixture.root, 'tree'), { a: 'x'.repeat(10_000) });
+    const builder = new LayoutBuilder(await fixture.folder('repacked'));
+    const diffIds = [`sha256:${sha256(layer)}`];
+    const packed = gzipSync(layer, { level: 1 });
+    const options = { layers: [packed], layerType: `${TYPES.layer}+gzip`, diffIds };
+    await builder.write([await builder.image(options)]);
+    const again = gzipSync(layer, { level: 1 });
+    // The system that the header of gzip names.
+    again[9] = 0;
+    await writeFile(builder.path(`sha256:${sha256(packed)}`), again);
+    await expect(images.import(`oci:${builder.folder}`, 'app')).rejects.toMatchObject({
+      code: 'MICROVM_IMAGE_INVALID',
+      details: { reason: expect.stringMatching(/its digest is/) as string },
+    });
   });
 
   test('a limit holds at its bound and one past', async () => {
@@ -241,7 +262,6 @@ describe('an abort', () => {
     const { signal } = abort;
     await expect(images.import(source, 'app', { signal, onProgress })).rejects.toThrow('enough');
     expect((await images.resolve('app', call)).digest).toBe(old.digest);
-    await images.gc();
     expect(await fixture.content()).toEqual({ ...before, holds: 1 });
   });
 });
