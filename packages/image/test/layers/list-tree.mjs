@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // list-tree.mjs FOLDER: what a tree is, as JSON: for each name its owner, mode, type, links, time, extended
 // attributes and content. As root. For comparing a root file system with another program's.
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -24,7 +24,12 @@ function unescape(text) {
 /** By path: `name=0xvalue` of each extended attribute, sorted. */
 function xattrsOf(root) {
   const args = ['-R', '-P', '-h', '-d', '-m', '-', '-e', 'hex', '.'];
-  const output = execFileSync('getfattr', args, { cwd: root, encoding: 'latin1', maxBuffer: 1 << 28 });
+  const done = spawnSync('getfattr', args, { cwd: root, encoding: 'latin1', maxBuffer: 1 << 28 });
+  if (done.error !== undefined) throw done.error;
+  // A squashfs without any attribute says that it cannot have them.
+  const faults = done.stderr.split('\n').filter((line) => line !== '' && !line.endsWith('not supported'));
+  if (faults.length > 0) throw new Error(faults.join('\n'));
+  const output = done.stdout;
   const xattrs = new Map();
   for (const block of output.split('\n\n')) {
     const [head, ...lines] = block.split('\n').filter(Boolean);
