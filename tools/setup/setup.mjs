@@ -22,7 +22,7 @@ export async function setup({ requirements = GATE_REQUIREMENTS, projects } = {})
   const makeImage = join(ROOT, 'packages', 'image', 'dist', 'cli', 'main.js');
   // Its progress is shown on the standard error; what it found is nothing to whoever waits here.
   const stdio = ['inherit', 'ignore', 'inherit'];
-  await step('guest image', () => run(process.execPath, [makeImage, 'default-image'], { stdio }));
+  await step('guest image', () => run(process.execPath, [makeImage, 'default'], { stdio }));
 }
 
 /** Runs one target of these projects, or of all; with CI set, nothing comes from nx's cache. */
