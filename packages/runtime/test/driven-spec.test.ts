@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { drivenSpec, withImage } from '../src/engine/driven-spec.js';
 import { ToldSettings } from '../src/engine/told-settings.js';
-import { resolveVmSpec, type Content, type VmSpec } from '../src/index.js';
+import { parseVmSpec, resolveVmSpec, type Content, type VmSpec } from '../src/index.js';
 
 const DRIVES = { disk: '/cache/empty.ext4', rootfs: '/store/app.squashfs' };
 const IMAGE = {
@@ -32,6 +32,16 @@ describe('an image, as drivers see it,', () => {
     expect(driven({ image: 'app', bootArgs: { replace: 'console=ttyS0' } }).bootArgs).toEqual({
       replace: `console=ttyS0 ${argument}`,
     });
+  });
+
+  it('says by another argument that its own init is process 1', () => {
+    const { bootArgs, ...others } = driven({ image: 'app', imageInit: 'image' });
+    expect(bootArgs).toEqual({ append: 'microvm.image=/dev/vdb microvm.init=image' });
+    expect(others).not.toHaveProperty('imageInit');
+    expect(driven({ image: 'app', imageInit: 'agent' }).bootArgs).toEqual(driven({ image: 'app' }).bootArgs);
+    expect(() => parseVmSpec({ imageInit: 'image' })).toThrow(/imageInit/);
+    const own = resolveVmSpec({ rootDrive: { path: '/own' } }, { image: 'app', imageInit: 'image' });
+    expect(own).not.toHaveProperty('imageInit');
   });
 
   it('is no field of a spec any more: drivers know nothing but drives', () => {

@@ -9,6 +9,9 @@ export const IMAGE_DRIVE_ID = 'image';
  */
 export const IMAGE_ARGUMENT = 'microvm.image=/dev/vdb';
 
+/** What tells it that the image's own init is process 1. */
+export const INIT_ARGUMENT = 'microvm.init=image';
+
 /** The size of the root disk of a VM with an image whose spec says nothing of it. */
 export const IMAGE_ROOT_SIZE_MIB = 1024;
 
@@ -42,6 +45,11 @@ export const IMAGE_RULES: readonly Rule[] = [
       image !== undefined && drives.some(({ driveId }) => driveId === IMAGE_DRIVE_ID),
   ],
   [
+    'imageInit',
+    'an image beside it',
+    ({ image, imageInit }) => image === undefined && imageInit !== undefined,
+  ],
+  [
     'rootSizeMib',
     `${MIN_ROOT_SIZE_MIB} or more with an image`,
     ({ image, rootSizeMib = MIN_ROOT_SIZE_MIB }) => image !== undefined && rootSizeMib < MIN_ROOT_SIZE_MIB,
@@ -58,7 +66,7 @@ export const IMAGE_RULES: readonly Rule[] = [
   ],
 ];
 
-type RootFields = Partial<Pick<VmSpec, 'image' | 'rootDrive' | 'rootSizeMib'>>;
+type RootFields = Partial<Pick<VmSpec, 'image' | 'imageInit' | 'rootDrive' | 'rootSizeMib'>>;
 
 /**
  * The runtime's defaults for a VM, without what the VM's own root drive or image takes the place of: an image
@@ -68,6 +76,7 @@ export function defaultsBeside<S extends RootFields>(given: RootFields, defaults
   const left = { ...defaults };
   if (given.rootDrive !== undefined && given.image === undefined) {
     delete left.image;
+    delete left.imageInit;
     delete left.rootSizeMib;
   } else if ((given.image ?? left.image) !== undefined) {
     delete left.rootDrive;

@@ -141,6 +141,11 @@ export const vmSpecSchema = z.strictObject({
     .regex(/^[^\s\p{Cc}]{1,255}$/u, '1 to 255 characters without spaces')
     .optional(),
   /**
+   * Process 1 of a VM with an image: our `agent` (default), or the `image`'s own `/sbin/init`, such as
+   * systemd, beside which the agent works on.
+   */
+  imageInit: z.enum(['agent', 'image']).optional(),
+  /**
    * The size of the VM's root disk in MiB: with an image 1,024 by default, at least 16; without one the copy
    * of the root drive, also of the default image's, is grown to it, and never shrunk.
    */

@@ -1,4 +1,4 @@
-import { IMAGE_ARGUMENT, IMAGE_DRIVE_ID } from '../contract/image-rules.js';
+import { IMAGE_ARGUMENT, IMAGE_DRIVE_ID, INIT_ARGUMENT } from '../contract/image-rules.js';
 import type { ResolvedVmSpec } from '../contract/spec.js';
 import type { Content } from '../ports/content.js';
 import type { PinnedFiles } from './manifest.js';
@@ -20,7 +20,7 @@ export interface ImageDrives {
  * drive, and a kernel argument that names it.
  */
 export function withImage(spec: ResolvedVmSpec, from: ImageDrives | undefined): ResolvedVmSpec {
-  const { image: _name, rootSizeMib, ...rest } = spec;
+  const { image: _name, imageInit: _init, rootSizeMib, ...rest } = spec;
   const rootDrive = from === undefined ? spec.rootDrive : { path: from.disk };
   const grown = rootSizeMib === undefined ? {} : { sizeMib: rootSizeMib };
   return {
@@ -31,14 +31,15 @@ export function withImage(spec: ResolvedVmSpec, from: ImageDrives | undefined): 
 }
 
 function imageFields(
-  { bootArgs, drives = [] }: ResolvedVmSpec,
+  { bootArgs, drives = [], imageInit = 'agent' }: ResolvedVmSpec,
   { rootfs }: ImageDrives,
 ): Pick<ResolvedVmSpec, 'bootArgs' | 'drives'> {
+  const added = imageInit === 'image' ? `${IMAGE_ARGUMENT} ${INIT_ARGUMENT}` : IMAGE_ARGUMENT;
   return {
     bootArgs:
       bootArgs !== undefined && 'replace' in bootArgs
-        ? { replace: `${bootArgs.replace} ${IMAGE_ARGUMENT}` }
-        : { append: bootArgs === undefined ? IMAGE_ARGUMENT : `${bootArgs.append} ${IMAGE_ARGUMENT}` },
+        ? { replace: `${bootArgs.replace} ${added}` }
+        : { append: bootArgs === undefined ? added : `${bootArgs.append} ${added}` },
     drives: [{ driveId: IMAGE_DRIVE_ID, path: rootfs, mode: 'shared' }, ...drives],
   };
 }
