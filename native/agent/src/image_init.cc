@@ -32,7 +32,8 @@ bool EnterWorkload() {
          mount("cgroup2", kCgroups, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate") == 0;
 }
 
-[[noreturn]] void BecomeInit(int wait_fd) {
+// `began_fd` is closed by the init's own begin.
+[[noreturn]] void BecomeInit(int wait_fd, int began_fd) {
   char byte = 0;
   while (read(wait_fd, &byte, 1) < 0 && errno == EINTR) {
   }
@@ -40,26 +41,43 @@ bool EnterWorkload() {
   WriteSmallFile("/proc/self/oom_score_adj", "0");
   RestoreDescriptorLimit();
   execl(kInit, kInit, static_cast<char*>(nullptr));
-  EndBoot(std::string("run ") + kInit + " of the image: " + strerror(errno));
+  const int error = errno;
+  [[maybe_unused]] const ssize_t told = write(began_fd, "x", 1);
+  EndBoot(std::string("run ") + kInit + " of the image: " + strerror(error));
 }
 
 }  // namespace
 
 std::string ImageInit::Fork(char* own_name) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return strerror(errno);
-  UniqueFd wait(ends[0]);
-  go_ = UniqueFd(ends[1]);
+  int go[2];
+  int began[2];
+  if (pipe2(go, O_CLOEXEC) != 0) return strerror(errno);
+  const UniqueFd wait(go[0]);
+  go_ = UniqueFd(go[1]);
+  if (pipe2(began, O_CLOEXEC) != 0) return strerror(errno);
+  began_ = UniqueFd(began[0]);
+  const UniqueFd begins(began[1]);
   const pid_t agent = fork();
   if (agent < 0) return strerror(errno);
   if (agent > 0) {
     go_.Reset();
-    BecomeInit(wait.Get());
+    BecomeInit(wait.Get(), begins.Get());
   }
   setsid();
   // The sign by which systemd leaves a process of root alone when it ends all others.
   if (*own_name != '\0') *own_name = '@';
   return {};
+}
+
+void ImageInit::Start() {
+  if (!go_) return;
+  go_.Reset();
+  char byte = 0;
+  ssize_t got = 0;
+  while ((got = read(began_.Get(), &byte, 1)) < 0 && errno == EINTR) {
+  }
+  began_.Reset();
+  while (got > 0) pause();
 }
 
 void AskInit(bool is_reboot) { SignalProcess(1, SIGRTMIN + (is_reboot ? kRebootSignal : kPowerOffSignal)); }

@@ -68,7 +68,7 @@ async function build(
     }
     for (const [path, text] of Object.entries(image.files)) {
       await mkdir(dirname(join(folder, path)), { recursive: true });
-      await writeFile(join(folder, path), text);
+      await writeFile(join(folder, path), text, { mode: text.startsWith('#!') ? 0o755 : 0o644 });
     }
     return (await builder.build(folder, name, { config: ociConfig(image) })).digest;
   } finally {
