@@ -48,10 +48,12 @@ export function collectGarbage(folder: ImageFolder, options: GcOptions): Promise
   return folder.underLock(async () => {
     const swept = dryRun ? [] : await folder.sweepHalfMade();
     const removed: Removed[] = swept.map((id) => ({ kind: 'work', id, sizeBytes: 0 }));
+    // Holds first: a call lets go, without the lock, once a name or a record needs the image. Who has let go
+    // by now has written it, and it is read next.
+    const held = await folder.holds.held();
     const { users, unreadable } = await folder.users.uses();
     if (unreadable.length === 0) {
       const names = await folder.names.list();
-      const held = await folder.holds.held();
       const marked = new Set([...users.keys(), ...names.map(({ digest }) => hexOf(digest)), ...held]);
       removed.push(...(await sweep(folder, { marked, held, dryRun, keepBytes, signal })));
     }

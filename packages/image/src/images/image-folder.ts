@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, realpath, stat, utimes } from 'node:fs/promises';
+import { mkdir, readdir, readFile, realpath, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { syncPath, type ImageConfig } from '@microvm/runtime';
+import { invalidArgument, syncPath, type ImageConfig } from '@microvm/runtime';
 import { z } from 'zod';
 import { ignoreAbsent } from '../host/system-error.js';
 import { ImageStore, type StoreEntry } from '../store/image-store.js';
@@ -16,6 +16,8 @@ import { type WorkFolder, WorkFolders } from './work-folders.js';
 /** What a template says of its image, beside the root file system. */
 export const IMAGE_FILE = 'image.json';
 const FOLDERS = ['blobs/sha256', 'names', 'holds', 'state-dirs', 'work', 'entries', 'template'];
+// What may lie in the folder before the store is made: what a killed process began, and what mkfs makes.
+const KNOWN_NAMES = [...FOLDERS.map((folder) => folder.replace(/\/.*/, '')), 'lock', 'lost+found'];
 
 const imageFileSchema = z.strictObject({
   env: z.record(z.string(), z.string()),
@@ -104,16 +106,26 @@ export class ImageFolder {
   }
 
   async #open(): Promise<void> {
-    if ((await stat(join(this.root, 'template')).catch(ignoreAbsent)) === undefined) await this.#make();
+    const found = FOLDERS.map((folder) => stat(join(this.root, folder)).catch(ignoreAbsent));
+    if ((await Promise.all(found)).includes(undefined)) await this.#make();
     await this.underLock(() => this.sweepHalfMade());
   }
 
   async #make(): Promise<void> {
     const made = await mkdir(this.root, { recursive: true, mode: 0o700 });
+    await this.#requireNoStranger();
     for (const folder of FOLDERS) await mkdir(join(this.root, folder), { recursive: true });
     await syncPath(join(this.root, 'blobs'));
     await syncPath(this.root);
     if (made !== undefined) await syncPath(dirname(made));
+  }
+
+  /** A store sweeps its folders `work` and `entries`: in a folder of other things these may be somebody's. */
+  async #requireNoStranger(): Promise<void> {
+    const stranger = (await readdir(this.root)).find((name) => !KNOWN_NAMES.includes(name));
+    if (stranger === undefined) return;
+    const expected = `a store of images, or an empty folder, not "${this.root}", which has "${stranger}"`;
+    throw invalidArgument('imageStore', expected);
   }
 }
 

@@ -115,7 +115,9 @@ export class LocalImages implements Images {
       try {
         const template = await this.#template(digest, { signal, onProgress });
         const { rootfsPath, config } = template;
-        return { digest: `sha256:${digest}`, rootfsPath, config, release: () => void release() };
+        // A hold that cannot be removed ends with this process.
+        const letGo = (): void => void release().catch(() => undefined);
+        return { digest: `sha256:${digest}`, rootfsPath, config, release: letGo };
       } catch (error) {
         await release();
         throw error;

@@ -1,10 +1,10 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeDurable, writeDurable } from '@microvm/native';
 import { VmRuntimeError } from '@microvm/runtime';
 import { z } from 'zod';
 import { readJsonIfSound } from '../host/read-json.js';
-import { hasCode } from '../host/system-error.js';
+import { hasCode, ignoreAbsent } from '../host/system-error.js';
 import { sha256 } from '../sources/offered-image.js';
 
 const nameSchema = z.strictObject({
@@ -62,9 +62,11 @@ export class ImageNames {
       .toSorted((a, b) => (a.name < b.name ? -1 : a.name === b.name ? 0 : 1));
   }
 
-  async #read(path: string): Promise<ImageName> {
+  /** Undefined for a name that was given up since the folder was read. */
+  async #read(path: string): Promise<ImageName | undefined> {
     const name = await readJsonIfSound(path, nameSchema);
     if (name !== undefined) return name;
+    if ((await stat(path).catch(ignoreAbsent)) === undefined) return undefined;
     throw new VmRuntimeError('MICROVM_STATE_CORRUPT', `"${path}" holds no name of an image`, {
       details: { path, problem: 'it is not what was written' },
       remedy: `remove "${path}", then import or pull its image again`,

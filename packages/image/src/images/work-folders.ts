@@ -31,7 +31,13 @@ export class WorkFolders {
     const lock = await this.#underLock(async () => {
       await mkdir(path, { recursive: true });
       const taken = await tryLock(path);
-      if (taken !== undefined) await removeContent(path);
+      if (taken === undefined) return undefined;
+      try {
+        await removeContent(path);
+      } catch (error) {
+        taken.release();
+        throw error;
+      }
       return taken;
     });
     return lock === undefined ? undefined : this.#workFolder(path, lock);
@@ -44,8 +50,11 @@ export class WorkFolders {
       const path = join(this.#root, name);
       const lock = await tryLock(path);
       if (lock === undefined) continue;
-      await rm(path, { recursive: true, force: true });
-      lock.release();
+      try {
+        await rm(path, { recursive: true, force: true });
+      } finally {
+        lock.release();
+      }
       swept.push(join('work', name));
     }
     return swept;
@@ -55,8 +64,12 @@ export class WorkFolders {
     let released: Promise<void> | undefined;
     const release = (): Promise<void> =>
       this.#underLock(async () => {
-        await rm(path, { recursive: true, force: true });
-        lock.release();
+        // What cannot be removed is swept later: nobody waits for a folder that no call works in.
+        try {
+          await rm(path, { recursive: true, force: true });
+        } finally {
+          lock.release();
+        }
       });
     return { path, release: () => (released ??= release()) };
   }

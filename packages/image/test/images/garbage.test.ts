@@ -1,6 +1,8 @@
-import { chmod, mkdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { collectGarbage } from '../../src/images/collect-garbage.js';
+import { ImageFolder } from '../../src/images/image-folder.js';
 import { LocalImages } from '../../src/images/local-images.js';
 import { call, ImagesFixture } from './fixture.js';
 
@@ -56,6 +58,54 @@ test('an image that a call has resolved stays until its release, in whatever pro
   resolved.release?.();
   await expect.poll(async () => (await elsewhere.gc()).removed.length).toBe(4);
 });
+
+test('an image that a call names, and lets go of, while the marks are made stays', async () => {
+  await images.release('app');
+  const folder = new ImageFolder(fixture.store);
+  const letGo = await folder.holds.hold(digest.slice(7));
+  const list = folder.names.list.bind(folder.names);
+  vi.spyOn(folder.names, 'list').mockImplementation(async () => {
+    const names = await list();
+    await folder.names.set('app:latest', digest);
+    await letGo();
+    return names;
+  });
+  expect((await collectGarbage(folder, {})).removed).toEqual([]);
+  expect((await images.describe('app')).digest).toBe(digest);
+});
+
+test('a name that is given up while the names are read is no damage', async () => {
+  await symlink('nowhere', join(fixture.store, 'names', `${'0'.repeat(64)}.json`));
+  expect((await images.list()).map(({ names }) => names)).toEqual([['app:latest']]);
+});
+
+test("a hold that cannot be let go of is nobody's error", async () => {
+  const resolved = await images.resolve('app', call);
+  await rename(join(fixture.store, 'holds'), join(fixture.store, 'lost+found'));
+  await writeFile(join(fixture.store, 'holds'), '');
+  const unhandled = vi.fn();
+  process.once('unhandledRejection', unhandled);
+  resolved.release?.();
+  await images.list();
+  process.off('unhandledRejection', unhandled);
+  expect(unhandled).not.toHaveBeenCalled();
+});
+
+test.each(['work', 'entries', 'template'])(
+  'a folder of other things, with a folder `%s` in it, is no store, and nothing in it is touched',
+  async (name) => {
+    const home = await fixture.folder('home');
+    await mkdir(join(home, name, 'thesis'), { recursive: true });
+    await writeFile(join(home, '.profile'), '');
+    const elsewhere = new LocalImages(home);
+    await expect(elsewhere.gc()).rejects.toMatchObject({
+      code: 'MICROVM_INVALID_ARGUMENT',
+      details: { path: 'imageStore' },
+    });
+    expect((await readdir(home)).toSorted()).toEqual(['.profile', name]);
+    expect(await readdir(join(home, name))).toEqual(['thesis']);
+  },
+);
 
 test('a hold of a process that is dead, or of another boot, holds nothing', async () => {
   await images.release('app');
