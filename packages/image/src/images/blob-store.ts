@@ -9,6 +9,7 @@ import { type OfferedBlob, sha256 } from '../sources/offered-image.js';
 
 export const BLOB_NAME = /^[0-9a-f]{64}$/;
 const CHUNK_BYTES = 4 * MIB;
+const START_BYTES = 4096;
 const MODE = 0o444;
 
 export interface StageCall {
@@ -50,10 +51,15 @@ export class BlobStore {
     await rm(this.path(digest), { force: true });
   }
 
-  /** Makes all blobs visible in another folder of the same file system, so that none is fetched again. */
-  async linkAllInto(folder: string): Promise<void> {
+  /**
+   * Makes all layers visible in another folder of the same file system, so that none is fetched again.
+   * Manifests and configs stay out of it: skopeo 1.9.3 writes a manifest over the file of its name, which
+   * would be the store's own.
+   */
+  async linkLayersInto(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true });
     for (const digest of await this.list()) {
+      if (await isDocument(this.path(digest))) continue;
       await link(this.path(digest), join(folder, digest)).catch(ignoreAbsent);
     }
   }
@@ -112,5 +118,17 @@ export class BlobStore {
       if (!(await this.has(digest))) await rename(join(folder, digest), this.path(digest));
     }
     await syncPath(this.folder);
+  }
+}
+
+/** A manifest or a config: JSON, as no archive is. True for what is gone. */
+async function isDocument(path: string): Promise<boolean> {
+  const file = await open(path, 'r').catch(ignoreAbsent);
+  if (file === undefined) return true;
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(START_BYTES), 0, START_BYTES, 0);
+    return /^\s*(\{|$)/.test(buffer.toString('latin1', 0, bytesRead));
+  } finally {
+    await file.close();
   }
 }

@@ -5,7 +5,7 @@ import type { OnImageProgress } from '../progress.js';
 import { FolderFiles } from '../sources/image-files.js';
 import { readOciLayout } from '../sources/oci-layout.js';
 import type { OfferedImage } from '../sources/offered-image.js';
-import { type RegistryOptions, skopeoCopy, skopeoName } from './skopeo.js';
+import { layoutName, type RegistryOptions, skopeoCopy, skopeoName } from './skopeo.js';
 
 const TAG = 'image';
 
@@ -19,7 +19,7 @@ export interface PullOptions {
 }
 
 /**
- * Fetches an image into an OCI layout in the work folder. skopeo finds all blobs of the store in the folder
+ * Fetches an image into an OCI layout in the work folder. skopeo finds all layers of the store in the folder
  * that it writes to, so that it fetches only what is new; what it leaves when it is killed goes with the
  * work folder.
  */
@@ -31,14 +31,14 @@ export async function pullImage(
   const layout = join(workDir, 'layout');
   const tmpDir = join(workDir, 'tmp');
   await mkdir(tmpDir);
-  await folder.blobs.linkAllInto(join(blobs, 'sha256'));
+  await folder.blobs.linkLayersInto(join(blobs, 'sha256'));
   const report = (done: number, total: number): void =>
     call.onProgress?.({ step: 'pull', done, total, unit: 'files' });
   report(0, 1);
   let copied = 0;
   await skopeoCopy({
     from: skopeoName(reference),
-    to: `oci:${layout}:${TAG}`,
+    to: layoutName(layout, TAG),
     registry: 'src',
     sharedBlobDir: blobs,
     options: call,

@@ -4,7 +4,7 @@ import type { ImageFolder } from '../images/image-folder.js';
 import { readStored } from '../images/take-image.js';
 import type { OnImageProgress } from '../progress.js';
 import { MANIFEST_TYPE, REF_NAME } from '../sources/media-types.js';
-import { type RegistryOptions, skopeoCopy, skopeoName } from './skopeo.js';
+import { layoutName, type RegistryOptions, skopeoCopy, skopeoName } from './skopeo.js';
 
 const TAG = 'image';
 
@@ -47,7 +47,7 @@ export async function pushImage(
     call.onProgress?.({ step: 'push', done: Math.min(done, total), total, unit: 'files' });
   report(0);
   await skopeoCopy({
-    from: `oci:${layout}:${TAG}`,
+    from: layoutName(layout, TAG),
     to: skopeoName(to),
     registry: 'dest',
     sharedBlobDir: join(folder.root, 'blobs'),

@@ -1,5 +1,5 @@
 import { isAbsolute } from 'node:path';
-import { isVmRuntimeError, VmRuntimeError } from '@microvm/runtime';
+import { invalidArgument, isVmRuntimeError, VmRuntimeError } from '@microvm/runtime';
 import { ProgramFailed, runProgram } from '../host/program.js';
 
 /** How a registry is reached. What is absent is as skopeo has it by its own files and environment. */
@@ -78,6 +78,16 @@ const TRANSPORT = /^(docker|docker-daemon|containers-storage|docker-archive|oci|
 /** What skopeo calls an image: a reference of a registry has its transport added. */
 export function skopeoName(reference: string): string {
   return TRANSPORT.test(reference) ? reference : `docker://${reference}`;
+}
+
+/**
+ * What skopeo calls an image in a layout of ours.
+ *
+ * @throws MICROVM_INVALID_ARGUMENT for a store below a path that skopeo would cut in two, and write elsewhere
+ */
+export function layoutName(layout: string, tag: string): string {
+  if (!layout.includes(':')) return `oci:${layout}:${tag}`;
+  throw invalidArgument('imageStore', `a path without ":" for what goes by skopeo, not "${layout}"`);
 }
 
 /** The name in a registry of a reference for skopeo; undefined for what has none, such as a folder. */

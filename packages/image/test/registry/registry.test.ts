@@ -1,6 +1,18 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +20,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { ImageConfig } from '@microvm/runtime';
 import { runProgram } from '../../src/host/program.js';
+import { LocalImages } from '../../src/images/local-images.js';
 import { ImagesFixture, makeLayer, type Tree } from '../images/fixture.js';
 import { LayoutBuilder, sha256, TYPES } from '../sources/layout-builder.js';
 import { CAPABILITY, makeDebianLayout } from './debian-image.js';
@@ -198,6 +211,30 @@ describe('a registry', () => {
       message: expect.stringContaining('connection refused') as string,
     });
   });
+});
+
+test("a second pull of an image leaves the store's own files as they are", async () => {
+  const fixture = await ImagesFixture.create();
+  const { source } = await fixture.layout([{ a: '1' }]);
+  const { digest } = await fixture.images.pull(`${source}:v1`, { as: 'app' });
+  const manifest = join(fixture.store, 'blobs', 'sha256', digest.slice('sha256:'.length));
+  await utimes(manifest, 1000, 1000);
+  const before = await stat(manifest);
+  const again = await fixture.images.pull(`${source}:v1`, { as: 'app' });
+  expect(again.digest).toBe(digest);
+  const { ino, mtimeMs } = await stat(manifest);
+  expect({ ino, mtimeMs }).toEqual({ ino: before.ino, mtimeMs: before.mtimeMs });
+});
+
+test('a store that skopeo would take for another path is refused, and nothing is written there', async () => {
+  const fixture = await ImagesFixture.create();
+  const { source } = await fixture.layout([{ a: '1' }]);
+  const images = new LocalImages(join(fixture.root, 'a:b'));
+  await expect(images.pull(`${source}:v1`, { as: 'app' })).rejects.toMatchObject({
+    code: 'MICROVM_INVALID_ARGUMENT',
+    details: { path: 'imageStore' },
+  });
+  expect(await readdir(fixture.root)).not.toContain('a');
 });
 
 test('without skopeo the error says what to install', async () => {
