@@ -10,7 +10,7 @@ const WRITERS = new Set([
 ]);
 const OPENERS = new Set(['open', 'openSync']);
 const READ_FLAGS =
-  /^('r'|(constants\.)?O_(RDONLY|NOFOLLOW|NONBLOCK)( \| (constants\.)?O_(NOFOLLOW|NONBLOCK))*)$/;
+  /^('r'|(constants\.)?O_(RDONLY|PATH|NOFOLLOW|NONBLOCK)( \| (constants\.)?O_(NOFOLLOW|NONBLOCK))*)$/;
 
 const MODULES = new Map([
   ...['fs', 'fs/promises'].flatMap((name) =>

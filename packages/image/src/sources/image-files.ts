@@ -55,6 +55,9 @@ export async function readPart(part: FilePart, position: number, length: number)
   return buffer.subarray(0, filled);
 }
 
+// open(2) of Linux on x86-64; Node has no name for it.
+const O_PATH = 0o10000000;
+
 /** The files of a folder. Somebody may change the folder meanwhile: what is looked at is the open file. */
 export class FolderFiles implements ImageFiles {
   readonly source: string;
@@ -67,32 +70,32 @@ export class FolderFiles implements ImageFiles {
 
   async open(name: string): Promise<FilePart | undefined> {
     const path = join(this.#folder, name);
-    let handle: FileHandle;
+    let place: FileHandle;
     try {
-      // A FIFO must not hold the call up.
-      handle = await openFile(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      // To open a device or a FIFO does something to it. The first look is at what it is and where.
+      place = await openFile(path, O_PATH);
     } catch (error) {
       if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
-      if (hasCode(error, 'ELOOP', 'ENXIO')) throw this.#notRegular(name, error);
+      if (hasCode(error, 'ELOOP')) throw this.#notRegular(name, error);
       throw error;
     }
     try {
-      return await this.#checked(name, handle);
-    } catch (error) {
-      await handle.close();
-      throw error;
+      await this.#check(name, place);
+      const handle = await openFile(`/proc/self/fd/${place.fd}`, constants.O_RDONLY);
+      const { size } = await handle.stat();
+      return { handle, offset: 0, sizeBytes: size, close: () => handle.close() };
+    } finally {
+      await place.close();
     }
   }
 
-  async #checked(name: string, handle: FileHandle): Promise<FilePart> {
+  async #check(name: string, place: FileHandle): Promise<void> {
     const root = await realpath(this.#folder);
-    const actual = await readlink(`/proc/self/fd/${handle.fd}`);
+    const actual = await readlink(`/proc/self/fd/${place.fd}`);
     if (!actual.startsWith(root === sep ? sep : `${root}${sep}`)) {
       throw imageInvalid({ source: this.source, entry: name, reason: 'it is a link out of the layout' });
     }
-    const found = await handle.stat();
-    if (!found.isFile()) throw this.#notRegular(name);
-    return { handle, offset: 0, sizeBytes: found.size, close: () => handle.close() };
+    if (!(await place.stat()).isFile()) throw this.#notRegular(name);
   }
 
   #notRegular(entry: string, cause?: unknown): Error {

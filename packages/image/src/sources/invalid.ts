@@ -12,8 +12,10 @@ export interface InvalidImage {
 /** What a stranger made wrong in an image. */
 export function imageInvalid({ source, reason, entry, cause }: InvalidImage): VmRuntimeError {
   const where = entry === undefined ? '' : `, "${printable(entry)}"`;
-  return new VmRuntimeError('MICROVM_IMAGE_INVALID', `image ${printable(source)}${where}: ${reason}`, {
-    details: { source, reason, ...(entry === undefined ? {} : { entry }) },
+  // A reason may have names in it that a stranger chose.
+  const text = printable(reason);
+  return new VmRuntimeError('MICROVM_IMAGE_INVALID', `image ${printable(source)}${where}: ${text}`, {
+    details: { source, reason: text, ...(entry === undefined ? {} : { entry }) },
     ...(cause === undefined ? {} : { cause }),
   });
 }

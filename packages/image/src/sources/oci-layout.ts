@@ -15,6 +15,9 @@ import { hexOf, type OfferedBlob, type OfferedImage, sha256 } from './offered-im
 
 const INDEX = 'index.json';
 const MAX_NESTING = 4;
+// In all indexes: a few that lead to each other could otherwise keep us busy for ever.
+const MAX_DOCUMENTS = 1024;
+const MAX_DOCUMENTS_BYTES = 64 * 1024 * 1024;
 const PLATFORM = 'linux/amd64';
 
 export interface LayoutOptions {
@@ -48,6 +51,8 @@ class LayoutReader {
   readonly #options: LayoutOptions;
   /** Platforms that were met and are not ours. */
   readonly #others = new Set<string>();
+  #documents = 0;
+  #documentsBytes = 0;
 
   constructor(files: ImageFiles, options: LayoutOptions) {
     this.#files = files;
@@ -96,7 +101,8 @@ class LayoutReader {
     const { manifests } = parseDocument(data, indexSchema, { source, entry });
     const found: Candidate[] = [];
     for (const inner of manifests) {
-      const annotations = { ...inner.annotations, ...descriptor.annotations };
+      const tag = descriptor.annotations?.[REF_NAME];
+      const annotations = tag === undefined ? inner.annotations : { [REF_NAME]: tag };
       found.push(...(await this.#candidates({ ...inner, annotations }, depth + 1)));
     }
     return found;
@@ -158,6 +164,12 @@ class LayoutReader {
   async #document({ digest, size }: Descriptor): Promise<Buffer> {
     const { source } = this.#files;
     const hex = hexOf(digest);
+    this.#documents += 1;
+    this.#documentsBytes += size;
+    if (this.#documents > MAX_DOCUMENTS || this.#documentsBytes > MAX_DOCUMENTS_BYTES) {
+      const most = `${MAX_DOCUMENTS} documents of ${MAX_DOCUMENTS_BYTES} bytes in all`;
+      throw imageInvalid({ source, entry: digest, reason: `its indexes lead to more than ${most}` });
+    }
     const part = await this.#openBlob(digest);
     const data = await readWhole(part, { source, entry: digest });
     if (data.length !== size) {

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { invalidArgument } from '@microvm/runtime';
 import { runProgram } from '../host/program.js';
-import { ignoreAbsent } from '../host/system-error.js';
+import { ignoreAbsent, systemCode } from '../host/system-error.js';
 import { ArchiveFiles } from './archive-files.js';
 import { type Compression, compressionOf } from './compression.js';
 import { readDockerArchive } from './docker-archive.js';
@@ -57,7 +57,7 @@ export async function openSource(source: string, call: OpenCall): Promise<Opened
   const found = await stat(path);
   const isFolder = found.isDirectory();
   if (!isFolder && !found.isFile()) throw invalidArgument('source', `a file or a folder, not "${source}"`);
-  const kind = located.kind ?? (isFolder ? await kindOfFolder(path) : await kindOfFile(path));
+  const kind = located.kind ?? (isFolder ? await kindOfFolder(path) : await kindOfFile(path, source));
   if (kind === 'rootfs') {
     const compression = isFolder ? 'folder' : await compressionOfFile(path);
     return { rootfs: { path, compression }, close: async () => {} };
@@ -108,7 +108,7 @@ async function kindOfFolder(path: string): Promise<Kind> {
 }
 
 /** Only the beginning of a file is looked at, so that it does not matter how large the file is. */
-async function kindOfFile(path: string): Promise<Kind> {
+async function kindOfFile(path: string, source: string): Promise<Kind> {
   const compression = await compressionOfFile(path);
   if (compression !== 'none' && compression !== 'gzip') return 'rootfs';
   const start = createReadStream(path);
@@ -116,6 +116,8 @@ async function kindOfFile(path: string): Promise<Kind> {
   start.once('error', (error) => stream.destroy(error));
   try {
     return (await looksLikeImageArchive(stream)) ? 'docker-archive' : 'rootfs';
+  } catch (error) {
+    throw damagedGzip(error, source);
   } finally {
     start.destroy();
   }
@@ -146,8 +148,7 @@ async function unpacked(path: string, source: string, { workDir, signal }: OpenC
     try {
       await pipeline(createReadStream(path), createGunzip(), bounded, createWriteStream(to), { signal });
     } catch (error) {
-      if (!(error instanceof Error) || !/^Z_/.test((error as NodeJS.ErrnoException).code ?? '')) throw error;
-      throw imageInvalid({ source, reason: `its gzip is damaged: ${error.message}`, cause: error });
+      throw damagedGzip(error, source);
     }
     return to;
   }
@@ -160,4 +161,10 @@ async function unpacked(path: string, source: string, { workDir, signal }: OpenC
     await target.close();
   }
   return to;
+}
+
+/** The contract's error for what zlib found; every other error as it is. */
+function damagedGzip(error: unknown, source: string): unknown {
+  if (!(error instanceof Error) || systemCode(error)?.startsWith('Z_') !== true) return error;
+  return imageInvalid({ source, reason: `its gzip is damaged: ${error.message}`, cause: error });
 }

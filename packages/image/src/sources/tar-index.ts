@@ -12,6 +12,8 @@ const BLOCK_BYTES = 512;
 // An archive of an image has a few entries for each of at most 128 layers.
 const MAX_ENTRIES = 10_000;
 const MAX_EXTENSION_BYTES = 1024 * 1024;
+// PATH_MAX of Linux, without the NUL. All names are kept in memory.
+const MAX_NAME_BYTES = 4095;
 
 interface Header {
   readonly name: string;
@@ -31,12 +33,15 @@ interface Extension {
 const IMAGE_NAMES =
   /^(\.\/)?(blobs(\/|$)|oci-layout$|index\.json$|manifest\.json$|repositories$|[0-9a-f]{64}(\/|\.json$|\.tar$|$))/;
 const LOOKED_AT = 16;
+// Unpacked: what is packed may go on for hours.
+const LOOKED_AT_BYTES = 64 * 1024 * 1024;
 
 /** Whether an archive is one of an image, by the names of its first entries. */
 export async function looksLikeImageArchive(stream: AsyncIterable<Buffer>): Promise<boolean> {
   const headers: Header[] = [];
   let rest = Buffer.alloc(0);
   let skip = 0;
+  let seen = 0;
   for await (const chunk of stream) {
     rest = Buffer.concat([rest, chunk]);
     while (rest.length > 0) {
@@ -49,7 +54,9 @@ export async function looksLikeImageArchive(stream: AsyncIterable<Buffer>): Prom
       headers.push(header);
       skip = BLOCK_BYTES + Math.ceil(header.sizeBytes / BLOCK_BYTES) * BLOCK_BYTES;
     }
+    seen += chunk.length;
     if (headers.some(isImageName)) return true;
+    if (seen > LOOKED_AT_BYTES) return false;
   }
   return headers.some(isImageName);
 }
@@ -92,6 +99,10 @@ export async function readTarIndex(
       // What a global header says holds for all entries; nothing that is read here is said there.
       if (header.type !== 'g') extension = { ...extension, ...extensionOf(header.type, data) };
       continue;
+    }
+    const { name: longName = '', target = '' } = extension;
+    if (Math.max(Buffer.byteLength(longName), Buffer.byteLength(target)) > MAX_NAME_BYTES) {
+      throw imageInvalid({ source, entry: longName, reason: `a name has more than ${MAX_NAME_BYTES} bytes` });
     }
     const name = posix.normalize(extension.name ?? header.name).replace(/^\/+|\/$/g, '');
     entries.set(name, entryOf(header, { target: extension.target, offset, sizeBytes }));

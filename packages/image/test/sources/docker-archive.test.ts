@@ -6,6 +6,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { readPart } from '../../src/sources/image-files.js';
 import type { OfferedImage } from '../../src/sources/offered-image.js';
 import { openSource } from '../../src/sources/open-source.js';
+import { looksLikeImageArchive } from '../../src/sources/tar-index.js';
 import { makeTempDir } from '../temp-dir.js';
 import { LayoutBuilder, sha256, tagged } from './layout-builder.js';
 
@@ -45,6 +46,18 @@ async function save(layers: readonly SavedLayer[], options: { architecture?: str
     Layers: layers.map(({ id }) => `${id}/layer.tar`),
   };
   await writeFile(join(folder, 'manifest.json'), JSON.stringify([saved]));
+}
+
+/** An entry of a tar archive with this content; `size` is what its header says of it. */
+function entry(type: string, content: string, size = content.length): Buffer {
+  const block = Buffer.alloc(512 + Math.ceil(content.length / 512) * 512);
+  block.write('a', 0);
+  block.write(`${size.toString(8).padStart(11, '0')}\0`, 124);
+  block.write(`        ${type}`, 148);
+  block.write(content, 512);
+  const sum = block.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  return block;
 }
 
 function pack(...options: string[]): string {
@@ -195,6 +208,38 @@ test('the same blobs in a folder, an archive and beside the files of docker give
   );
   const digests = [folder, `oci:${folder}`, pack()].map(async (source) => (await read(source)).digest);
   expect(new Set(await Promise.all(digests))).toEqual(new Set([manifest.digest.slice(7)]));
+});
+
+test('names longer than Linux has them are refused, as all names are kept in memory', async () => {
+  const path = join(root, 'names.tar');
+  for (const length of [4095, 4096]) {
+    const name = `${'x'.repeat(length - 2)}/y`;
+    const record = ` path=${name}\n`;
+    await writeFile(path, Buffer.concat([entry('x', `${record.length + 4}${record}`), entry('0', '')]));
+    const reading = read(`docker-archive:${path}`);
+    if (length === 4095) await expect(reading).rejects.toThrow(/"manifest.json": there is no such file/);
+    else await expect(reading).rejects.toThrow(/a name has more than 4095 bytes/);
+  }
+});
+
+describe('what an archive is', () => {
+  test('is said of a damaged gzip as of any other damage', async () => {
+    await writeFile(join(folder, 'file'), 'x'.repeat(100_000));
+    const path = pack('-z');
+    await truncate(path, 40);
+    await expect(read(path)).rejects.toMatchObject({
+      code: 'MICROVM_IMAGE_INVALID',
+      details: { source: path, reason: expect.stringMatching(/gzip is damaged/) as string },
+    });
+  });
+
+  test('is known by its beginning, however much it unpacks to', async () => {
+    async function* endless(): AsyncGenerator<Buffer> {
+      yield entry('0', '', 8 ** 11 - 1);
+      for (;;) yield Buffer.alloc(1024 * 1024);
+    }
+    expect(await looksLikeImageArchive(endless())).toBe(false);
+  });
 });
 
 describe('a file system', () => {

@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { FolderFiles, readPart } from '../../src/sources/image-files.js';
@@ -132,6 +134,18 @@ describe('links', () => {
   });
 });
 
+test('what a link out of the layout leads to is not even opened', async () => {
+  const manifest = await layout.image();
+  await layout.write([manifest]);
+  const server = createServer().listen(join(root, 'outside.sock'));
+  await once(server, 'listening');
+  await rm(layout.path(manifest.digest));
+  await symlink(join(root, 'outside.sock'), layout.path(manifest.digest));
+  // Opened, a socket is ENXIO.
+  await invalid(/link out of the layout/);
+  server.close();
+});
+
 describe('what is wrong is said', () => {
   test('no index.json', async () => invalid(/no such file/, 'index.json'));
 
@@ -212,5 +226,17 @@ describe('what is wrong is said', () => {
     for (let depth = 0; depth < 5; depth += 1) inner = await layout.index([inner]);
     await layout.write([inner]);
     await invalid(/nested more than 4 deep/);
+  });
+
+  test('indexes that lead to one image on more ways than anybody could go', async () => {
+    let inner = await layout.image();
+    for (let depth = 0; depth < 4; depth += 1) inner = await layout.index(Array(8).fill(inner));
+    await layout.write([inner]);
+    await invalid(/lead to more than 1024 documents/);
+  });
+
+  test('in letters that a terminal does not act on', async () => {
+    await layout.write([await layout.image({ layerType: 'x\u001b]0;owned\u0007' })]);
+    await invalid(/unknown type "x\\x1b\]0;owned\\x07"/);
   });
 });
