@@ -6,6 +6,7 @@ import { copyFile, type CopyProgress } from '@microvm/native';
 import { abortSignalSchema, invalidArgument, resolveOptions, syncPath } from '@microvm/runtime';
 import { z } from 'zod';
 import { growExt4, hasExt4, makeEmptyExt4, MIN_EXT4_BYTES } from './ext4.js';
+import { abortOnThrow } from '../host/abort-on-throw.js';
 import { toContractError } from '../host/host-errors.js';
 import { hasCode, ignoreAbsent } from '../host/system-error.js';
 
@@ -105,14 +106,7 @@ async function copyWithProgress(
   const failed = new AbortController();
   const signal =
     options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
-  const report = (progress: CopyProgress): void => {
-    try {
-      onProgress?.(progress);
-    } catch (error) {
-      // An error that is thrown into the addon would reach nobody. The abort brings it to the caller.
-      failed.abort(error);
-    }
-  };
+  const report = abortOnThrow((progress: CopyProgress) => onProgress?.(progress), failed);
   return copyFile(from, to, { sparse: true, signal, onProgress: report });
 }
 

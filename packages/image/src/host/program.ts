@@ -66,6 +66,8 @@ export interface ProgramLimits {
   readonly fileSizeBytes: number;
 }
 
+// More than the characters that an error keeps of it.
+const STDERR_BYTES = 64 * 1024;
 // mkfs.ext4 and the like live there, and only root's PATH has these folders on Debian.
 const SYSTEM_FOLDERS = ':/usr/local/sbin:/usr/sbin:/sbin';
 
@@ -89,7 +91,7 @@ export async function runProgram(
     const { onOutputLine, onStatusLine } = options;
     const [stdout, stderr, end] = await Promise.all([
       onOutputLine === undefined ? collect(child.stdout) : readLines(child.stdout, onOutputLine, kill),
-      collect(child.stderr),
+      collectEnd(child.stderr),
       ended(child, program),
       onStatusLine === undefined ? undefined : readLines(child.stdio[3], onStatusLine, kill),
     ]);
@@ -143,6 +145,13 @@ async function collect(stream: Readable | null): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of stream ?? []) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
+}
+
+/** The end of a text: a program that works on what strangers made may complain about each bit of it. */
+async function collectEnd(stream: Readable | null): Promise<Buffer> {
+  let end = Buffer.alloc(0);
+  for await (const chunk of stream ?? []) end = Buffer.concat([end, chunk as Buffer]).subarray(-STDERR_BYTES);
+  return end;
 }
 
 async function readLines(stream: unknown, onLine: (line: string) => void, kill: () => void): Promise<Buffer> {

@@ -10,6 +10,7 @@ import {
   openPipe,
 } from '@microvm/native';
 import { MIB } from '@microvm/runtime';
+import { abortOnThrow } from '../host/abort-on-throw.js';
 import { runProgram } from '../host/program.js';
 import { systemCode } from '../host/system-error.js';
 import { imageInvalid } from '../sources/invalid.js';
@@ -69,7 +70,8 @@ export async function makeRootfs(options: TemplateOptions): Promise<void> {
   // sqfstar has its own copy of the reading end once it runs: without ours, its death ends the writer.
   const squashfs = runSquashfs({ input: pipe.read, path, signal });
   closeSync(pipe.read);
-  const stream = flatten(options, pipe.write, signal);
+  const onProgress = abortOnThrow(options.onProgress ?? (() => {}), failed);
+  const stream = flatten({ ...options, onProgress }, pipe.write, signal);
   const end = (error: unknown): never => {
     failed.abort(error);
     throw error;

@@ -296,3 +296,21 @@ test.each([
     }),
   );
 });
+
+test.each(['import', 'build'])(
+  "what a caller's progress throws ends an %s, and not the process",
+  async (verb) => {
+    const { source } = await fixture.layout([{ a: '1' }]);
+    const onProgress = ({ step }: { step: string }): void => {
+      if (step === (verb === 'import' ? 'root file system' : 'layers'))
+        throw new Error('the caller is broken');
+    };
+    const folder = source.slice('oci:'.length);
+    const work =
+      verb === 'import'
+        ? fixture.images.import(source, 'app', { onProgress })
+        : fixture.images.build(folder, 'app', { onProgress });
+    await expect(work).rejects.toThrow('the caller is broken');
+    expect(await fixture.content()).toMatchObject({ template: 0, names: 0, work: 0, holds: 0 });
+  },
+);
