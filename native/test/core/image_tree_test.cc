@@ -71,6 +71,20 @@ TEST(an_opaque_folder_hides_what_lower_layers_have_in_it) {
   CHECK(Merge({{"a"}, {"d/.wh..wh..opq"}}) == "a@0 ");
 }
 
+// Each of them once looked at all that is in the folder: a layer of a few MiB took hours.
+TEST(whiteouts_that_say_the_same_again_and_again_cost_nothing) {
+  constexpr size_t kCount = 100'000;
+  std::vector<std::string> layer{"d/"};
+  for (size_t i = 0; i < kCount; ++i) layer.push_back("d/" + std::to_string(i));
+  layer.insert(layer.end(), kCount, "d/.wh..wh..opq");
+  layer.insert(layer.end(), kCount, ".wh.d");
+  layer.insert(layer.end(), {"d/new/", "d/new/x", "d/.wh..wh..opq", ".wh.d"});
+  const std::string merged = Merge({{"d/", "d/old/", "d/old/x"}, layer});
+  CHECK(merged.find("old") == std::string::npos);
+  CHECK(merged.find("d/new/@1 d/new/x@1 ") != std::string::npos);
+  CHECK(merged.find("d/0@1 ") != std::string::npos);
+}
+
 TEST(metadata_of_aufs_is_no_file) {
   CHECK(Merge({{"a", ".wh..wh.aufs", ".wh..wh.plnk/", ".wh..wh.plnk/1.2"}}) == "a@0 ");
 }

@@ -165,6 +165,8 @@ bool Tree::Prune(Node* node, size_t layer) {
 }
 
 void Tree::PruneChildren(Node* folder, size_t layer) {
+  if (folder->pruned == layer) return;
+  folder->pruned = layer;
   for (auto child = folder->children.begin(); child != folder->children.end();) {
     child = Prune(child->second.get(), layer) ? std::next(child) : folder->children.erase(child);
   }

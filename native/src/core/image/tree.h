@@ -39,6 +39,8 @@ struct Node {
   // The layer whose entry it is; and the last layer that put anything here or below.
   size_t layer = 0;
   size_t touched = 0;
+  // The last layer that took away what lower ones have put below: once for all, as it can only add its own.
+  size_t pruned = SIZE_MAX;
   uint32_t depth = 0;
   uint32_t path_bytes = 0;
 
