@@ -45,6 +45,7 @@ describe('parseVmSpec', () => {
     [{ image: 'app', rootDrive: { path: '/a' } }, 'spec.rootDrive'],
     [{ image: 'app', agent: 'none' }, 'spec.agent'],
     [{ image: 'app', drives: [{ driveId: 'image', path: '/a' }] }, 'spec.drives'],
+    [{ image: 'app', bootArgs: { append: 'a'.repeat(1025) } }, 'spec.bootArgs'],
     [{ rootSizeMib: 0 }, 'spec.rootSizeMib'],
     [{ image: 'app', rootSizeMib: 15 }, 'spec.rootSizeMib'],
     [{ rootSizeMib: 64, rootDrive: { path: '/a', sizeMib: 64 } }, 'spec.rootSizeMib'],

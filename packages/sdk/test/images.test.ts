@@ -37,6 +37,20 @@ it('a name that stands for nothing is told by its code, and leaves no VM', async
   expect(await microvm.list()).toEqual([]);
 });
 
+it.each([
+  ['a working directory', { workingDir: 'srv' }],
+  ['a user', { user: 'x'.repeat(257) }],
+  ['a stop signal', { stopSignal: 'SIGNONE' }],
+  ['arguments', { cmd: Array<string>(9).fill('x'.repeat(127 * 1024)) }],
+])('an image with %s that no guest can be told of is refused before there is a VM', async (_what, config) => {
+  const { microvm } = await memoryMicrovm({ images: { app: { ...APP, ...config } } });
+  await expect(microvm.create({ image: 'app' })).rejects.toMatchObject({
+    code: 'MICROVM_IMAGE_INVALID',
+    details: { source: 'app' },
+  });
+  expect(await microvm.list()).toEqual([]);
+});
+
 it('without an image a command has to be said', async () => {
   const { microvm } = await memoryMicrovm();
   await using vm = await microvm.create();

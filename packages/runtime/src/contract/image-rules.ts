@@ -18,6 +18,10 @@ export const IMAGE_ROOT_SIZE_MIB = 1024;
 // With less there is no room for a journal, without which a killed guest finds a damaged file system.
 const MIN_ROOT_SIZE_MIB = 16;
 
+// The kernel cuts its command line at 2,048 characters, of which the drivers' own arguments take some. Ours
+// is the last: without it the guest would boot without its image, and say nothing.
+const MAX_BOOT_ARGS = 1024;
+
 /** What the rules look at: also a spec without the paths of a host. */
 export type SpecOfImageRules = Omit<VmSpec, 'rootDrive' | 'drives' | 'networkInterfaces'> & {
   readonly rootDrive?: Pick<NonNullable<VmSpec['rootDrive']>, 'mode' | 'sizeMib'> | undefined;
@@ -43,6 +47,12 @@ export const IMAGE_RULES: readonly Rule[] = [
     `other drive ids than "${IMAGE_DRIVE_ID}", the image's own`,
     ({ image, drives = [] }) =>
       image !== undefined && drives.some(({ driveId }) => driveId === IMAGE_DRIVE_ID),
+  ],
+  [
+    'bootArgs',
+    `at most ${MAX_BOOT_ARGS} characters with an image, whose own argument is behind them`,
+    ({ image, bootArgs = {} }) =>
+      image !== undefined && Object.values(bootArgs).some((text) => text.length > MAX_BOOT_ARGS),
   ],
   [
     'imageInit',
