@@ -1,8 +1,10 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { lockDirectory, processIdentity, spawnProcess } from '../dist/index.js';
 import { openDescriptors, rejection, runNode, temporaryFolder } from './fixture.js';
+import { reasonForNoMount } from './loop-mount.js';
 
 const HOLD = `
   const lock = await native.lockDirectory(process.argv[1]);
@@ -28,6 +30,23 @@ test('a second lock fails and names the holder, also in the same process', async
   lock.release();
   (await lockDirectory(folder)).release();
 });
+
+test.skipIf(reasonForNoMount() !== undefined)(
+  'is had on a full disk too, where it has no name in it',
+  async () => {
+    const folder = temporaryFolder();
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'microvm-test', folder]);
+    try {
+      writeFileSync(join(folder, 'lock'), '');
+      expect(() => writeFileSync(join(folder, 'fill'), Buffer.alloc(1 << 20))).toThrow(/ENOSPC/);
+      const lock = await lockDirectory(folder);
+      expect(await rejection(lockDirectory(folder))).toMatchObject({ code: 'EWOULDBLOCK' });
+      lock.release();
+    } finally {
+      execFileSync('umount', [folder]);
+    }
+  },
+);
 
 test('excludes other processes until its own is killed', async () => {
   const folder = temporaryFolder();

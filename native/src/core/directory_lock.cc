@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <ctime>
@@ -79,8 +80,11 @@ Result<LockOutcome> LockDirectory(const std::string& path) {
     if (errno != EWOULDBLOCK) return SysError::Last("flock", file);
     return LockOutcome(ReadHolder(file));
   }
-  auto written = WriteHolder(fd.Value().Get(), file);
-  if (!written.Ok()) return written.Error();
+  const auto written = WriteHolder(fd.Value().Get(), file);
+  // The lock is held without its holder's name as well: who wants it may be about to make room.
+  const bool is_full =
+      !written.Ok() && (written.Error().number == ENOSPC || written.Error().number == EDQUOT);
+  if (!written.Ok() && !is_full) return written.Error();
   return LockOutcome(std::move(fd.Value()));
 }
 
