@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { isVmRuntimeError } from '@microvm/runtime';
+import { isVmRuntimeError, printable } from '@microvm/runtime';
 import { openImages } from '../images/local-images.js';
 import { systemCode } from '../host/system-error.js';
 import { helpOf, helpOfAll } from './help.js';
@@ -26,7 +26,7 @@ export async function runCommand(argv: readonly string[], around: CommandSurroun
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     const remedy = isVmRuntimeError(error) ? `\nwhat to do: ${error.remedy}` : '';
-    around.stderr.write(`microvm-image: ${text}${remedy}\n`);
+    around.stderr.write(forTerminal(`microvm-image: ${text}${remedy}\n`));
     return around.signal.aborted ? INTERRUPTED : isWrongCall(error) ? WRONG_CALL : FAILED;
   }
 }
@@ -41,7 +41,7 @@ async function runVerb(
     return 0;
   };
   if (name === '--help' || name === 'help') return print(helpOfAll(VERBS));
-  const verb = name === undefined ? undefined : VERBS[name];
+  const verb = name !== undefined && Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
   if (name === undefined || verb === undefined) {
     const what = name === undefined ? 'which verb?' : `no verb "${name}"`;
     throw new UsageError(`${what} There are: ${Object.keys(VERBS).join(', ')}`);
@@ -56,7 +56,7 @@ async function runVerb(
     throw new UsageError(`usage: microvm-image ${name} ${verb.usage}`);
   }
   const output = await run(verb, { values, args: positionals }, around);
-  print(values['json'] === true ? JSON.stringify(output.json, null, 2) : output.text);
+  print(values['json'] === true ? JSON.stringify(output.json, null, 2) : forTerminal(output.text));
   return output.exitCode ?? 0;
 }
 
@@ -73,6 +73,14 @@ async function run(
   } finally {
     bar.stop();
   }
+}
+
+/** Lines as they are, without anything else in them that a terminal acts on: images are made by strangers. */
+function forTerminal(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => printable(line, Infinity))
+    .join('\n');
 }
 
 function isWrongCall(error: unknown): boolean {

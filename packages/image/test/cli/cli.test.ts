@@ -52,6 +52,20 @@ test('an interrupted verb is exit code 130', async () => {
   });
 });
 
+test("what a stranger wrote into an image moves nobody's terminal", async () => {
+  const { source } = await fixture.layout([{ a: '1' }], { config: { User: 'a\u009b31m\u202e' } });
+  await run('import', source, 'app');
+  expect((await run('inspect', 'app')).stdout).toContain('"user": "a\\x9b31m\\u{202e}"');
+  expect((await run('import', `${source}:\u001b[31m`, 'app')).stderr).toContain('\\x1b[31m');
+});
+
+test('a verb is none that every object has', async () => {
+  expect(await run('constructor')).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringMatching(/no verb "constructor"/) as string,
+  });
+});
+
 test('an image is imported, listed, inspected, tagged, verified, released and collected', async () => {
   const { source, digest } = await fixture.layout([{ 'etc/a': 'a' }], { config: { Cmd: ['/bin/sh'] } });
   expect(await run('import', source, 'app')).toMatchObject({
