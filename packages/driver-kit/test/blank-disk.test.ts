@@ -17,6 +17,8 @@ it('an empty disk is made once for all that ask for its size at once, whole and 
   const made = await stat(path);
   expect(made.size).toBe(64 * MIB);
   expect(made.blocks * 512).toBeLessThan(MIB);
+  // Who shares the cache may copy it, and nobody writes to what all copies come from.
+  expect(made.mode & 0o777).toBe(0o444);
   execFileSync('e2fsck', ['-fn', path], { stdio: 'ignore' });
   expect(await ask(64)).toBe(path);
   expect((await stat(path)).ino).toBe(made.ino);

@@ -1,4 +1,4 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { chmod, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createDisk, xdgFolder } from '@microvm/image';
 import { MIB } from '@microvm/runtime';
@@ -22,6 +22,8 @@ export async function ensureBlankDisk({ sizeMib, signal, cacheDir }: BlankDiskOp
   await mkdir(folder, { recursive: true });
   try {
     await createDisk({ to: path, sizeBytes: sizeMib * MIB, durable: true, signal });
+    // Nobody writes to it, and whoever shares the cache may copy it.
+    await chmod(path, 0o444);
   } catch (error) {
     // Another process has made it meanwhile: a disk gets its name when it is whole.
     if (!(await isThere(path))) throw error;

@@ -50,10 +50,14 @@ export async function isSameFile(a: string, b: string): Promise<boolean> {
   return one !== undefined && other !== undefined && one.dev === other.dev && one.ino === other.ino;
 }
 
-/** The key of a file's version; undefined when the file is absent or has another size. */
+/**
+ * The key of a file's version; undefined when the file is absent or has another size. Of a file that nobody
+ * may write to, without the time of its inode's change, which is that of the last link that a VM got of it.
+ */
 export async function versionOfSize(path: string, sizeBytes: number): Promise<string | undefined> {
   const found = await fileOfSize(path, sizeBytes);
-  return found === undefined ? undefined : keyOf(found);
+  if (found === undefined) return undefined;
+  return (Number(found.mode) & 0o7777) === SEALED_MODE ? `sealed:${identityOf(found)}` : keyOf(found);
 }
 
 /**

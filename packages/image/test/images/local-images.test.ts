@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -205,6 +205,17 @@ describe('resolve', () => {
         remedy: expect.stringContaining(`microvm-image pull ${reference}`) as string,
       });
     }
+  });
+
+  test('does not read a template again because a VM got a link of it', async () => {
+    await images.import((await fixture.layout([{ a: '1' }])).source, 'app');
+    const { rootfsPath } = await images.resolve('app', call);
+    const note = join(rootfsPath, '..', 'verified.json');
+    const { ino } = await stat(note);
+    await link(rootfsPath, join(fixture.root, 'link'));
+    await images.resolve('app', call);
+    // What was read is noted in a new file.
+    expect((await stat(note)).ino).toBe(ino);
   });
 
   test('makes a damaged template again, of the layers', async () => {
