@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 
@@ -99,6 +100,11 @@ export async function runProgram(
     if (end.exitCode !== null && goodExitCodes.includes(end.exitCode)) return stdout;
     const failure = new ProgramFailed(program, { ...end, stderr: stderr.toString() });
     throw isNotFound(failure) ? new ProgramMissing(program, failure) : failure;
+  } catch (error) {
+    // Until it has ended it may write to the folders of the caller, who removes them next.
+    kill();
+    await gone(child);
+    throw error;
   } finally {
     signal?.removeEventListener('abort', kill);
   }
@@ -139,6 +145,11 @@ function ended(child: ChildProcess, program: string): Promise<ProgramEnd> {
     });
     child.once('close', (exitCode, signal) => resolve({ exitCode, signal }));
   });
+}
+
+async function gone(child: ChildProcess): Promise<void> {
+  const { pid, exitCode, signalCode } = child;
+  if (pid !== undefined && exitCode === null && signalCode === null) await once(child, 'exit');
 }
 
 async function collect(stream: Readable | null): Promise<Buffer> {
