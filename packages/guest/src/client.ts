@@ -49,7 +49,7 @@ import { FrameType, MAX_WAIT_MS, PREAMBLE } from './protocol.js';
 import type { PowerAction } from './protocol.js';
 import { CONFIRMED } from './request.js';
 import { decodeMetrics } from './metrics-message.js';
-import { encodeSetImage, imageProblem } from './image-message.js';
+import { encodeSetImage, imageConfigProblem } from './image-message.js';
 import { encodeSecrets, encodeSetEnv } from './settings-messages.js';
 
 const CONNECT_TIMEOUT_MS = 30_000;
@@ -313,7 +313,7 @@ export class AgentClient implements Guest {
    */
   async setImage(image: ImageConfig, options: CallOptions = {}): Promise<void> {
     if (this.#connection.ack.version < 2) throw tooOld('image');
-    const problem = imageProblem(image);
+    const problem = imageConfigProblem(image);
     if (problem !== undefined) throw invalidArgument('image', problem);
     await this.#connection.request(FrameType.setImage, encodeSetImage(image), {
       operation: 'setImage',

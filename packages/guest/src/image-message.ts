@@ -20,7 +20,7 @@ export function encodeSetImage(image: ImageConfig): Buffer {
 }
 
 /** Why an agent cannot be told of this image; undefined when it can. */
-export function imageProblem(image: ImageConfig): string | undefined {
+export function imageConfigProblem(image: ImageConfig): string | undefined {
   const { env, workingDir, user, entrypoint, cmd, stopSignal } = image;
   const variables = Object.entries(env);
   const strings = [...variables.flat(), workingDir, user, ...entrypoint, ...cmd];

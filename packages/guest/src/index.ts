@@ -1,4 +1,5 @@
 export { agentBinaryPath } from './agent-binary.js';
+export { imageConfigProblem } from './image-message.js';
 export { AgentFailure } from './agent-failure.js';
 export { AgentClient } from './client.js';
 export type { ConnectOptions, ShutdownOptions, ThawOptions } from './client.js';

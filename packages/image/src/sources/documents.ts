@@ -1,9 +1,10 @@
-import { environmentSchema, type Environment, type ImageConfig, printable } from '@microvm/runtime';
+import { imageConfigProblem } from '@microvm/guest';
+import { environmentSchema, type Environment, type ImageConfig, MIB, printable } from '@microvm/runtime';
 import { z } from 'zod';
 import { imageInvalid } from './invalid.js';
 
 /** Bytes that an index, a manifest or a config may have. */
-export const DOCUMENT_MAX_BYTES = 4 * 1024 * 1024;
+export const DOCUMENT_MAX_BYTES = 4 * MIB;
 export const MAX_LAYERS = 128;
 
 const digestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'a digest `sha256:` and 64 hex digits');
@@ -77,17 +78,14 @@ export function parseDocument<T extends z.ZodType>(
 }
 
 /**
- * What a config says of the commands in its image.
+ * What a config says of the commands in its image. What no guest could be told is refused here and not when a
+ * VM of the image first starts.
  *
- * @throws MICROVM_IMAGE_INVALID for an environment that no process could have
+ * @throws MICROVM_IMAGE_INVALID
  */
 export function imageConfigOf({ config }: Config, origin: DocumentOrigin): ImageConfig {
   const { User, WorkingDir, Entrypoint, Cmd, StopSignal } = config ?? {};
-  const texts = [User, WorkingDir, StopSignal, ...(Entrypoint ?? []), ...(Cmd ?? [])];
-  if (texts.some((text) => text?.includes('\0') === true)) {
-    throw imageInvalid({ ...origin, reason: 'its config has a NUL in it' });
-  }
-  return {
+  const said = {
     env: environmentOf(config?.Env ?? [], origin),
     workingDir: WorkingDir ?? '',
     user: User ?? '',
@@ -95,6 +93,9 @@ export function imageConfigOf({ config }: Config, origin: DocumentOrigin): Image
     cmd: Cmd ?? [],
     ...(StopSignal ? { stopSignal: StopSignal } : {}),
   };
+  const expected = imageConfigProblem(said);
+  if (expected === undefined) return said;
+  throw imageInvalid({ ...origin, reason: `its config: expected ${expected}` });
 }
 
 /** A name without `=` has no value in an image, so that it is left out, as other programs do. */

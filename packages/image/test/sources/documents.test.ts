@@ -38,6 +38,9 @@ test.each([
   ['a NUL in the command', { Cmd: ['a\0b'] }],
   ['a NUL in the environment', { Env: ['A=a\0b'] }],
   ['a variable without a name', { Env: ['=x'] }],
+  ['a working directory that is not absolute', { WorkingDir: 'srv' }],
+  ['a signal that there is not', { StopSignal: 'SIGNOTHING' }],
+  ['a user that no guest can be told', { User: 'u'.repeat(257) }],
   ['a variable that no process can have', { Env: [`A=${'x'.repeat(200_000)}`] }],
 ])('%s is refused', (_what, config) => {
   expect(() => configOf(config)).toThrow(expect.objectContaining({ code: 'MICROVM_IMAGE_INVALID' }));
