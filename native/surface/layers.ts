@@ -36,9 +36,9 @@ export interface FlattenLimits {
   readonly paxBytes: number;
   /** Of all names, targets and extended attributes, which are kept in memory; default 256 MiB. */
   readonly metadataBytes: number;
-  /** A layer may unpack to so many times its packed size… Default 200. */
+  /** A layer may unpack to so many times its packed size; default 200. */
   readonly ratio: number;
-  /** …and to so many bytes in any case. Default 64 MiB. */
+  /** A layer may unpack to so many bytes whatever its packed size is; default 64 MiB. */
   readonly ratioFreeBytes: number;
 }
 
@@ -52,7 +52,7 @@ export interface FlattenProgress {
 /**
  * The root is no entry of the stream, because sqfstar would leave it out. sqfstar 4.5.1 takes the mode as the
  * option `-root-mode`; of `-root-uid`, `-root-gid` and `-root-time` it takes no notice, so that the root of a
- * squashfs is always of user 0 and of the time at which it was made.
+ * squashfs belongs to the user who runs sqfstar, and has the time at which it was made.
  */
 export interface ImageRoot {
   readonly mode: number;
