@@ -75,7 +75,6 @@ const TEST_REQUIREMENTS = [
     purpose: 'checks the format of the C++ sources; another version would format them in another way',
     probe: program('clang-format-14'),
   },
-  { package: 'attr', purpose: 'shows extended attributes in the tests', probe: program('getfattr') },
   {
     package: 'binutils',
     purpose: 'shows what the built binaries export and need',
@@ -113,7 +112,6 @@ const TEST_REQUIREMENTS = [
   { package: 'util-linux', purpose: 'gives tests namespaces of their own', probe: program('unshare') },
   { package: 'xz-utils', purpose: 'packs layers of the tests', probe: program('xz') },
   { package: 'zstd', purpose: 'packs layers of the tests', probe: program('zstd') },
-  { package: 'umoci', purpose: 'unpacks images in the tests, for comparison', probe: program('umoci') },
   {
     package: 'xfsprogs',
     purpose: 'makes a file system with reflinks in the tests',
