@@ -118,7 +118,7 @@ export const REVIEWED = [
     calls: ["open(path, 'wx', 0o644)", 'truncate(path, sizeBytes)'],
   },
   {
-    file: 'packages/image/src/store/image-store.ts',
+    file: 'packages/image/src/store/entry-store.ts',
     why: CACHE,
     calls: [
       'writeFile(join(folder, MANIFEST), JSON.stringify(manifest))',

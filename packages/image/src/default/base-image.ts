@@ -4,7 +4,7 @@ import { MIB } from '@microvm/runtime';
 import { type Apt, type AptPackage, PackageMissing, withPackageLists } from './apt.js';
 import { findKernelPayload, hasPvhEntry } from './bzimage.js';
 import { makeEmptyExt4 } from '../disks/ext4.js';
-import type { ImageStore, StoreEntry } from '../store/image-store.js';
+import type { EntryStore, StoreEntry } from '../store/entry-store.js';
 import { GUEST_MODULES, resolveModules } from './kernel-modules.js';
 import { ProgramFailed, runProgram } from '../host/program.js';
 import { type OnImageProgress, reportStep } from '../progress.js';
@@ -29,7 +29,7 @@ const LZ4_PACKAGE = 'lz4';
 const DATA_DISK_BYTES = 64 * MIB;
 
 export interface BaseImageOptions {
-  readonly store: ImageStore;
+  readonly store: EntryStore;
   readonly apt: Apt;
   /** Empty folder for what is fetched and unpacked; the caller removes it. */
   readonly workDir: string;

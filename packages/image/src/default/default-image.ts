@@ -7,7 +7,7 @@ import { Apt } from './apt.js';
 import { BASE_FILES, makeBaseImage } from './base-image.js';
 import { type HostFacts, readHostFacts, requireDebian } from './host-check.js';
 import { toContractError } from '../host/host-errors.js';
-import { ImageStore, type StoreEntry } from '../store/image-store.js';
+import { EntryStore, type StoreEntry } from '../store/entry-store.js';
 import { INITRD_FILE, makeInitrd } from './initrd-image.js';
 import {
   FROM_PACKAGE,
@@ -120,7 +120,7 @@ export async function makeDefaultImage(inputs: ImageInputs): Promise<DefaultImag
   const root = rootIn(inputs.cacheDir);
   try {
     signal?.throwIfAborted();
-    const store = new ImageStore(root, signal);
+    const store = new EntryStore(root, signal);
     const base = await baseOf(store, inputs);
     const initrd = await makeInitrd({ store, base, ...inputs });
     return describeImage(base, initrd);
@@ -142,7 +142,7 @@ export async function packDefaultImage(
   given: Partial<ImageInputs> = {},
 ): Promise<PackagedBase> {
   const { cacheDir = xdgFolder('cache', process.env), signal } = given;
-  const store = new ImageStore(rootIn(cacheDir), signal);
+  const store = new EntryStore(rootIn(cacheDir), signal);
   const inputs = { hostFacts: await readHostFacts(), ...given };
   try {
     return await writePackagedBase(folder, await baseOf(store, inputs), FORMAT);
@@ -153,7 +153,7 @@ export async function packDefaultImage(
 
 type BaseInputs = Omit<ImageInputs, 'cacheDir' | 'agentPath'>;
 
-async function baseOf(store: ImageStore, inputs: BaseInputs): Promise<StoreEntry> {
+async function baseOf(store: EntryStore, inputs: BaseInputs): Promise<StoreEntry> {
   const known = inputs.refresh === true ? undefined : await presentBase(store, inputs);
   return known ?? newBase(store, inputs);
 }
@@ -162,7 +162,7 @@ async function baseOf(store: ImageStore, inputs: BaseInputs): Promise<StoreEntry
  * The base that was selected last, unless an npm package brings another one than it brought then; at first
  * that of the package. Undefined: it is to be fetched by apt.
  */
-async function presentBase(store: ImageStore, inputs: BaseInputs): Promise<StoreEntry | undefined> {
+async function presentBase(store: EntryStore, inputs: BaseInputs): Promise<StoreEntry | undefined> {
   const { packageFolder, signal, onProgress = () => {} } = inputs;
   const packaged = packageFolder === undefined ? undefined : await readPackagedBase(packageFolder, FORMAT);
   const key = await store.selected('base');
@@ -175,7 +175,7 @@ async function presentBase(store: ImageStore, inputs: BaseInputs): Promise<Store
   return base;
 }
 
-async function newBase(store: ImageStore, inputs: BaseInputs): Promise<StoreEntry> {
+async function newBase(store: EntryStore, inputs: BaseInputs): Promise<StoreEntry> {
   requireDebian(inputs.hostFacts);
   const { refresh = false, signal, aptEnv, onProgress = () => {} } = inputs;
   const workDir = await store.makeFolder();

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BASE_FILES } from './base-image.js';
-import type { ImageStore, StoreEntry } from '../store/image-store.js';
+import type { EntryStore, StoreEntry } from '../store/entry-store.js';
 import { buildInitramfs, type InitramfsParts } from './initramfs.js';
 import { type OnImageProgress, reportStep } from '../progress.js';
 
@@ -10,7 +10,7 @@ import { type OnImageProgress, reportStep } from '../progress.js';
 export const INITRD_FILE = 'initrd';
 
 export interface InitrdInputs {
-  readonly store: ImageStore;
+  readonly store: EntryStore;
   readonly base: StoreEntry;
   readonly agentPath: string;
   readonly onProgress?: OnImageProgress | undefined;

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { sha256OfFile } from '../content/file-digest.js';
 import { readJsonIfSound } from '../host/read-json.js';
 import type { OnImageProgress } from '../progress.js';
-import type { ImageStore, StoreEntry } from '../store/image-store.js';
+import type { EntryStore, StoreEntry } from '../store/entry-store.js';
 import { BASE_FILES, makeDataDisk } from './base-image.js';
 
 const PACKAGE = '@microvm/default-image';
@@ -53,7 +53,7 @@ export async function readPackagedBase(folder: string, format: number): Promise<
 }
 
 export interface PackagedBaseOptions {
-  readonly store: ImageStore;
+  readonly store: EntryStore;
   readonly onProgress: OnImageProgress;
   readonly signal: AbortSignal | undefined;
 }

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { invalidArgument, syncPath, type ImageConfig } from '@microvm/runtime';
 import { z } from 'zod';
 import { ignoreAbsent } from '../host/system-error.js';
-import { ImageStore, type StoreEntry } from '../store/image-store.js';
+import { EntryStore, type StoreEntry } from '../store/entry-store.js';
 import { BlobStore } from './blob-store.js';
 import { ImageHolds } from './holds.js';
 import { ImageNames } from './names.js';
@@ -72,8 +72,8 @@ export class ImageFolder {
     return underLock(this.root, work, signal);
   }
 
-  entries(signal?: AbortSignal): ImageStore {
-    return new ImageStore(this.root, signal);
+  entries(signal?: AbortSignal): EntryStore {
+    return new EntryStore(this.root, signal);
   }
 
   /** A work folder of this call alone. */

@@ -45,7 +45,7 @@ export interface StoreEntry {
  * `entries/` that never changes. Several processes may work on the store at once: the second process with a
  * key takes the first one's entry.
  */
-export class ImageStore {
+export class EntryStore {
   readonly #root: string;
   readonly #signal: AbortSignal | undefined;
 

@@ -11,7 +11,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { ImageStore } from '../../src/store/image-store.js';
+import { EntryStore } from '../../src/store/entry-store.js';
 import { makeTempDir } from '../temp-dir.js';
 
 async function fill(folder: string, text = 'kernel'): Promise<Record<string, string>> {
@@ -26,7 +26,7 @@ async function folders(root: string): Promise<string[]> {
 }
 
 test('an entry is found again, with facts, digests and files in subfolders', async () => {
-  const store = new ImageStore(await makeTempDir());
+  const store = new EntryStore(await makeTempDir());
   expect(await store.open('base', 'k')).toBeUndefined();
   await store.publish('base', 'k', fill);
   const entry = await store.open('base', 'k');
@@ -48,7 +48,7 @@ const DAMAGES: Readonly<Record<string, (file: string, manifest: string) => Promi
 
 test.each(Object.keys(DAMAGES))('%s makes the entry absent, and publishing repairs it', async (name) => {
   const root = await makeTempDir();
-  const store = new ImageStore(root);
+  const store = new EntryStore(root);
   const entry = await store.publish('base', 'k', fill);
   await DAMAGES[name]?.(entry.path('kernel'), entry.path('manifest.json'));
   expect(await store.open('base', 'k')).toBeUndefined();
@@ -59,7 +59,7 @@ test.each(Object.keys(DAMAGES))('%s makes the entry absent, and publishing repai
 });
 
 test('a file changed under a clock that was put back is noticed', async () => {
-  const store = new ImageStore(await makeTempDir());
+  const store = new EntryStore(await makeTempDir());
   const entry = await store.publish('base', 'k', fill);
   const past = new Date(1_600_000_000_000);
   await utimes(entry.path('kernel'), past, past);
@@ -70,7 +70,7 @@ test('a file changed under a clock that was put back is noticed', async () => {
 });
 
 test('digests that were verified in an earlier boot of the host are computed again', async () => {
-  const store = new ImageStore(await makeTempDir());
+  const store = new EntryStore(await makeTempDir());
   const entry = await store.publish('base', 'k', fill);
   const path = entry.path('verified.json');
   const verified = JSON.parse(await readFile(path, 'utf8')) as { bootId: string };
@@ -81,7 +81,7 @@ test('digests that were verified in an earlier boot of the host are computed aga
 
 test('an entry whose folder is gone is absent and can be made again', async () => {
   const root = await makeTempDir();
-  const store = new ImageStore(root);
+  const store = new EntryStore(root);
   await store.publish('base', 'k', fill);
   await rm(join(root, 'entries'), { recursive: true });
   expect(await store.open('base', 'k')).toBeUndefined();
@@ -90,7 +90,7 @@ test('an entry whose folder is gone is absent and can be made again', async () =
 
 test('a failure while an entry is made leaves nothing', async () => {
   const root = await makeTempDir();
-  const store = new ImageStore(root);
+  const store = new EntryStore(root);
   const failing = async (folder: string): Promise<never> => {
     await fill(folder);
     throw new Error('half way');
@@ -103,7 +103,7 @@ test('a failure while an entry is made leaves nothing', async () => {
 test('an abort while an entry is made leaves nothing', async () => {
   const root = await makeTempDir();
   const abort = new AbortController();
-  const store = new ImageStore(root, abort.signal);
+  const store = new EntryStore(root, abort.signal);
   const aborted = store.publish('base', 'k', async (folder) => {
     const facts = await fill(folder);
     abort.abort(new Error('enough'));
@@ -117,20 +117,20 @@ test('of several that publish the same key at once one is kept, and all get it',
   const root = await makeTempDir();
   const entries = await Promise.all(
     Array.from({ length: 8 }, (_, index) =>
-      new ImageStore(root).publish('base', 'k', (folder) => fill(folder, `kernel ${index}`)),
+      new EntryStore(root).publish('base', 'k', (folder) => fill(folder, `kernel ${index}`)),
     ),
   );
-  const kept = await new ImageStore(root).open('base', 'k');
+  const kept = await new EntryStore(root).open('base', 'k');
   expect(new Set(entries.map((entry) => entry.digest('kernel')))).toEqual(new Set([kept?.digest('kernel')]));
   expect(await folders(root)).toHaveLength(1);
 });
 
 test('of several that repair the same entry at once all get an intact one', async () => {
   const root = await makeTempDir();
-  const first = await new ImageStore(root).publish('base', 'k', fill);
+  const first = await new EntryStore(root).publish('base', 'k', fill);
   await writeFile(first.path('kernel'), 'broken');
   const repaired = await Promise.all(
-    Array.from({ length: 8 }, () => new ImageStore(root).publish('base', 'k', (folder) => fill(folder))),
+    Array.from({ length: 8 }, () => new EntryStore(root).publish('base', 'k', (folder) => fill(folder))),
   );
   for (const entry of repaired) expect(entry.digest('kernel')).toBe(first.digest('kernel'));
   expect(await readFile(first.path('kernel'), 'utf8')).toBe('kernel');
@@ -138,7 +138,7 @@ test('of several that repair the same entry at once all get an intact one', asyn
 
 test('what killed processes left is removed after a day, not before', async () => {
   const root = await makeTempDir();
-  const store = new ImageStore(root);
+  const store = new EntryStore(root);
   await store.publish('base', 'k', fill);
   const [old, recent] = [await store.makeFolder(), await store.makeFolder()];
   await symlink('nowhere', join(root, 'entries', 'link'));
@@ -152,7 +152,7 @@ test('what killed processes left is removed after a day, not before', async () =
 });
 
 test('the selected key is the one that was selected last', async () => {
-  const store = new ImageStore(await makeTempDir());
+  const store = new EntryStore(await makeTempDir());
   expect(await store.selected('base')).toBeUndefined();
   await store.publish('base', 'k1', fill);
   await store.select('base', 'k1');
