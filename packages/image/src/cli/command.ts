@@ -4,7 +4,7 @@ import { openImages } from '../images/local-images.js';
 import { systemCode } from '../host/system-error.js';
 import { helpOf, helpOfAll } from './help.js';
 import { createProgressBar, type ProgressStream } from './progress-bar.js';
-import { parseConfig, textOf, UsageError, type Verb, type VerbInput, type VerbOutput } from './verb.js';
+import { parseConfig, pathOf, UsageError, type Verb, type VerbInput, type VerbOutput } from './verb.js';
 import { VERBS } from './verbs.js';
 
 const FAILED = 1;
@@ -67,7 +67,7 @@ async function run(
 ): Promise<VerbOutput> {
   const bar = createProgressBar(stderr);
   try {
-    const images = openImages({ imageStore: textOf(values, 'store') });
+    const images = openImages({ imageStore: pathOf(values, 'store') });
     const onProgress = values['quiet'] === true ? (): void => {} : bar.update;
     return await verb.run({ values, args, images, signal, onProgress });
   } finally {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { ParseArgsConfig } from 'node:util';
 import type { LocalImages } from '../images/local-images.js';
 import type { OnImageProgress } from '../progress.js';
@@ -63,6 +64,12 @@ export class UsageError extends Error {
 export function textOf(values: OptionValues, name: string): string | undefined {
   const value = values[name];
   return typeof value === 'string' ? value : undefined;
+}
+
+/** A path, which may be relative to where the command was called. */
+export function pathOf(values: OptionValues, name: string): string | undefined {
+  const path = textOf(values, name);
+  return path === undefined ? undefined : resolve(path);
 }
 
 export function textsOf(values: OptionValues, name: string): readonly string[] | undefined {

@@ -6,6 +6,7 @@ import type { RegistryOptions } from '../registry/skopeo.js';
 import {
   bytesOf,
   type OptionValues,
+  pathOf,
   textOf,
   textsOf,
   UsageError,
@@ -21,8 +22,8 @@ const REGISTRY_OPTIONS: Readonly<Record<string, VerbOption>> = {
 
 function registryOptions(values: OptionValues): RegistryOptions {
   return {
-    authFile: textOf(values, 'auth-file'),
-    certDir: textOf(values, 'cert-dir'),
+    authFile: pathOf(values, 'auth-file'),
+    certDir: pathOf(values, 'cert-dir'),
     ...(values['insecure'] === true ? { tlsVerify: false } : {}),
   };
 }
@@ -232,7 +233,7 @@ const defaultImage: Verb = {
     if (textOf(values, 'store') !== undefined)
       throw new UsageError('--store: the default image is in the cache');
     const image = await ensureDefaultImage({
-      cacheDir: textOf(values, 'cache-dir'),
+      cacheDir: pathOf(values, 'cache-dir'),
       refresh: values['refresh'] === true,
       onProgress,
       signal,

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -134,6 +134,16 @@ test('damage is exit code 1', async () => {
     exitCode: 1,
     stdout: expect.stringMatching(/it has 1 bytes, expected/) as string,
   });
+});
+
+test('paths of options may be relative to the folder of the call', async () => {
+  const { source } = await fixture.layout([{ a: '1' }]);
+  await fixture.images.import(source, 'app');
+  const stdout = new PassThrough();
+  const store = relative(process.cwd(), fixture.store);
+  const around = { stdout, stderr: new PassThrough(), signal: abort.signal };
+  expect(await runCommand(['ls', '--store', store], around)).toBe(0);
+  expect(String(stdout.read())).toContain('app:latest');
 });
 
 describe('a wrong call is exit code 2', () => {
