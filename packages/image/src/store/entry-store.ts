@@ -138,6 +138,8 @@ export class EntryStore {
       if (actual === undefined) problems.push({ part, problem: 'there is no such file' });
       else if (actual !== sha256) problems.push({ part, problem: `its digest is sha256:${actual}` });
     }
+    // Damage by a disk leaves a file's identity as it is: the next call of `open` has to read the files, too.
+    if (problems.length > 0) await rm(join(folder, VERIFIED), { force: true });
     return problems;
   }
 

@@ -1,10 +1,11 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { link, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, link, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { versionOfSize } from '../../src/content/file-identity.js';
 import { runProgram } from '../../src/host/program.js';
 import { LocalImages, openImages } from '../../src/images/local-images.js';
 import type { ImageProgress } from '../../src/progress.js';
@@ -257,6 +258,28 @@ test('verify finds what is missing or damaged, and nothing else', async () => {
     { image: digest, part: layer, problem: expect.stringMatching(/its digest is/) as string },
     { image: digest, part: 'rootfs.squashfs', problem: 'there is no such file' },
   ]);
+});
+
+test('what verify has found damaged is made again, also where only its content tells', async () => {
+  const { digest } = await images.import((await fixture.layout([{ a: '1' }])).source, 'app');
+  const { rootfsPath } = await images.resolve('app', call);
+  const before = await readFile(rootfsPath);
+  await chmod(rootfsPath, 0o644);
+  await writeFile(rootfsPath, Buffer.from(before).fill(7, 600, 601));
+  await chmod(rootfsPath, 0o444);
+  const notes = join(dirname(rootfsPath), 'verified.json');
+  const { identities, ...rest } = JSON.parse(await readFile(notes, 'utf8')) as {
+    identities: Record<string, string | undefined>;
+  };
+  // As after damage by the disk: nothing but the content has changed since the file was read whole.
+  const identity = await versionOfSize(rootfsPath, before.length);
+  await writeFile(
+    notes,
+    JSON.stringify({ ...rest, identities: { ...identities, 'rootfs.squashfs': identity } }),
+  );
+  expect(await images.verify('app')).toMatchObject([{ image: digest, part: 'rootfs.squashfs' }]);
+  const again = await images.resolve('app', call);
+  expect((await readFile(again.rootfsPath)).equals(before)).toBe(true);
 });
 
 describe('an abort', () => {
