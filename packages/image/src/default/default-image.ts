@@ -83,9 +83,9 @@ const optionsSchema = z.strictObject({
  * has fetched stays until `refresh`, which always asks apt. Several processes may call it at once. An abort
  * rejects with the signal's reason and leaves nothing half made.
  *
- * @throws MICROVM_HOST_UNSUPPORTED where the host is not Debian on x86-64 or lacks a program,
- * MICROVM_NO_SPACE, MICROVM_INVALID_ARGUMENT, MICROVM_HOST_FAILURE (apt's sources out of reach, cache not
- * writable)
+ * @throws MICROVM_HOST_UNSUPPORTED where the host lacks a program, or where apt is needed and the host is not
+ * Debian on x86-64; MICROVM_NO_SPACE, MICROVM_INVALID_ARGUMENT, MICROVM_HOST_FAILURE (apt's sources out of
+ * reach, cache not writable)
  */
 export async function ensureDefaultImage(options: DefaultImageOptions = {}): Promise<DefaultImage> {
   const { cacheDir, refresh, onProgress, signal } = resolveOptions(optionsSchema, IMAGE_SETTINGS, options);

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { sha256 } from '../content/file-digest.js';
 import { BASE_FILES } from './base-image.js';
 import type { EntryStore, StoreEntry } from '../store/entry-store.js';
 import { buildInitramfs, type InitramfsParts } from './initramfs.js';
@@ -38,10 +38,6 @@ export async function makeInitrd(inputs: InitrdInputs): Promise<StoreEntry> {
       return { base: base.key, agent: agentDigest };
     }),
   );
-}
-
-function sha256(data: string | Buffer): string {
-  return createHash('sha256').update(data).digest('hex');
 }
 
 async function partsOf(base: StoreEntry, agent: Buffer): Promise<InitramfsParts> {

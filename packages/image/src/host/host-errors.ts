@@ -16,6 +16,7 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   'dpkg-deb': 'dpkg',
   sqfstar: 'squashfs-tools',
   skopeo: 'skopeo',
+  xz: 'xz-utils',
   setpriv: 'util-linux',
   prlimit: 'util-linux',
 };

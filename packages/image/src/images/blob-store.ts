@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto';
 import { link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MIB, syncPath } from '@microvm/runtime';
+import { sha256 } from '../content/file-digest.js';
 import { ignoreAbsent } from '../host/system-error.js';
 import { readPart } from '../sources/image-files.js';
 import { imageInvalid } from '../sources/invalid.js';
-import { type OfferedBlob, sha256 } from '../sources/offered-image.js';
+import type { OfferedBlob } from '../sources/offered-image.js';
 
-export const BLOB_NAME = /^[0-9a-f]{64}$/;
+const BLOB_NAME = /^[0-9a-f]{64}$/;
 const CHUNK_BYTES = 4 * MIB;
 const START_BYTES = 4096;
 const MODE = 0o444;

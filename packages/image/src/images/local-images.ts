@@ -14,7 +14,12 @@ import { z } from 'zod';
 import { toContractError } from '../host/host-errors.js';
 import { xdgFolder } from '../host/xdg-folder.js';
 import type { OnImageProgress } from '../progress.js';
-import { registryFailure, registryName, type RegistryOptions } from '../registry/skopeo.js';
+import {
+  registryFailure,
+  registryName,
+  type RegistryCall,
+  type RegistryOptions,
+} from '../registry/skopeo.js';
 import { pullImage } from '../registry/pull.js';
 import { pushImage } from '../registry/push.js';
 import { hexOf, type OfferedImage } from '../sources/offered-image.js';
@@ -61,11 +66,6 @@ export interface ImportCall extends TakeCall {
 export interface PullCall extends ImportCall, RegistryOptions {
   /** Name that the image gets here; default: the reference itself. */
   readonly as?: string | undefined;
-}
-
-export interface PushCall extends RegistryOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnImageProgress | undefined;
 }
 
 /** A name that was given up. */
@@ -126,8 +126,9 @@ export class LocalImages implements Images {
   }
 
   /**
-   * Brings an image in from a file or a folder (see `openSource` for what there is) and gives it a name,
-   * which moves from the image that had it.
+   * Brings an image in from `oci:FOLDER[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:TAG]`,
+   * `rootfs:FILE-OR-FOLDER`, or a path, of which it finds out what it is. Gives the image a name, which moves
+   * from the image that had it.
    *
    * @throws MICROVM_IMAGE_INVALID, MICROVM_UNSUPPORTED (no image for linux/amd64), MICROVM_INVALID_ARGUMENT,
    * MICROVM_NO_SPACE, MICROVM_HOST_UNSUPPORTED (no sqfstar), MICROVM_HOST_FAILURE
@@ -169,8 +170,14 @@ export class LocalImages implements Images {
     );
   }
 
-  /** Sends an image to a registry, as skopeo names it; default: the image's own name. Answers its digest. */
-  push(reference: string, to?: string, call: PushCall = {}): Promise<{ digest: string; to: string }> {
+  /**
+   * Sends an image to a registry, as skopeo names it; default: the image's own name. Answers the digest that
+   * the image has there, which is another one when skopeo has packed a layer.
+   *
+   * @throws MICROVM_IMAGE_NOT_FOUND, MICROVM_IMAGE_INVALID (a blob of the store is missing or damaged),
+   * MICROVM_HOST_UNSUPPORTED without skopeo, MICROVM_HOST_FAILURE for what it says
+   */
+  push(reference: string, to?: string, call: RegistryCall = {}): Promise<{ digest: string; to: string }> {
     return this.#run(`push image "${reference}"`, call.signal, async () => {
       const { digest, release } = await this.#hold(reference, call.signal);
       try {
@@ -185,7 +192,11 @@ export class LocalImages implements Images {
     });
   }
 
-  /** Gives an image another name. */
+  /**
+   * Gives an image another name, which moves from the image that had it.
+   *
+   * @throws MICROVM_IMAGE_NOT_FOUND, MICROVM_INVALID_ARGUMENT
+   */
   tag(reference: string, name: string): Promise<void> {
     const normal = normalName(name);
     return this.#run(`tag image "${reference}"`, undefined, async () => {
@@ -198,19 +209,27 @@ export class LocalImages implements Images {
     });
   }
 
-  /** All images, those with a name first. */
+  /**
+   * All images, those with a name first.
+   *
+   * @throws MICROVM_STATE_CORRUPT for a name that cannot be read; so do all calls that look at all names
+   */
   list(): Promise<ImageSummary[]> {
     return this.#run('list images', undefined, () => listImages(this.#folder));
   }
 
-  /** @throws MICROVM_IMAGE_NOT_FOUND */
+  /** @throws MICROVM_IMAGE_NOT_FOUND; MICROVM_IMAGE_INVALID when its manifest or config is damaged */
   describe(reference: string): Promise<ImageDescription> {
     return this.#run(`describe image "${reference}"`, undefined, async () =>
       describeImage(this.#folder, await this.#find(reference)),
     );
   }
 
-  /** Reads an image, or all of them, whole. Answers what is missing or damaged. */
+  /**
+   * Reads an image, or all of them, whole. Answers what is missing or damaged.
+   *
+   * @throws MICROVM_IMAGE_NOT_FOUND
+   */
   verify(reference?: string, call: { signal?: AbortSignal | undefined } = {}): Promise<ImageProblem[]> {
     return this.#run('verify images', call.signal, async () => {
       const digest = reference === undefined ? undefined : await this.#find(reference);
@@ -235,7 +254,10 @@ export class LocalImages implements Images {
     });
   }
 
-  /** Removes what nothing needs, under the store's lock. */
+  /**
+   * Removes what nothing needs, under the store's lock. While a state directory cannot be read, nothing but
+   * what was half made is removed, and the answer names the directory.
+   */
   gc(options: GcOptions = {}): Promise<GcResult> {
     return this.#run('collect unused images', options.signal, () => collectGarbage(this.#folder, options));
   }

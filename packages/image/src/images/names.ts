@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { removeDurable, writeDurable } from '@microvm/native';
 import { VmRuntimeError } from '@microvm/runtime';
 import { z } from 'zod';
+import { sha256 } from '../content/file-digest.js';
 import { readJsonIfSound } from '../host/read-json.js';
 import { hasCode, ignoreAbsent } from '../host/system-error.js';
-import { sha256 } from '../sources/offered-image.js';
 
 const nameSchema = z.strictObject({
   name: z.string(),

@@ -1,12 +1,12 @@
 import { open, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { flattenLayers, openBeneath } from '@microvm/native';
-import { sha256OfFile } from '../content/file-digest.js';
+import { sha256, sha256OfFile } from '../content/file-digest.js';
 import { abortOnThrow } from '../host/abort-on-throw.js';
 import { configSchema, type Manifest } from '../sources/documents.js';
 import type { FilePart } from '../sources/image-files.js';
 import { CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE } from '../sources/media-types.js';
-import { type OfferedImage, sha256 } from '../sources/offered-image.js';
+import type { OfferedImage } from '../sources/offered-image.js';
 import type { RootfsSource } from '../sources/open-source.js';
 import type { TakeCall } from './take-image.js';
 import { faultOf } from './template.js';

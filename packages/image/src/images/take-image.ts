@@ -1,6 +1,7 @@
 import { link, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FlattenLimits, ImageLayer } from '@microvm/native';
+import { sha256 } from '../content/file-digest.js';
 import { hasCode } from '../host/system-error.js';
 import type { OnImageProgress } from '../progress.js';
 import { compressionOf } from '../sources/compression.js';
@@ -14,7 +15,7 @@ import {
 } from '../sources/documents.js';
 import { FolderFiles } from '../sources/image-files.js';
 import { imageInvalid } from '../sources/invalid.js';
-import { hexOf, type OfferedImage, sha256 } from '../sources/offered-image.js';
+import { hexOf, type OfferedImage } from '../sources/offered-image.js';
 import { IMAGE_FILE, type ImageFolder, templateKey } from './image-folder.js';
 import { makeRootfs } from './template.js';
 

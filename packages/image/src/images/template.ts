@@ -1,8 +1,8 @@
-import { closeSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import {
+  closeDescriptor,
   flattenLayers,
   type FlattenedImage,
   type FlattenLimits,
@@ -69,7 +69,7 @@ export async function makeRootfs(options: TemplateOptions): Promise<void> {
   const pipe = openPipe();
   // sqfstar has its own copy of the reading end once it runs: without ours, its death ends the writer.
   const squashfs = runSquashfs({ input: pipe.read, path, signal });
-  closeSync(pipe.read);
+  closeDescriptor(pipe.read);
   const onProgress = abortOnThrow(options.onProgress ?? (() => {}), failed);
   const stream = flatten({ ...options, onProgress }, pipe.write, signal);
   const end = (error: unknown): never => {

@@ -2,9 +2,9 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeDurable } from '@microvm/native';
 import { z } from 'zod';
+import { sha256 } from '../content/file-digest.js';
 import { readJsonIfSound } from '../host/read-json.js';
 import { hasCode, ignoreAbsent } from '../host/system-error.js';
-import { sha256 } from '../sources/offered-image.js';
 
 const registrationSchema = z.strictObject({ stateDir: z.string() });
 const DIGESTS = /sha256:([0-9a-f]{64})/g;

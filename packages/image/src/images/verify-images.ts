@@ -1,7 +1,7 @@
-import { sha256OfFile } from '../content/file-digest.js';
 import { stat } from 'node:fs/promises';
-import { ignoreAbsent } from '../host/system-error.js';
 import { isVmRuntimeError } from '@microvm/runtime';
+import { sha256OfFile } from '../content/file-digest.js';
+import { ignoreAbsent } from '../host/system-error.js';
 import { hexOf } from '../sources/offered-image.js';
 import { listImages } from './describe-images.js';
 import { type ImageFolder, templateKey } from './image-folder.js';

@@ -1,21 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImageFolder } from '../images/image-folder.js';
-import type { OnImageProgress } from '../progress.js';
 import { FolderFiles } from '../sources/image-files.js';
 import { readOciLayout } from '../sources/oci-layout.js';
 import type { OfferedImage } from '../sources/offered-image.js';
-import { layoutName, type RegistryOptions, skopeoCopy, skopeoName } from './skopeo.js';
-
-const TAG = 'image';
+import { LAYOUT_TAG, layoutName, type RegistryCall, skopeoCopy, skopeoName } from './skopeo.js';
 
 export interface PullOptions {
   readonly reference: string;
   readonly workDir: string;
-  readonly call: RegistryOptions & {
-    readonly signal?: AbortSignal | undefined;
-    readonly onProgress?: OnImageProgress | undefined;
-  };
+  readonly call: RegistryCall;
 }
 
 /**
@@ -38,7 +32,7 @@ export async function pullImage(
   let copied = 0;
   await skopeoCopy({
     from: skopeoName(reference),
-    to: layoutName(layout, TAG),
+    to: layoutName(layout, LAYOUT_TAG),
     registry: 'src',
     sharedBlobDir: blobs,
     options: call,
@@ -48,7 +42,7 @@ export async function pullImage(
   });
   report(copied + 1, copied + 1);
   const image = await readOciLayout(new FolderFiles(layout, reference), {
-    tag: TAG,
+    tag: LAYOUT_TAG,
     blobs: { files: new FolderFiles(blobs, reference), prefix: 'sha256/' },
   });
   // skopeo has checked them as it fetched them.

@@ -2,21 +2,15 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImageFolder } from '../images/image-folder.js';
 import { readStored } from '../images/take-image.js';
-import type { OnImageProgress } from '../progress.js';
 import { MANIFEST_TYPE, REF_NAME } from '../sources/media-types.js';
-import { layoutName, type RegistryOptions, skopeoCopy, skopeoName } from './skopeo.js';
-
-const TAG = 'image';
+import { LAYOUT_TAG, layoutName, type RegistryCall, skopeoCopy, skopeoName } from './skopeo.js';
 
 export interface PushOptions {
   /** SHA-256 of the image's manifest, in hex. */
   readonly digest: string;
   readonly to: string;
   readonly workDir: string;
-  readonly call: RegistryOptions & {
-    readonly signal?: AbortSignal | undefined;
-    readonly onProgress?: OnImageProgress | undefined;
-  };
+  readonly call: RegistryCall;
 }
 
 /**
@@ -38,7 +32,7 @@ export async function pushImage(
     mediaType: manifest['mediaType'] ?? MANIFEST_TYPE,
     digest: `sha256:${digest}`,
     size,
-    annotations: { [REF_NAME]: TAG },
+    annotations: { [REF_NAME]: LAYOUT_TAG },
   };
   await writeFile(join(layout, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
   await writeFile(join(layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [descriptor] }));
@@ -47,7 +41,7 @@ export async function pushImage(
     call.onProgress?.({ step: 'push', done: Math.min(done, total), total, unit: 'files' });
   report(0);
   await skopeoCopy({
-    from: layoutName(layout, TAG),
+    from: layoutName(layout, LAYOUT_TAG),
     to: skopeoName(to),
     registry: 'dest',
     sharedBlobDir: join(folder.root, 'blobs'),

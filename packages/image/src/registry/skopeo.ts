@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { invalidArgument, isVmRuntimeError, VmRuntimeError } from '@microvm/runtime';
 import { ProgramFailed, runProgram } from '../host/program.js';
+import type { OnImageProgress } from '../progress.js';
 
 /** How a registry is reached. What is absent is as skopeo has it by its own files and environment. */
 export interface RegistryOptions {
@@ -13,6 +14,14 @@ export interface RegistryOptions {
   /** How often a failed request is sent again; default 2. */
   readonly retries?: number | undefined;
 }
+
+export interface RegistryCall extends RegistryOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnImageProgress | undefined;
+}
+
+/** The tag that an image has in the layout that skopeo reads from or writes to. */
+export const LAYOUT_TAG = 'image';
 
 export interface SkopeoCopy {
   readonly from: string;

@@ -1,5 +1,4 @@
-import type { FilePart } from './image-files.js';
-import { readPart } from './image-files.js';
+import { type FilePart, readPart } from './image-files.js';
 
 export type Compression = 'none' | 'gzip' | 'zstd' | 'xz';
 

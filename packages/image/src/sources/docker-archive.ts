@@ -1,10 +1,11 @@
 import { invalidArgument, unsupported } from '@microvm/runtime';
 import { z } from 'zod';
+import { sha256 } from '../content/file-digest.js';
 import { configSchema, type Config, MAX_LAYERS, type Manifest, parseDocument } from './documents.js';
 import { type FilePart, type ImageFiles, readSmall } from './image-files.js';
 import { imageInvalid } from './invalid.js';
 import { CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE } from './media-types.js';
-import { hexOf, type OfferedBlob, type OfferedImage, sha256 } from './offered-image.js';
+import { hexOf, type OfferedBlob, type OfferedImage } from './offered-image.js';
 
 const MANIFEST = 'manifest.json';
 

@@ -1,4 +1,5 @@
 import { unsupported, VmRuntimeError } from '@microvm/runtime';
+import { sha256 } from '../content/file-digest.js';
 import {
   type Config,
   configSchema,
@@ -11,7 +12,7 @@ import {
 import { type FilePart, type ImageFiles, readSmall, readWhole } from './image-files.js';
 import { imageInvalid } from './invalid.js';
 import { documentKind, layerProblem, REF_NAME } from './media-types.js';
-import { hexOf, type OfferedBlob, type OfferedImage, sha256 } from './offered-image.js';
+import { hexOf, type OfferedBlob, type OfferedImage } from './offered-image.js';
 
 const INDEX = 'index.json';
 const MAX_NESTING = 4;

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { FilePart } from './image-files.js';
 import type { Config, Manifest } from './documents.js';
 
@@ -27,10 +26,7 @@ export interface OfferedImage {
   readonly layers: readonly OfferedBlob[];
 }
 
-export function sha256(data: string | Buffer): string {
-  return createHash('sha256').update(data).digest('hex');
-}
-
+/** The hex digits of a `sha256:` digest. */
 export function hexOf(digest: string): string {
   return digest.slice('sha256:'.length);
 }

@@ -3,7 +3,7 @@ import { open, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { invalidArgument } from '@microvm/runtime';
+import { invalidArgument, MIB } from '@microvm/runtime';
 import { runProgram } from '../host/program.js';
 import { ignoreAbsent, systemCode } from '../host/system-error.js';
 import { ArchiveFiles } from './archive-files.js';
@@ -37,7 +37,7 @@ const KINDS = ['oci', 'oci-archive', 'docker-archive', 'rootfs'] as const;
 type Kind = (typeof KINDS)[number];
 // What an outer archive may unpack to: that many times its size, beyond a first part.
 const MAX_RATIO = 200;
-const FREE_BYTES = 64 * 1024 * 1024;
+const FREE_BYTES = 64 * MIB;
 
 interface Located {
   readonly kind: Kind | undefined;
@@ -152,7 +152,7 @@ async function unpacked(path: string, source: string, { workDir, signal }: OpenC
     }
     return to;
   }
-  const limits = { cpuSeconds: 3600, addressSpaceBytes: 2 ** 31, fileSizeBytes: maxBytes };
+  const limits = { cpuSeconds: 3600, addressSpaceBytes: 2048 * MIB, fileSizeBytes: maxBytes };
   const target = await open(to, 'wx', 0o600);
   try {
     const outputDescriptor = target.fd;

@@ -70,6 +70,7 @@ async function pullAsStranger(store: string, reference: string): Promise<Pulled>
 }
 
 // umoci unpacks as root what only root may make.
+// umoci unpacks owners, devices and capabilities only as root.
 describe.skipIf(!isRoot)('a Debian image of two layers', () => {
   let layout: string;
   let digest: string;
