@@ -72,6 +72,12 @@ export class ProviderFixture {
     return { ...this.factory.spec, ...extra };
   }
 
+  /** The same for a VM with an image, which has its own root drive and needs an agent. */
+  specOfImage(extra: VmSpec): VmSpec {
+    const { rootDrive: _other, ...spec } = this.spec(extra);
+    return spec.agent === 'none' ? { ...spec, agent: 'required' } : spec;
+  }
+
   /** An id that no VM has had. */
   newId(): string {
     this.#ids += 1;

@@ -104,9 +104,10 @@ async function refusesAbility(fixture: ProviderFixture, { from, call }: Inverse)
 }
 
 async function refusesSpec(fixture: ProviderFixture, spec: VmSpec): Promise<void> {
+  const asked = spec.image === undefined ? fixture.spec(spec) : fixture.specOfImage(spec);
   const runtime = await fixture.open();
   const error = await withoutEffect(runtime, () =>
-    refusal('MICROVM_UNSUPPORTED', runtime.createVmWithSpec(fixture.newId(), fixture.spec(spec))),
+    refusal('MICROVM_UNSUPPORTED', runtime.createVmWithSpec(fixture.newId(), asked)),
   );
   expect(error.details.feature).not.toBe('');
 }

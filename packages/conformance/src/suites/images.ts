@@ -77,8 +77,7 @@ async function create(
   runtime: VmRuntime,
   spec: VmSpec,
 ): Promise<VmView & { readonly vmId: string }> {
-  const { rootDrive: _other, ...own } = fixture.spec(spec);
-  return runtime.createVmWithSpec(fixture.newId(), own);
+  return runtime.createVmWithSpec(fixture.newId(), fixture.specOfImage(spec));
 }
 
 /** A running VM of this image. */
@@ -148,7 +147,7 @@ async function areReplayed(fixture: ProviderFixture): Promise<void> {
   const { name, digest } = await tag(fixture, FIRST);
   const runtime = await fixture.open();
   const vmId = fixture.newId();
-  const { rootDrive: _other, ...spec } = fixture.spec({ image: name });
+  const spec = fixture.specOfImage({ image: name });
   const idempotencyKey = `create-${vmId}`;
   const first = await runtime.createVmWithSpec(vmId, spec, { idempotencyKey });
   await tag(fixture, SECOND, name);
