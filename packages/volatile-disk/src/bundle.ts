@@ -33,7 +33,8 @@ export async function bundleScript(script: URL, folder: URL): Promise<string> {
     external: ['@microvm/native'],
     // What is CommonJS in there asks for Node's own modules.
     banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      // By a name that no bundled file has for it.
+      js: "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);",
     },
     plugins: [KEEP_URLS],
     logLevel: 'error',
