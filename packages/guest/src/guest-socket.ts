@@ -79,7 +79,8 @@ class GuestSocket extends Duplex implements StreamUser {
   #onConnected: ((error?: unknown) => void) | undefined;
   #isWanted = false;
   #hasEnded = false;
-  #failure: Error | undefined;
+  /** Calls back for a write that failed. */
+  #unwritten: (() => void) | undefined;
 
   constructor(queue: StreamQueue, request: SocketRequest, onConnected: (error?: unknown) => void) {
     super({ allowHalfOpen: true });
@@ -109,10 +110,9 @@ class GuestSocket extends Duplex implements StreamUser {
 
   override _write(chunk: Buffer, encoding: BufferEncoding, onWritten: (error?: Error | null) => void): void {
     this.#stream.input.write(chunk, encoding, (error) => {
-      const failure = this.#failure;
-      if (failure === undefined) onWritten(error);
-      // The write failed for the reason of the whole stream, which is destroyed with it first.
-      else setImmediate(() => onWritten(failure));
+      if (error === undefined || error === null) onWritten();
+      // Nobody reads it any more. Why, the end of the stream says, which follows.
+      else this.#unwritten = () => onWritten(error);
     });
   }
 
@@ -128,6 +128,7 @@ class GuestSocket extends Duplex implements StreamUser {
     if (!this.#stream.withdraw()) this.#stream.cancel();
     this.#stream.close();
     onDestroyed(error);
+    this.#failWrite();
   }
 
   encode(version: number): Buffer {
@@ -162,6 +163,7 @@ class GuestSocket extends Duplex implements StreamUser {
     if (!isReset && !this.#hasEnded) throw new ProtocolError('a connection that was not closed is over');
     this.#stream.close();
     if (isReset) this.#fail(wasReset());
+    else this.#failWrite();
   }
 
   onFailed({ errno }: FailedMessage): void {
@@ -191,11 +193,16 @@ class GuestSocket extends Duplex implements StreamUser {
   #fail(error: Error): void {
     const wasConnected = this.#onConnected === undefined;
     this.#settle(error);
-    this.#failure = error;
     // Whoever has just got the connection listens to its errors a few promises later: an error that nobody
     // listens to would end the host's process.
     setImmediate(() => this.destroy(wasConnected ? error : undefined));
     this.#stream.close();
+  }
+
+  #failWrite(): void {
+    const onFailed = this.#unwritten;
+    this.#unwritten = undefined;
+    onFailed?.();
   }
 
   #settle(error?: unknown): void {
