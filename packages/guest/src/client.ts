@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { invalidArgument } from '@microvm/runtime';
+import { checkImageConfig, environmentBytes, invalidArgument, requireSignal } from '@microvm/runtime';
 import type {
   ConnectOptions as GuestConnectOptions,
   GuestListener,
@@ -8,7 +8,6 @@ import type {
   ForwardOptions,
   PortForward,
 } from '@microvm/runtime';
-import { environmentBytes } from '@microvm/runtime';
 import type {
   AttachOptions,
   DetachedCommand,
@@ -29,7 +28,6 @@ import { listCommands } from './command-list.js';
 import { attachmentOf, openingOf } from './command-opening.js';
 import { isDetached, startDetached } from './detached-command.js';
 import { sendSignal } from './kill-command.js';
-import { requireSignal } from './signals.js';
 import { AgentFailure } from './agent-failure.js';
 import { StreamQueue } from './stream-queue.js';
 import { tooOld } from './too-old.js';
@@ -49,7 +47,7 @@ import { FrameType, MAX_WAIT_MS, PREAMBLE } from './protocol.js';
 import type { PowerAction } from './protocol.js';
 import { CONFIRMED } from './request.js';
 import { decodeMetrics } from './metrics-message.js';
-import { encodeSetImage, imageConfigProblem } from './image-message.js';
+import { encodeSetImage } from './image-message.js';
 import { encodeSecrets, encodeSetEnv } from './settings-messages.js';
 
 const CONNECT_TIMEOUT_MS = 30_000;
@@ -313,8 +311,7 @@ export class AgentClient implements Guest {
    */
   async setImage(image: ImageConfig, options: CallOptions = {}): Promise<void> {
     if (this.#connection.ack.version < 2) throw tooOld('image');
-    const problem = imageConfigProblem(image);
-    if (problem !== undefined) throw invalidArgument('image', problem);
+    checkImageConfig(image, 'image');
     await this.#connection.request(FrameType.setImage, encodeSetImage(image), {
       operation: 'setImage',
       ...CONFIRMED,

@@ -1,4 +1,4 @@
-import { VmRuntimeError } from '@microvm/runtime';
+import { VmRuntimeError, signalName } from '@microvm/runtime';
 import type { GuestCommand } from '@microvm/runtime';
 import { decodeCommands } from './command-messages.js';
 import type { ListedCommand } from './command-messages.js';
@@ -6,7 +6,6 @@ import type { AgentConnection } from './connection.js';
 import type { CallOptions } from './deadline.js';
 import { PayloadWriter } from './payload.js';
 import { FrameType, MAX_COMMANDS, ProtocolError } from './protocol.js';
-import { signalName } from './signals.js';
 import { tooOld } from './too-old.js';
 
 /**

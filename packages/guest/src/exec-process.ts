@@ -1,5 +1,12 @@
 import type { Writable } from 'node:stream';
-import { invalidArgument, isVmRuntimeError, VmRuntimeError } from '@microvm/runtime';
+import {
+  invalidArgument,
+  isVmRuntimeError,
+  VmRuntimeError,
+  endsByDefault,
+  requireSignal,
+  signalName,
+} from '@microvm/runtime';
 import type {
   ExecChunk,
   ExecOutput,
@@ -21,7 +28,6 @@ import type { FailedMessage } from './messages.js';
 import { OutputCollector, OutputQueue } from './output-queue.js';
 import { FrameType } from './protocol.js';
 import type { OutputChannel } from './protocol.js';
-import { endsByDefault, requireSignal, signalName } from './signals.js';
 import type { StreamQueue } from './stream-queue.js';
 import { tooOld } from './too-old.js';
 import { unreachable } from './unreachable.js';

@@ -1,5 +1,4 @@
 export { agentBinaryPath } from './agent-binary.js';
-export { imageConfigProblem } from './image-message.js';
 export { AgentFailure } from './agent-failure.js';
 export { AgentClient } from './client.js';
 export type { ConnectOptions, ShutdownOptions, ThawOptions } from './client.js';
@@ -21,7 +20,6 @@ export { AgentExecProcess } from './exec-process.js';
 export { ScriptedAgent } from './scripted-agent.js';
 export type { ScriptedAgentOptions, ScriptedHandlers, ScriptedThaw } from './scripted-agent.js';
 export { ScriptedSettings } from './scripted-settings.js';
-export { endsByDefault, signalName, signalNumber } from './signals.js';
 export { ScriptedErrno } from './scripted-command.js';
 export type { ScriptedCommand, ScriptedEnd } from './scripted-command.js';
 export type { ScriptedServer, ScriptedSocket } from './scripted-socket.js';

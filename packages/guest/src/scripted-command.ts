@@ -1,3 +1,4 @@
+import { endsByDefault, signalName, signalNumber } from '@microvm/runtime';
 import type { Frame } from './codec.js';
 import { encodeAttached, encodeCommandEnd } from './command-messages.js';
 import type { AttachMessage, ExitMessage, ListedCommand } from './command-messages.js';
@@ -9,7 +10,6 @@ import type { Link } from './scripted-command-io.js';
 import type { ScriptErrors } from './scripted-errors.js';
 import type { ScriptedTerminal } from './scripted-terminal.js';
 import { TerminalOfCommand } from './terminal-of-command.js';
-import { endsByDefault, signalName, signalNumber } from './signals.js';
 
 /** A command as the script of a guest sees it. */
 export interface ScriptedCommand extends Omit<ExecMessage, 'pty' | 'argv'> {

@@ -1,8 +1,7 @@
-import type { ImageConfig } from '@microvm/runtime';
+import { checkImageConfig, stopSignalName, stopSignalNumber, type ImageConfig } from '@microvm/runtime';
 import { describe, expect, it } from 'vitest';
-import { decodeSetImage, encodeSetImage, imageConfigProblem } from '../src/image-message.js';
+import { decodeSetImage, encodeSetImage } from '../src/image-message.js';
 import { ProtocolError } from '../src/protocol.js';
-import { stopSignalName, stopSignalNumber } from '../src/signals.js';
 import { scriptedGuest } from './scripted-guest.js';
 
 const EMPTY: ImageConfig = { env: {}, workingDir: '', user: '', entrypoint: [], cmd: [] };
@@ -26,7 +25,7 @@ describe('what an agent is told of an image', () => {
     ['a signal that Linux does not have', { stopSignal: 'SIGNONE' }],
   ])('is refused with %s', async (_what, change) => {
     const { client } = await scriptedGuest({});
-    expect(imageConfigProblem({ ...EMPTY, ...change })).toBeTypeOf('string');
+    expect(() => checkImageConfig({ ...EMPTY, ...change }, 'image')).toThrow();
     await expect(client.configure({ image: { ...EMPTY, ...change } })).rejects.toMatchObject({
       code: 'MICROVM_INVALID_ARGUMENT',
     });
@@ -35,7 +34,7 @@ describe('what an agent is told of an image', () => {
 
   it('may be as long as its bounds', () => {
     const long = { ...EMPTY, user: 'x'.repeat(256), entrypoint: Array.from({ length: 8192 }, () => 'x') };
-    expect(imageConfigProblem(long)).toBeUndefined();
+    expect(() => checkImageConfig(long, 'image')).not.toThrow();
     expect(decodeSetImage(encodeSetImage(long))).toEqual(long);
   });
 

@@ -101,6 +101,14 @@ export type { Secrets, SecretsUpdate, SecretValue, SecretView } from './contract
 export { IMAGE_DRIVE_ID, imageDriveOf } from './contract/image-rules.js';
 export { parseVmSpec, resolveVmSpec } from './contract/spec.js';
 export type { ResolvedVmSpec, VmSpec } from './contract/spec.js';
+export {
+  endsByDefault,
+  requireSignal,
+  signalName,
+  signalNumber,
+  stopSignalName,
+  stopSignalNumber,
+} from './contract/signals.js';
 export { MIB } from './contract/units.js';
 export { isLive, LIVE_STATES, TRANSITIONS, VM_STATES, VM_VERBS } from './contract/states.js';
 export type { VmState } from './contract/states.js';
@@ -159,6 +167,7 @@ export { systemClock } from './ports/clock.js';
 export type { Clock } from './ports/clock.js';
 export type { Content, ContentCall, PinnedContent } from './ports/content.js';
 export type { DirectoryLock, HostCalls } from './ports/host-calls.js';
+export { checkImageConfig, imageConfigSchema } from './ports/image-config.js';
 export type { ImageConfig, Images, ResolveCall, ResolvedImage } from './ports/images.js';
 export { sweepAll } from './ports/sweep.js';
 export type { LeftOver } from './ports/sweep.js';

@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, realpath, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { invalidArgument, syncPath, type ImageConfig } from '@microvm/runtime';
-import { z } from 'zod';
+import { imageConfigSchema, invalidArgument, syncPath, type ImageConfig } from '@microvm/runtime';
 import { ignoreAbsent } from '../host/system-error.js';
 import { EntryStore, type StoreEntry } from '../store/entry-store.js';
 import { BlobStore } from './blob-store.js';
@@ -18,15 +17,6 @@ export const IMAGE_FILE = 'image.json';
 const FOLDERS = ['blobs/sha256', 'names', 'holds', 'state-dirs', 'work', 'entries', 'template'];
 // What may lie in the folder before the store is made: what a killed process began, and what mkfs makes.
 const KNOWN_NAMES = [...FOLDERS.map((folder) => folder.replace(/\/.*/, '')), 'lock', 'lost+found'];
-
-const imageFileSchema = z.strictObject({
-  env: z.record(z.string(), z.string()),
-  workingDir: z.string(),
-  user: z.string(),
-  entrypoint: z.array(z.string()),
-  cmd: z.array(z.string()),
-  stopSignal: z.string().optional(),
-});
 
 /** A root file system that is ready for VMs. */
 export interface Template {
@@ -140,9 +130,8 @@ export function parseTemplateKey(key: string): { digest: string; version: number
 }
 
 async function describeTemplate(entry: StoreEntry): Promise<Template | undefined> {
-  const parsed = imageFileSchema.safeParse(JSON.parse(await readFile(entry.path(IMAGE_FILE), 'utf8')));
+  const parsed = imageConfigSchema.safeParse(JSON.parse(await readFile(entry.path(IMAGE_FILE), 'utf8')));
   if (!parsed.success) return undefined;
-  const { stopSignal, ...config } = parsed.data;
   const rootfsPath = await realpath(entry.path(ROOTFS_FILE));
   const now = new Date();
   // When a template was used last decides which ones stay when room is wanted; nothing depends on it.
@@ -150,6 +139,6 @@ async function describeTemplate(entry: StoreEntry): Promise<Template | undefined
   return {
     rootfsPath,
     rootfsBytes: (await stat(rootfsPath)).size,
-    config: stopSignal === undefined ? config : { ...config, stopSignal },
+    config: parsed.data,
   };
 }

@@ -1,5 +1,4 @@
-import { imageConfigProblem } from '@microvm/guest';
-import { environmentSchema, type Environment, type ImageConfig, MIB, printable } from '@microvm/runtime';
+import { type Environment, type ImageConfig, imageConfigSchema, MIB, printable } from '@microvm/runtime';
 import { z } from 'zod';
 import { imageInvalid } from './invalid.js';
 
@@ -72,9 +71,12 @@ export function parseDocument<T extends z.ZodType>(
   }
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
+  throw imageInvalid({ ...origin, reason: firstProblem(parsed.error) });
+}
+
+function firstProblem({ issues: [issue] }: z.ZodError): string {
   const at = (issue?.path ?? []).map(String).join('.');
-  throw imageInvalid({ ...origin, reason: `${printable(at)}: ${issue?.message ?? 'wrong'}` });
+  return `${printable(at)}: ${issue?.message ?? 'wrong'}`;
 }
 
 /**
@@ -86,23 +88,21 @@ export function parseDocument<T extends z.ZodType>(
 export function imageConfigOf({ config }: Config, origin: DocumentOrigin): ImageConfig {
   const { User, WorkingDir, Entrypoint, Cmd, StopSignal } = config ?? {};
   const said = {
-    env: environmentOf(config?.Env ?? [], origin),
+    env: environmentOf(config?.Env ?? []),
     workingDir: WorkingDir ?? '',
     user: User ?? '',
     entrypoint: Entrypoint ?? [],
     cmd: Cmd ?? [],
     ...(StopSignal ? { stopSignal: StopSignal } : {}),
   };
-  const expected = imageConfigProblem(said);
-  if (expected === undefined) return said;
-  throw imageInvalid({ ...origin, reason: `its config: expected ${expected}` });
+  const parsed = imageConfigSchema.safeParse(said);
+  if (parsed.success) return parsed.data;
+  throw imageInvalid({ ...origin, reason: `its config: ${firstProblem(parsed.error)}` });
 }
 
 /** A name without `=` has no value in an image, so that it is left out, as other programs do. */
-function environmentOf(lines: readonly string[], origin: DocumentOrigin): Environment {
+function environmentOf(lines: readonly string[]): Environment {
   const pairs = lines.filter((line) => line.includes('='));
   const env = pairs.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]);
-  const parsed = environmentSchema.safeParse(Object.fromEntries(env));
-  if (parsed.success) return parsed.data;
-  throw imageInvalid({ ...origin, reason: `its environment: ${parsed.error.issues[0]?.message ?? 'wrong'}` });
+  return Object.fromEntries(env) as Environment;
 }

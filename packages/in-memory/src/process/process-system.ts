@@ -1,5 +1,5 @@
-import { endsByDefault, ScriptedErrno, type ScriptedCommand } from '@microvm/guest';
-import { onAbort, untilAborted } from '@microvm/runtime';
+import { ScriptedErrno, type ScriptedCommand } from '@microvm/guest';
+import { onAbort, untilAborted, endsByDefault } from '@microvm/runtime';
 import { accountOf, nameOf, type Account } from '../guest/accounts.js';
 import type { CommandEnd, GuestScript, ScriptedGuest } from '../guest/guest-script.js';
 import type { FileSystem } from '../fs/file-system.js';

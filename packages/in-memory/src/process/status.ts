@@ -1,4 +1,4 @@
-import { signalNumber } from '@microvm/guest';
+import { signalNumber } from '@microvm/runtime';
 import type { CommandEnd } from '../guest/guest-script.js';
 
 /** What `$?` says of an end. */

@@ -1,5 +1,4 @@
-import { signalName, signalNumber } from '@microvm/guest';
-import { onAbort } from '@microvm/runtime';
+import { onAbort, signalName, signalNumber } from '@microvm/runtime';
 import type { Process } from '../process/process.js';
 import { statusOf } from '../process/status.js';
 import { UsageError } from './options.js';

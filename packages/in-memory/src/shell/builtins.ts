@@ -1,4 +1,4 @@
-import { signalName, signalNumber } from '@microvm/guest';
+import { signalName, signalNumber } from '@microvm/runtime';
 import { parse } from 'unbash';
 import { absolute } from '../fs/file-system.js';
 import { DiskError } from '../fs/inode.js';

@@ -1,4 +1,4 @@
-import { invalidArgument } from '@microvm/runtime';
+import { invalidArgument } from './errors.js';
 
 /** Linux's numbers (x86 and arm64): the guest's, whatever the host is. */
 const NUMBERS: Readonly<Record<string, number>> = {
