@@ -6,7 +6,7 @@ import { copyFile, type CopyProgress } from '@microvm/native';
 import { abortSignalSchema, invalidArgument, resolveOptions, syncPath } from '@microvm/runtime';
 import { z } from 'zod';
 import { growExt4, hasExt4, makeEmptyExt4, MIN_EXT4_BYTES } from './ext4.js';
-import { abortOnThrow } from '../host/abort-on-throw.js';
+import { GuardedWork } from '../host/guarded-work.js';
 import { toContractError } from '../host/host-errors.js';
 import { hasCode, ignoreAbsent } from '../host/system-error.js';
 
@@ -102,11 +102,9 @@ async function copyWithProgress(
   to: string,
   options: ParsedOptions,
 ): ReturnType<typeof copyFile> {
-  const { onProgress } = options;
-  const failed = new AbortController();
-  const signal =
-    options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
-  const report = abortOnThrow((progress: CopyProgress) => onProgress?.(progress), failed);
+  const work = new GuardedWork(options.signal);
+  const { signal } = work;
+  const report = work.guard((progress: CopyProgress) => options.onProgress?.(progress));
   return copyFile(from, to, { sparse: true, signal, onProgress: report });
 }
 

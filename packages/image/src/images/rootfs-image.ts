@@ -2,7 +2,7 @@ import { open, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { flattenLayers, openBeneath } from '@microvm/native';
 import { sha256, sha256OfFile } from '../content/file-digest.js';
-import { abortOnThrow } from '../host/abort-on-throw.js';
+import { GuardedWork } from '../host/guarded-work.js';
 import { configSchema, type Manifest } from '../sources/documents.js';
 import type { FilePart } from '../sources/image-files.js';
 import { CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE } from '../sources/media-types.js';
@@ -72,8 +72,7 @@ async function writeLayer(
   { path, source, workDir, call }: { path: string; source: string; workDir: string; call: TakeCall },
 ): Promise<void> {
   const partial = 'layer.tar.partial';
-  const failed = new AbortController();
-  const signal = call.signal === undefined ? failed.signal : AbortSignal.any([call.signal, failed.signal]);
+  const work = new GuardedWork(call.signal);
   // The call closes the descriptor that it is given.
   const output = await openBeneath(workDir, partial, { flags: 'wx', mode: 0o600 });
   try {
@@ -82,11 +81,9 @@ async function writeLayer(
       workDir,
       output,
       limits: call.limits ?? {},
-      signal,
-      onProgress: abortOnThrow(
-        ({ packedBytes, totalPackedBytes }) =>
-          call.onProgress?.({ step: 'layers', done: packedBytes, total: totalPackedBytes, unit: 'bytes' }),
-        failed,
+      signal: work.signal,
+      onProgress: work.guard(({ packedBytes, totalPackedBytes }) =>
+        call.onProgress?.({ step: 'layers', done: packedBytes, total: totalPackedBytes, unit: 'bytes' }),
       ),
     });
   } catch (error) {

@@ -10,7 +10,7 @@ import {
   openPipe,
 } from '@microvm/native';
 import { MIB } from '@microvm/runtime';
-import { abortOnThrow } from '../host/abort-on-throw.js';
+import { GuardedWork } from '../host/guarded-work.js';
 import { runProgram } from '../host/program.js';
 import { systemCode } from '../host/system-error.js';
 import { imageInvalid } from '../sources/invalid.js';
@@ -62,18 +62,17 @@ interface SquashfsRun {
  */
 export async function makeRootfs(options: TemplateOptions): Promise<void> {
   const path = join(options.folder, ROOTFS_FILE);
-  const failed = new AbortController();
-  const signal =
-    options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
-  options.signal?.throwIfAborted();
+  const work = new GuardedWork(options.signal);
+  const { signal } = work;
+  signal.throwIfAborted();
   const pipe = openPipe();
   // sqfstar has its own copy of the reading end once it runs: without ours, its death ends the writer.
   const squashfs = runSquashfs({ input: pipe.read, path, signal });
   closeDescriptor(pipe.read);
-  const onProgress = abortOnThrow(options.onProgress ?? (() => {}), failed);
+  const onProgress = work.guard(options.onProgress ?? (() => {}));
   const stream = flatten({ ...options, onProgress }, pipe.write, signal);
   const end = (error: unknown): never => {
-    failed.abort(error);
+    work.abort(error);
     throw error;
   };
   const [written, packed] = await Promise.allSettled([stream.catch(end), squashfs.catch(end)]);
