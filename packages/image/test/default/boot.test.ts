@@ -1,12 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { AgentClient } from '@microvm/guest';
 import { expect, onTestFinished, test } from 'vitest';
 import { createDisk, type DefaultImage, ensureDefaultImage } from '../../src/index.js';
+import { AGENT_PORT, type QemuOptions, type StartedQemu, startQemu } from '../start-qemu.js';
 import { makeTempDir } from '../temp-dir.js';
 
 const BOOT_TIMEOUT_MS = 600_000;
@@ -16,69 +17,20 @@ interface BootedGuest {
   readonly vmm: ChildProcess;
 }
 
-const PORT = { driver: 'virtserialport', chardev: 'agent', name: 'microvm.agent' };
-
-interface StartedVmm {
-  readonly vmm: ChildProcess;
-  readonly socket: Socket;
-  readonly folder: string;
-}
-
 /** Boots the image in QEMU with the disk as /dev/vda. The VMM is killed after the test, however that ends. */
 async function boot(image: DefaultImage, kernelPath: string, diskPath: string): Promise<BootedGuest> {
-  const { vmm, socket } = await start(image, kernelPath, diskPath, ['-device', JSON.stringify(PORT)]);
-  const agent = await AgentClient.connect(socket, { vm: { vmId: 'boot-test' }, timeoutMs: BOOT_TIMEOUT_MS });
+  const { bootArgs } = image;
+  const { vmm, socket } = await start(image, { kernelPath, diskPath, bootArgs, hasPort: true });
+  const vm = { vmId: 'boot-test' };
+  const agent = await AgentClient.connect(await socket, { vm, timeoutMs: BOOT_TIMEOUT_MS });
   return { agent, vmm };
 }
 
-async function start(
-  image: DefaultImage,
-  kernelPath: string,
-  diskPath: string,
-  furtherArgs: readonly string[],
-): Promise<StartedVmm> {
-  const folder = await makeTempDir();
-  const server = createServer().listen(join(folder, 'agent.sock'));
-  await once(server, 'listening');
-  onTestFinished(() => void server.close());
-  const connected = once(server, 'connection');
-  const args = [
-    ...[
-      '-M',
-      'microvm,acpi=on,rtc=on',
-      '-accel',
-      'tcg,thread=multi',
-      '-cpu',
-      'max',
-      '-m',
-      '128',
-      '-smp',
-      '1',
-    ],
-    ...[
-      '-nodefaults',
-      '-no-user-config',
-      '-nographic',
-      '-no-reboot',
-      '-serial',
-      `file:${join(folder, 'console')}`,
-    ],
-    ...['-kernel', kernelPath, '-initrd', image.initrdPath],
-    ...['-append', `${image.bootArgs} tsc_early_khz=${await hostKhz()}`],
-    ...['-device', 'virtio-serial-device,id=serial'],
-    ...['-chardev', `socket,id=agent,path=${join(folder, 'agent.sock')}`],
-    ...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
-    ...['-drive', `if=none,id=disk,file=${diskPath},format=raw`, '-device', 'virtio-blk-device,drive=disk'],
-    ...furtherArgs,
-  ];
-  const vmm = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  onTestFinished(async () => {
-    if (vmm.exitCode !== null || vmm.signalCode !== null) return;
-    vmm.kill('SIGKILL');
-    await once(vmm, 'exit');
-  });
-  const [socket] = (await connected) as [Socket];
-  return { vmm, socket, folder };
+type StartOptions = Pick<QemuOptions, 'kernelPath' | 'bootArgs' | 'hasPort'> & { readonly diskPath: string };
+
+function start({ initrdPath }: DefaultImage, { diskPath, ...options }: StartOptions): Promise<StartedQemu> {
+  const disks = [{ path: diskPath, isReadOnly: false }];
+  return startQemu({ ...options, initrdPath, memSizeMib: 128, disks });
 }
 
 /** Runs QMP commands in one session. */
@@ -99,14 +51,6 @@ async function monitor(folder: string): Promise<(execute: string, args?: object)
   };
   await run('qmp_capabilities');
   return run;
-}
-
-/** Without the hint an emulated guest now and then waits for ever for a timer while it measures its clock. */
-async function hostKhz(): Promise<number> {
-  const cpu = await readFile('/proc/cpuinfo', 'utf8');
-  const mhz = /^cpu MHz\s*: ([\d.]+)$/m.exec(cpu)?.[1];
-  if (mhz === undefined) throw new Error('/proc/cpuinfo has no clock rate');
-  return Math.round(Number(mhz) * 1000);
 }
 
 async function shell(agent: AgentClient, script: string): Promise<string> {
@@ -159,10 +103,10 @@ test('the agent waits for its port however late that comes', async () => {
   const image = await ensureDefaultImage();
   const disk = await createDisk({ to: join(await makeTempDir(), 'disk'), from: image.dataDiskPath });
   // `quiet` would hide the line that is waited for; the image's own arguments have it.
-  const { socket, folder } = await start(image, image.kernelPath, disk.path, [
-    '-append',
-    `console=ttyS0 reboot=t panic=-1 tsc_early_khz=${await hostKhz()}`,
-  ]);
+  const { socket, folder } = await start(image, {
+    ...{ kernelPath: image.kernelPath, diskPath: disk.path, hasPort: false },
+    bootArgs: 'console=ttyS0 reboot=t panic=-1',
+  });
   const consoleText = (): Promise<string> => readFile(join(folder, 'console'), 'utf8').catch(() => '');
   await expect.poll(consoleText).toContain('EXT4-fs (vda): mounted');
   const qmp = await monitor(folder);
@@ -175,7 +119,8 @@ test('the agent waits for its port however late that comes', async () => {
   const since = await seconds();
   const searched = async (): Promise<number> => ((await seconds()) - since + 3600) % 3600;
   await expect.poll(searched).toBeGreaterThan(1);
-  await qmp('device_add', { ...PORT, bus: 'serial.0', id: 'late' });
-  const agent = await AgentClient.connect(socket, { vm: { vmId: 'boot-test' }, timeoutMs: BOOT_TIMEOUT_MS });
+  await qmp('device_add', { ...AGENT_PORT, bus: 'serial.0', id: 'late' });
+  const vm = { vmId: 'boot-test' };
+  const agent = await AgentClient.connect(await socket, { vm, timeoutMs: BOOT_TIMEOUT_MS });
   expect(await shell(agent, 'echo here')).toBe('here');
 });
