@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "clock.h"
@@ -39,10 +39,11 @@ constexpr KernelMount kKernelMounts[] = {
     {"cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr},
 };
 
-bool IsExt4(const char* device) {
+bool HasMagic(const char* device, off_t at, std::string_view magic) {
   const UniqueFd fd(open(device, O_RDONLY | O_CLOEXEC));
-  uint16_t magic = 0;
-  return fd && pread(fd.Get(), &magic, sizeof(magic), 1024 + 56) == sizeof(magic) && magic == 0xEF53;
+  std::string found(magic.size(), '\0');
+  return fd && pread(fd.Get(), found.data(), found.size(), at) == static_cast<ssize_t>(found.size()) &&
+         found == magic;
 }
 
 // A file system that is mounted somewhere out of reach: its device is mounted once more, at no path at all.
@@ -70,6 +71,10 @@ void MountKernelFileSystems() {
     }
   }
 }
+
+bool IsExt4(const char* device) { return HasMagic(device, 1024 + 56, "\x53\xEF"); }
+
+bool IsSquashfs(const char* device) { return HasMagic(device, 0, "hsqs"); }
 
 bool AwaitDevice(const char* device) {
   const uint64_t until = NowMs() + kDiskWaitMs;

@@ -12,6 +12,9 @@ void MountKernelFileSystems();
 // The ext4 data disk at /mnt/root. `expected`: wait for the device, and tell when it cannot be had.
 void MountDataDisk(const char* device, bool expected);
 
+bool IsExt4(const char* device);
+bool IsSquashfs(const char* device);
+
 // False: the device did not come within 5 s.
 bool AwaitDevice(const char* device);
 

@@ -37,20 +37,13 @@ UniqueFd OpenFolder(int at, const char* name) {
   return UniqueFd(openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
-bool Begins(const std::string& device, off_t at, std::string_view magic) {
-  const UniqueFd fd(open(device.c_str(), O_RDONLY | O_CLOEXEC));
-  std::string begin(magic.size(), '\0');
-  return fd && pread(fd.Get(), begin.data(), begin.size(), at) == static_cast<ssize_t>(begin.size()) &&
-         begin == magic;
-}
-
 // The kernel says on the console what it does not like.
 std::string MountBoth(const std::string& image, const std::string& disk) {
   for (const std::string& device : {image, disk}) {
     if (!AwaitDevice(device.c_str())) return device + ": not there";
   }
-  if (!Begins(image, 0, "hsqs")) return image + ": not a squashfs";
-  if (!Begins(disk, 1024 + 56, "\x53\xEF")) return disk + ": not an ext4 file system";
+  if (!IsSquashfs(image.c_str())) return image + ": not a squashfs";
+  if (!IsExt4(disk.c_str())) return disk + ": not an ext4 file system";
   for (const char* folder : {kLower, kDisk, kRoot}) mkdir(folder, 0700);
   if (mount(image.c_str(), kLower, "squashfs", MS_RDONLY, nullptr) != 0)
     return Problem("mount the squashfs " + image, errno);
