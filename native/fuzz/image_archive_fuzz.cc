@@ -7,6 +7,7 @@
 
 #include "core/image/decompressor.h"
 #include "core/image/tar_reader.h"
+#include "pieces.h"
 
 using namespace microvm::core::image;
 
@@ -15,22 +16,6 @@ namespace {
 void Require(bool condition) {
   if (!condition) abort();
 }
-
-// Bytes in pieces of up to `piece`, as a file or a decompressor may yield them.
-class Pieces final : public ByteSource {
- public:
-  Pieces(std::string_view bytes, size_t piece) : bytes_(bytes), piece_(piece) {}
-  ImageStatus Read(char* buffer, size_t capacity, size_t* got) override {
-    *got = std::min({capacity, piece_, bytes_.size()});
-    memcpy(buffer, bytes_.data(), *got);
-    bytes_.remove_prefix(*got);
-    return {};
-  }
-
- private:
-  std::string_view bytes_;
-  size_t piece_;
-};
 
 // Everything that the reader has told, in one text.
 std::string Told(ByteSource* source, const ImageLimits& limits) {

@@ -13,6 +13,7 @@
 #include "core/image/stream_writer.h"
 #include "core/image/tar_reader.h"
 #include "core/image/tree.h"
+#include "pieces.h"
 
 using namespace microvm::core;
 using namespace microvm::core::image;
@@ -80,20 +81,6 @@ Entry MakeEntry(Decisions* decisions, Stage* stage) {
   }
   return entry;
 }
-
-class Memory final : public ByteSource {
- public:
-  explicit Memory(std::string_view bytes) : bytes_(bytes) {}
-  ImageStatus Read(char* buffer, size_t capacity, size_t* got) override {
-    *got = std::min(capacity, bytes_.size());
-    memcpy(buffer, bytes_.data(), *got);
-    bytes_.remove_prefix(*got);
-    return {};
-  }
-
- private:
-  std::string_view bytes_;
-};
 
 // The stream of these layers; empty when they are refused.
 std::string Stream(std::vector<LayerContents>* layers, bool* is_refused) {
@@ -170,7 +157,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<LayerContents> again;
   again.push_back(NewLayer());
   again[0].has_whiteouts = false;
-  Memory source(stream);
+  Pieces source(stream, stream.size());
   Require(ReadArchive(&source, {"/dev/shm", &budget, &halt, {}}, &again[0]).Ok());
   CheckOrder(again[0].entries);
   Require(Stream(&again, &is_refused) == stream && !is_refused);
