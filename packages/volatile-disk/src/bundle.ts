@@ -34,7 +34,10 @@ export async function bundleScript(script: URL, folder: URL): Promise<string> {
     // What is CommonJS in there asks for Node's own modules.
     banner: {
       // By a name that no bundled file has for it.
-      js: "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);",
+      js: [
+        "import { createRequire as bundleRequire } from 'node:module';",
+        'const require = bundleRequire(import.meta.url);',
+      ].join('\n'),
     },
     plugins: [KEEP_URLS],
     logLevel: 'error',

@@ -3,7 +3,9 @@ import { VmRuntimeError } from '@microvm/runtime';
 import { ignoreAbsent } from '../host/system-error.js';
 
 export const OWN_KERNEL_REMEDY =
-  'install the npm package @microvm/default-image, or give `kernelPath` (a Linux kernel for x86-64) and `initrdPath` (with the agent as /init) in the spec; without that package the default image can be made on Debian for x86-64 only';
+  'install the npm package @microvm/default-image, or give `kernelPath` (a Linux kernel for x86-64) and ' +
+  '`initrdPath` (with the agent as /init) in the spec; without that package the default image can be made on ' +
+  'Debian for x86-64 only';
 
 export interface HostFacts {
   /** Text of /etc/os-release; undefined when there is none. */

@@ -330,7 +330,9 @@ export class LocalImages implements Images {
     const more = names.length > 10 ? ` and ${names.length - 10} more` : '';
     return new VmRuntimeError('MICROVM_IMAGE_NOT_FOUND', `no image "${reference}"; ${there}${more}`, {
       details: { image: reference },
-      remedy: `fetch it: npx microvm-image pull ${reference}, or bring it in: npx microvm-image import SOURCE ${reference}`,
+      remedy:
+        `fetch it: npx microvm-image pull ${reference}, ` +
+        `or bring it in: npx microvm-image import SOURCE ${reference}`,
     });
   }
 

@@ -3,7 +3,8 @@ import { invalidArgument } from '@microvm/runtime';
 const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
 const HOST = '(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\\[[0-9a-fA-F:]+\\])(?::[0-9]+)?';
 const REFERENCE = new RegExp(
-  `^(?<name>(?:${HOST}/)?${COMPONENT}(?:/${COMPONENT})*)(?::(?<tag>\\w[\\w.-]{0,127}))?(?:@(?<digest>sha256:[0-9a-f]{64}))?$`,
+  `^(?<name>(?:${HOST}/)?${COMPONENT}(?:/${COMPONENT})*)` +
+    '(?::(?<tag>\\w[\\w.-]{0,127}))?(?:@(?<digest>sha256:[0-9a-f]{64}))?$',
 );
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const MAX_NAME = 255;
